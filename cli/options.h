@@ -1,0 +1,54 @@
+/* The command line: one table of options, from which --help, parsing and completion come. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "engine/arena.h"
+#include "engine/dtype.h"
+#include "engine/file.h"
+#include "engine/rng.h"
+
+enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS };
+enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
+
+struct options {
+    enum command command;
+    const char *prompt;            /* NULL: none given; read from stdin already where it was "-" */
+    const char *negative;          /* NULL: absent, which some pipelines tell apart from "" */
+    const char *output;            /* template; "-" = PNG on stdout */
+    const char *model;             /* -m, else DIFFUSE_MODEL, else NULL */
+    const char *variant;
+    bool seed_given;
+    uint64_t seed;                 /* a random one where none was given */
+    int count;                     /* images; image k uses seed + k */
+    int steps;                     /* 0: the pipeline's default */
+    double guidance;               /* NAN: the pipeline's default */
+    double guidance_rescale;
+    double eta;
+    int clip_skip;                 /* -1: absent; diffusers' meaning: 1 skips one layer */
+    int width, height;             /* 0: the model's default */
+    const char *scheduler;         /* "NAME" or "NAME,key=value,…" or NULL */
+    const char *tokens_text;       /* --tokens TEXT */
+    enum rng_kind rng;
+    int rng_sms;                   /* --rng cuda:SMS, default 132 */
+    enum dtype rng_dtype;
+    const char *dtype;             /* "auto", "fp32", "bf16", "fp16" */
+    enum device_kind device;
+    int device_index;
+    int threads;                   /* 0: one per core */
+    const char *latents;           /* safetensors file with the initial noise, or NULL */
+    const char *dump;              /* directory, or NULL */
+    bool dry_run, json, strict, null_separated;
+    enum on_exists on_exists;
+    int verbose;                   /* -v count */
+    bool quiet;
+    enum when progress, color;
+    const char *metadata;          /* "full", "minimal", "none" */
+};
+
+/* Parses and checks argv; dies FAIL_USAGE with one line that names the option. --help and --version print to stdout and exit 0. */
+void options_parse(struct arena *a, struct options *o, int argc, char **argv);
+
+#endif

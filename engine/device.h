@@ -1,0 +1,78 @@
+/* A device: where activations live and ops run. Two implementations in one binary, picked at run time.
+ *
+ * A run has three phases on the same forward code:
+ *   plan   dev->planning is true: ops check shapes, choose algorithms and weight layouts and reserve scratch, but compute nothing;
+ *          the arena only counts, so peak memory is known before a byte of weight is read;
+ *   load   every weight is read from its file and packed once into the layout planning chose (weights_load);
+ *   run    ops compute. Nothing is allocated here.
+ * The shapes of the run phase must have been planned. */
+#ifndef ENGINE_DEVICE_H
+#define ENGINE_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "engine/dtype.h"
+
+struct ops;
+struct weight;
+
+/* A view of activations in device memory, NHWC, of the device's dtype: element (n,h,w,c) is at ((n*H + h)*W + w)*ld + c, ld >= C.
+ * ld > C is a slice of the channels of a wider tensor (how concatenation costs no copy). A matrix of T rows is N*H*W = T.
+ * `p` is never dereferenced while planning. A view with p == NULL means "none" where an op's operand is optional. */
+struct view {
+    void *p;
+    int N, H, W, C, ld;
+};
+
+struct device {
+    const char *name;     /* "cpu", "cuda:0" */
+    enum dtype dtype;     /* of activations and packed matrices: F32, BF16 (F16 on CUDA) */
+    const struct ops *ops; /* the table in force: planning's or running's */
+    bool planning;
+
+    /* Activation arena: a stack over one block. While planning it only counts. */
+    char *arena_base;
+    size_t arena_used, arena_peak, arena_capacity;
+
+    /* Called by the models after each block with the block's checkpoint name and output, when set (tests, tracing). */
+    void (*tap)(struct device *dev, const char *name, struct view y);
+    void *tap_data;
+
+    /* Bytes of w in the layout planning chose; 0 if no planned op uses it (it is then not loaded). */
+    size_t (*packed_bytes)(struct device *dev, const struct weight *w);
+    /* Packs w->packed from the parts' raw file bytes raw[0..n_parts). Called from several threads at once, single-threaded inside. */
+    void (*pack)(struct device *dev, struct weight *w, const void *const raw[]);
+    /* Ends planning: switches `ops` to the running table and allocates the arena and scratch (dies with FAIL_MEMORY). */
+    void (*plan_end)(struct device *dev);
+    /* Bytes of scratch planned beside the arena. */
+    size_t (*scratch_bytes)(const struct device *dev);
+    /* Device memory outside the arena, zeroed; dies with FAIL_MEMORY. */
+    void *(*alloc)(struct device *dev, size_t bytes);
+    void (*free)(struct device *dev, void *p);
+    void (*close)(struct device *dev); /* frees everything, dev included */
+};
+
+/* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = one per core. Starts planning. */
+struct device *cpu_device_open(enum dtype dtype, int n_threads);
+
+/* ---- the activation arena -------------------------------------------------------------------------------------------------------- */
+
+/* Uninitialised [N,H,W,C], dense, 64-byte aligned. Only asserts: planning sized the arena. */
+struct view view_alloc(struct device *dev, int N, int H, int W, int C);
+/* Uninitialised bytes, 64-byte aligned. */
+void *arena_push(struct device *dev, size_t bytes);
+static inline size_t arena_mark(const struct device *dev) { return dev->arena_used; }
+static inline void arena_release(struct device *dev, size_t mark) { dev->arena_used = mark; }
+
+static inline size_t view_rows(struct view v) { return (size_t)v.N * v.H * v.W; }
+/* Channels [c0, c0+C) of v. */
+struct view view_slice(const struct device *dev, struct view v, int c0, int C);
+/* Images [n0, n0+N) of v. */
+struct view view_images(const struct device *dev, struct view v, int n0, int N);
+/* The same rows seen as [N,H,W]; N*H*W must agree. */
+struct view view_reshape(struct view v, int N, int H, int W);
+static const struct view no_view = {0};
+
+void tap_view(struct device *dev, struct view y, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

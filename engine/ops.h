@@ -1,0 +1,112 @@
+/* THE contract between models and devices: one typedef per op, one table per device.
+ *
+ * Shapes, slowest axis first: N batch, H W height width, C channels in, K channels out, T rows (tokens or pixels = N*H*W),
+ * D head width, NH heads. Activations are views (device.h), strided: every op honours ld of every operand. Weights are
+ * struct weight with the checkpoint's own shape (weights.h). Statistics, softmax and accumulation in f32.
+ * Outputs never overlap inputs except where "y may be x" is said (same p and ld). Optional operands: NULL weight, no_view.
+ * Every op that could be fused later takes the operand now. */
+#ifndef ENGINE_OPS_H
+#define ENGINE_OPS_H
+
+#include "engine/device.h"
+#include "schedulers/scheduler.h"
+
+enum act { ACT_NONE, ACT_SILU, ACT_QUICK_GELU, ACT_GELU /* exact erf */ };
+
+/* y = act(x wᵀ + b) + residual        x [T,C]  w [K,C]  b [K]|NULL  residual [T,K]|none, may be y  y [T,K] */
+typedef void op_linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
+                       struct view residual);
+
+/* [v|g] = x wᵀ + b;  y = v * gelu_erf(g)        x [T,C]  w [2K,C]: value rows first, then gate rows  b [2K]  y [T,K] */
+typedef void op_linear_geglu(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b);
+
+struct conv_shape {
+    int stride;                     /* 1 or 2 */
+    int top, left, bottom, right;   /* zero padding; asymmetric (0,0,1,1) in VAE encoders and ddpm down-samplers */
+    int upsample;                   /* 1, or 2: x is first enlarged 2x by nearest neighbour */
+};
+#define CONV_3X3 ((struct conv_shape){1, 1, 1, 1, 1, 1})
+#define CONV_1X1 ((struct conv_shape){1, 0, 0, 0, 0, 1})
+
+/* y = conv(x, w) + b + temb + residual        x [N,H,W,C]  w [K,C,R,R], R 1 or 3  b [K]|NULL
+ *   temb [N|1,1,1,K]|none: one row per image (or one for all)   residual, y [N,Ho,Wo,K]; residual may be y
+ *   with upsample 2, y may be smaller than 2H x 2W by up to one row and column: the enlarged x is cropped to y's size */
+typedef void op_conv2d(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
+                       struct view residual, struct conv_shape shape);
+
+/* y = (x - mean) / sqrt(var + eps) * w + b over each image's group of C/groups channels; population variance; then SiLU if asked
+ *   x, y [N,H,W,C], y may be x   w, b [C]   C % groups == 0 */
+typedef void op_group_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
+                           bool silu);
+
+/* The same over each row.   x, y [T,C], y may be x   w, b [C] */
+typedef void op_layer_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, float eps);
+
+/* y = softmax(q kᵀ / sqrt(D)) v per image and head; head h is columns [h*D, (h+1)*D). causal: row i sees keys 0..i.
+ *   q, y [N,Hq,Wq,NH*D] (Tq = Hq*Wq)   k, v [N|1,Hk,Wk,NH*D] (Tk = Hk*Wk; N of k 1 = shared by all images) */
+typedef void op_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal);
+
+/* y[t] = table[ids[t]] + pos[t]        ids: T host integers, each in [0,V)   table [V,C]  pos [P,C], T <= P   y [1,1,T,C] */
+typedef void op_embed(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos);
+
+/* Sinusoids of Ho et al. 2020: half = dim/2, f_i = exp(-ln(10000) i/(half - freq_shift)); y = [sin|cos](t f_i), [cos|sin] if flip.
+ *   t: T host floats, may be fractional   y [1,1,T,dim], dim even */
+typedef void op_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift);
+
+/* y = x * sigmoid(x)        x, y [T,C], y may be x */
+typedef void op_silu(struct device *dev, struct view y, struct view x);
+
+/* y = a + b        [T,C]; y may be a or b */
+typedef void op_add(struct device *dev, struct view y, struct view a, struct view b);
+
+/* y[c*N + n] = scale * x[n] for each of the copies c: latents to model input, twice for classifier-free guidance
+ *   x: f32 latents [N,H,W,C] dense, device memory   y [copies*N,H,W,C'], C' >= C: channels C.. are left alone */
+typedef void op_model_input(struct device *dev, struct view y, const float *x, float scale, int copies);
+
+/* The latents' own state, f32, dense, [N,H,W,C] each, device memory. */
+struct latents {
+    int N, H, W, C;
+    float *x;                 /* the sample */
+    float *saved;             /* s of predictor-corrector methods, or NULL where the schedule keeps none */
+    float *d[SCHED_HISTORY];  /* past values, newest first; all allocated up to the schedule's depth; the op rotates them */
+    float *z;                 /* this row's noise, uploaded by the caller where row->noise */
+    float *e;                 /* the guided model output, written by sched_step (kept for --dump) */
+};
+
+/* e = uncond + guidance (cond - uncond) where out has 2N images [uncond…, cond…], e = out where it has N;
+ * rescale φ > 0 (guidance only): e' = φ e std(cond)/std(e) + (1-φ) e, std over each image, unbiased (Lin et al. 2023, 3.4);
+ * then the scheduler row (schedulers/scheduler.h) updates x, saved and d. */
+typedef void op_sched_step(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
+                           const struct sched_row *row);
+
+/* y = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255)        x [N,H,W,3]   y: host bytes [N,H,W,3] */
+typedef void op_to_rgb8(struct device *dev, uint8_t *y, struct view x);
+
+/* Host f32 <-> device view, dense on the host side; converts dtype; synchronises. */
+typedef void op_upload(struct device *dev, struct view y, const float *x);
+typedef void op_download(struct device *dev, float *y, struct view x);
+/* The same for f32 latents state (n floats), NHWC on the device, NCHW on the host. */
+typedef void op_upload_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C);
+typedef void op_download_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C);
+
+struct ops {
+    op_linear *linear;
+    op_linear_geglu *linear_geglu;
+    op_conv2d *conv2d;
+    op_group_norm *group_norm;
+    op_layer_norm *layer_norm;
+    op_attention *attention;
+    op_embed *embed;
+    op_timestep_embed *timestep_embed;
+    op_silu *silu;
+    op_add *add;
+    op_model_input *model_input;
+    op_sched_step *sched_step;
+    op_to_rgb8 *to_rgb8;
+    op_upload *upload;
+    op_download *download;
+    op_upload_latents *upload_latents;
+    op_download_latents *download_latents;
+};
+
+#endif

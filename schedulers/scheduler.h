@@ -1,0 +1,91 @@
+/* A scheduler is a table of numbers: it plans all rows before the loop and never sees a tensor.
+ *
+ * With x the latents, e the guided model output at (in_scale * x, t), z fresh noise, d[] past values (newest first) and s one
+ * saved sample, a row does
+ *
+ *     v      = clip(dx*x + de*e)
+ *     if push: v becomes d[0], older values move up           (otherwise v is d[0] for this row only, nothing moves)
+ *     s      = ax*x + as*s + sum ad[k]*d[k]                   if save
+ *     x_next = cx*x + ce*e + cs*s + sum cd[k]*d[k] + cz*z     with the new s
+ *     then the newest `drop` values of d are forgotten
+ *
+ * Coefficients are computed in double and applied in f32. DDPM's learned variance will be the one elementwise exception. */
+#ifndef SCHEDULERS_SCHEDULER_H
+#define SCHEDULERS_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "engine/arena.h"
+
+enum { SCHED_HISTORY = 5 };
+
+enum sched_clip { CLIP_NONE, CLIP_FIXED /* to [-clip_value, clip_value] */, CLIP_QUANTILE /* dynamic thresholding, Imagen */ };
+
+struct sched_row {
+    float t;          /* what the time embedding receives; may be fractional */
+    float sigma;      /* noise level of x before the row, for display: sqrt((1-ᾱ)/ᾱ) */
+    float in_scale;   /* model input = in_scale * x */
+    bool noise;       /* z is drawn for this row, even where cz is 0: the generator moves on as diffusers' does */
+    bool push, save;
+    int drop;
+    enum sched_clip clip;
+    float clip_value;       /* FIXED: the range; QUANTILE: the largest threshold (sample_max_value) */
+    float clip_quantile;    /* QUANTILE: dynamic_thresholding_ratio */
+    float dx, de;
+    float ax, as, ad[SCHED_HISTORY];
+    float cx, ce, cs, cd[SCHED_HISTORY], cz;
+    float add_x, add_z;     /* add_noise at this row's t: noised = add_x * clean + add_z * noise (image to image) */
+};
+
+struct json;
+
+struct schedule {
+    const struct scheduler *scheduler;
+    int n_steps;               /* as asked */
+    int n_rows;                /* model calls; PNDM and second-order methods make more than n_steps */
+    struct sched_row *rows;    /* in the caller's arena */
+    float init_noise_sigma;    /* x_0 = init_noise_sigma * noise */
+    int history;               /* depth of d[] the rows use, 0..SCHED_HISTORY */
+    bool saves;                /* any row keeps s */
+    int order;                 /* model calls per full step, as diffusers' .order: image to image skips t_start*order rows */
+};
+
+/* Everything diffusers' schedulers read, after class defaults, the checkpoint's JSON and the user's overrides. One struct for all:
+ * a scheduler reads the fields its class has. */
+struct sched_config;
+
+struct scheduler {
+    const char *class_name;      /* "PNDMScheduler" */
+    const char *const *names;    /* NULL-terminated: short name first, then the names people type in A1111 and ComfyUI */
+    const char *summary;         /* one line for --list schedulers */
+    /* Fills schedule->rows and the rest; dies FAIL_UNSUPPORTED for combinations diffusers rejects. */
+    void (*plan)(struct arena *a, struct schedule *schedule, const struct sched_config *config, int n_steps);
+};
+
+extern const struct scheduler *const schedulers[]; /* NULL-terminated */
+
+/* By class name, short name or alias, case-insensitive; NULL if unknown. */
+const struct scheduler *scheduler_find(const char *name);
+/* The nearest known name to `name` for "did you mean", or NULL. */
+const char *scheduler_suggest(const char *name);
+
+/* What the pipeline's constructor does to a stored scheduler config before any swap (diffusers mutates it: conformance 6.2). */
+enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sample false */ };
+
+/* Reads a scheduler_config.json (object `stored`, from file `path` for messages) as diffusers would build it:
+ *   target NULL: the class named by _class_name, with class defaults for absent keys and the pipeline's fix-ups;
+ *   target set:  target.from_config(pipe.scheduler.config): keys absent from the JSON take the new class's defaults.
+ * overrides: NULL-terminated "key=value" strings applied last. All values are range-checked (FAIL_DATA / FAIL_UNSUPPORTED / FAIL_USAGE).
+ * *scheduler receives the class to plan with. */
+struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
+                                       enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler);
+
+/* Per-call options of diffusers' step(): DDIM's eta. */
+void sched_config_set_eta(struct sched_config *config, double eta);
+int sched_config_train_timesteps(const struct sched_config *config);
+const char *sched_config_prediction_type(const struct sched_config *config);
+
+/* Plans n_steps (1..num_train_timesteps, else FAIL_USAGE). */
+struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps);
+
+#endif
