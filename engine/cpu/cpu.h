@@ -1,0 +1,59 @@
+/* The CPU device's own header: plain C, oneDNN for convolution and GEMM, OpenMP loops for the rest. It is the specification the CUDA
+ * device is tested against.
+ *
+ * Each op has two functions: cpu_X_plan, called while planning, which checks shapes, picks the algorithm and the weight's layout
+ * and reserves scratch; and cpu_X, which computes. Ops without weights or scratch share cpu_plan_nothing-like planners. */
+#ifndef ENGINE_CPU_CPU_H
+#define ENGINE_CPU_CPU_H
+
+#include <dnnl.h>
+#include "engine/device.h"
+#include "engine/ops.h"
+#include "engine/weights.h"
+
+struct cpu_device {
+    struct device base;      /* first: a struct device * of this device is a struct cpu_device * */
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int n_threads;
+    size_t scratch_bytes;    /* the largest reservation of any op */
+    void *scratch;           /* allocated by plan_end; an op's contents do not outlive the op */
+};
+
+/* What planning decided about one weight; ops put it first in a struct of their own, hung on weight->plan. */
+struct cpu_plan {
+    size_t packed_bytes;
+    /* src: the weight's values as dense f32, shape as in weight->shape. Thread-safe, single-threaded inside. */
+    void (*pack)(struct cpu_device *dev, struct weight *w, const float *src);
+    void (*destroy)(struct cpu_plan *plan);
+    struct cpu_plan *next; /* in the device's list, for close */
+};
+
+static inline struct cpu_device *cpu_of(struct device *dev) { return (struct cpu_device *)dev; }
+
+/* Registers a plan allocated with calloc as w's; the device destroys it. */
+void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan);
+/* Marks a WEIGHT_VECTOR or WEIGHT_TABLE as used: packed dense (vectors f32, tables in the device's dtype). */
+void cpu_plan_dense(struct cpu_device *dev, struct weight *w);
+/* The op will need this many bytes of dev->scratch. */
+void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes);
+
+op_conv2d cpu_conv2d_plan, cpu_conv2d;
+op_linear cpu_linear_plan, cpu_linear;
+op_linear_geglu cpu_linear_geglu_plan, cpu_linear_geglu;
+op_attention cpu_attention_plan, cpu_attention;
+op_group_norm cpu_group_norm_plan, cpu_group_norm;
+op_layer_norm cpu_layer_norm_plan, cpu_layer_norm;
+op_embed cpu_embed_plan, cpu_embed;
+op_timestep_embed cpu_timestep_embed;
+op_silu cpu_silu;
+op_add cpu_add;
+op_model_input cpu_model_input;
+op_sched_step cpu_sched_step;
+op_to_rgb8 cpu_to_rgb8;
+op_upload cpu_upload;
+op_download cpu_download;
+op_upload_latents cpu_upload_latents;
+op_download_latents cpu_download_latents;
+
+#endif
