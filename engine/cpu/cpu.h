@@ -18,6 +18,8 @@ struct cpu_device {
     int n_threads;
     size_t scratch_bytes;    /* the largest reservation of any op */
     void *scratch;           /* allocated by plan_end; an op's contents do not outlive the op */
+    struct cpu_plan *plans;  /* all of them, for close */
+    struct cpu_block *blocks; /* alloc's, not yet freed */
 };
 
 /* What planning decided about one weight; ops put it first in a struct of their own, hung on weight->plan. */
@@ -37,6 +39,11 @@ void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan
 void cpu_plan_dense(struct cpu_device *dev, struct weight *w);
 /* The op will need this many bytes of dev->scratch. */
 void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes);
+
+/* Zeroed; dies with FAIL_MEMORY. For plans. */
+void *cpu_new(size_t bytes);
+/* Dies if a oneDNN call failed. */
+void cpu_check(dnnl_status_t status, const char *what);
 
 op_conv2d cpu_conv2d_plan, cpu_conv2d;
 op_linear cpu_linear_plan, cpu_linear;

@@ -1,0 +1,265 @@
+/* The CPU device: opening and closing, memory, planning's bookkeeping and the two tables of ops. */
+#include <assert.h>
+#include <omp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include "engine/cpu/cpu.h"
+#include "engine/error.h"
+#include "engine/safetensors.h"
+
+/* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ---------------------------------------------------- */
+
+enum { HUGE_PAGE = 2 << 20, PAGE = 4096 };
+
+struct cpu_block {
+    void *map;
+    size_t map_bytes;
+    void *p;
+    struct cpu_block *next;
+};
+
+static void *cpu_alloc(struct device *base, size_t bytes) {
+    struct cpu_device *dev = cpu_of(base);
+    size_t extra = bytes >= HUGE_PAGE ? HUGE_PAGE : 0; /* room to start on a huge page */
+    struct cpu_block *block = calloc(1, sizeof *block);
+    void *map = MAP_FAILED;
+    if (block && bytes <= SIZE_MAX / 2)
+        map = mmap(NULL, bytes + extra + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) {
+        free(block);
+        die(FAIL_MEMORY, "cpu: out of memory: %.2f GB more needed", (double)bytes / 1e9);
+    }
+    size_t skip = extra ? -(uintptr_t)map % HUGE_PAGE : 0;
+    if (extra) madvise((char *)map + skip, bytes, MADV_HUGEPAGE);
+    *block = (struct cpu_block){map, bytes + extra + PAGE, (char *)map + skip, dev->blocks};
+    dev->blocks = block;
+    return block->p;
+}
+
+static void cpu_free(struct device *base, void *p) {
+    for (struct cpu_block **at = &cpu_of(base)->blocks; p && *at; at = &(*at)->next) {
+        struct cpu_block *block = *at;
+        if (block->p != p) continue;
+        *at = block->next;
+        munmap(block->map, block->map_bytes);
+        free(block);
+        return;
+    }
+    assert(!p);
+}
+
+/* Page faults now, from all threads, and not in the first step. */
+static void touch(char *p, size_t bytes) {
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < bytes; i += PAGE) p[i] = 0;
+}
+
+/* ---- planning ---------------------------------------------------------------------------------------------------------------------- */
+
+void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan) {
+    assert(dev->base.planning && !w->plan);
+    w->plan = plan;
+    plan->next = dev->plans;
+    dev->plans = plan;
+}
+
+static size_t weight_elements(const struct weight *w) {
+    size_t n = 1;
+    for (int i = 0; i < w->rank; i++) n *= (size_t)w->shape[i];
+    return n;
+}
+
+static void pack_dense(struct cpu_device *dev, struct weight *w, const float *src) {
+    size_t n = weight_elements(w);
+    if (w->kind == WEIGHT_VECTOR || dev->base.dtype == DT_F32) {
+        memcpy(w->packed, src, n * sizeof *src);
+        return;
+    }
+    uint16_t *dst = w->packed;
+    for (size_t i = 0; i < n; i++) dst[i] = f32_to_bf16(src[i]);
+}
+
+static void destroy_dense(struct cpu_plan *plan) { free(plan); }
+
+void cpu_plan_dense(struct cpu_device *dev, struct weight *w) {
+    if (!w || w->plan) return;
+    size_t item = w->kind == WEIGHT_VECTOR ? sizeof(float) : dtype_table[dev->base.dtype].size;
+    struct cpu_plan *plan = cpu_new(sizeof *plan);
+    *plan = (struct cpu_plan){.packed_bytes = weight_elements(w) * item, .pack = pack_dense, .destroy = destroy_dense};
+    cpu_plan_register(dev, w, plan);
+}
+
+void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes) {
+    if (bytes > dev->scratch_bytes) dev->scratch_bytes = bytes;
+}
+
+void *cpu_new(size_t bytes) {
+    void *p = calloc(1, bytes);
+    if (!p) die(FAIL_MEMORY, "cpu: out of memory: %zu bytes needed", bytes);
+    return p;
+}
+
+static size_t cpu_packed_bytes(struct device *dev, const struct weight *w) {
+    (void)dev;
+    const struct cpu_plan *plan = w->plan;
+    return plan ? plan->packed_bytes : 0;
+}
+
+static void cpu_pack(struct device *base, struct weight *w, const void *const raw[]) {
+    struct cpu_plan *plan = w->plan;
+    bool as_is = w->n_parts == 1 && w->parts[0]->dtype == DT_F32 && (uintptr_t)raw[0] % sizeof(float) == 0;
+    float *src = as_is ? NULL : malloc(weight_elements(w) * sizeof *src);
+    if (!as_is && !src) die(FAIL_MEMORY, "cpu: out of memory: %zu bytes needed", weight_elements(w) * sizeof *src);
+    for (size_t i = 0, at = 0; !as_is && i < (size_t)w->n_parts; i++) {
+        size_t n = w->parts[i]->bytes / dtype_table[w->parts[i]->dtype].size;
+        dtype_to_f32(src + at, raw[i], w->parts[i]->dtype, n);
+        at += n;
+    }
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1); /* this thread's setting: oneDNN must not start a team for every loader thread */
+    plan->pack(cpu_of(base), w, as_is ? raw[0] : src);
+    omp_set_num_threads(threads);
+    free(src);
+}
+
+static size_t cpu_scratch_bytes(const struct device *dev) { return ((const struct cpu_device *)dev)->scratch_bytes; }
+
+/* ---- the two tables ---------------------------------------------------------------------------------------------------------------- */
+
+static void plan_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
+    (void)dev, (void)t, (void)flip_sin_to_cos, (void)freq_shift;
+    assert(y.C % 2 == 0);
+}
+
+static void plan_silu(struct device *dev, struct view y, struct view x) {
+    (void)dev;
+    assert(view_rows(y) == view_rows(x) && y.C == x.C);
+}
+
+static void plan_add(struct device *dev, struct view y, struct view a, struct view b) {
+    (void)dev;
+    assert(view_rows(y) == view_rows(a) && view_rows(y) == view_rows(b) && y.C == a.C && y.C == b.C);
+}
+
+static void plan_model_input(struct device *dev, struct view y, const float *x, float scale, int copies) {
+    (void)dev, (void)x, (void)scale;
+    assert(y.N % copies == 0);
+}
+
+static void plan_sched_step(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
+                            const struct sched_row *row) {
+    (void)dev, (void)guidance, (void)rescale, (void)row;
+    assert((out.N == l->N || out.N == 2 * l->N) && out.H == l->H && out.W == l->W && out.C == l->C);
+}
+
+static void plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
+    (void)dev, (void)y;
+    assert(x.C == 3);
+}
+
+static void plan_upload(struct device *dev, struct view y, const float *x) { (void)dev, (void)y, (void)x; }
+static void plan_download(struct device *dev, float *y, struct view x) { (void)dev, (void)y, (void)x; }
+
+static void plan_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C) {
+    (void)dev, (void)y, (void)x, (void)N, (void)H, (void)W, (void)C;
+}
+
+static const struct ops planning_ops = {
+    .linear = cpu_linear_plan,
+    .linear_geglu = cpu_linear_geglu_plan,
+    .conv2d = cpu_conv2d_plan,
+    .group_norm = cpu_group_norm_plan,
+    .layer_norm = cpu_layer_norm_plan,
+    .attention = cpu_attention_plan,
+    .embed = cpu_embed_plan,
+    .timestep_embed = plan_timestep_embed,
+    .silu = plan_silu,
+    .add = plan_add,
+    .model_input = plan_model_input,
+    .sched_step = plan_sched_step,
+    .to_rgb8 = plan_to_rgb8,
+    .upload = plan_upload,
+    .download = plan_download,
+    .upload_latents = plan_latents,
+    .download_latents = plan_latents,
+};
+
+static const struct ops running_ops = {
+    .linear = cpu_linear,
+    .linear_geglu = cpu_linear_geglu,
+    .conv2d = cpu_conv2d,
+    .group_norm = cpu_group_norm,
+    .layer_norm = cpu_layer_norm,
+    .attention = cpu_attention,
+    .embed = cpu_embed,
+    .timestep_embed = cpu_timestep_embed,
+    .silu = cpu_silu,
+    .add = cpu_add,
+    .model_input = cpu_model_input,
+    .sched_step = cpu_sched_step,
+    .to_rgb8 = cpu_to_rgb8,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .upload_latents = cpu_upload_latents,
+    .download_latents = cpu_download_latents,
+};
+
+static void cpu_plan_end(struct device *base) {
+    struct cpu_device *dev = cpu_of(base);
+    assert(base->planning);
+    base->arena_base = cpu_alloc(base, base->arena_peak);
+    base->arena_capacity = base->arena_peak;
+    base->arena_used = 0;
+    dev->scratch = cpu_alloc(base, dev->scratch_bytes);
+    touch(base->arena_base, base->arena_capacity);
+    touch(dev->scratch, dev->scratch_bytes);
+    base->ops = &running_ops;
+    base->planning = false;
+}
+
+/* ---- open and close ---------------------------------------------------------------------------------------------------------------- */
+
+static void cpu_close(struct device *base) {
+    struct cpu_device *dev = cpu_of(base);
+    for (struct cpu_plan *plan = dev->plans, *next; plan; plan = next) {
+        next = plan->next;
+        plan->destroy(plan);
+    }
+    while (dev->blocks) cpu_free(base, dev->blocks->p);
+    dnnl_stream_destroy(dev->stream);
+    dnnl_engine_destroy(dev->engine);
+    free(dev);
+}
+
+struct device *cpu_device_open(enum dtype dtype, int n_threads) {
+    if (dtype != DT_F32 && dtype != DT_BF16)
+        die(FAIL_DEVICE, "cpu: expected type F32 or BF16, found %s", dtype_table[dtype].name);
+    if (dtype == DT_BF16 && (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) != dnnl_cpu_isa_avx512_core_bf16)
+        die(FAIL_DEVICE, "cpu: this CPU has no bf16 arithmetic (avx512_bf16): use f32");
+    struct cpu_device *dev = cpu_new(sizeof *dev);
+    if (n_threads > 0) omp_set_num_threads(n_threads);
+    dev->n_threads = omp_get_max_threads();
+    cpu_check(dnnl_engine_create(&dev->engine, dnnl_cpu, 0), "engine");
+    cpu_check(dnnl_stream_create(&dev->stream, dev->engine, dnnl_stream_default_flags), "stream");
+    dev->base = (struct device){
+        .name = "cpu",
+        .dtype = dtype,
+        .ops = &planning_ops,
+        .planning = true,
+        .arena_base = (char *)(uintptr_t)PAGE, /* counted from, never dereferenced; not NULL, which means "no view" */
+        .packed_bytes = cpu_packed_bytes,
+        .pack = cpu_pack,
+        .plan_end = cpu_plan_end,
+        .scratch_bytes = cpu_scratch_bytes,
+        .alloc = cpu_alloc,
+        .free = cpu_free,
+        .close = cpu_close,
+    };
+    return &dev->base;
+}
+
+void cpu_check(dnnl_status_t status, const char *what) {
+    if (status == dnnl_success) return;
+    die(status == dnnl_out_of_memory ? FAIL_MEMORY : FAIL_INTERNAL, "cpu: oneDNN: %s: status %d", what, (int)status);
+}

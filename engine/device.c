@@ -1,0 +1,57 @@
+/* Views and the activation arena: the part of a device that is the same for all of them. */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include "engine/device.h"
+
+enum { ARENA_ALIGN = 64, TAP_NAME_MAX = 256 };
+
+void *arena_push(struct device *dev, size_t bytes) {
+    size_t begin = dev->arena_used;
+    size_t end = begin + (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    assert(end >= begin && (dev->planning || end <= dev->arena_capacity));
+    dev->arena_used = end;
+    if (end > dev->arena_peak) dev->arena_peak = end;
+    return dev->arena_base + begin;
+}
+
+static size_t element_bytes(const struct device *dev) { return dtype_table[dev->dtype].size; }
+
+struct view view_alloc(struct device *dev, int N, int H, int W, int C) {
+    assert(N > 0 && H > 0 && W > 0 && C > 0);
+    size_t bytes = (size_t)N * H * W * C * element_bytes(dev);
+    return (struct view){arena_push(dev, bytes), N, H, W, C, C};
+}
+
+struct view view_slice(const struct device *dev, struct view v, int c0, int C) {
+    assert(v.p && c0 >= 0 && C > 0 && c0 + C <= v.C);
+    v.p = (char *)v.p + (size_t)c0 * element_bytes(dev);
+    v.C = C;
+    return v;
+}
+
+struct view view_images(const struct device *dev, struct view v, int n0, int N) {
+    assert(v.p && n0 >= 0 && N > 0 && n0 + N <= v.N);
+    v.p = (char *)v.p + (size_t)n0 * v.H * v.W * v.ld * element_bytes(dev);
+    v.N = N;
+    return v;
+}
+
+struct view view_reshape(struct view v, int N, int H, int W) {
+    assert((size_t)N * H * W == view_rows(v));
+    v.N = N;
+    v.H = H;
+    v.W = W;
+    return v;
+}
+
+void tap_view(struct device *dev, struct view y, const char *fmt, ...) {
+    if (!dev->tap || dev->planning) return;
+    char name[TAP_NAME_MAX];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(name, sizeof name, fmt, args);
+    va_end(args);
+    assert(n >= 0 && n < TAP_NAME_MAX);
+    dev->tap(dev, name, y);
+}
