@@ -9,6 +9,8 @@
 
 /* Opens a regular file for reading (never blocks on a FIFO or device). Dies FAIL_INPUT naming path and reason. *size receives its size. */
 int open_regular(const char *path, uint64_t *size);
+/* n bytes at offset, whatever the number of reads it takes: 0, or an errno (ESTALE where the file ends too soon). Never dies. */
+int read_at(int fd, void *dst, uint64_t n, uint64_t offset);
 /* The whole file, NUL-terminated, at most max bytes (else FAIL_DATA). */
 char *read_file(struct arena *a, const char *path, size_t max, size_t *length);
 bool file_exists(const char *path);
