@@ -1,4 +1,4 @@
-/* The command line: one table of options, from which --help, parsing and completion come. */
+/* The command line: one table of options (option_table.c), from which parsing, --help and --completion come. */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
@@ -15,13 +15,13 @@ enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 struct options {
     enum command command;
-    const char *prompt;            /* NULL: none given; read from stdin already where it was "-" */
+    const char *prompt;            /* valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL only without CMD_GENERATE */
     const char *negative;          /* NULL: absent, which some pipelines tell apart from "" */
-    const char *output;            /* template; "-" = PNG on stdout */
-    const char *model;             /* -m, else DIFFUSE_MODEL, else NULL */
+    const char *output;            /* template, checked and completed by template_resolve; "-" = PNG on stdout */
+    const char *model;             /* -m, else DIFFUSE_MODEL; NULL only with CMD_LIST_SCHEDULERS */
     const char *variant;
     bool seed_given;
-    uint64_t seed;                 /* a random one where none was given */
+    uint64_t seed;                 /* a random one where none was given; seed + count - 1 does not wrap */
     int count;                     /* images; image k uses seed + k */
     int steps;                     /* 0: the pipeline's default */
     double guidance;               /* NAN: the pipeline's default */
@@ -29,14 +29,15 @@ struct options {
     double eta;
     int clip_skip;                 /* -1: absent; diffusers' meaning: 1 skips one layer */
     int width, height;             /* 0: the model's default */
-    const char *scheduler;         /* "NAME" or "NAME,key=value,…" or NULL */
-    const char *tokens_text;       /* --tokens TEXT */
+    const char *scheduler_name;    /* known to scheduler_find; NULL: the checkpoint's own */
+    const char *const *scheduler_overrides; /* "key=value" strings, NULL-terminated; NULL where there are none */
+    const char *tokens_text;       /* --tokens TEXT, checked as the prompt is */
     enum rng_kind rng;
     int rng_sms;                   /* --rng cuda:SMS, default 132 */
     enum dtype rng_dtype;
     const char *dtype;             /* "auto", "fp32", "bf16", "fp16" */
     enum device_kind device;
-    int device_index;
+    int device_index;              /* -1: any */
     int threads;                   /* 0: one per core */
     const char *latents;           /* safetensors file with the initial noise, or NULL */
     const char *dump;              /* directory, or NULL */
@@ -48,7 +49,8 @@ struct options {
     const char *metadata;          /* "full", "minimal", "none" */
 };
 
-/* Parses and checks argv; dies FAIL_USAGE with one line that names the option. --help and --version print to stdout and exit 0. */
+/* Parses and checks argv; dies FAIL_USAGE with one line that names the option. --help, --version and --completion print to stdout
+ * and exit 0. Sets error_quiet. */
 void options_parse(struct arena *a, struct options *o, int argc, char **argv);
 
 #endif
