@@ -1,0 +1,327 @@
+#include "engine/pipeline.h"
+#include "engine/clock.h"
+#include "engine/dump.h"
+#include "engine/error.h"
+#include "engine/file.h"
+#include "engine/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- opening: everything that can be wrong is found here --------------------------------------------------------------------------- */
+
+static struct component *require_component(const struct checkpoint *c, const char *name) {
+    struct component *component = checkpoint_find(c, name);
+    if (!component) die(FAIL_UNSUPPORTED, "%s: the checkpoint has no '%s'", c->dir, name);
+    return component;
+}
+
+static void check_pipeline_class(const struct checkpoint *c) {
+    if (!c->pipeline_class) die(FAIL_UNSUPPORTED, "%s: no model_index.json: not a text-to-image checkpoint", c->dir);
+    if (strcmp(c->pipeline_class, "StableDiffusionPipeline") != 0)
+        die(FAIL_UNSUPPORTED, "%s: pipeline class '%s' is not supported; supported: StableDiffusionPipeline", c->dir, c->pipeline_class);
+}
+
+static void check_parts_agree(const struct pipeline *p) {
+    const char *dir = p->checkpoint->dir;
+    if (p->text->hidden_size != p->unet->cross_dim)
+        die(FAIL_UNSUPPORTED, "%s: text_encoder/config.json: 'hidden_size' %d, but unet/config.json: 'cross_attention_dim' %d", dir,
+            p->text->hidden_size, p->unet->cross_dim);
+    if (clip_bpe_vocab_size(p->tokenizer) > p->text->vocab_size)
+        die(FAIL_UNSUPPORTED, "%s: tokenizer has %d tokens, but text_encoder/config.json: 'vocab_size' %d", dir,
+            clip_bpe_vocab_size(p->tokenizer), p->text->vocab_size);
+    if (p->unet->in_channels != p->vae->latent_channels || p->unet->out_channels != p->vae->latent_channels)
+        die(FAIL_UNSUPPORTED, "%s: unet/config.json: %d input and %d output channels for %d latent channels: not a text-to-image model", dir,
+            p->unet->in_channels, p->unet->out_channels, p->vae->latent_channels);
+    if (p->vae->out_channels != 3)
+        die(FAIL_UNSUPPORTED, "%s: vae/config.json: 'out_channels' %d: only 3 is supported", dir, p->vae->out_channels);
+}
+
+/* Old checkpoints say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
+static void fix_sample_size(struct pipeline *p) {
+    int major = 0, minor = 0;
+    const char *version = p->checkpoint->diffusers_version;
+    if (!version || sscanf(version, "%d.%d", &major, &minor) != 2 || major > 0 || minor >= 9) return;
+    if (p->unet->sample_width < 64) p->unet->sample_width = p->unet->sample_height = 64;
+}
+
+static void check_size(const struct pipeline *p, int size, const char *what) {
+    int factor = p->vae->factor;
+    if (size % factor == 0 && size >= factor) return;
+    int below = size / factor * factor, above = below + factor;
+    if (below == 0) die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d", what, size, factor, above);
+    die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d and %d", what, size, factor, below, above);
+}
+
+static void fill_defaults(struct pipeline *p) {
+    struct settings *s = &p->settings;
+    if (s->steps == 0) s->steps = 50;
+    if (isnan(s->guidance)) s->guidance = 7.5;
+    if (s->clip_skip < 0) s->clip_skip = 0;
+    if (!s->negative) s->negative = "";
+    if (!s->width || !s->height) {
+        s->width = p->unet->sample_width * p->vae->factor;
+        s->height = p->unet->sample_height * p->vae->factor;
+    }
+    check_size(p, s->width, "width");
+    check_size(p, s->height, "height");
+    if (s->clip_skip > p->text->n_layers)
+        die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, p->text->n_layers);
+    p->latent_width = s->width / p->vae->factor;
+    p->latent_height = s->height / p->vae->factor;
+    p->guided = s->guidance > 1;
+}
+
+static const struct scheduler *find_scheduler(const char *name) {
+    const struct scheduler *found = scheduler_find(name);
+    if (found) return found;
+    const char *near = scheduler_suggest(name);
+    if (near) die(FAIL_USAGE, "unknown scheduler '%s'; did you mean '%s'?", name, near);
+    die_hint(FAIL_USAGE, "diffuse --list schedulers", "unknown scheduler '%s'", name);
+}
+
+enum { OVERRIDES_MAX = 32 };
+
+/* "NAME,key=value,key=value": the name may be empty for the checkpoint's own scheduler. */
+static const struct scheduler *parse_scheduler(struct arena *a, const char *text, const char **overrides) {
+    int n = 0;
+    char *rest = arena_strdup(a, text ? text : ""), *name = strsep(&rest, ",");
+    for (char *item; (item = strsep(&rest, ",")) != NULL;) {
+        if (n == OVERRIDES_MAX) die(FAIL_USAGE, "--scheduler: more than %d options", OVERRIDES_MAX);
+        overrides[n++] = item;
+    }
+    overrides[n] = NULL;
+    return *name ? find_scheduler(name) : NULL;
+}
+
+static void open_schedule(struct pipeline *p, const struct json *stored) {
+    const char *overrides[OVERRIDES_MAX + 1];
+    const struct scheduler *target = parse_scheduler(p->arena, p->settings.scheduler, overrides);
+    p->sched_config = sched_config_load(p->arena, stored, json_path(stored), target, FIXUP_STABLE_DIFFUSION, overrides, &p->scheduler);
+    sched_config_set_eta(p->sched_config, p->settings.eta);
+    p->schedule = schedule_plan(p->arena, p->scheduler, p->sched_config, p->settings.steps ? p->settings.steps : 50);
+}
+
+struct schedule *pipeline_schedule(struct arena *a, const struct settings *settings) {
+    struct pipeline p = {.arena = a, .settings = *settings};
+    const char *revision, *dir = checkpoint_locate(a, settings->model, &revision);
+    char *path = arena_printf(a, "%s/scheduler/scheduler_config.json", dir);
+    if (!file_exists(path)) path = arena_printf(a, "%s/scheduler_config.json", dir);
+    open_schedule(&p, json_load(a, path));
+    return p.schedule;
+}
+
+static void warn_truncated(const char *what, const char *text, int n_cut, size_t cut_at) {
+    if (n_cut > 0) warn("%s: %d token%s beyond the model's limit ignored: \"%s\"", what, n_cut, n_cut > 1 ? "s" : "", text + cut_at);
+}
+
+static void tokenize(struct pipeline *p) {
+    int limit = clip_bpe_max_length(p->tokenizer);
+    p->n_tokens = limit > 0 && limit < p->text->max_positions ? limit : p->text->max_positions;
+    const char *texts[2] = {p->settings.prompt, p->settings.negative}, *names[2] = {"prompt", "negative prompt"};
+    int32_t **ids[2] = {&p->ids, &p->negative_ids};
+    for (int i = 0; i < 1 + p->guided; i++) {
+        size_t cut_at = 0;
+        *ids[i] = arena_array(p->arena, (size_t)p->n_tokens, sizeof **ids[i]);
+        int n_cut = clip_bpe_encode(p->arena, p->tokenizer, texts[i], *ids[i], p->n_tokens, &cut_at);
+        warn_truncated(names[i], texts[i], n_cut, cut_at);
+    }
+}
+
+struct pipeline *pipeline_open(struct arena *a, const struct settings *settings) {
+    struct pipeline *p = arena_alloc(a, sizeof *p);
+    p->arena = a;
+    p->settings = *settings;
+    p->checkpoint = checkpoint_open(a, settings->model, settings->variant);
+    check_pipeline_class(p->checkpoint);
+    struct component *text = require_component(p->checkpoint, "text_encoder"), *unet = require_component(p->checkpoint, "unet");
+    struct component *vae = require_component(p->checkpoint, "vae"), *scheduler = require_component(p->checkpoint, "scheduler");
+    p->tokenizer = clip_bpe_open(a, require_component(p->checkpoint, "tokenizer")->dir);
+    p->text = clip_text_bind(text);
+    component_check(text);
+    p->unet = unet_bind(unet);
+    component_check(unet);
+    p->vae = vae_bind(vae);
+    component_check(vae);
+    check_parts_agree(p);
+    fix_sample_size(p);
+    fill_defaults(p);
+    open_schedule(p, scheduler->config);
+    if (p->settings.prompt) tokenize(p);
+    return p;
+}
+
+/* ---- the stages, run once for planning and once for each picture --------------------------------------------------------------------- */
+
+static void encode_text(struct pipeline *p) {
+    struct device *dev = p->device;
+    p->context = view_alloc(dev, 1 + p->guided, 1, p->n_tokens, p->text->hidden_size);
+    if (p->guided) clip_text_forward(dev, p->text, view_images(dev, p->context, 0, 1), p->negative_ids, 0);
+    clip_text_forward(dev, p->text, view_images(dev, p->context, p->guided, 1), p->ids, p->settings.clip_skip);
+}
+
+static void prepare(struct pipeline *p) {
+    double start = clock_ms();
+    const struct schedule *s = p->schedule;
+    float *t = arena_array(p->arena, (size_t)s->n_rows, sizeof *t);
+    for (int i = 0; i < s->n_rows; i++) t[i] = s->rows[i].t;
+    encode_text(p);
+    p->unet_run = unet_prepare(p->device, p->unet, p->arena, p->context, t, s->n_rows);
+    p->timings.text_ms = clock_ms() - start;
+}
+
+static size_t latent_count(const struct pipeline *p) {
+    return (size_t)p->vae->latent_channels * (size_t)p->latent_height * (size_t)p->latent_width;
+}
+
+static struct latents alloc_latents(struct pipeline *p) {
+    struct device *dev = p->device;
+    size_t bytes = latent_count(p) * sizeof(float);
+    struct latents l = {.N = 1, .H = p->latent_height, .W = p->latent_width, .C = p->vae->latent_channels};
+    l.x = arena_push(dev, bytes);
+    l.e = arena_push(dev, bytes);
+    l.z = arena_push(dev, bytes);
+    l.saved = p->schedule->saves ? arena_push(dev, bytes) : NULL;
+    for (int i = 0; i < p->schedule->history; i++) l.d[i] = arena_push(dev, bytes);
+    return l;
+}
+
+/* One row: l->x is denoised by one model call. */
+static void denoise_row(struct pipeline *p, struct latents *l, int row, struct dump *dump) {
+    struct device *dev = p->device;
+    const struct ops *op = dev->ops;
+    const struct sched_row *r = &p->schedule->rows[row];
+    size_t mark = arena_mark(dev);
+    int N = 1 + p->guided;
+    struct view x = view_alloc(dev, N, l->H, l->W, p->unet->in_channels), out = view_alloc(dev, N, l->H, l->W, p->unet->out_channels);
+    op->model_input(dev, x, l->x, r->in_scale, N);
+    unet_forward(dev, p->unet, p->unet_run, out, x, row);
+    op->sched_step(dev, l, out, (float)p->settings.guidance, (float)p->settings.guidance_rescale, r);
+    if (dump) dump_step(dump, dev, row, r->t, x, l);
+    arena_release(dev, mark);
+}
+
+/* Decoded picture [1,height,width,3] in the arena. */
+static struct view decode(struct pipeline *p, const struct latents *l) {
+    struct device *dev = p->device;
+    struct view image = view_alloc(dev, 1, p->settings.height, p->settings.width, 3);
+    size_t mark = arena_mark(dev);
+    struct view z = view_alloc(dev, 1, l->H, l->W, l->C);
+    dev->ops->model_input(dev, z, l->x, (float)(1 / p->vae->scaling_factor), 1);
+    vae_decode(dev, p->vae, image, z);
+    arena_release(dev, mark);
+    return image;
+}
+
+void pipeline_plan(struct pipeline *p, struct device *device) {
+    p->device = device;
+    prepare(p);
+    struct latents l = alloc_latents(p);
+    denoise_row(p, &l, 0, NULL);
+    decode(p, &l);
+    device->arena_used = 0;
+    device->plan_end(device);
+}
+
+static void model_components(const struct pipeline *p, struct component *components[3]) {
+    components[0] = checkpoint_find(p->checkpoint, "text_encoder");
+    components[1] = checkpoint_find(p->checkpoint, "unet");
+    components[2] = checkpoint_find(p->checkpoint, "vae");
+}
+
+struct memory_plan pipeline_memory(const struct pipeline *p) {
+    struct component *components[3];
+    model_components(p, components);
+    return (struct memory_plan){weights_packed_bytes(p->device, components, 3), p->device->arena_peak, p->device->scratch_bytes(p->device)};
+}
+
+void pipeline_load(struct pipeline *p) {
+    struct component *components[3];
+    model_components(p, components);
+    double start = clock_ms();
+    p->timings.bytes_read = weights_load(p->device, components, 3);
+    p->timings.load_ms = clock_ms() - start;
+}
+
+/* ---- one picture ------------------------------------------------------------------------------------------------------------------- */
+
+static void check_finite(const float *x, size_t n, const char *stage) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) die(FAIL_INTERNAL, "%s: value %zu of %zu is not finite: no picture made", stage, i, n);
+}
+
+static void read_latents(struct pipeline *p, float *noise) {
+    struct st_file *f = st_open(&p->image_arena, p->settings.latents);
+    const struct st_tensor *t = f->n_tensors == 1 ? &f->tensors[0] : st_find(f, "latents");
+    if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
+    int C = p->vae->latent_channels, H = p->latent_height, W = p->latent_width, r = t->rank;
+    if (r < 3 || r > 4 || (r == 4 && t->shape[0] != 1) || t->shape[r - 3] != C || t->shape[r - 2] != H || t->shape[r - 1] != W)
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected [1,%d,%d,%d]", f->path, t->name, C, H, W);
+    if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
+    void *raw = arena_alloc(&p->image_arena, t->bytes);
+    int error = st_read(t, raw);
+    if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
+    dtype_to_f32(noise, raw, t->dtype, latent_count(p));
+    st_close(f);
+}
+
+static void start_latents(struct pipeline *p, struct latents *l, struct rng *rng, float *noise) {
+    size_t n = latent_count(p);
+    if (p->settings.latents) read_latents(p, noise);
+    else rng_normal(rng, noise, n, p->settings.rng_dtype);
+    float *scaled = arena_array(&p->image_arena, n, sizeof *scaled);
+    for (size_t i = 0; i < n; i++) scaled[i] = noise[i] * p->schedule->init_noise_sigma;
+    p->device->ops->upload_latents(p->device, l->x, scaled, 1, l->H, l->W, l->C);
+}
+
+static void denoise(struct pipeline *p, struct latents *l, struct rng *rng, float *noise, struct dump *dump) {
+    const struct ops *op = p->device->ops;
+    for (int i = 0; i < p->schedule->n_rows; i++) {
+        double start = clock_ms();
+        if (p->schedule->rows[i].noise) {
+            rng_normal(rng, noise, latent_count(p), p->settings.rng_dtype);
+            op->upload_latents(p->device, l->z, noise, 1, l->H, l->W, l->C);
+        }
+        denoise_row(p, l, i, dump);
+        p->timings.step_ms[i] = clock_ms() - start;
+        if (p->on_step) p->on_step(p->on_step_data, i, p->schedule->n_rows);
+    }
+}
+
+void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
+    struct device *dev = p->device;
+    arena_free(&p->image_arena);
+    if (!p->prepared) {
+        prepare(p);
+        p->timings.step_ms = arena_array(p->arena, (size_t)p->schedule->n_rows, sizeof *p->timings.step_ms);
+        p->prepared = true;
+    }
+    size_t mark = arena_mark(dev), n = latent_count(p), n_pixels = (size_t)p->settings.width * (size_t)p->settings.height;
+    struct latents l = alloc_latents(p);
+    struct rng rng;
+    rng_init(&rng, p->settings.rng, p->settings.seed + (uint64_t)k, p->settings.rng_sms);
+    float *noise = arena_array(&p->image_arena, n, sizeof *noise);
+    start_latents(p, &l, &rng, noise);
+    struct dump *dump = p->settings.dump ? dump_open(p, k, noise) : NULL;
+
+    denoise(p, &l, &rng, noise, dump);
+    dev->ops->download_latents(dev, noise, l.x, 1, l.H, l.W, l.C);
+    check_finite(noise, n, "latents");
+
+    double start = clock_ms();
+    struct view image = decode(p, &l);
+    float *decoded = arena_array(&p->image_arena, 3 * n_pixels, sizeof *decoded);
+    dev->ops->download(dev, decoded, image);
+    check_finite(decoded, 3 * n_pixels, "decoded image");
+    dev->ops->to_rgb8(dev, rgb, image);
+    p->timings.vae_ms = clock_ms() - start;
+    if (dump) dump_image(dump, decoded, rgb, p->settings.height, p->settings.width);
+    arena_release(dev, mark);
+}
+
+void pipeline_close(struct pipeline *p) {
+    if (p->device) p->device->close(p->device);
+    checkpoint_close(p->checkpoint);
+    arena_free(&p->image_arena);
+}

@@ -1,0 +1,91 @@
+/* The order of stages: prompt -> ids -> context; noise -> UNet and scheduler row, n times -> VAE -> pixels.
+ *
+ *     struct pipeline *p = pipeline_open(&arena, &settings);   every file of the checkpoint checked, no weight read
+ *     pipeline_plan(p, device);                                shapes, algorithms, peak memory
+ *     pipeline_load(p);                                        weights
+ *     for each k: pipeline_generate(p, k, pixels);             image k, seed + k
+ *     pipeline_close(p);
+ *
+ * All of it dies as engine/error.h says. */
+#ifndef ENGINE_PIPELINE_H
+#define ENGINE_PIPELINE_H
+
+#include "engine/checkpoint.h"
+#include "engine/clip.h"
+#include "engine/rng.h"
+#include "engine/unet.h"
+#include "engine/vae.h"
+#include "schedulers/scheduler.h"
+#include "tokenizer/clip_bpe.h"
+
+/* What a picture is asked to be; zero or NAN means the checkpoint's or diffusers' default. */
+struct settings {
+    const char *model, *variant;
+    const char *prompt, *negative;    /* negative NULL = "" */
+    uint64_t seed;
+    int steps;                        /* 0: 50 */
+    double guidance;                  /* NAN: 7.5 */
+    double guidance_rescale, eta;
+    int clip_skip;                    /* -1 or 0: none */
+    int width, height;                /* pixels; 0: sample_size * VAE factor (both, if either is missing) */
+    const char *scheduler;            /* "NAME[,key=value…]", or NULL for the checkpoint's own */
+    enum rng_kind rng;
+    int rng_sms;
+    enum dtype rng_dtype;
+    const char *latents;              /* safetensors file with the initial noise, or NULL */
+    int count;                        /* images that will be asked for: --dump makes a folder for each of several */
+    const char *dump;                 /* directory, or NULL */
+};
+
+/* Milliseconds of each stage and sizes, for -v and --bench. */
+struct timings {
+    double load_ms, text_ms, vae_ms;
+    double *step_ms; /* n_rows */
+    uint64_t bytes_read;
+};
+
+struct pipeline {
+    struct arena *arena;
+    struct settings settings;         /* defaults filled in */
+    struct checkpoint *checkpoint;
+    struct clip_bpe *tokenizer;
+    struct clip_text *text;
+    struct unet *unet;
+    struct vae *vae;
+    const struct scheduler *scheduler;
+    struct sched_config *sched_config;
+    struct schedule *schedule;
+    int n_tokens;                     /* length ids are padded to: 77 */
+    int32_t *ids, *negative_ids;      /* n_tokens each */
+    bool guided;                      /* guidance > 1: the UNet runs on two images, [unconditional, conditional] */
+    int latent_height, latent_width;
+
+    struct device *device;
+    struct view context;              /* [1|2,1,n_tokens,cross_dim] */
+    struct unet_run *unet_run;
+    bool prepared;                    /* context and unet_run are computed */
+    struct arena image_arena;         /* host memory of one image */
+    struct timings timings;
+
+    void (*on_step)(void *data, int row, int n_rows); /* after each row, when set */
+    void *on_step_data;
+};
+
+/* Opens and checks every file of the checkpoint and plans the schedule. *settings is copied. */
+struct pipeline *pipeline_open(struct arena *a, const struct settings *settings);
+/* Plans one image on the device, which the pipeline owns from here on (pipeline_close). */
+void pipeline_plan(struct pipeline *p, struct device *device);
+/* Bytes the run will hold, known after planning. */
+struct memory_plan {
+    uint64_t weights, activations, scratch;
+};
+struct memory_plan pipeline_memory(const struct pipeline *p);
+void pipeline_load(struct pipeline *p);
+/* rgb: host bytes [height,width,3]. Dies FAIL_INTERNAL if latents or image are not finite, naming the stage. */
+void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb);
+void pipeline_close(struct pipeline *p);
+
+/* The rows of settings' scheduler and steps, from the checkpoint's scheduler_config.json alone: for --show-schedule. */
+struct schedule *pipeline_schedule(struct arena *a, const struct settings *settings);
+
+#endif

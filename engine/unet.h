@@ -1,0 +1,50 @@
+/* UNet2DConditionModel (diffusers models/unets/unet_2d_condition.py): the denoiser of SD 1.x and 2.x. */
+#ifndef ENGINE_UNET_H
+#define ENGINE_UNET_H
+
+#include "engine/blocks.h"
+
+enum { UNET_LEVELS_MAX = 8, UNET_LAYERS_MAX = 32 };
+
+struct unet_level {
+    bool attention;                      /* CrossAttnDownBlock2D / CrossAttnUpBlock2D, else DownBlock2D / UpBlock2D */
+    int n_layers;
+    struct resnet *resnets;              /* n_layers */
+    struct transformer *attentions;      /* n_layers, where attention */
+    struct weight *sampler_w, *sampler_b; /* down- or up-sampler [C,C,3,3], NULL at the last level */
+};
+
+struct unet {
+    int sample_height, sample_width; /* of the latents, default size */
+    int in_channels, out_channels, n_levels, groups, cross_dim, downsample_padding;
+    int block_out_channels[UNET_LEVELS_MAX];
+    int layers_per_block[UNET_LEVELS_MAX], n_heads[UNET_LEVELS_MAX], transformer_layers[UNET_LEVELS_MAX];
+    bool down_attention[UNET_LEVELS_MAX], up_attention[UNET_LEVELS_MAX], mid_attention;
+    bool flip_sin_to_cos;
+    float freq_shift, eps;
+
+    struct weight *time_linear_1_w, *time_linear_1_b, *time_linear_2_w, *time_linear_2_b;
+    struct weight *time_emb_proj_w, *time_emb_proj_b; /* every resnet's projection, stacked: [n_temb,E] [n_temb] */
+    int n_temb;
+    int n_transformer_blocks;
+    struct weight *conv_in_w, *conv_in_b;
+    struct unet_level down[UNET_LEVELS_MAX], up[UNET_LEVELS_MAX];
+    struct resnet mid_resnets[2];
+    struct transformer mid_transformer;
+    struct weight *conv_norm_out_w, *conv_norm_out_b, *conv_out_w, *conv_out_b;
+};
+
+struct unet *unet_bind(struct component *c);
+
+/* What depends on the prompt and the timesteps alone, computed once a run. */
+struct unet_run {
+    struct view temb; /* [1,1,n_rows,n_temb] */
+    struct view *kv;  /* n_transformer_blocks views [N,1,T,2C], in order of use */
+};
+/* context [N,1,T,cross_dim]; t: n_rows host floats. Views in the device's arena, *run in `a`. */
+struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows);
+
+/* The model output for row `row` of the schedule.   x [N,H,W,in_channels]   y [N,H,W,out_channels]; any H, W >= 1 */
+void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, int row);
+
+#endif
