@@ -1,0 +1,49 @@
+/* oneDNN 2.6 and 3.x behind one face: descriptors, convolution and matmul primitives with their memory objects. */
+#ifndef ENGINE_CPU_DNNL_UTIL_H
+#define ENGINE_CPU_DNNL_UTIL_H
+
+#include <dnnl.h>
+#include "engine/cpu/cpu.h"
+
+/* A descriptor is a struct in 2.x and a handle in 3.x; functions of both take MD(md). */
+#if DNNL_VERSION_MAJOR >= 3
+#define MD(md) (md)
+#else
+#define MD(md) (&(md))
+#endif
+
+/* One primitive and the memory objects it runs on, made while planning; running allocates nothing. */
+struct cpu_primitive {
+    dnnl_primitive_t primitive;
+    dnnl_memory_t src, weights, bias, dst, scratchpad;
+    dnnl_memory_desc_t weights_md; /* the layout it chose */
+    size_t weights_bytes, scratchpad_bytes;
+};
+
+static inline dnnl_data_type_t cpu_dnnl_type(const struct cpu_device *dev) {
+    return dev->base.dtype == DT_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+/* strides NULL: the primitive chooses the layout. Owned by the caller. */
+dnnl_memory_desc_t cpu_md(int rank, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides);
+void cpu_md_destroy(dnnl_memory_desc_t *md);
+
+/* y [N,Ho,Wo,K] = conv(x [N,H,W,C], w [K,C,R,R]) (+ b f32 [K]) (+ y), x and y dense, of the device's dtype. bias, sum: 0 or 1. */
+struct cpu_conv {
+    int N, H, W, C, Ho, Wo, K, R, stride, top, left, bottom, right, bias, sum;
+};
+
+/* layout: the weights' layout, or NULL to choose the best. */
+void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout);
+/* Makes p of a primitive descriptor, which it destroys. */
+void cpu_primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl_primitive_desc_t pd);
+void cpu_primitive_destroy(struct cpu_primitive *p);
+
+/* dst [p->weights_bytes] = the dense f32 tensor src of these dims and strides, in p's layout. */
+void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, void *dst, const float *src, int rank,
+                        const dnnl_dims_t dims, const dnnl_dims_t strides);
+/* b may be NULL where p has none; scratchpad: p->scratchpad_bytes. */
+void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w, const void *b,
+                       void *scratchpad);
+
+#endif
