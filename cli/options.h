@@ -29,8 +29,7 @@ struct options {
     double eta;
     int clip_skip;                 /* -1: absent; diffusers' meaning: 1 skips one layer */
     int width, height;             /* 0: the model's default */
-    const char *scheduler_name;    /* known to scheduler_find; NULL: the checkpoint's own */
-    const char *const *scheduler_overrides; /* "key=value" strings, NULL-terminated; NULL where there are none */
+    const char *scheduler;         /* "NAME[,key=value…]", NAME known to scheduler_find; NULL: the checkpoint's own */
     const char *tokens_text;       /* --tokens TEXT, checked as the prompt is */
     enum rng_kind rng;
     int rng_sms;                   /* --rng cuda:SMS, default 132 */

@@ -1,0 +1,183 @@
+#include "cli/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/option_table.h"
+#include "cli/template.h"
+#include "engine/error.h"
+#include "engine/text.h"
+
+enum { TEXT_MAX = 64 << 10 /* of a prompt, bytes */, LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
+
+#define TRY_HELP "try 'diffuse --help'"
+
+static const struct options defaults = {
+    .count = 1,
+    .guidance = NAN,
+    .clip_skip = -1,
+    .rng_sms = 132,
+    .rng_dtype = DT_F32,
+    .dtype = "auto",
+    .device_index = -1,
+    .metadata = "full",
+};
+
+/* ---- texts -------------------------------------------------------------------------------------------------------------------------- */
+
+static const char *read_stdin(struct arena *a, const char *what) {
+    char *text = arena_alloc(a, TEXT_MAX + 2);
+    size_t n = 0;
+    while (n <= TEXT_MAX) {
+        ssize_t k = read(STDIN_FILENO, text + n, TEXT_MAX + 1 - n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) die(FAIL_INPUT, "%s: standard input: %s", what, strerror(errno));
+        if (k == 0) break;
+        n += (size_t)k;
+    }
+    text[n] = 0;
+    if (memchr(text, 0, n))
+        die(FAIL_USAGE, "%s: standard input: expected text, found a NUL byte at offset %zu", what, strlen(text));
+    while (n && n <= TEXT_MAX && (text[n - 1] == '\n' || text[n - 1] == '\r')) text[--n] = 0;
+    if (!n) warn("%s: standard input is empty", what);
+    return text;
+}
+
+/* NULL stays NULL; "-" is read from stdin where may_read. */
+static const char *check_text(struct arena *a, const char *text, const char *what, bool may_read) {
+    size_t bad;
+    if (!text) return NULL;
+    if (may_read && !strcmp(text, "-")) text = read_stdin(a, what);
+    size_t n = strlen(text);
+    if (n > TEXT_MAX) die(FAIL_USAGE, "%s: expected at most %d bytes, found more", what, TEXT_MAX);
+    if (!utf8_valid(text, n, &bad)) die(FAIL_USAGE, "%s: expected UTF-8, found an invalid byte at offset %zu", what, bad);
+    return text;
+}
+
+/* ---- getopt --------------------------------------------------------------------------------------------------------------------------- */
+
+static struct option *long_options(struct arena *a) {
+    struct option *list = arena_array(a, (size_t)n_options + 1, sizeof *list);
+    for (int i = 0; i < n_options; i++) {
+        const struct option_spec *s = &option_table[i];
+        list[i] = (struct option){s->name, s->argument ? required_argument : no_argument, NULL, LONG_BASE + i};
+    }
+    return list;
+}
+
+/* "-" makes getopt return operands in place as OPERAND, whatever POSIXLY_CORRECT says; ":" makes it tell a missing argument from an
+ * unknown option. */
+static const char *short_options(struct arena *a) {
+    const char *list = "-:";
+    for (int i = 0; i < n_options; i++)
+        if (option_table[i].letter)
+            list = arena_printf(a, "%s%c%s", list, option_table[i].letter, option_table[i].argument ? ":" : "");
+    return list;
+}
+
+static const struct option_spec *find_option(int value) {
+    if (value >= LONG_BASE && value < LONG_BASE + n_options) return &option_table[value - LONG_BASE];
+    for (int i = 0; i < n_options; i++)
+        if (value && option_table[i].letter == value) return &option_table[i];
+    return NULL;
+}
+
+static const char *option_hint(struct arena *a, const char *name) {
+    const char **names = arena_array(a, (size_t)n_options + 1, sizeof *names);
+    for (int i = 0; i < n_options; i++) names[i] = option_table[i].name;
+    const char *near = suggest(name, names);
+    return near ? arena_printf(a, "did you mean --%s? A prompt that starts with '-' goes after '--'", near)
+                : "a prompt that starts with '-' goes after '--'; " TRY_HELP;
+}
+
+/* The names that the ambiguous abbreviation could stand for, or "" where there is none. */
+static const char *abbreviated(struct arena *a, const char *name, size_t n) {
+    const char *list = "";
+    for (int i = 0; i < n_options; i++)
+        if (n && !strncmp(option_table[i].name, name, n))
+            list = arena_printf(a, "%s%s--%s", list, *list ? ", " : "", option_table[i].name);
+    return list;
+}
+
+static _Noreturn void die_unknown(struct arena *a, const char *word) {
+    const struct option_spec *known = find_option(optopt);
+    if (known && optopt >= LONG_BASE) die(FAIL_USAGE, "--%s: takes no value", known->name);
+    if (strncmp(word, "--", 2)) {
+        const char *in = strlen(word) > 2 ? arena_printf(a, " in '%s'", word) : "";
+        die_hint(FAIL_USAGE, option_hint(a, word + 1), "unknown option '-%c'%s", optopt, in);
+    }
+    size_t n = strcspn(word + 2, "=");
+    const char *matches = abbreviated(a, word + 2, n);
+    if (*matches) die_hint(FAIL_USAGE, matches, "ambiguous option '%.*s'", (int)n + 2, word);
+    die_hint(FAIL_USAGE, option_hint(a, arena_printf(a, "%.*s", (int)n, word + 2)), "unknown option '%.*s'", (int)n + 2, word);
+}
+
+static void take_operand(const char **prompt, const char *word) {
+    if (*prompt) die_hint(FAIL_USAGE, "put a prompt of several words in quotes", "expected one prompt, found a second: '%s'", word);
+    *prompt = word;
+}
+
+/* Stores every option; returns the operand. */
+static const char *parse_words(struct arena *a, struct options *o, int argc, char **argv) {
+    const char *operand = NULL;
+    const struct option *longs = long_options(a);
+    const char *shorts = short_options(a);
+    optind = 0; /* glibc: start over, for tests that parse twice */
+    for (int c, at = 1; (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1; at = optind) {
+        if (c == '?') die_unknown(a, argv[at]);
+        const struct option_spec *s = find_option(c == ':' ? optopt : c);
+        if (c == ':') die(FAIL_USAGE, "--%s: expected %s after it, found nothing", s->name, s->argument);
+        if (c == OPERAND) take_operand(&operand, optarg);
+        else s->set(a, o, s, optarg);
+    }
+    while (optind < argc) take_operand(&operand, argv[optind++]);
+    return operand;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------------------------ */
+
+static _Noreturn void die_pair(const char *one, const char *other, const char *why) {
+    die(FAIL_USAGE, "%s and %s: %s", one, other, why);
+}
+
+static void check_output(struct arena *a, struct options *o) {
+    if (o->json && o->null_separated) die_pair("--json", "--null", "JSON lines end with a newline");
+    if (o->output && !strcmp(o->output, "-")) {
+        if (o->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
+        if (o->json) die_pair("--output -", "--json", "both write to standard output");
+        if (o->command == CMD_GENERATE && !o->dry_run && isatty(STDOUT_FILENO))
+            die_hint(FAIL_USAGE, "'-o FILE' or '| program'", "--output -: standard output is a terminal, expected a file or a pipe");
+    } else {
+        o->output = template_resolve(a, o->output, o->count);
+    }
+}
+
+static void check_prompt(struct arena *a, struct options *o, const char *operand) {
+    if (o->prompt && operand) die_pair("--prompt", "a prompt operand", "expected one of them");
+    if (o->tokens_text && (o->prompt || operand)) die_pair("--tokens", "a prompt", "expected one text");
+    bool draws = o->command == CMD_GENERATE;
+    o->prompt = check_text(a, operand ? operand : o->prompt, "prompt", draws);
+    o->negative = check_text(a, o->negative, "--negative", false);
+    o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
+    if (draws && !o->prompt) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
+}
+
+void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
+    static char *no_words[] = {"diffuse", NULL};
+    *o = defaults;
+    const char *operand = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
+    error_quiet = o->quiet;
+    const char *model = getenv("DIFFUSE_MODEL");
+    if (!o->model && model && *model) o->model = model;
+    check_output(a, o);
+    check_prompt(a, o, operand);
+    if (!o->model && o->command != CMD_LIST_SCHEDULERS)
+        die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
+    if (!o->seed_given) o->seed = rng_random_seed();
+    if (o->seed > UINT64_MAX - (uint64_t)(o->count - 1))
+        die(FAIL_USAGE, "--seed and --count: the last seed would be beyond %llu", (unsigned long long)UINT64_MAX);
+}

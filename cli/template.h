@@ -1,0 +1,25 @@
+/* Output names: a template with fields {seed} {n} {slug} {model} {scheduler} {steps} {w} {h}; "{{" is a brace. */
+#ifndef CLI_TEMPLATE_H
+#define CLI_TEMPLATE_H
+
+#include <stdint.h>
+#include "engine/arena.h"
+
+/* What the fields stand for; texts may be anything, they are made fit for a file name. */
+struct template_fields {
+    uint64_t seed;
+    int n;                  /* 1 … count */
+    const char *prompt;     /* {slug}: its letters and digits, words joined by '-', at most 60 bytes */
+    const char *model;      /* {model}: its last path component without @REV */
+    const char *scheduler;
+    int steps, width, height;
+};
+
+/* The template for -o's value: NULL is the default one, "DIR/" gets it appended, and with count > 1 a template without {seed} and {n}
+ * gets "-{seed}" before its extension, so that no two images of a run share a name. Dies FAIL_USAGE on an unknown field, an open
+ * brace, or the extension of another image format. */
+const char *template_resolve(struct arena *a, const char *output, int count);
+/* Dies FAIL_USAGE where a path component becomes longer than 255 bytes, or the path as long as PATH_MAX. */
+const char *template_expand(struct arena *a, const char *template, const struct template_fields *fields);
+
+#endif
