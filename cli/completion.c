@@ -13,6 +13,10 @@ static const char *values(struct arena *a, const struct option_spec *s) {
     return list;
 }
 
+static bool takes_path(const struct option_spec *s) {
+    return s->argument && (!strcmp(s->argument, "FILE") || !strcmp(s->argument, "DIR"));
+}
+
 /* The text as it stands between single quotes in a shell. */
 static const char *quoted(struct arena *a, const char *text) {
     char *out = arena_alloc(a, 4 * strlen(text) + 1), *o = out;
@@ -30,11 +34,9 @@ const char *completion_bash(struct arena *a) {
         if (!s->help) continue;
         const char *letter = s->letter ? arena_printf(a, "|-%c", s->letter) : "";
         names = arena_printf(a, "%s --%s", names, s->name);
-        if (*values(a, s))
-            cases = arena_printf(a, "%s        --%s%s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n", cases, s->name, letter,
-                                 values(a, s));
-        else if (s->argument)
-            cases = arena_printf(a, "%s        --%s%s) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n", cases, s->name, letter);
+        if (!s->argument) continue;
+        const char *words = takes_path(s) ? "-f" : arena_printf(a, "-W '%s'", values(a, s));
+        cases = arena_printf(a, "%s        --%s%s) COMPREPLY=($(compgen %s -- \"$word\")); return ;;\n", cases, s->name, letter, words);
     }
     return arena_printf(a,
                         "_diffuse() {\n"
@@ -54,9 +56,7 @@ const char *completion_zsh(struct arena *a) {
         const struct option_spec *s = &option_table[i];
         if (!s->help) continue;
         const char *list = values(a, s);
-        const char *value = *list         ? arena_printf(a, ":%s:(%s)", s->argument, list)
-                            : s->argument ? arena_printf(a, ":%s:_files", quoted(a, s->argument))
-                                          : "";
+        const char *value = takes_path(s) ? ":FILE:_files" : s->argument ? arena_printf(a, ":value:(%s)", list) : "";
         char *help = arena_strdup(a, quoted(a, s->help));
         for (char *c = help; (c = strpbrk(c, "[]:"));) *c = ' '; /* they end the description */
         if (s->letter) text = arena_printf(a, "%s  '-%c%s[%s]%s' \\\n", text, s->letter, s->argument ? "+" : "", help, value);
@@ -71,7 +71,7 @@ const char *completion_fish(struct arena *a) {
         const struct option_spec *s = &option_table[i];
         if (!s->help) continue;
         const char *letter = s->letter ? arena_printf(a, " -s %c", s->letter) : "", *list = values(a, s);
-        const char *value = *list ? arena_printf(a, " -xa '%s'", list) : s->argument ? " -rF" : "";
+        const char *value = takes_path(s) ? " -rF" : s->argument ? arena_printf(a, " -xa '%s'", list) : "";
         char *help = arena_strdup(a, s->help);
         for (char *c = help; (c = strchr(c, '\''));) *c = '`'; /* fish escapes a quote in its own way */
         text = arena_printf(a, "%scomplete -c diffuse%s -l %s -d '%s'%s\n", text, letter, s->name, help, value);

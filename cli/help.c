@@ -17,9 +17,9 @@ static const char *option_line(struct arena *a, const struct option_spec *s) {
 }
 
 const char *help_text(struct arena *a) {
-    const char *text = "Usage: diffuse -m MODEL [OPTION]... PROMPT     draws PROMPT; - reads it from stdin\n"
-                       "  diffuse -m sd15 \"a squirrel in Picasso style\" -o squirrel.png\n"
-                       "  diffuse -m org/name -c 4 -s 7 --steps 20 -x ddim -o 'out/{slug}-{seed}.png' \"…\"\n";
+    const char *text = "Usage: diffuse -m MODEL [OPTION]... PROMPT   draws PROMPT; - is standard input\n"
+                       "  diffuse -m sd15 'a squirrel in Picasso style' -o squirrel.png\n"
+                       "  diffuse -m org/name -c 4 -s 7 --steps 20 -x ddim -o 'out/{slug}-{seed}.png' …\n";
     for (int g = 0; g < N_GROUPS; g++) {
         text = arena_printf(a, "%s\n%s\n", text, option_group_titles[g]);
         for (int i = 0; i < n_options; i++)
