@@ -29,22 +29,25 @@ struct json_scan {
     int depth;
     uint32_t is_object;      /* bit d: level d is an object */
     int expect;
-    char *buffer;            /* the caller's, string_max + 1 bytes; a longer string is an error */
+    char *buffer;            /* the caller's, string_max + 1 bytes; a longer string is an error. NULL: strings are checked, not kept */
     size_t string_max;
+    bool infinity;           /* Infinity and -Infinity are numbers, as Python's json writes them */
 };
 
 void json_scan_begin(struct json_scan *s, const char *text, size_t length, char *buffer, size_t string_max);
 enum json_token json_scan_next(struct json_scan *s);
 /* The number just read as an unsigned integer written as digits only; false if it is not one or does not fit. */
 bool json_scan_u64(const struct json_scan *s, uint64_t *value);
+/* Line and column (in bytes) of an offset, from 1. */
+void json_scan_place(const struct json_scan *s, size_t at, size_t *line, size_t *column);
 /* Skips the value whose first token was just returned. */
-enum json_token json_scan_skip(struct json_scan *s, enum json_token first);
+enum json_token json_scan_skip(struct json_scan *s, enum json_token first); /* its last token, or JSON_ERROR */
 
 /* ---- small documents ---------------------------------------------------------------------------------------------------------------- */
 
 struct json; /* an object, with its file's path for messages; lives in the arena it was parsed into */
 
-/* The whole file must be one JSON object. Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed: "line L column C"). */
+/* The whole file must be one JSON object. Infinity and -Infinity are numbers here: schedulers' configs have them. Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed: "line L column C"). */
 struct json *json_load(struct arena *a, const char *path);
 struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path);
 

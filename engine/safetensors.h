@@ -30,12 +30,12 @@ struct st_file {
     ino_t ino;
     struct timespec mtime;
     int n_tensors;
-    struct st_tensor *tensors; /* in order of offset */
-    void *index;               /* by name */
+    struct st_tensor *tensors;        /* in order of offset */
+    const struct st_tensor **by_name; /* in order of name */
 };
 
-/* Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed), FAIL_UNSUPPORTED (dtype). The descriptor is closed by st_close or,
- * after a failure, before dying. */
+/* Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed), FAIL_UNSUPPORTED (a dtype of the format that no model here has).
+ * The descriptor is closed by st_close, or with the arena. */
 struct st_file *st_open(struct arena *a, const char *path);
 void st_close(struct st_file *f);
 const struct st_tensor *st_find(const struct st_file *f, const char *name);
@@ -44,7 +44,7 @@ int st_read(const struct st_tensor *t, void *dst);
 /* Dies FAIL_IO if size or mtime differ from those at st_open. */
 void st_check_unchanged(const struct st_file *f);
 
-/* Writing, for --dump and tests: adds tensors, then st_write publishes the file atomically. */
+/* Writing, for --dump and tests: adds tensors, then st_write publishes the file whole, in place of one of that name. */
 struct st_writer;
 struct st_writer *st_writer_new(struct arena *a);
 /* data must stay valid until st_write; dtype F32, I64, I32 or U8 */
