@@ -60,7 +60,7 @@ typedef void op_silu(struct device *dev, struct view y, struct view x);
 typedef void op_add(struct device *dev, struct view y, struct view a, struct view b);
 
 /* y[c*N + n] = scale * x[n] for each of the copies c: latents to model input, twice for classifier-free guidance
- *   x: f32 latents [N,H,W,C] dense, device memory   y [copies*N,H,W,C'], C' >= C: channels C.. are left alone */
+ *   x: f32 latents [N,H,W,C] dense, device memory   y [copies*N,H,W,C]: a slice where the model's input has more channels */
 typedef void op_model_input(struct device *dev, struct view y, const float *x, float scale, int copies);
 
 /* The latents' own state, f32, dense, [N,H,W,C] each, device memory. */

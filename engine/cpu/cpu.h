@@ -56,7 +56,7 @@ op_timestep_embed cpu_timestep_embed;
 op_silu cpu_silu;
 op_add cpu_add;
 op_model_input cpu_model_input;
-op_sched_step cpu_sched_step;
+op_sched_step cpu_sched_step_plan, cpu_sched_step;
 op_to_rgb8 cpu_to_rgb8;
 op_upload cpu_upload;
 op_download cpu_download;

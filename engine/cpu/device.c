@@ -147,12 +147,6 @@ static void plan_model_input(struct device *dev, struct view y, const float *x, 
     assert(y.N % copies == 0);
 }
 
-static void plan_sched_step(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
-                            const struct sched_row *row) {
-    (void)dev, (void)guidance, (void)rescale, (void)row;
-    assert((out.N == l->N || out.N == 2 * l->N) && out.H == l->H && out.W == l->W && out.C == l->C);
-}
-
 static void plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
     (void)dev, (void)y;
     assert(x.C == 3);
@@ -177,7 +171,7 @@ static const struct ops planning_ops = {
     .silu = plan_silu,
     .add = plan_add,
     .model_input = plan_model_input,
-    .sched_step = plan_sched_step,
+    .sched_step = cpu_sched_step_plan,
     .to_rgb8 = plan_to_rgb8,
     .upload = plan_upload,
     .download = plan_download,

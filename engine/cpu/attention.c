@@ -1,0 +1,187 @@
+/* Attention without the T x T matrix (Dao et al. 2022), transposed: a tile is TILE queries wide, one per vector lane, and runs through
+ * the keys in blocks, keeping each query's largest score m, the sum l of exp(score - m) and the weighted sum of values so far.
+ *
+ *   S[k][q]  = K[k][:] · Qt[:][q]          P = 2^(S - m)          Ot[d][q] = Ot[d][q] 2^(m_old - m) + sum_k V[k][d] P[k][q]
+ *
+ * With queries along the lanes, K and V are read as they lie, one element broadcast to all lanes, for any head width; maxima and sums
+ * over keys need no work across lanes; and both products are the same register-blocked loop. Q is scaled by log2(e)/sqrt(D). */
+#include <assert.h>
+#include <float.h>
+#include <omp.h>
+#include "engine/cpu/row.h"
+#include "engine/cpu/vmath.h"
+
+#ifdef __AVX512F__
+enum { LANES = 16, MR = 8 }; /* 8 x 3 accumulators + 3 + a broadcast in 32 registers */
+#else
+enum { LANES = 8, MR = 4 }; /* 4 x 3 + 3 + 1 in 16 */
+#endif
+enum { NV = 3, TILE = NV * LANES, KEYS = 64, GROUP = 4 /* tiles sharing a block of keys and values in the cache */ };
+
+typedef float vf __attribute__((vector_size(LANES * 4)));
+
+/* One tile of queries, f32, channels or keys in rows of TILE lanes. */
+struct tile { float *qt, *ot, *m, *l; };
+struct lane_buffers { struct tile tiles[GROUP]; float *scores, *alpha, *k, *v; };
+
+static size_t lane_floats(int D) { return (size_t)GROUP * (2 * D + 2) * TILE + (KEYS + 1) * TILE + (size_t)2 * KEYS * D; }
+
+static struct lane_buffers buffers_of(const struct cpu_device *dev, int D, int thread) {
+    size_t floats = (lane_floats(D) + 15) / 16 * 16;
+    float *p = (float *)dev->scratch + floats * (size_t)thread;
+    struct lane_buffers buf;
+    for (int i = 0; i < GROUP; i++) {
+        buf.tiles[i] = (struct tile){p, p + D * TILE, p + 2 * D * TILE, p + (2 * D + 1) * TILE};
+        p += (2 * D + 2) * TILE;
+    }
+    buf.scores = p;
+    buf.alpha = p + KEYS * TILE;
+    buf.k = buf.alpha + TILE;
+    buf.v = buf.k + (size_t)KEYS * D;
+    return buf;
+}
+
+void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
+    (void)causal;
+    assert(view_rows(y) == view_rows(q) && view_rows(k) == view_rows(v) && q.C % n_heads == 0);
+    assert(y.C == q.C && k.C == q.C && v.C == q.C && k.N == v.N && (k.N == q.N || k.N == 1));
+    size_t floats = (lane_floats(q.C / n_heads) + 15) / 16 * 16;
+    cpu_scratch_reserve(cpu_of(dev), floats * (size_t)cpu_of(dev)->n_threads * sizeof(float));
+}
+
+/* ---- the two products -------------------------------------------------------------------------------------------------------------- */
+
+/* c[i][:] (+)= sum_j a[i*row + j*col] b[j][:], rows rows of TILE lanes. */
+#define KERNEL(rows)                                                                                                       \
+    do {                                                                                                                   \
+        vf acc[rows][NV];                                                                                                  \
+        for (int i = 0; i < rows; i++)                                                                                     \
+            for (int v = 0; v < NV; v++) acc[i][v] = scale ? ((const vf *)c)[i * NV + v] * scale[v] : (vf){0};             \
+        for (int j = 0; j < n; j++) {                                                                                      \
+            vf bj[NV];                                                                                                     \
+            for (int v = 0; v < NV; v++) bj[v] = b[j * NV + v];                                                            \
+            for (int i = 0; i < rows; i++)                                                                                 \
+                for (int v = 0; v < NV; v++) acc[i][v] += a[i * row + j * col] * bj[v];                                    \
+        }                                                                                                                  \
+        for (int i = 0; i < rows; i++)                                                                                     \
+            for (int v = 0; v < NV; v++) ((vf *)c)[i * NV + v] = acc[i][v];                                                \
+    } while (0)
+
+static inline __attribute__((always_inline)) void product(float *c, const float *a, size_t row, size_t col, const vf *b, const vf *scale,
+                                                          int m, int n) {
+    for (; m >= MR; m -= MR, c += MR * TILE, a += MR * row) KERNEL(MR);
+    for (; m > 0; m--, c += TILE, a += row) KERNEL(1);
+}
+
+/* S[k][q] = K[k][:] Qt[:][q] */
+static void scores(float *s, const float *k, size_t ld, const float *qt, int n_keys, int D) {
+    product(s, k, ld, 1, (const vf *)qt, NULL, n_keys, D);
+}
+
+/* Ot[d][q] = alpha[q] Ot[d][q] + sum_k V[k][d] P[k][q] */
+static void add_values(float *ot, const float *v, size_t ld, const float *p, const float *alpha, int n_keys, int D) {
+    product(ot, v, 1, ld, (const vf *)p, (const vf *)alpha, D, n_keys);
+}
+
+/* ---- softmax, a block at a time ---------------------------------------------------------------------------------------------------- */
+
+/* Query lane i is row q0 + i, key j row k0 + j: a query sees no later key. */
+static void mask(float *s, int n_keys, int k0, int q0) {
+    for (int j = 0; j < n_keys; j++)
+        for (int i = 0; i < imin(TILE, k0 + j - q0); i++) s[j * TILE + i] = -INFINITY;
+}
+
+/* s becomes P = 2^(s - m); updates m and l; alpha = 2^(m_old - m). */
+static void softmax_block(float *restrict s, float *restrict m, float *restrict l, float *restrict alpha, int n_keys) {
+    float top[TILE], sum[TILE];
+    memcpy(top, m, sizeof top);
+    for (int j = 0; j < n_keys; j++)
+#pragma omp simd
+        for (int i = 0; i < TILE; i++) top[i] = s[j * TILE + i] > top[i] ? s[j * TILE + i] : top[i];
+#pragma omp simd
+    for (int i = 0; i < TILE; i++) alpha[i] = vm_exp2(m[i] - top[i]);
+    memset(sum, 0, sizeof sum);
+    for (int j = 0; j < n_keys; j++)
+#pragma omp simd
+        for (int i = 0; i < TILE; i++) {
+            float p = vm_exp2(s[j * TILE + i] - top[i]);
+            s[j * TILE + i] = p;
+            sum[i] += p;
+        }
+#pragma omp simd
+    for (int i = 0; i < TILE; i++) l[i] = l[i] * alpha[i] + sum[i];
+    memcpy(m, top, sizeof top);
+}
+
+/* ---- tiles ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Queries [q0, q0 + n) of the image starting at row `first`; lanes beyond n are zero. */
+static void tile_begin(const struct device *dev, struct tile tile, struct view q, size_t first, int q0, int n, int c0, int D) {
+    float scale = 1.44269504088896341f / sqrtf((float)D), in[ROW_CHUNK];
+    memset(tile.qt, 0, (size_t)(2 * D + 2) * TILE * sizeof(float)); /* ot and l too */
+    for (int i = 0; i < TILE; i++) tile.m[i] = -FLT_MAX;
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < D; d += ROW_CHUNK) {
+            int width = imin(ROW_CHUNK, D - d);
+            const float *src = row_load(dev, row_at(dev, q, first + (size_t)(q0 + i), c0 + d), in, width);
+            for (int j = 0; j < width; j++) tile.qt[(d + j) * TILE + i] = src[j] * scale;
+        }
+}
+
+static void tile_end(const struct device *dev, struct tile tile, struct view y, size_t first, int q0, int n, int c0, int D) {
+    float out[ROW_CHUNK];
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < D; d += ROW_CHUNK) {
+            int width = imin(ROW_CHUNK, D - d);
+            void *at = row_at(dev, y, first + (size_t)(q0 + i), c0 + d);
+            float *dst = row_target(dev, at, out), inverse = 1 / tile.l[i];
+            for (int j = 0; j < width; j++) dst[j] = tile.ot[(d + j) * TILE + i] * inverse;
+            row_store(dev, at, dst, width);
+        }
+}
+
+/* Rows [t, t + n) of one head as f32 with row stride *ld: in place, or converted into buf. */
+static const float *block_load(const struct device *dev, struct view x, size_t t, int n, int c0, int D, float *buf, size_t *ld) {
+    *ld = dev->dtype == DT_F32 ? (size_t)x.ld : (size_t)D;
+    for (int i = 0; dev->dtype != DT_F32 && i < n; i++)
+        row_load(dev, row_at(dev, x, t + (size_t)i, c0), buf + (size_t)i * D, D);
+    return dev->dtype == DT_F32 ? row_at(dev, x, t, c0) : buf;
+}
+
+/* Queries [q0, q1) of head columns [c0, c0 + D), image n. */
+static void attend(const struct device *dev, struct view y, struct view q, struct view k, struct view v, int n, int c0, int D, int q0,
+                   int q1, bool causal, const struct lane_buffers *buf) {
+    size_t first_q = (size_t)n * q.H * q.W, first_k = k.N == 1 ? 0 : (size_t)n * k.H * k.W;
+    int Tk = causal ? imin(k.H * k.W, q1) : k.H * k.W;
+    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_begin(dev, buf->tiles[i], q, first_q, t, imin(TILE, q1 - t), c0, D);
+    for (int k0 = 0; k0 < Tk; k0 += KEYS) {
+        int n_keys = imin(KEYS, Tk - k0);
+        size_t ld_k, ld_v;
+        const float *kb = block_load(dev, k, first_k + (size_t)k0, n_keys, c0, D, buf->k, &ld_k);
+        const float *vb = block_load(dev, v, first_k + (size_t)k0, n_keys, c0, D, buf->v, &ld_v);
+        for (int i = 0, t = q0; t < q1; i++, t += TILE) {
+            if (causal && k0 >= t + TILE) continue;
+            struct tile tile = buf->tiles[i];
+            scores(buf->scores, kb, ld_k, tile.qt, n_keys, D);
+            if (causal && k0 + n_keys > t) mask(buf->scores, n_keys, k0, t);
+            softmax_block(buf->scores, tile.m, tile.l, buf->alpha, n_keys);
+            add_values(tile.ot, vb, ld_v, buf->scores, buf->alpha, n_keys, D);
+        }
+    }
+    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(dev, buf->tiles[i], y, first_q, t, imin(TILE, q1 - t), c0, D);
+}
+
+void cpu_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
+    int Tq = q.H * q.W, D = q.C / n_heads, groups = (Tq + GROUP * TILE - 1) / (GROUP * TILE);
+#pragma omp parallel num_threads(cpu_of(dev)->n_threads)
+    {
+        struct lane_buffers buf = buffers_of(cpu_of(dev), D, omp_get_thread_num());
+#pragma omp for schedule(dynamic) collapse(3)
+        for (int n = 0; n < q.N; n++)
+            for (int h = 0; h < n_heads; h++)
+                for (int g = 0; g < groups; g++) {
+                    int q0 = g * GROUP * TILE;
+                    attend(dev, y, q, k, v, n, h * D, D, q0, imin(Tq, q0 + GROUP * TILE), causal, &buf);
+                }
+    }
+}

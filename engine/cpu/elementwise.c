@@ -1,0 +1,134 @@
+/* Ops that touch every element once: memory-bound, so one pass each and nothing more. */
+#include <assert.h>
+#include <math.h>
+#include "engine/cpu/row.h"
+#include "engine/cpu/vmath.h"
+
+void cpu_silu(struct device *dev, struct view y, struct view x) {
+    size_t T = view_rows(x);
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < T; t++) {
+        float in[ROW_CHUNK], out[ROW_CHUNK];
+        for (int c = 0; c < x.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, x.C - c);
+            const float *src = row_load(dev, row_at(dev, x, t, c), in, n);
+            float *dst = row_target(dev, row_at(dev, y, t, c), out);
+#pragma omp simd
+            for (int i = 0; i < n; i++) dst[i] = vm_silu(src[i]);
+            row_store(dev, row_at(dev, y, t, c), dst, n);
+        }
+    }
+}
+
+void cpu_add(struct device *dev, struct view y, struct view a, struct view b) {
+    size_t T = view_rows(y);
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < T; t++) {
+        float in_a[ROW_CHUNK], in_b[ROW_CHUNK], out[ROW_CHUNK];
+        for (int c = 0; c < y.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, y.C - c);
+            const float *src_a = row_load(dev, row_at(dev, a, t, c), in_a, n);
+            const float *src_b = row_load(dev, row_at(dev, b, t, c), in_b, n);
+            float *dst = row_target(dev, row_at(dev, y, t, c), out);
+#pragma omp simd
+            for (int i = 0; i < n; i++) dst[i] = src_a[i] + src_b[i];
+            row_store(dev, row_at(dev, y, t, c), dst, n);
+        }
+    }
+}
+
+void cpu_embed_plan(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
+    (void)ids;
+    assert(table->shape[1] == y.C && pos->shape[1] == y.C && view_rows(y) <= (size_t)pos->shape[0]);
+    cpu_plan_dense(cpu_of(dev), table);
+    cpu_plan_dense(cpu_of(dev), pos);
+}
+
+void cpu_embed(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
+    size_t T = view_rows(y);
+    const struct view rows = {table->packed, 1, 1, (int)table->shape[0], y.C, y.C};
+    const struct view positions = {pos->packed, 1, 1, (int)pos->shape[0], y.C, y.C};
+    for (size_t t = 0; t < T; t++) {
+        assert(ids[t] >= 0 && ids[t] < table->shape[0]);
+        float in_a[ROW_CHUNK], in_b[ROW_CHUNK], out[ROW_CHUNK];
+        for (int c = 0; c < y.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, y.C - c);
+            const float *a = row_load(dev, row_at(dev, rows, (size_t)ids[t], c), in_a, n);
+            const float *b = row_load(dev, row_at(dev, positions, t, c), in_b, n);
+            for (int i = 0; i < n; i++) out[i] = a[i] + b[i];
+            row_store(dev, row_at(dev, y, t, c), out, n);
+        }
+    }
+}
+
+/* Every step in f32 as torch does it: with t near 1000 one unit in the last place of a frequency moves the sine by 6e-5. */
+void cpu_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
+    int half = y.C / 2;
+    int sin_at = flip_sin_to_cos ? half : 0, cos_at = flip_sin_to_cos ? 0 : half;
+    for (size_t row = 0; row < view_rows(y); row++) {
+        for (int i = 0; i < half; i++) {
+            float exponent = -9.2103403719761836f /* ln(10000) */ * (float)i / ((float)half - freq_shift);
+            float arg = t[row] * expf(exponent);
+            float s = sinf(arg), c = cosf(arg);
+            row_store(dev, row_at(dev, y, row, sin_at + i), &s, 1);
+            row_store(dev, row_at(dev, y, row, cos_at + i), &c, 1);
+        }
+    }
+}
+
+void cpu_model_input(struct device *dev, struct view y, const float *x, float scale, int copies) {
+    size_t T = view_rows(y) / (size_t)copies;
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < view_rows(y); t++) {
+        float out[ROW_CHUNK];
+        const float *src = x + t % T * (size_t)y.C;
+        for (int c = 0; c < y.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, y.C - c);
+            for (int i = 0; i < n; i++) out[i] = scale * src[c + i];
+            row_store(dev, row_at(dev, y, t, c), out, n);
+        }
+    }
+}
+
+static uint8_t to_byte(float x) {
+    float u = x * 0.5f + 0.5f;
+    u = u > 0 ? u : 0; /* NaN becomes 0 */
+    return (uint8_t)rintf((u < 1 ? u : 1) * 255);
+}
+
+void cpu_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < view_rows(x); t++) {
+        float in[3];
+        const float *rgb = row_load(dev, row_at(dev, x, t, 0), in, 3);
+        for (int c = 0; c < 3; c++) y[t * 3 + (size_t)c] = to_byte(rgb[c]);
+    }
+}
+
+void cpu_upload(struct device *dev, struct view y, const float *x) {
+    for (size_t t = 0; t < view_rows(y); t++) row_store(dev, row_at(dev, y, t, 0), x + t * (size_t)y.C, y.C);
+}
+
+void cpu_download(struct device *dev, float *y, struct view x) {
+    for (size_t t = 0; t < view_rows(x); t++) {
+        float *dst = y + t * (size_t)x.C;
+        const float *src = row_load(dev, row_at(dev, x, t, 0), dst, x.C);
+        if (src != dst) memcpy(dst, src, (size_t)x.C * sizeof *dst);
+    }
+}
+
+void cpu_upload_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C) {
+    (void)dev;
+    size_t HW = (size_t)H * W;
+    for (size_t n = 0; n < (size_t)N; n++)
+        for (size_t c = 0; c < (size_t)C; c++)
+            for (size_t i = 0; i < HW; i++) y[(n * HW + i) * C + c] = x[(n * C + c) * HW + i];
+}
+
+void cpu_download_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C) {
+    (void)dev;
+    size_t HW = (size_t)H * W;
+    for (size_t n = 0; n < (size_t)N; n++)
+        for (size_t c = 0; c < (size_t)C; c++)
+            for (size_t i = 0; i < HW; i++) y[(n * C + c) * HW + i] = x[(n * HW + i) * C + c];
+}

@@ -1,0 +1,39 @@
+/* Rows of a view as f32, whatever the device's type: the kernels compute in f32 and convert at the ends. */
+#ifndef ENGINE_CPU_ROW_H
+#define ENGINE_CPU_ROW_H
+
+#include "engine/cpu/cpu.h"
+
+enum { ROW_CHUNK = 512 }; /* elements converted at a time */
+
+/* Where row t, channel c of v is. */
+static inline void *row_at(const struct device *dev, struct view v, size_t t, int c) {
+    return (char *)v.p + (t * (size_t)v.ld + (size_t)c) * dtype_table[dev->dtype].size;
+}
+
+/* n elements at p as f32: p itself on an f32 device, else converted into buf. */
+static inline const float *row_load(const struct device *dev, const void *p, float *buf, int n) {
+    if (dev->dtype == DT_F32) return p;
+    const uint16_t *src = p;
+    for (int i = 0; i < n; i++) buf[i] = bf16_to_f32(src[i]);
+    return buf;
+}
+
+/* Where to compute what row_store will put at p: p itself on an f32 device. */
+static inline float *row_target(const struct device *dev, void *p, float *buf) {
+    return dev->dtype == DT_F32 ? p : buf;
+}
+
+static inline void row_store(const struct device *dev, void *p, const float *src, int n) {
+    if (dev->dtype == DT_F32) {
+        if (p != (const void *)src) memcpy(p, src, (size_t)n * sizeof *src);
+        return;
+    }
+    uint16_t *dst = p;
+    for (int i = 0; i < n; i++) dst[i] = f32_to_bf16(src[i]);
+}
+
+static inline int imin(int a, int b) { return a < b ? a : b; }
+static inline int imax(int a, int b) { return a > b ? a : b; }
+
+#endif

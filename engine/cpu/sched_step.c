@@ -1,0 +1,130 @@
+/* Guidance and the scheduler's row (schedulers/scheduler.h). Latents are small (a 512x512 picture's are 64 KB): clear beats clever. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include "engine/cpu/row.h"
+
+static size_t latents_size(const struct latents *l) { return (size_t)l->N * l->H * l->W * l->C; }
+
+static int history_depth(const struct latents *l) {
+    int depth = 0;
+    while (depth < SCHED_HISTORY && l->d[depth]) depth++;
+    return depth;
+}
+
+void cpu_sched_step_plan(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
+                         const struct sched_row *row) {
+    (void)guidance, (void)rescale, (void)row;
+    assert((out.N == l->N || out.N == 2 * l->N) && out.H == l->H && out.W == l->W && out.C == l->C);
+    cpu_scratch_reserve(cpu_of(dev), 2 * latents_size(l) * sizeof(float)); /* v, and its magnitudes sorted */
+}
+
+/* ---- guidance ---------------------------------------------------------------------------------------------------------------------- */
+
+/* The images of `out` from n0 on, dense. */
+static void model_output(struct device *dev, float *e, struct view out, int n0, int N) {
+    cpu_download(dev, e, view_images(dev, out, n0, N));
+}
+
+static double unbiased_std(const float *x, size_t n) {
+    double mean = 0, sum = 0;
+    for (size_t i = 0; i < n; i++) mean += x[i];
+    mean /= (double)n;
+    for (size_t i = 0; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
+    return sqrt(sum / (double)(n - 1));
+}
+
+static void guide(struct device *dev, struct latents *l, struct view out, float guidance, float rescale) {
+    size_t n = latents_size(l), per_image = n / (size_t)l->N;
+    float *cond = cpu_of(dev)->scratch;
+    model_output(dev, l->e, out, 0, l->N);
+    if (out.N == l->N) return;
+    model_output(dev, cond, out, l->N, l->N);
+    for (size_t i = 0; i < n; i++) l->e[i] += guidance * (cond[i] - l->e[i]);
+    for (size_t i = 0; rescale > 0 && i < n; i += per_image) {
+        float ratio = (float)(unbiased_std(cond + i, per_image) / unbiased_std(l->e + i, per_image));
+        float factor = rescale * ratio + (1 - rescale);
+        for (size_t j = i; j < i + per_image; j++) l->e[j] *= factor;
+    }
+}
+
+/* ---- the row ----------------------------------------------------------------------------------------------------------------------- */
+
+/* y += k x; what a row does not use may be uninitialised, so 0 x is not computed. */
+static void axpy(float *y, float k, const float *x, size_t n) {
+    if (k == 0) return;
+    assert(x);
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) y[i] += k * x[i];
+}
+
+static int compare_floats(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* torch.quantile with linear interpolation: the rank is an f32 there too. */
+static float quantile(float *sorted, size_t n, float q) {
+    qsort(sorted, n, sizeof *sorted, compare_floats);
+    float rank = q * (float)(n - 1);
+    size_t below = (size_t)floorf(rank), above = (size_t)ceilf(rank);
+    return sorted[below] + (rank - floorf(rank)) * (sorted[above] - sorted[below]);
+}
+
+static void clip(float *v, float *scratch, size_t n, size_t per_image, const struct sched_row *row) {
+    for (size_t i = 0; row->clip != CLIP_NONE && i < n; i += per_image) {
+        float limit = row->clip_value, divide = 1;
+        if (row->clip == CLIP_QUANTILE) {
+            for (size_t j = 0; j < per_image; j++) scratch[j] = fabsf(v[i + j]);
+            limit = fminf(fmaxf(quantile(scratch, per_image, row->clip_quantile), 1), row->clip_value);
+            divide = limit;
+        }
+        for (size_t j = i; j < i + per_image; j++) v[j] = (v[j] < -limit ? -limit : v[j] > limit ? limit : v[j]) / divide;
+    }
+}
+
+static void rotate(float **d, int depth, int by) {
+    for (; by > 0 && depth > 0; by--) { /* the newest buffer becomes the last */
+        float *first = d[0];
+        memmove(d, d + 1, (size_t)(depth - 1) * sizeof *d);
+        d[depth - 1] = first;
+    }
+}
+
+void cpu_sched_step(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
+                    const struct sched_row *row) {
+    size_t n = latents_size(l);
+    int depth = history_depth(l);
+    float *v = cpu_of(dev)->scratch, *spare = v + n;
+    guide(dev, l, out, guidance, rescale);
+
+    memset(v, 0, n * sizeof *v);
+    axpy(v, row->dx, l->x, n);
+    axpy(v, row->de, l->e, n);
+    clip(v, spare, n, n / (size_t)l->N, row);
+    const float *d[SCHED_HISTORY] = {0};
+    if (row->push) {
+        assert(depth > 0);
+        rotate(l->d, depth, depth - 1); /* the last buffer, the oldest value, becomes the newest */
+        memcpy(l->d[0], v, n * sizeof *v);
+    }
+    memcpy(d, l->d, sizeof d);
+    d[0] = v;
+
+    float *next = spare;
+    if (row->save) {
+        memset(next, 0, n * sizeof *next);
+        axpy(next, row->ax, l->x, n);
+        axpy(next, row->as, l->saved, n);
+        for (int k = 0; k < SCHED_HISTORY; k++) axpy(next, row->ad[k], d[k], n);
+        memcpy(l->saved, next, n * sizeof *next);
+    }
+    memset(next, 0, n * sizeof *next);
+    axpy(next, row->cx, l->x, n);
+    axpy(next, row->ce, l->e, n);
+    axpy(next, row->cs, l->saved, n);
+    for (int k = 0; k < SCHED_HISTORY; k++) axpy(next, row->cd[k], d[k], n);
+    axpy(next, row->cz, l->z, n);
+    memcpy(l->x, next, n * sizeof *next);
+    rotate(l->d, depth, row->drop);
+}
