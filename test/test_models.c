@@ -1,0 +1,180 @@
+/* Text encoder, UNet and VAE decoder against what diffusers recorded on the same tiny checkpoints, block by block. */
+#include "test/support.h"
+
+#include "engine/checkpoint.h"
+#include "engine/clip.h"
+#include "engine/cpu/cpu.h"
+#include "engine/unet.h"
+#include "engine/vae.h"
+
+/* f32 against torch f32: values are O(1), sums of up to a few thousand products in another order, through some fifty layers. */
+static const double TOLERANCE = 1e-4;
+
+struct fixture {
+    struct arena arena;
+    struct checkpoint *checkpoint;
+    struct st_file *recorded;
+    struct device *device;
+    const char *scene; /* the case being run: prefix of the recorded names */
+    int n_compared;
+};
+
+static void compare_tap(struct device *dev, const char *name, struct view y) {
+    struct fixture *f = dev->tap_data;
+    char *path = arena_printf(&f->arena, "%s/%s", f->scene, name);
+    if (!st_find(f->recorded, path)) return;
+    const struct st_tensor *t;
+    float *want = fixture_f32(&f->arena, f->recorded, path, &t);
+    bool one_row = strcmp(name, "time_embedding") == 0; /* recorded once for each image; ours has a row for each timestep */
+    if (one_row) y.p = (float *)y.p + (y.W - 1) * y.ld, y.W = 1;
+    size_t n = view_rows(y) * (size_t)y.C, pixels = (size_t)y.H * (size_t)y.W;
+    if (!one_row) assert_int_equal(n, t->bytes / dtype_table[t->dtype].size);
+    float *got = arena_array(&f->arena, n, sizeof *got), *turned = arena_array(&f->arena, n, sizeof *turned);
+    dev->ops->download(dev, got, y);
+    bool nchw = t->rank == 4;
+    for (size_t i = 0; i < n; i++) { /* [N,P,C] -> [N,C,P] */
+        size_t c = i % (size_t)y.C, p = i / (size_t)y.C % pixels, image = i / ((size_t)y.C * pixels);
+        turned[nchw ? (image * (size_t)y.C + c) * pixels + p : i] = got[i];
+    }
+    assert_close(path, turned, want, one_row ? (const int64_t[]){1, y.C} : t->shape, t->rank, TOLERANCE);
+    f->n_compared++;
+}
+
+static struct fixture *fixture_open(const char *name) {
+    struct fixture *f = calloc(1, sizeof *f);
+    f->checkpoint = checkpoint_open(&f->arena, arena_printf(&f->arena, "test/fixtures/%s", name), NULL);
+    f->recorded = st_open(&f->arena, arena_printf(&f->arena, "test/fixtures/models/%s.safetensors", name));
+    f->device = cpu_device_open(DT_F32, 2);
+    f->device->tap = compare_tap;
+    f->device->tap_data = f;
+    return f;
+}
+
+static void fixture_close(struct fixture *f) {
+    f->device->close(f->device);
+    st_close(f->recorded);
+    checkpoint_close(f->checkpoint);
+    arena_free(&f->arena);
+    free(f);
+}
+
+static void load(struct fixture *f, struct component *c) {
+    component_check(c);
+    f->device->arena_used = 0;
+    f->device->plan_end(f->device);
+    assert_true(weights_load(f->device, &c, 1) > 0);
+}
+
+/* A recorded NCHW or [B,T,C] tensor uploaded as a view; while planning only its shape counts. */
+static struct view upload(struct fixture *f, const char *name) {
+    const struct st_tensor *t;
+    float *x = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/%s", f->scene, name), &t);
+    int N = (int)t->shape[0], C = (int)(t->rank == 4 ? t->shape[1] : t->shape[2]);
+    int H = t->rank == 4 ? (int)t->shape[2] : 1, W = (int)(t->rank == 4 ? t->shape[3] : t->shape[1]);
+    struct view v = view_alloc(f->device, N, H, W, C);
+    size_t pixels = (size_t)H * (size_t)W, n = (size_t)N * pixels * (size_t)C;
+    float *nhwc = arena_array(&f->arena, n, sizeof *nhwc);
+    for (size_t i = 0; i < n; i++) {
+        size_t c = i % (size_t)C, p = i / (size_t)C % pixels, image = i / ((size_t)C * pixels);
+        nhwc[i] = t->rank == 4 ? x[(image * (size_t)C + c) * pixels + p] : x[i];
+    }
+    f->device->ops->upload(f->device, v, nhwc);
+    return v;
+}
+
+static void text_case(struct fixture *f, const struct clip_text *m, int skip, const char *name) {
+    const struct st_tensor *t;
+    float *ids = fixture_f32(&f->arena, f->recorded, "text/ids", &t);
+    int T = (int)t->shape[t->rank - 1];
+    int32_t *host = arena_array(&f->arena, (size_t)T, sizeof *host);
+    for (int i = 0; i < T; i++) host[i] = (int32_t)ids[i];
+    size_t mark = arena_mark(f->device);
+    struct view y = view_alloc(f->device, 1, 1, T, m->hidden_size);
+    f->scene = skip ? "none" : "text"; /* the blocks are recorded for the plain case */
+    clip_text_forward(f->device, m, y, host, skip);
+    f->scene = "text";
+    if (!f->device->planning && name) compare_tap(f->device, name, y);
+    arena_release(f->device, mark);
+}
+
+static void text_matches(const char *name) {
+    struct fixture *f = fixture_open(name);
+    struct component *c = checkpoint_find(f->checkpoint, "text_encoder");
+    struct clip_text *m = clip_text_bind(c);
+    text_case(f, m, 0, NULL);
+    load(f, c);
+    text_case(f, m, 0, NULL);
+    assert_int_equal(f->n_compared, m->n_layers + 2);
+    text_case(f, m, 1, "clip_skip_1");
+    text_case(f, m, 2, "clip_skip_2");
+    assert_int_equal(f->n_compared, m->n_layers + 4);
+    fixture_close(f);
+}
+
+static void unet_case(struct fixture *f, const struct unet *m, const char *scene) {
+    f->scene = scene;
+    size_t mark = arena_mark(f->device);
+    const struct st_tensor *t;
+    float *timestep = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/timestep", scene), &t);
+    struct view x = upload(f, "sample"), context = upload(f, "context");
+    struct view y = view_alloc(f->device, x.N, x.H, x.W, m->out_channels);
+    /* two rows, the second one used: the row is looked up, not assumed */
+    struct unet_run *run = unet_prepare(f->device, m, &f->arena, context, (float[]){7, timestep[0]}, 2);
+    int before = f->n_compared;
+    unet_forward(f->device, m, run, y, x, 1);
+    if (!f->device->planning) {
+        compare_tap(f->device, "out", y);
+        assert_true(f->n_compared > before);
+    }
+    arena_release(f->device, mark);
+}
+
+static void unet_matches(const char *name) {
+    static const char *const scenes[] = {"unet_t1", "unet_t500", "unet_t981.5", "unet_odd", "unet_wide"};
+    struct fixture *f = fixture_open(name);
+    struct component *c = checkpoint_find(f->checkpoint, "unet");
+    struct unet *m = unet_bind(c);
+    for (int i = 0; i < 5; i++) unet_case(f, m, scenes[i]);
+    load(f, c);
+    for (int i = 0; i < 5; i++) unet_case(f, m, scenes[i]);
+    assert_true(f->n_compared > 5 + 2 * 20); /* every block of two scenes, every output */
+    fixture_close(f);
+}
+
+static void vae_case(struct fixture *f, const struct vae *m, const char *scene) {
+    f->scene = scene;
+    size_t mark = arena_mark(f->device);
+    struct view x = upload(f, "latents");
+    struct view y = view_alloc(f->device, x.N, x.H * m->factor, x.W * m->factor, 3);
+    vae_decode(f->device, m, y, x);
+    if (!f->device->planning) compare_tap(f->device, "out", y);
+    arena_release(f->device, mark);
+}
+
+static void vae_matches(const char *name) {
+    struct fixture *f = fixture_open(name);
+    struct component *c = checkpoint_find(f->checkpoint, "vae");
+    struct vae *m = vae_bind(c);
+    vae_case(f, m, "vae");
+    vae_case(f, m, "vae_odd");
+    load(f, c);
+    vae_case(f, m, "vae");
+    vae_case(f, m, "vae_odd");
+    assert_true(f->n_compared > 2 + 10);
+    fixture_close(f);
+}
+
+static void test_text_sd1(void **state) { (void)state, text_matches("tiny-sd1"); }
+static void test_text_sd2(void **state) { (void)state, text_matches("tiny-sd2"); }
+static void test_unet_sd1(void **state) { (void)state, unet_matches("tiny-sd1"); }
+static void test_unet_sd2(void **state) { (void)state, unet_matches("tiny-sd2"); }
+static void test_vae_sd1(void **state) { (void)state, vae_matches("tiny-sd1"); }
+static void test_vae_sd2(void **state) { (void)state, vae_matches("tiny-sd2"); }
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2), cmocka_unit_test(test_unet_sd1),
+        cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
