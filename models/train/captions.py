@@ -68,7 +68,17 @@ def things(r, recipe):
     return f"{first} {any_of(r, ['and', 'and', 'next to', 'beside'])} {rest[0]}"
 
 
+def fragment(r, recipe):
+    """A word or two of what there is to say, as people also type it."""
+    item = recipe["items"][0]
+    noun = choose(r, SUBJECTS[item["subject"]])
+    parts = [noun, f"{item['colour'] or ''} {noun}".strip(), any_of(r, STYLES[recipe["style"]][0]), any_of(r, BACKGROUNDS[recipe["background"]]), item["colour"] or ""]
+    return any_of(r, [p for p in parts if p])
+
+
 def caption(r, recipe):
+    if r.random() < 0.08:
+        return fragment(r, recipe)
     words, where = things(r, recipe), any_of(r, BACKGROUNDS[recipe["background"]])
     after, before = STYLES[recipe["style"]]
     if r.random() < 0.5:

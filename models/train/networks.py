@@ -1,0 +1,40 @@
+"""The three networks, of Stable Diffusion 1.x's classes: 6.0 million parameters, 11.6 MiB in half precision."""
+from diffusers import AutoencoderKL, DDPMScheduler, PNDMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+CONTEXT, LATENT = 128, 32
+NOISE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def new_vae():
+    return AutoencoderKL(
+        sample_size=128, latent_channels=4, block_out_channels=(32, 48, 64), layers_per_block=1, norm_num_groups=8,
+        down_block_types=["DownEncoderBlock2D"] * 3, up_block_types=["UpDecoderBlock2D"] * 3)
+
+
+def new_unet():
+    """32x32 and 16x16 are convolutions alone; the 8x8 level attends, to itself and to the words."""
+    return UNet2DConditionModel(
+        sample_size=LATENT, in_channels=4, out_channels=4, block_out_channels=(48, 96, 128), layers_per_block=1, norm_num_groups=8,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        cross_attention_dim=CONTEXT, attention_head_dim=4)
+
+
+def new_text_encoder(tokenizer):
+    return CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=tokenizer.model_max_length, hidden_size=CONTEXT, intermediate_size=3 * CONTEXT, num_hidden_layers=2,
+        num_attention_heads=4, hidden_act="quick_gelu", projection_dim=CONTEXT, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id))
+
+
+def noise_schedule():
+    return DDPMScheduler(**NOISE, clip_sample=False)
+
+
+def shipped_scheduler():
+    """Stable Diffusion 1.x's own scheduler_config.json."""
+    return PNDMScheduler(**NOISE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
+
+
+def load_tokenizer(work):
+    return CLIPTokenizer.from_pretrained(work / "tokenizer")

@@ -1,0 +1,50 @@
+"""Trains the autoencoder: crops first, whole pictures over the last fifth of the time.
+
+    python train_vae.py --work DIR --minutes 25 [--device cuda --amp --batch 64]
+"""
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from networks import new_vae
+from pictures import Drawing
+from trainer import Training, arguments
+
+SIZE, CROP = 128, 64
+
+
+def crops(pictures, r, size):
+    """Four crops of each picture as float [N, 3, size, size] in -1..1; the picture itself where size is its own."""
+    if size < SIZE:
+        corners = r.integers(0, SIZE - size + 1, (len(pictures), 4, 2))
+        pictures = np.stack([p[y:y + size, x:x + size] for p, four in zip(pictures, corners) for y, x in four])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def edges(x):
+    return torch.cat([(x[..., 1:, :] - x[..., :-1, :]).flatten(), (x[..., 1:] - x[..., :-1]).flatten()])
+
+
+def main():
+    args = arguments(__doc__, batch=2, lr=1e-3)
+    torch.manual_seed(0)
+    vae = new_vae().to(args.device, memory_format=torch.channels_last)
+    t = Training("vae", args, {"vae": vae}, args.lr, 0.999)
+    if args.compile:
+        vae.encoder.compile()
+        vae.decoder.compile()
+    drawing, r = Drawing(10_000_000 + t.step * args.batch, args.batch, args.threads - 1 if args.device == "cuda" else 0), np.random.default_rng(t.step)
+    for _ in t.steps():
+        x = crops(drawing.take(), r, CROP if t.progress() < 0.8 else SIZE).to(args.device, memory_format=torch.channels_last)
+        with t.autocast():
+            posterior = vae.encode(x).latent_dist
+            y = vae.decode(posterior.sample()).sample.float()
+        kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
+        t.update(F.l1_loss(y, x) + 0.5 * F.l1_loss(edges(y), edges(x)) + 2e-4 * kl)
+        if t.step % 200 == 0:
+            print(f"{t.step} {t.seconds() / 60:.1f} min: psnr {10 * torch.log10(4 / F.mse_loss(y, x)):.2f} dB, kl {kl:.2f}", flush=True)
+    drawing.close()
+
+
+if __name__ == "__main__":
+    main()
