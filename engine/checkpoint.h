@@ -36,6 +36,8 @@ struct checkpoint {
     struct component *components;
 };
 
+/* The directory `model` names, as checkpoint_open finds it; *revision receives the commit, NULL for a plain directory. */
+const char *checkpoint_locate(struct arena *a, const char *model, const char **revision);
 /* model: a directory, or ORG/NAME[@REVISION] in the local Hugging Face cache. Never the network: not there is FAIL_INPUT with the
  * `hf download` line as hint. variant NULL or "fp16" …: used per component where its files exist.
  * Opens model_index.json and every component's config and the headers of its weight files. */
@@ -48,7 +50,8 @@ const struct st_tensor *component_find(const struct component *c, const char *na
 /* Dies FAIL_UNSUPPORTED listing the first missing tensors and their number, if weight_get missed any. */
 void component_check(const struct component *c);
 
-/* The directory of ORG/NAME[@REVISION] in the cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME), or NULL; *revision receives the commit. */
+/* The directory of ORG/NAME[@REVISION] in the cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME), or NULL; *revision receives the commit.
+ * Dies FAIL_USAGE if repo is not such a name. */
 const char *hub_cache_find(struct arena *a, const char *repo, const char **revision);
 
 #endif

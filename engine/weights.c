@@ -1,0 +1,203 @@
+#include "engine/weights.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "engine/checkpoint.h"
+#include "engine/error.h"
+
+/* ---- binding ----------------------------------------------------------------------------------------------------------------------------- */
+
+enum { SHAPE_TEXT = 21 * ST_RANK_MAX + 3 };
+
+/* "[320,4,3,3]" */
+static const char *shape_text(char text[SHAPE_TEXT], const int64_t *shape, int rank) {
+    size_t n = 1;
+    strcpy(text, "[");
+    for (int i = 0; i < rank; i++) n += (size_t)snprintf(text + n, SHAPE_TEXT - n, "%s%jd", i ? "," : "", (intmax_t)shape[i]);
+    strcpy(text + n, "]");
+    return text;
+}
+
+/* A 1x1 convolution is a matrix: trailing axes of one do not count. */
+static bool same_shape(const int64_t *a, int rank_a, const int64_t *b, int rank_b) {
+    if (rank_a == rank_b || (rank_a == 2 && rank_b == 4) || (rank_a == 4 && rank_b == 2)) {
+        for (int i = 0; i < rank_a || i < rank_b; i++)
+            if ((i < rank_a ? a[i] : 1) != (i < rank_b ? b[i] : 1)) return false;
+        return true;
+    }
+    return false;
+}
+
+static bool is_float(enum dtype dtype) { return dtype == DT_F32 || dtype == DT_F16 || dtype == DT_BF16 || dtype == DT_F64; }
+
+/* The tensor, checked; NULL if it is missing, which is remembered. */
+static const struct st_tensor *bind(struct component *c, const int64_t *shape, int rank, const char *name) {
+    const struct st_tensor *t = component_find(c, name);
+    char expected[SHAPE_TEXT], found[SHAPE_TEXT];
+    if (!t) {
+        if (c->n_missing < 5) c->missing[c->n_missing] = arena_strdup(c->arena, name);
+        c->n_missing++;
+        return NULL;
+    }
+    if (!same_shape(shape, rank, t->shape, t->rank))
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected %s, found %s", t->file->path, t->name, shape_text(expected, shape, rank),
+            shape_text(found, t->shape, t->rank));
+    if (!is_float(t->dtype))
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': unsupported dtype %s, expected F32, F16, BF16 or F64", t->file->path, t->name,
+            dtype_table[t->dtype].name);
+    return t;
+}
+
+static struct weight *weight_new(struct component *c, enum weight_kind kind, const int64_t *shape, int rank, const char *name,
+                                 const struct st_tensor **parts, int n_parts) {
+    struct weight *w = arena_alloc(c->arena, sizeof *w);
+    *w = (struct weight){.kind = kind, .name = arena_strdup(c->arena, name), .rank = rank, .parts = parts, .n_parts = n_parts};
+    memcpy(w->shape, shape, (size_t)rank * sizeof *shape);
+    if (c->weights_tail) c->weights_tail->next = w;
+    else c->weights = w;
+    c->weights_tail = w;
+    return w;
+}
+
+struct weight *weight_get(struct component *c, enum weight_kind kind, const int64_t *shape, int rank, const char *fmt, ...) {
+    char name[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    const struct st_tensor **parts = arena_alloc(c->arena, sizeof *parts);
+    parts[0] = bind(c, shape, rank, name);
+    return weight_new(c, kind, shape, rank, name, parts, 1);
+}
+
+struct weight *weight_get_stacked(struct component *c, enum weight_kind kind, int n, const char *const names[], const int64_t rows[],
+                                  int64_t columns) {
+    const struct st_tensor **parts = arena_array(c->arena, (size_t)n, sizeof *parts);
+    int64_t shape[2] = {0, columns};
+    int rank = columns ? 2 : 1;
+    for (int i = 0; i < n; i++) {
+        parts[i] = bind(c, (const int64_t[]){rows[i], columns}, rank, names[i]);
+        shape[0] += rows[i];
+    }
+    return weight_new(c, kind, shape, rank, names[0], parts, n);
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------------------------------------------- */
+
+enum { LINE = 64, HUGE_PAGE = 2 << 20 };
+
+/* The weights planned ops use, where each goes in the block, and how many file bytes each takes. */
+struct plan {
+    struct item {
+        struct weight *w;
+        size_t raw_bytes;
+    } *items;
+    int n;
+    size_t packed_bytes, raw_max;
+};
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static size_t raw_bytes(const struct weight *w) {
+    size_t n = 0;
+    for (int i = 0; i < w->n_parts; i++) n += round_up(w->parts[i]->bytes, LINE);
+    return n;
+}
+
+uint64_t weights_packed_bytes(struct device *dev, struct component *const components[], int n) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        for (struct weight *w = components[i]->weights; w; w = w->next) bytes += round_up(dev->packed_bytes(dev, w), LINE);
+    return bytes;
+}
+
+static struct plan plan_load(struct device *dev, struct component *const components[], int n) {
+    int n_weights = 0;
+    for (int i = 0; i < n; i++)
+        for (struct weight *w = components[i]->weights; w; w = w->next) n_weights++;
+    struct plan plan = {.items = n ? arena_array(components[0]->arena, (size_t)n_weights, sizeof *plan.items) : NULL};
+    for (int i = 0; i < n; i++)
+        for (struct weight *w = components[i]->weights; w; w = w->next) {
+            w->packed_bytes = dev->packed_bytes(dev, w);
+            if (!w->packed_bytes) continue;
+            plan.items[plan.n] = (struct item){w, raw_bytes(w)};
+            if (plan.items[plan.n].raw_bytes > plan.raw_max) plan.raw_max = plan.items[plan.n].raw_bytes;
+            plan.n++;
+        }
+    return plan;
+}
+
+/* One block for all, in order of use. */
+static void place(struct device *dev, const struct plan *plan, size_t block_bytes) {
+    char *block = dev->alloc(dev, block_bytes);
+    for (int i = 0; i < plan->n; i++) {
+        plan->items[i].w->packed = block;
+        block += round_up(plan->items[i].w->packed_bytes, LINE);
+    }
+}
+
+static int compare_raw(const void *a, const void *b) {
+    size_t x = ((const struct item *)a)->raw_bytes, y = ((const struct item *)b)->raw_bytes;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Reads the parts one behind the other into staging and packs them: 0, or an errno and *failed. */
+static int load_one(struct device *dev, struct weight *w, char *staging, const struct st_tensor **failed) {
+    const void *raw[w->n_parts];
+    for (int i = 0; i < w->n_parts; i++) {
+        int error = st_read(w->parts[i], staging);
+        if (error) return *failed = w->parts[i], error;
+        raw[i] = staging;
+        staging += round_up(w->parts[i]->bytes, LINE);
+    }
+    dev->pack(dev, w, raw);
+    return 0;
+}
+
+/* One buffer a thread, kept for all it reads: its pages are faulted in once, as huge ones where the kernel has them. */
+static char *staging_new(size_t bytes) {
+    char *p = aligned_alloc(HUGE_PAGE, round_up(bytes + 1, HUGE_PAGE));
+    if (p) madvise(p, round_up(bytes + 1, HUGE_PAGE), MADV_HUGEPAGE);
+    return p;
+}
+
+/* Largest first, so that no thread is left with a big one at the end. */
+static void load_all(struct device *dev, const struct plan *plan) {
+    const struct st_tensor *failed = NULL;
+    int error = 0;
+    qsort(plan->items, (size_t)plan->n, sizeof *plan->items, compare_raw);
+#pragma omp parallel
+    {
+        char *staging = staging_new(plan->raw_max);
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < plan->n; i++) {
+            const struct st_tensor *at = NULL;
+            int my_error = staging ? load_one(dev, plan->items[i].w, staging, &at) : ENOMEM;
+#pragma omp critical(weights_error)
+            if (my_error && !error) error = my_error, failed = at;
+        }
+        free(staging);
+    }
+    if (error == ENOMEM) die(FAIL_MEMORY, "out of memory: %zu bytes to read weights through", plan->raw_max);
+    if (error)
+        die(FAIL_IO, "%s: tensor '%s': %s", failed->file->path, failed->name,
+            error == ESTALE ? "the file changed while it was read" : strerror(error));
+}
+
+uint64_t weights_load(struct device *dev, struct component *const components[], int n) {
+    struct plan plan = plan_load(dev, components, n);
+    uint64_t bytes = 0;
+    if (!plan.n) return 0;
+    place(dev, &plan, weights_packed_bytes(dev, components, n));
+    load_all(dev, &plan);
+    for (int i = 0; i < plan.n; i++)
+        for (int j = 0; j < plan.items[i].w->n_parts; j++) bytes += plan.items[i].w->parts[j]->bytes;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < components[i]->n_files; j++) st_check_unchanged(components[i]->files[j]);
+    return bytes;
+}
