@@ -1,42 +1,34 @@
 #include "cli/completion.h"
 
 #include <string.h>
+#include "cli/buffer.h"
 #include "cli/option_table.h"
 #include "schedulers/scheduler.h"
 
 /* The values of an option, blank-separated, or "" where they are free. */
 static const char *values(struct arena *a, const struct option_spec *s) {
-    const char *list = "";
-    for (int i = 0; s->words && s->words[i]; i++) list = arena_printf(a, "%s%s%s", list, i ? " " : "", s->words[i]);
-    for (int i = 0; !strcmp(s->name, "scheduler") && schedulers[i]; i++)
-        list = arena_printf(a, "%s%s%s", list, i ? " " : "", schedulers[i]->names[0]);
-    return list;
+    struct buffer b = {.arena = a};
+    buffer_add(&b, "", 0);
+    for (int i = 0; s->words && s->words[i]; i++) buffer_printf(&b, "%s%s", i ? " " : "", s->words[i]);
+    for (int i = 0; !strcmp(s->name, "scheduler") && schedulers[i]; i++) buffer_printf(&b, "%s%s", i ? " " : "", schedulers[i]->names[0]);
+    return b.data;
 }
 
 static bool takes_path(const struct option_spec *s) {
     return s->argument && (!strcmp(s->argument, "FILE") || !strcmp(s->argument, "DIR"));
 }
 
-/* The text as it stands between single quotes in a shell. */
-static const char *quoted(struct arena *a, const char *text) {
-    char *out = arena_alloc(a, 4 * strlen(text) + 1), *o = out;
-    for (; *text; text++) {
-        if (*text == '\'') memcpy(o, "'\\''", 4), o += 4;
-        else *o++ = *text;
-    }
-    return out;
-}
-
 const char *completion_bash(struct arena *a) {
-    const char *names = "", *cases = "";
+    struct buffer names = {.arena = a}, cases = {.arena = a};
     for (int i = 0; i < n_options; i++) {
         const struct option_spec *s = &option_table[i];
         if (!s->help) continue;
-        const char *letter = s->letter ? arena_printf(a, "|-%c", s->letter) : "";
-        names = arena_printf(a, "%s --%s", names, s->name);
+        buffer_printf(&names, "--%s ", s->name);
         if (!s->argument) continue;
+        buffer_printf(&cases, "        --%s", s->name);
+        if (s->letter) buffer_printf(&cases, "|-%c", s->letter);
         const char *words = takes_path(s) ? "-f" : arena_printf(a, "-W '%s'", values(a, s));
-        cases = arena_printf(a, "%s        --%s%s) COMPREPLY=($(compgen %s -- \"$word\")); return ;;\n", cases, s->name, letter, words);
+        buffer_printf(&cases, ") COMPREPLY=($(compgen %s -- \"$word\")); return ;;\n", words);
     }
     return arena_printf(a,
                         "_diffuse() {\n"
@@ -47,34 +39,42 @@ const char *completion_bash(struct arena *a) {
                         "    COMPREPLY=($(compgen -W '%s' -- \"$word\"))\n"
                         "}\n"
                         "complete -o filenames -F _diffuse diffuse\n",
-                        cases, names + 1);
+                        cases.data, names.data);
+}
+
+/* The help text without the characters that mean something in the other shells' scripts. */
+static const char *plain_help(struct arena *a, const struct option_spec *s) {
+    char *help = arena_strdup(a, s->help);
+    for (char *c = help; (c = strpbrk(c, "'[]:"));) *c = ' ';
+    return help;
 }
 
 const char *completion_zsh(struct arena *a) {
-    const char *text = "#compdef diffuse\n_arguments -s -S \\\n";
+    struct buffer b = {.arena = a};
+    buffer_printf(&b, "#compdef diffuse\n_arguments -s -S \\\n");
     for (int i = 0; i < n_options; i++) {
         const struct option_spec *s = &option_table[i];
         if (!s->help) continue;
-        const char *list = values(a, s);
-        const char *value = takes_path(s) ? ":FILE:_files" : s->argument ? arena_printf(a, ":value:(%s)", list) : "";
-        char *help = arena_strdup(a, quoted(a, s->help));
-        for (char *c = help; (c = strpbrk(c, "[]:"));) *c = ' '; /* they end the description */
-        if (s->letter) text = arena_printf(a, "%s  '-%c%s[%s]%s' \\\n", text, s->letter, s->argument ? "+" : "", help, value);
-        text = arena_printf(a, "%s  '--%s%s[%s]%s' \\\n", text, s->name, s->argument ? "=" : "", help, value);
+        const char *value = takes_path(s) ? ":FILE:_files" : s->argument ? arena_printf(a, ":value:(%s)", values(a, s)) : "";
+        const char *help = plain_help(a, s);
+        if (s->letter) buffer_printf(&b, "  '-%c%s[%s]%s' \\\n", s->letter, s->argument ? "+" : "", help, value);
+        buffer_printf(&b, "  '--%s%s[%s]%s' \\\n", s->name, s->argument ? "=" : "", help, value);
     }
-    return arena_printf(a, "%s  '*:prompt:'\n", text);
+    buffer_printf(&b, "  '*:prompt:'\n");
+    return b.data;
 }
 
 const char *completion_fish(struct arena *a) {
-    const char *text = "complete -c diffuse -f\n";
+    struct buffer b = {.arena = a};
+    buffer_printf(&b, "complete -c diffuse -f\n");
     for (int i = 0; i < n_options; i++) {
         const struct option_spec *s = &option_table[i];
         if (!s->help) continue;
-        const char *letter = s->letter ? arena_printf(a, " -s %c", s->letter) : "", *list = values(a, s);
-        const char *value = takes_path(s) ? " -rF" : s->argument ? arena_printf(a, " -xa '%s'", list) : "";
-        char *help = arena_strdup(a, s->help);
-        for (char *c = help; (c = strchr(c, '\''));) *c = '`'; /* fish escapes a quote in its own way */
-        text = arena_printf(a, "%scomplete -c diffuse%s -l %s -d '%s'%s\n", text, letter, s->name, help, value);
+        buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s));
+        if (s->letter) buffer_printf(&b, " -s %c", s->letter);
+        if (takes_path(s)) buffer_printf(&b, " -rF");
+        else if (s->argument) buffer_printf(&b, " -xa '%s'", values(a, s));
+        buffer_printf(&b, "\n");
     }
-    return text;
+    return b.data;
 }

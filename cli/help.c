@@ -3,33 +3,35 @@
 #include <cjson/cJSON.h>
 #include <dnnl.h>
 #include <png.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
+#include "cli/buffer.h"
 #include "cli/option_table.h"
 #include "cli/result.h"
 #include "cli/version.h"
 
-static const char *option_line(struct arena *a, const struct option_spec *s) {
-    const char *letter = s->letter ? arena_printf(a, "-%c,", s->letter) : "   ";
-    const char *name = arena_printf(a, "%s --%s%s%s", letter, s->name, s->argument ? "=" : "", s->argument ? s->argument : "");
-    return arena_printf(a, "  %-26s %s\n", name, s->help);
+static void add_option(struct buffer *b, const struct option_spec *s) {
+    char name[64], letter[4] = "   ";
+    if (s->letter) snprintf(letter, sizeof letter, "-%c,", s->letter);
+    snprintf(name, sizeof name, "%s --%s%s%s", letter, s->name, s->argument ? "=" : "", s->argument ? s->argument : "");
+    buffer_printf(b, "  %-26s %s\n", name, s->help);
 }
 
 const char *help_text(struct arena *a) {
-    const char *text = "Usage: diffuse -m MODEL [OPTION]... PROMPT   draws PROMPT; - is standard input\n"
-                       "  diffuse -m sd15 'a squirrel in Picasso style' -o squirrel.png\n"
-                       "  diffuse -m org/name -c 4 -s 7 --steps 20 -x ddim -o 'out/{slug}-{seed}.png' …\n";
+    struct buffer b = {.arena = a};
+    buffer_printf(&b, "Usage: diffuse -m MODEL [OPTION]... PROMPT   draws PROMPT; - is standard input\n"
+                      "  diffuse -m sd15 'a squirrel in Picasso style' -o squirrel.png\n"
+                      "  diffuse -m org/name -c 4 -s 7 --steps 20 -x ddim -o 'out/{slug}-{seed}.png' …\n");
     for (int g = 0; g < N_GROUPS; g++) {
-        text = arena_printf(a, "%s\n%s\n", text, option_group_titles[g]);
+        buffer_printf(&b, "\n%s\n", option_group_titles[g]);
         for (int i = 0; i < n_options; i++)
-            if (option_table[i].group == (enum option_group)g && option_table[i].help)
-                text = arena_printf(a, "%s%s", text, option_line(a, &option_table[i]));
+            if (option_table[i].group == (enum option_group)g && option_table[i].help) add_option(&b, &option_table[i]);
     }
-    return arena_printf(a,
-                        "%s\nFile names: {seed} {n} {slug} {model} {scheduler} {steps} {w} {h}; {{ is {.\n"
-                        "DIFFUSE_MODEL is the model where there is no -m.\n",
-                        text);
+    buffer_printf(&b, "\nFile names: {seed} {n} {slug} {model} {scheduler} {steps} {w} {h}; {{ is {.\n"
+                      "DIFFUSE_MODEL is the model where there is no -m.\n");
+    return b.data;
 }
 
 const char *version_text(struct arena *a) {

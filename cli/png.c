@@ -7,28 +7,14 @@
 #include <png.h>
 #include <string.h>
 #include <zlib.h>
+#include "cli/buffer.h"
 #include "engine/error.h"
 #include "engine/text.h"
 
 enum { IDAT_BYTES = 1 << 20 };
 
-struct sink {
-    struct arena *arena;
-    uint8_t *data;
-    size_t size, capacity;
-};
-
 static void sink_write(png_structp png, png_bytep data, size_t n) {
-    struct sink *s = png_get_io_ptr(png);
-    if (n > s->capacity - s->size) {
-        size_t capacity = 2 * s->capacity + n;
-        uint8_t *grown = arena_alloc(s->arena, capacity);
-        memcpy(grown, s->data, s->size);
-        s->data = grown;
-        s->capacity = capacity;
-    }
-    memcpy(s->data + s->size, data, n);
-    s->size += n;
+    buffer_add(png_get_io_ptr(png), data, n);
 }
 
 static void sink_flush(png_structp png) {
@@ -88,12 +74,12 @@ static void set_compression(png_structp png) {
 
 const void *png_encode(struct arena *a, const uint8_t *rgb, int W, int H, const struct png_comment *comments, int n_comments,
                        size_t *size) {
-    size_t row = (size_t)W * 3, capacity = row * (size_t)H / 2 + 4096;
-    struct sink sink = {a, arena_alloc(a, capacity), 0, capacity};
+    size_t row = (size_t)W * 3;
+    struct buffer file = {.arena = a, .capacity = row * (size_t)H / 2 + 4096};
     png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, NULL, png_failed, png_warned, a, png_alloc, png_release);
     if (!png) die(FAIL_INTERNAL, "png: library of another version than the %s headers", PNG_LIBPNG_VER_STRING);
     png_infop info = png_create_info_struct(png);
-    png_set_write_fn(png, &sink, sink_write, sink_flush);
+    png_set_write_fn(png, &file, sink_write, sink_flush);
     png_set_IHDR(png, info, (uint32_t)W, (uint32_t)H, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_BASE,
                  PNG_FILTER_TYPE_BASE);
     add_comments(a, png, info, comments, n_comments);
@@ -102,6 +88,6 @@ const void *png_encode(struct arena *a, const uint8_t *rgb, int W, int H, const 
     for (int y = 0; y < H; y++) png_write_row(png, rgb + (size_t)y * row);
     png_write_end(png, NULL);
     png_destroy_write_struct(&png, &info);
-    *size = sink.size;
-    return sink.data;
+    *size = file.length;
+    return file.data;
 }

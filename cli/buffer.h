@@ -1,0 +1,17 @@
+/* Bytes that grow: files and texts built in memory. */
+#ifndef CLI_BUFFER_H
+#define CLI_BUFFER_H
+
+#include <stddef.h>
+#include "engine/arena.h"
+
+struct buffer {
+    struct arena *arena;
+    char *data;              /* NUL-terminated once anything was added; NULL before */
+    size_t length, capacity; /* capacity may be set before the first byte, to the size expected */
+};
+
+void buffer_add(struct buffer *b, const void *data, size_t n);
+void buffer_printf(struct buffer *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,83 @@
+#include "cli/events.h"
+
+#include "cli/json_out.h"
+#include "cli/result.h"
+
+static bool enabled;
+
+void events_enable(void) {
+    enabled = true;
+}
+
+/* The line under way; freed when the next one begins, so that dying while it is written leaks nothing. */
+static struct arena arena;
+static struct json_out line;
+
+static bool begin(const char *event) {
+    if (!enabled) return false;
+    arena_free(&arena);
+    line = (struct json_out){.text.arena = &arena};
+    json_out_open(&line, NULL, '{');
+    json_out_u64(&line, "v", 1);
+    json_out_string(&line, "event", event);
+    return true;
+}
+
+static void end(void) {
+    json_out_close(&line, '{');
+    buffer_add(&line.text, "\n", 1);
+    result_write(line.text.data, line.text.length);
+}
+
+/* Microseconds are enough. */
+static void add_ms(double ms) {
+    json_out_number(&line, "ms", (double)(int64_t)(ms * 1e3 + 0.5) / 1e3);
+}
+
+void event_start(const struct metadata *m, int count) {
+    if (!begin("start")) return;
+    json_out_u64(&line, "count", (uint64_t)count);
+    metadata_fields(&line, m);
+    end();
+}
+
+void event_load(uint64_t bytes, double ms) {
+    if (!begin("load")) return;
+    json_out_u64(&line, "bytes", bytes);
+    add_ms(ms);
+    end();
+}
+
+void event_step(int n, int row, int n_rows, double ms) {
+    if (!begin("step")) return;
+    json_out_u64(&line, "n", (uint64_t)n);
+    json_out_u64(&line, "step", (uint64_t)row);
+    json_out_u64(&line, "steps", (uint64_t)n_rows);
+    add_ms(ms);
+    end();
+}
+
+void event_image(int n, const char *file, uint64_t seed, double ms, bool skipped) {
+    if (!begin("image")) return;
+    json_out_u64(&line, "n", (uint64_t)n);
+    json_out_string(&line, "file", file);
+    json_out_u64(&line, "seed", seed);
+    add_ms(ms);
+    if (skipped) json_out_bool(&line, "skipped", true);
+    end();
+}
+
+void event_error(int code, const char *message) {
+    if (!begin("error")) return;
+    json_out_u64(&line, "code", (uint64_t)code);
+    json_out_string(&line, "message", message);
+    end();
+}
+
+void event_end(int code, int n_images, double ms) {
+    if (!begin("end")) return;
+    json_out_u64(&line, "code", (uint64_t)code);
+    json_out_u64(&line, "images", (uint64_t)n_images);
+    add_ms(ms);
+    end();
+}

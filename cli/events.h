@@ -1,0 +1,21 @@
+/* --json: what happens, as JSON lines on stdout, one write(2) each. Readers ignore fields they do not know; "v" changes only with an
+ * incompatible change. Nothing is written until events_enable. */
+#ifndef CLI_EVENTS_H
+#define CLI_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "cli/metadata.h"
+
+void events_enable(void);
+/* Everything is checked, work begins: the settings in force, of the first image. */
+void event_start(const struct metadata *m, int count);
+void event_load(uint64_t bytes, double ms);
+/* Image n (from 1) has done `row` of n_rows model calls; ms: of this one. */
+void event_step(int n, int row, int n_rows, double ms);
+/* The file is complete. skipped: it existed and --on-exists skip left it. */
+void event_image(int n, const char *file, uint64_t seed, double ms, bool skipped);
+void event_error(int code, const char *message);
+void event_end(int code, int n_images, double ms);
+
+#endif

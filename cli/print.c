@@ -1,0 +1,217 @@
+#include "cli/print.h"
+
+#include <stddef.h>
+#include <string.h>
+#include "cli/json_out.h"
+#include "cli/result.h"
+#include "engine/text.h"
+
+static void print_buffer(struct buffer *b) {
+    result_write(b->data, b->length);
+    arena_free(b->arena);
+}
+
+static void print_json(struct json_out *j) {
+    buffer_add(&j->text, "\n", 1);
+    print_buffer(&j->text);
+}
+
+/* ---- schedule --------------------------------------------------------------------------------------------------------------------------- */
+
+/* The numbers of a row, in the order of its formula. */
+static const struct column {
+    const char *name;
+    size_t offset;
+    int n; /* 0: one number; else an array of so many */
+} columns[] = {
+#define ONE(field) {#field, offsetof(struct sched_row, field), 0}
+#define MANY(field) {#field, offsetof(struct sched_row, field), SCHED_HISTORY}
+    ONE(t), ONE(sigma), ONE(in_scale), ONE(clip_value), ONE(clip_quantile), ONE(dx), ONE(de), ONE(ax), ONE(as), MANY(ad),
+    ONE(cx), ONE(ce), ONE(cs), MANY(cd), ONE(cz), ONE(add_x), ONE(add_z),
+};
+enum { N_COLUMNS = sizeof columns / sizeof *columns };
+
+static const float *cell(const struct sched_row *row, const struct column *column) {
+    return (const float *)((const char *)row + column->offset);
+}
+
+static const char *clip_name(enum sched_clip clip) {
+    return clip == CLIP_FIXED ? "fixed" : clip == CLIP_QUANTILE ? "quantile" : "none";
+}
+
+static void row_json(struct json_out *j, const struct sched_row *row) {
+    json_out_open(j, NULL, '{');
+    for (int c = 0; c < N_COLUMNS; c++) {
+        const float *x = cell(row, &columns[c]);
+        if (!columns[c].n) {
+            json_out_float(j, columns[c].name, *x);
+            continue;
+        }
+        json_out_open(j, columns[c].name, '[');
+        for (int k = 0; k < columns[c].n; k++) json_out_float(j, NULL, x[k]);
+        json_out_close(j, '[');
+    }
+    json_out_string(j, "clip", clip_name(row->clip));
+    json_out_bool(j, "noise", row->noise);
+    json_out_bool(j, "push", row->push);
+    json_out_bool(j, "save", row->save);
+    json_out_u64(j, "drop", (uint64_t)row->drop);
+    json_out_close(j, '{');
+}
+
+static void schedule_json(const struct schedule *s) {
+    struct arena a = {0};
+    struct json_out j = {.text.arena = &a};
+    json_out_open(&j, NULL, '{');
+    json_out_string(&j, "scheduler", s->scheduler->class_name);
+    json_out_u64(&j, "steps", (uint64_t)s->n_steps);
+    json_out_u64(&j, "order", (uint64_t)s->order);
+    json_out_u64(&j, "history", (uint64_t)s->history);
+    json_out_float(&j, "init_noise_sigma", s->init_noise_sigma);
+    json_out_open(&j, "rows", '[');
+    for (int i = 0; i < s->n_rows; i++) row_json(&j, &s->rows[i]);
+    json_out_close(&j, '[');
+    json_out_close(&j, '{');
+    print_json(&j);
+}
+
+/* Some row has another value than the first of all zeros: the column says something. */
+static bool is_used(const struct schedule *s, const struct column *column, int k) {
+    for (int i = 0; i < s->n_rows; i++)
+        if (cell(&s->rows[i], column)[k] != 0) return true;
+    return column->offset == offsetof(struct sched_row, t);
+}
+
+static void row_flags(struct buffer *b, const struct sched_row *row) {
+    if (row->push) buffer_printf(b, " push");
+    if (row->save) buffer_printf(b, " save");
+    if (row->noise) buffer_printf(b, " noise");
+    if (row->drop) buffer_printf(b, " drop %d", row->drop);
+    if (row->clip != CLIP_NONE) buffer_printf(b, " clip %s", clip_name(row->clip));
+}
+
+static void schedule_text(const struct schedule *s) {
+    struct arena a = {0};
+    struct buffer b = {.arena = &a};
+    buffer_printf(&b, "%s, %d steps, %d model calls, initial noise x %g\n  #", s->scheduler->class_name, s->n_steps, s->n_rows,
+                  (double)s->init_noise_sigma);
+    for (int i = -1; i < s->n_rows; i++) { /* -1: the head */
+        if (i >= 0) buffer_printf(&b, "%3d", i + 1);
+        for (int c = 0; c < N_COLUMNS; c++)
+            for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++) {
+                if (!is_used(s, &columns[c], k)) continue;
+                const char *name = columns[c].n ? arena_printf(&a, "%s[%d]", columns[c].name, k) : columns[c].name;
+                if (i < 0) buffer_printf(&b, " %13s", name);
+                else buffer_printf(&b, " %13.7g", (double)cell(&s->rows[i], &columns[c])[k]);
+            }
+        if (i >= 0) row_flags(&b, &s->rows[i]);
+        buffer_printf(&b, "\n");
+    }
+    print_buffer(&b);
+}
+
+void print_schedule(const struct schedule *schedule, bool json) {
+    if (json) schedule_json(schedule);
+    else schedule_text(schedule);
+}
+
+/* ---- schedulers ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void schedulers_json(void) {
+    struct arena a = {0};
+    struct json_out j = {.text.arena = &a};
+    json_out_open(&j, NULL, '{');
+    json_out_open(&j, "schedulers", '[');
+    for (int i = 0; schedulers[i]; i++) {
+        json_out_open(&j, NULL, '{');
+        json_out_string(&j, "class", schedulers[i]->class_name);
+        json_out_open(&j, "names", '[');
+        for (int k = 0; schedulers[i]->names[k]; k++) json_out_string(&j, NULL, schedulers[i]->names[k]);
+        json_out_close(&j, '[');
+        json_out_string(&j, "summary", schedulers[i]->summary);
+        json_out_close(&j, '{');
+    }
+    json_out_close(&j, '[');
+    json_out_close(&j, '{');
+    print_json(&j);
+}
+
+void print_schedulers(bool json) {
+    if (json) {
+        schedulers_json();
+        return;
+    }
+    struct arena a = {0};
+    struct buffer b = {.arena = &a};
+    for (int i = 0; schedulers[i]; i++) {
+        const struct scheduler *s = schedulers[i];
+        buffer_printf(&b, "%-8s %s (%s", s->names[0], s->summary, s->class_name);
+        for (int k = 1; s->names[k]; k++) buffer_printf(&b, ", %s", s->names[k]);
+        buffer_printf(&b, ")\n");
+    }
+    print_buffer(&b);
+}
+
+/* ---- tokens -------------------------------------------------------------------------------------------------------------------------------- */
+
+struct token_list {
+    const struct clip_bpe *tokenizer;
+    const char *text;
+    int length;                /* of the context, begin and end included */
+    int n, n_kept;             /* pieces, and those that fit */
+    struct clip_piece *pieces;
+};
+
+static void tokens_json(struct arena *a, const struct token_list *l) {
+    struct json_out j = {.text.arena = a};
+    size_t cut_at;
+    int32_t *ids = arena_array(a, (size_t)l->length, sizeof *ids);
+    clip_bpe_encode(a, l->tokenizer, l->text, ids, l->length, &cut_at);
+    json_out_open(&j, NULL, '{');
+    json_out_string(&j, "text", l->text);
+    json_out_u64(&j, "cut", (uint64_t)(l->n - l->n_kept));
+    json_out_open(&j, "pieces", '[');
+    for (int i = 0; i < l->n; i++) {
+        const struct clip_piece *p = &l->pieces[i];
+        json_out_open(&j, NULL, '{');
+        json_out_u64(&j, "id", (uint64_t)p->id);
+        json_out_string(&j, "token", clip_bpe_token(l->tokenizer, p->id));
+        json_out_u64(&j, "begin", p->begin);
+        json_out_u64(&j, "end", p->end);
+        json_out_bool(&j, "cut", i >= l->n_kept);
+        json_out_close(&j, '{');
+    }
+    json_out_close(&j, '[');
+    json_out_open(&j, "ids", '[');
+    for (int i = 0; i < l->length; i++) json_out_u64(&j, NULL, (uint64_t)ids[i]);
+    json_out_close(&j, '[');
+    json_out_close(&j, '{');
+    print_json(&j);
+}
+
+static void tokens_text(struct arena *a, const struct token_list *l, bool color) {
+    struct buffer b = {.arena = a};
+    const char *on = color ? "\033[31m" : "", *off = color ? "\033[0m" : "";
+    for (int i = 0; i < l->n; i++) {
+        const struct clip_piece *p = &l->pieces[i];
+        const char *token = clip_bpe_token(l->tokenizer, p->id);
+        char name[256], text[256];
+        bool cut = i >= l->n_kept;
+        escape_text(name, sizeof name, token, strlen(token));
+        escape_text(text, sizeof text, l->text + p->begin, p->end - p->begin);
+        buffer_printf(&b, "%s%4d %6d  %-20s '%s'%s%s\n", cut ? on : "", i + 1, (int)p->id, name, text, cut ? "  cut off" : "", cut ? off : "");
+    }
+    buffer_printf(&b, "%d tokens, room for %d", l->n, l->length - 2);
+    if (l->n > l->n_kept) buffer_printf(&b, ", %d cut off", l->n - l->n_kept);
+    buffer_printf(&b, "\n");
+    print_buffer(&b);
+}
+
+void print_tokens(const struct clip_bpe *tokenizer, const char *text, int length, bool json, bool color) {
+    struct arena a = {0};
+    struct token_list l = {.tokenizer = tokenizer, .text = text, .length = length};
+    l.pieces = clip_bpe_pieces(&a, tokenizer, text, &l.n);
+    l.n_kept = l.n < length - 2 ? l.n : length - 2;
+    if (json) tokens_json(&a, &l);
+    else tokens_text(&a, &l, color);
+}

@@ -1,0 +1,31 @@
+#include "cli/signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+#include "cli/progress.h"
+#include "engine/file.h"
+
+/* SA_RESETHAND and SA_NODEFER are set: raising the signal once more takes the default action, at once. */
+static void on_signal(int signal_number) {
+    publish_abort();
+    progress_abort();
+    raise(signal_number);
+    _exit(128 + signal_number);
+}
+
+void signals_init(void) {
+    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    sigset_t unblocked;
+    sigemptyset(&unblocked);
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof handled / sizeof *handled; i++) {
+        sigaddset(&unblocked, handled[i]);
+        if (sigaction(handled[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(handled[i], &action, NULL);
+    }
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN);
+    sigaddset(&unblocked, SIGPIPE);
+    sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
+}
