@@ -77,8 +77,6 @@ def fragment(r, recipe):
 
 
 def caption(r, recipe):
-    if r.random() < 0.08:
-        return fragment(r, recipe)
     words, where = things(r, recipe), any_of(r, BACKGROUNDS[recipe["background"]])
     after, before = STYLES[recipe["style"]]
     if r.random() < 0.5:

@@ -1,23 +1,38 @@
 """The three networks, of Stable Diffusion 1.x's classes: 6.0 million parameters, 11.6 MiB in half precision."""
 from diffusers import AutoencoderKL, DDPMScheduler, PNDMScheduler, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 CONTEXT, LATENT = 128, 32
 NOISE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
+def quiet(module, *ends):
+    """Residual branches that start at zero train sooner."""
+    for name, m in module.named_modules():
+        if name.endswith(ends):
+            nn.init.zeros_(m.weight)
+            nn.init.zeros_(m.bias)
+    return module
+
+
 def new_vae():
-    return AutoencoderKL(
+    vae = AutoencoderKL(
         sample_size=128, latent_channels=4, block_out_channels=(32, 48, 64), layers_per_block=1, norm_num_groups=8,
         down_block_types=["DownEncoderBlock2D"] * 3, up_block_types=["UpDecoderBlock2D"] * 3)
+    # the posterior's logarithm of variance starts small: noise of the latents' own size would hide them for hundreds of steps
+    nn.init.zeros_(vae.quant_conv.weight.data[4:])
+    nn.init.constant_(vae.quant_conv.bias.data[4:], -5)
+    return quiet(vae, ".conv2", ".to_out.0")
 
 
 def new_unet():
     """32x32 and 16x16 are convolutions alone; the 8x8 level attends, to itself and to the words."""
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=LATENT, in_channels=4, out_channels=4, block_out_channels=(48, 96, 128), layers_per_block=1, norm_num_groups=8,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=CONTEXT, attention_head_dim=4)
+    return quiet(unet, ".conv2", ".proj_out", "conv_out")
 
 
 def new_text_encoder(tokenizer):

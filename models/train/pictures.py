@@ -3,25 +3,25 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from captions import caption
+from captions import caption, fragment
 from illustrator import draw, training_recipe
+
+CAPTIONS = 4     # of each picture
+FRAGMENTS = 0.08  # of the captions are but a word or two
 
 
 def recipe(k):
     return training_recipe(np.random.default_rng([1, k]))
 
 
-def picture(k):
-    return draw(recipe(k))
-
-
-def words(k, variant):
-    """One of picture k's captions."""
-    return caption(np.random.default_rng([2, k, variant]), recipe(k))
+def described(k):
+    """(uint8 [128, 128, 3], captions)"""
+    what, r = recipe(k), np.random.default_rng([2, k])
+    return draw(what), [(fragment if r.random() < FRAGMENTS else caption)(r, what) for _ in range(CAPTIONS)]
 
 
 class Drawing:
-    """Draws ranges of pictures, in other processes where there are workers, always one range ahead of its user."""
+    """Draws pictures first, first+1, … in batches; where there are workers they are always one batch ahead of their user."""
 
     def __init__(self, first, count, workers):
         self.next, self.count = first, count
@@ -31,15 +31,16 @@ class Drawing:
     def ask(self):
         span = range(self.next, self.next + self.count)
         self.next += self.count
-        return self.pool.map(picture, span, chunksize=max(1, self.count // 64))
+        return self.pool.map(described, span, chunksize=max(1, self.count // 64)) if self.pool else map(described, span)
 
     def take(self):
-        """uint8 [count, 128, 128, 3]"""
-        if not self.pool:
-            self.next += self.count
-            return np.stack([picture(k) for k in range(self.next - self.count, self.next)])
-        now, self.ahead = self.ahead, self.ask()
-        return np.stack(list(now))
+        """(uint8 [count, 128, 128, 3], a list of captions for each)"""
+        if self.pool:
+            now, self.ahead = self.ahead, self.ask()
+        else:
+            now = self.ask()
+        pictures, captions = zip(*now)
+        return np.stack(pictures), list(captions)
 
     def close(self):
         if self.pool:

@@ -35,7 +35,7 @@ def main():
         vae.decoder.compile()
     drawing, r = Drawing(10_000_000 + t.step * args.batch, args.batch, args.threads - 1 if args.device == "cuda" else 0), np.random.default_rng(t.step)
     for _ in t.steps():
-        x = crops(drawing.take(), r, CROP if t.progress() < 0.8 else SIZE).to(args.device, memory_format=torch.channels_last)
+        x = crops(drawing.take()[0], r, CROP if t.progress() < 0.8 else SIZE).to(args.device, memory_format=torch.channels_last)
         with t.autocast():
             posterior = vae.encode(x).latent_dist
             y = vae.decode(posterior.sample()).sample.float()
@@ -44,6 +44,27 @@ def main():
         if t.step % 200 == 0:
             print(f"{t.step} {t.seconds() / 60:.1f} min: psnr {10 * torch.log10(4 / F.mse_loss(y, x)):.2f} dB, kl {kl:.2f}", flush=True)
     drawing.close()
+    normalise(t.averaged["vae"], args).save_pretrained(args.work / "autoencoder")
+
+
+@torch.no_grad()
+def normalise(vae, args, batches=16, count=16):
+    """Folds into the 1x1 convolutions at both ends what makes each latent channel zero mean and unit variance."""
+    drawing = Drawing(20_000_000, count, 0)
+    x = [crops(drawing.take()[0], None, SIZE).to(args.device) for _ in range(batches)]
+    z = torch.cat([vae.encode(b).latent_dist.mean for b in x])
+    mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
+    print(f"latents: mean {mean.tolist()}, std {std.tolist()}")
+    into, out = vae.quant_conv, vae.post_quant_conv
+    into.bias[:4] = (into.bias[:4] - mean) / std
+    into.weight[:4] /= std[:, None, None, None]
+    into.bias[4:] -= 2 * std.log()  # the logarithm of the variance
+    out.bias += out.weight[:, :, 0, 0] @ mean
+    out.weight *= std[None, :, None, None]
+    again = torch.cat([vae.encode(b).latent_dist.mean for b in x])
+    vae.register_to_config(scaling_factor=1 / again.std().item())
+    print(f"psnr {10 * torch.log10(4 / F.mse_loss(vae.decode(again[:64]).sample, torch.cat(x)[:64])):.2f} dB, scaling factor {vae.config.scaling_factor:.4f}")
+    return vae
 
 
 if __name__ == "__main__":
