@@ -98,7 +98,7 @@ struct plan {
         size_t raw_bytes;
     } *items;
     int n;
-    size_t packed_bytes, raw_max;
+    size_t raw_max;
 };
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
