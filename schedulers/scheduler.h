@@ -45,47 +45,58 @@ struct schedule {
     int n_rows;                /* model calls; PNDM and second-order methods make more than n_steps */
     struct sched_row *rows;    /* in the caller's arena */
     float init_noise_sigma;    /* x_0 = init_noise_sigma * noise */
-    int history;               /* depth of d[] the rows use, 0..SCHED_HISTORY */
+    int history;               /* depth of d[] the rows use, 0..SCHED_HISTORY; at least 1 where v is used */
     bool saves;                /* any row keeps s */
     int order;                 /* model calls per full step, as diffusers' .order: image to image skips t_start*order rows */
+    float *sigmas;             /* diffusers' .sigmas: n_sigmas noise levels, the final one included; NULL for schedulers without */
+    int n_sigmas;
 };
 
 /* Everything diffusers' schedulers read, after class defaults, the checkpoint's JSON and the user's overrides. One struct for all:
  * a scheduler reads the fields its class has. */
 struct sched_config;
+struct plan;
 
 struct scheduler {
     const char *class_name;      /* "PNDMScheduler" */
     const char *const *names;    /* NULL-terminated: short name first, then the names people type in A1111 and ComfyUI */
     const char *summary;         /* one line for --list schedulers */
-    /* Fills schedule->rows and the rest; dies FAIL_UNSUPPORTED for combinations diffusers rejects. */
-    void (*plan)(struct arena *a, struct schedule *schedule, const struct sched_config *config, int n_steps);
+    const char *model_calls;     /* for n steps: "n", "n + 1", "2n - 1" */
+    /* NULL-terminated: what its constructor and step() take, "key=default" or "key=default|other|other" where only these are allowed */
+    const char *const *options;
+    void (*plan)(struct plan *p); /* schedulers/plan.h; dies FAIL_UNSUPPORTED for combinations diffusers rejects */
 };
 
 extern const struct scheduler *const schedulers[]; /* NULL-terminated */
 
-/* By class name, short name or alias, case-insensitive; NULL if unknown. */
+/* By class name, short name or alias, case-insensitive, "-", "_", "+" and blanks counting alike; NULL if unknown. */
 const struct scheduler *scheduler_find(const char *name);
 /* The nearest known name to `name` for "did you mean", or NULL. */
 const char *scheduler_suggest(const char *name);
 
-/* What the pipeline's constructor does to a stored scheduler config before any swap (diffusers mutates it: conformance 6.2). */
+/* What the pipeline's constructor does to a stored scheduler config before any swap (diffusers mutates it). */
 enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sample false */ };
 
 /* Reads a scheduler_config.json (object `stored`, from file `path` for messages) as diffusers would build it:
  *   target NULL: the class named by _class_name, with class defaults for absent keys and the pipeline's fix-ups;
  *   target set:  target.from_config(pipe.scheduler.config): keys absent from the JSON take the new class's defaults.
- * overrides: NULL-terminated "key=value" strings applied last. All values are range-checked (FAIL_DATA / FAIL_UNSUPPORTED / FAIL_USAGE).
- * *scheduler receives the class to plan with. */
+ * overrides: NULL-terminated "key=value" strings applied last; a bare "karras", "exponential", "beta" or "lu" asks for those sigmas.
+ * May be NULL. All values are range-checked (FAIL_DATA / FAIL_UNSUPPORTED / FAIL_USAGE). *scheduler receives the class to plan with. */
 struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
                                        enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler);
 
-/* Per-call options of diffusers' step(): DDIM's eta. */
+/* What a pipeline passes to step(): eta, for the classes that take it. An override "eta=" stays. */
 void sched_config_set_eta(struct sched_config *config, double eta);
 int sched_config_train_timesteps(const struct sched_config *config);
 const char *sched_config_prediction_type(const struct sched_config *config);
+/* Where each option of the class came from, for -v: "inherited", "default", "option"; NULL where the class has no such option. */
+const char *sched_config_origin(const struct sched_config *config, const char *key);
 
-/* Plans n_steps (1..num_train_timesteps, else FAIL_USAGE). */
+/* Plans n_steps (1..num_train_timesteps, else FAIL_USAGE). Every coefficient is finite, or it dies FAIL_UNSUPPORTED. */
 struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps);
+/* The same without the first skip_steps steps (skip_steps * order rows), for image to image: multistep methods start without a
+ * history there, though some go on counting steps from the true beginning. rows[0].add_x, .add_z noise the clean image. */
+struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps,
+                                    int skip_steps);
 
 #endif
