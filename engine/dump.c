@@ -52,12 +52,9 @@ static void add_text(struct dump *d, struct st_writer *w, const char *prefix, co
 
 struct dump *dump_open(struct pipeline *p, int k, const float *noise) {
     struct dump *d = arena_alloc(&p->image_arena, sizeof *d);
-    *d = (struct dump){p, &p->image_arena, p->settings.dump};
+    *d = (struct dump){p, &p->image_arena, pipeline_dump_dir(p, &p->image_arena, k)};
+    make_dir(p->settings.dump);
     make_dir(d->dir);
-    if (p->settings.count > 1) {
-        d->dir = arena_printf(d->arena, "%s/seed-%llu", d->dir, (unsigned long long)(p->settings.seed + (uint64_t)k));
-        make_dir(d->dir);
-    }
     struct st_writer *text = st_writer_new(d->arena);
     add_text(d, text, "", p->ids, p->guided);
     if (p->guided) add_text(d, text, "negative_", p->negative_ids, 0);

@@ -71,6 +71,8 @@ static void fill_defaults(struct pipeline *p) {
     p->latent_width = s->width / p->vae->factor;
     p->latent_height = s->height / p->vae->factor;
     p->guided = s->guidance > 1;
+    int limit = clip_bpe_max_length(p->tokenizer);
+    p->n_tokens = limit > 0 && limit < p->text->max_positions ? limit : p->text->max_positions;
 }
 
 static const struct scheduler *find_scheduler(const char *name) {
@@ -112,21 +114,39 @@ struct schedule *pipeline_schedule(struct arena *a, const struct settings *setti
     return p.schedule;
 }
 
-static void warn_truncated(const char *what, const char *text, int n_cut, size_t cut_at) {
-    if (n_cut > 0) warn("%s: %d token%s beyond the model's limit ignored: \"%s\"", what, n_cut, n_cut > 1 ? "s" : "", text + cut_at);
+static void report_truncated(const char *what, const char *text, int n_cut, size_t cut_at, bool strict) {
+    if (n_cut <= 0) return;
+    if (strict) die(FAIL_USAGE, "%s: %d token%s beyond the model's limit: \"%s\"", what, n_cut, n_cut > 1 ? "s" : "", text + cut_at);
+    warn("%s: %d token%s beyond the model's limit ignored: \"%s\"", what, n_cut, n_cut > 1 ? "s" : "", text + cut_at);
 }
 
 static void tokenize(struct pipeline *p) {
-    int limit = clip_bpe_max_length(p->tokenizer);
-    p->n_tokens = limit > 0 && limit < p->text->max_positions ? limit : p->text->max_positions;
     const char *texts[2] = {p->settings.prompt, p->settings.negative}, *names[2] = {"prompt", "negative prompt"};
     int32_t **ids[2] = {&p->ids, &p->negative_ids};
     for (int i = 0; i < 1 + p->guided; i++) {
         size_t cut_at = 0;
         *ids[i] = arena_array(p->arena, (size_t)p->n_tokens, sizeof **ids[i]);
         int n_cut = clip_bpe_encode(p->arena, p->tokenizer, texts[i], *ids[i], p->n_tokens, &cut_at);
-        warn_truncated(names[i], texts[i], n_cut, cut_at);
+        report_truncated(names[i], texts[i], n_cut, cut_at, p->settings.strict);
     }
+}
+
+/* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
+static const float *read_latents(struct pipeline *p) {
+    struct st_file *f = st_open(p->arena, p->settings.latents);
+    const struct st_tensor *t = f->n_tensors == 1 ? &f->tensors[0] : st_find(f, "latents");
+    if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
+    int C = p->vae->latent_channels, H = p->latent_height, W = p->latent_width, r = t->rank;
+    if (r < 3 || r > 4 || (r == 4 && t->shape[0] != 1) || t->shape[r - 3] != C || t->shape[r - 2] != H || t->shape[r - 1] != W)
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected shape [1,%d,%d,%d]", f->path, t->name, C, H, W);
+    if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
+    void *raw = arena_alloc(p->arena, t->bytes);
+    float *noise = arena_array(p->arena, t->bytes / dtype_table[t->dtype].size, sizeof *noise);
+    int error = st_read(t, raw);
+    if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
+    dtype_to_f32(noise, raw, t->dtype, t->bytes / dtype_table[t->dtype].size);
+    st_close(f);
+    return noise;
 }
 
 struct pipeline *pipeline_open(struct arena *a, const struct settings *settings) {
@@ -149,6 +169,7 @@ struct pipeline *pipeline_open(struct arena *a, const struct settings *settings)
     fill_defaults(p);
     open_schedule(p, scheduler->config);
     if (p->settings.prompt) tokenize(p);
+    if (p->settings.latents) p->given_noise = read_latents(p);
     return p;
 }
 
@@ -251,24 +272,9 @@ static void check_finite(const float *x, size_t n, const char *stage) {
         if (!isfinite(x[i])) die(FAIL_INTERNAL, "%s: value %zu of %zu is not finite: no picture made", stage, i, n);
 }
 
-static void read_latents(struct pipeline *p, float *noise) {
-    struct st_file *f = st_open(&p->image_arena, p->settings.latents);
-    const struct st_tensor *t = f->n_tensors == 1 ? &f->tensors[0] : st_find(f, "latents");
-    if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
-    int C = p->vae->latent_channels, H = p->latent_height, W = p->latent_width, r = t->rank;
-    if (r < 3 || r > 4 || (r == 4 && t->shape[0] != 1) || t->shape[r - 3] != C || t->shape[r - 2] != H || t->shape[r - 1] != W)
-        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected [1,%d,%d,%d]", f->path, t->name, C, H, W);
-    if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
-    void *raw = arena_alloc(&p->image_arena, t->bytes);
-    int error = st_read(t, raw);
-    if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
-    dtype_to_f32(noise, raw, t->dtype, latent_count(p));
-    st_close(f);
-}
-
 static void start_latents(struct pipeline *p, struct latents *l, struct rng *rng, float *noise) {
     size_t n = latent_count(p);
-    if (p->settings.latents) read_latents(p, noise);
+    if (p->given_noise) memcpy(noise, p->given_noise, n * sizeof *noise);
     else rng_normal(rng, noise, n, p->settings.rng_dtype);
     float *scaled = arena_array(&p->image_arena, n, sizeof *scaled);
     for (size_t i = 0; i < n; i++) scaled[i] = noise[i] * p->schedule->init_noise_sigma;
@@ -324,4 +330,9 @@ void pipeline_close(struct pipeline *p) {
     if (p->device) p->device->close(p->device);
     checkpoint_close(p->checkpoint);
     arena_free(&p->image_arena);
+}
+
+const char *pipeline_dump_dir(const struct pipeline *p, struct arena *a, int k) {
+    if (p->settings.count <= 1) return p->settings.dump;
+    return arena_printf(a, "%s/seed-%llu", p->settings.dump, (unsigned long long)(p->settings.seed + (uint64_t)k));
 }

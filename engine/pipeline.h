@@ -35,6 +35,7 @@ struct settings {
     const char *latents;              /* safetensors file with the initial noise, or NULL */
     int count;                        /* images that will be asked for: --dump makes a folder for each of several */
     const char *dump;                 /* directory, or NULL */
+    bool strict;                      /* a prompt that does not fit is an error, not a warning */
 };
 
 /* Milliseconds of each stage and sizes, for -v and --bench. */
@@ -57,6 +58,7 @@ struct pipeline {
     struct schedule *schedule;
     int n_tokens;                     /* length ids are padded to: 77 */
     int32_t *ids, *negative_ids;      /* n_tokens each */
+    const float *given_noise;         /* --latents, [C,H,W], or NULL */
     bool guided;                      /* guidance > 1: the UNet runs on two images, [unconditional, conditional] */
     int latent_height, latent_width;
 
@@ -84,6 +86,8 @@ void pipeline_load(struct pipeline *p);
 /* rgb: host bytes [height,width,3]. Dies FAIL_INTERNAL if latents or image are not finite, naming the stage. */
 void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb);
 void pipeline_close(struct pipeline *p);
+/* Where --dump puts image k. */
+const char *pipeline_dump_dir(const struct pipeline *p, struct arena *a, int k);
 
 /* The rows of settings' scheduler and steps, from the checkpoint's scheduler_config.json alone: for --show-schedule. */
 struct schedule *pipeline_schedule(struct arena *a, const struct settings *settings);

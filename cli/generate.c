@@ -1,0 +1,212 @@
+#include "cli/generate.h"
+#include "cli/events.h"
+#include "cli/png.h"
+#include "cli/progress.h"
+#include "cli/result.h"
+#include "cli/template.h"
+#include "cuda/cuda.h"
+#include "engine/clock.h"
+#include "engine/cpu/cpu.h"
+#include "engine/error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct settings settings_of(const struct options *o) {
+    return (struct settings){
+        .model = o->model, .variant = o->variant, .prompt = o->prompt, .negative = o->negative, .seed = o->seed, .count = o->count,
+        .steps = o->steps, .guidance = o->guidance, .guidance_rescale = o->guidance_rescale, .eta = o->eta, .clip_skip = o->clip_skip,
+        .width = o->width, .height = o->height, .scheduler = o->scheduler, .rng = o->rng, .rng_sms = o->rng_sms,
+        .rng_dtype = o->rng_dtype, .latents = o->latents, .dump = o->dump, .strict = o->strict,
+    };
+}
+
+static struct device *open_device(const struct options *o) {
+    bool cuda = o->device == DEVICE_CUDA || (o->device == DEVICE_AUTO && cuda_device_available());
+    enum dtype dtype = !strcmp(o->dtype, "bf16") ? DT_BF16 : !strcmp(o->dtype, "fp16") ? DT_F16 : DT_F32;
+    if (cuda) return cuda_device_open(!strcmp(o->dtype, "auto") ? DT_F16 : dtype, o->device_index);
+    if (dtype == DT_F16) die_hint(FAIL_DEVICE, "--dtype fp32 or bf16", "--dtype fp16: the CPU device computes in fp32 or bf16");
+    return cpu_device_open(dtype, o->threads);
+}
+
+/* Bytes the system can still hand out, or 0 where it does not say. */
+static uint64_t memory_available(void) {
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (f) fclose(f);
+    return kib * 1024;
+}
+
+static void check_memory(const struct pipeline *p, const struct options *o) {
+    struct memory_plan m = pipeline_memory(p);
+    uint64_t need = m.weights + m.activations + m.scratch, free_bytes = memory_available();
+    if (o->verbose || o->dry_run)
+        fprintf(stderr, "memory: weights %.2f GB, activations %.2f GB, scratch %.2f GB\n", (double)m.weights / 1e9, (double)m.activations / 1e9,
+                (double)m.scratch / 1e9);
+    if (free_bytes && need > free_bytes)
+        die_hint(FAIL_MEMORY, "a smaller --size, or --dtype bf16", "out of memory: %.2f GB needed, %.2f GB free", (double)need / 1e9,
+                 (double)free_bytes / 1e9);
+}
+
+static const char *output_path(struct arena *a, const struct pipeline *p, const struct options *o, int k) {
+    if (!strcmp(o->output, "-")) return o->output;
+    const struct settings *s = &p->settings;
+    struct template_fields fields = {.seed = s->seed + (uint64_t)k, .n = k + 1, .prompt = s->prompt, .model = s->model,
+                                     .scheduler = p->scheduler->names[0], .steps = s->steps, .width = s->width, .height = s->height};
+    return template_expand(a, o->output, &fields);
+}
+
+static struct metadata metadata_of(const struct pipeline *p, int k) {
+    const struct settings *s = &p->settings;
+    return (struct metadata){
+        .prompt = s->prompt, .negative = s->negative, .model = s->model, .revision = p->checkpoint->revision, .variant = s->variant,
+        .scheduler = s->scheduler, .scheduler_class = p->scheduler->class_name, .latents = s->latents, .steps = s->steps, .width = s->width,
+        .height = s->height, .clip_skip = s->clip_skip, .guidance = s->guidance, .guidance_rescale = s->guidance_rescale, .eta = s->eta,
+        .seed = s->seed + (uint64_t)k, .rng = s->rng, .rng_sms = s->rng_sms, .rng_dtype = s->rng_dtype,
+        .dtype = p->device->dtype == DT_F32 ? "fp32" : p->device->dtype == DT_BF16 ? "bf16" : "fp16", .device = p->device->name,
+    };
+}
+
+/* Everything that could keep a finished picture from being written, found before any work. */
+static void check_outputs(struct arena *a, const struct pipeline *p, const struct options *o) {
+    enum { CHECKED_MAX = 10000 };
+    if (!strcmp(o->output, "-")) return;
+    for (int k = 0; k < o->count && k < CHECKED_MAX; k++) publish_check(output_path(a, p, o, k), o->on_exists);
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void report_timings(struct arena *a, const struct pipeline *p, double png_ms) {
+    int n = p->schedule->n_rows;
+    double *sorted = arena_array(a, (size_t)n, sizeof *sorted);
+    memcpy(sorted, p->timings.step_ms, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, compare_doubles);
+    progress_clear();
+    fprintf(stderr, "text %.0f ms; %d steps: median %.0f ms, p95 %.0f ms; vae %.0f ms; png %.1f ms\n", p->timings.text_ms, n, sorted[n / 2],
+            sorted[(n * 95 + 99) / 100 - 1], p->timings.vae_ms, png_ms);
+}
+
+struct run {
+    struct pipeline *pipeline;
+    const struct options *options;
+    int k;
+    double row_start;
+};
+
+static void on_step(void *data, int row, int n_rows) {
+    struct run *run = data;
+    double now = clock_ms();
+    event_step(run->k + 1, row + 1, n_rows, now - run->row_start);
+    run->row_start = now;
+    progress_row(row + 1);
+}
+
+static void write_request(struct arena *a, const struct pipeline *p, const struct metadata *m, int k) {
+    struct json_out j = {.text = {.arena = a}};
+    json_out_open(&j, NULL, '{');
+    metadata_fields(&j, m);
+    json_out_close(&j, '}');
+    const char *path = arena_printf(a, "%s/request.json", pipeline_dump_dir(p, a, k));
+    publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
+}
+
+/* One image from noise to a published file, and its path on stdout. */
+static void make_image(struct arena *a, struct run *run) {
+    struct pipeline *p = run->pipeline;
+    const struct options *o = run->options;
+    const struct settings *s = &p->settings;
+    const char *path = output_path(a, p, o, run->k);
+    bool to_stdout = !strcmp(path, "-");
+    double start = clock_ms();
+    if (!to_stdout && !publish_check(path, o->on_exists)) {
+        event_image(run->k + 1, path, s->seed + (uint64_t)run->k, 0, true);
+        if (!o->json) result_path(a, path, o->null_separated);
+        return;
+    }
+    progress_image(run->k, o->count, p->schedule->n_rows);
+    run->row_start = start;
+    uint8_t *rgb = arena_array(a, 3 * (size_t)s->width, (size_t)s->height);
+    pipeline_generate(p, run->k, rgb);
+    double made = clock_ms();
+    struct metadata m = metadata_of(p, run->k);
+    struct png_comment comments[METADATA_COMMENTS_MAX];
+    int n_comments = metadata_comments(a, &m, o->metadata, comments);
+    size_t size;
+    const void *png = png_encode(a, rgb, s->width, s->height, comments, n_comments, &size);
+    if (s->dump) write_request(a, p, &m, run->k);
+    progress_clear();
+    if (to_stdout) {
+        result_write(png, size);
+    } else {
+        path = publish_file(a, path, png, size, o->on_exists);
+        event_image(run->k + 1, path, m.seed, clock_ms() - start, false);
+        if (!o->json) result_path(a, path, o->null_separated);
+    }
+    if (o->verbose) report_timings(a, p, clock_ms() - made);
+}
+
+/* Several images: one that fails is reported and the others are made. */
+static int make_images(struct run *run) {
+    volatile int n_failed = 0;
+    for (run->k = 0; run->k < run->options->count; run->k++) {
+        struct arena a = {0};
+        struct job job;
+        if (run->options->count == 1) {
+            make_image(&a, run);
+        } else if (job_enter(&job)) {
+            make_image(&a, run);
+            job_leave(&job);
+        } else {
+            progress_clear();
+            fprintf(stderr, "diffuse: image %d: %s\n", run->k + 1, job.message);
+            event_error(job.code, job.message);
+            n_failed++;
+        }
+        arena_free(&a);
+    }
+    return n_failed;
+}
+
+static void print_plan(struct arena *a, const struct pipeline *p, const struct options *o) {
+    for (int k = 0; k < o->count; k++)
+        fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, p, o, k), (unsigned long long)(p->settings.seed + (uint64_t)k));
+}
+
+int generate(struct arena *a, const struct options *o) {
+    double start = clock_ms();
+    struct settings settings = settings_of(o);
+    struct pipeline *p = pipeline_open(a, &settings);
+    check_outputs(a, p, o);
+    pipeline_plan(p, open_device(o));
+    check_memory(p, o);
+    if (o->dry_run) {
+        print_plan(a, p, o);
+        pipeline_close(p);
+        return 0;
+    }
+    if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)p->settings.seed);
+    if (o->json) events_enable();
+    struct metadata m = metadata_of(p, 0);
+    event_start(&m, o->count);
+    pipeline_load(p);
+    event_load(p->timings.bytes_read, p->timings.load_ms);
+    if (o->verbose)
+        fprintf(stderr, "%s: start %.0f ms; loaded %.2f GB in %.0f ms (%.2f GB/s)\n", p->device->name, clock_ms() - start - p->timings.load_ms,
+                (double)p->timings.bytes_read / 1e9, p->timings.load_ms, (double)p->timings.bytes_read / 1e6 / p->timings.load_ms);
+
+    struct run run = {.pipeline = p, .options = o};
+    p->on_step = on_step;
+    p->on_step_data = &run;
+    progress_begin(o->progress, o->color, o->quiet);
+    int n_failed = make_images(&run), code = n_failed ? FAIL_ITEMS : 0;
+    event_end(code, o->count - n_failed, clock_ms() - start);
+    pipeline_close(p);
+    return code;
+}

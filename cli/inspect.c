@@ -1,0 +1,100 @@
+#include "cli/inspect.h"
+#include "cli/json_out.h"
+#include "cli/result.h"
+#include "engine/count_device.h"
+
+#include <string.h>
+
+struct summary {
+    uint64_t n_tensors, n_parameters, bytes;
+    bool dtypes[DT_COUNT];
+};
+
+static struct summary summarise(const struct component *c) {
+    struct summary s = {0};
+    for (int i = 0; i < c->n_files; i++)
+        for (int j = 0; j < c->files[i]->n_tensors; j++) {
+            const struct st_tensor *t = &c->files[i]->tensors[j];
+            s.n_tensors++;
+            s.n_parameters += t->bytes / dtype_table[t->dtype].size;
+            s.bytes += t->bytes;
+            s.dtypes[t->dtype] = true;
+        }
+    return s;
+}
+
+static void component_text(struct buffer *b, const struct component *c) {
+    struct summary s = summarise(c);
+    buffer_printf(b, "%-14s %s", c->name, c->class_name);
+    if (c->n_files) {
+        buffer_printf(b, ": %llu parameters in %llu tensors,", (unsigned long long)s.n_parameters, (unsigned long long)s.n_tensors);
+        for (int i = 0; i < DT_COUNT; i++)
+            if (s.dtypes[i]) buffer_printf(b, " %s", dtype_table[i].name);
+        buffer_printf(b, ", %.1f MB in %d file%s", (double)s.bytes / 1e6, c->n_files, c->n_files > 1 ? "s" : "");
+        if (c->variant) buffer_printf(b, ", variant %s", c->variant);
+    }
+    buffer_add(b, "\n", 1);
+}
+
+static void component_json(struct json_out *j, const struct component *c) {
+    struct summary s = summarise(c);
+    json_out_open(j, c->name, '{');
+    json_out_string(j, "class", c->class_name);
+    if (c->n_files) {
+        json_out_u64(j, "parameters", s.n_parameters);
+        json_out_u64(j, "tensors", s.n_tensors);
+        json_out_u64(j, "bytes", s.bytes);
+        json_out_u64(j, "files", (uint64_t)c->n_files);
+        json_out_string(j, "variant", c->variant);
+        json_out_open(j, "dtypes", '[');
+        for (int i = 0; i < DT_COUNT; i++)
+            if (s.dtypes[i]) json_out_string(j, NULL, dtype_table[i].name);
+        json_out_close(j, ']');
+    }
+    json_out_close(j, '}');
+}
+
+static void inspect_text(struct buffer *b, const struct pipeline *p, struct memory_plan m) {
+    const struct checkpoint *c = p->checkpoint;
+    buffer_printf(b, "%s: %s%s%s\n", c->dir, c->pipeline_class, c->diffusers_version ? ", diffusers " : "", c->diffusers_version ? c->diffusers_version : "");
+    for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
+    buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", p->settings.width, p->settings.height, p->vae->factor);
+    buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", p->scheduler->class_name, sched_config_prediction_type(p->sched_config),
+                  sched_config_train_timesteps(p->sched_config));
+    buffer_printf(b, "%-14s %.2f GB in fp32: weights %.2f, activations %.2f\n", "memory", (double)(m.weights + m.activations) / 1e9,
+                  (double)m.weights / 1e9, (double)m.activations / 1e9);
+}
+
+static void inspect_json(struct json_out *j, const struct pipeline *p, struct memory_plan m) {
+    const struct checkpoint *c = p->checkpoint;
+    json_out_open(j, NULL, '{');
+    json_out_string(j, "directory", c->dir);
+    json_out_string(j, "revision", c->revision);
+    json_out_string(j, "pipeline", c->pipeline_class);
+    json_out_string(j, "diffusers_version", c->diffusers_version);
+    json_out_open(j, "components", '{');
+    for (int i = 0; i < c->n_components; i++) component_json(j, &c->components[i]);
+    json_out_close(j, '}');
+    json_out_u64(j, "width", (uint64_t)p->settings.width);
+    json_out_u64(j, "height", (uint64_t)p->settings.height);
+    json_out_u64(j, "size_multiple", (uint64_t)p->vae->factor);
+    json_out_string(j, "scheduler", p->scheduler->class_name);
+    json_out_string(j, "prediction_type", sched_config_prediction_type(p->sched_config));
+    json_out_u64(j, "train_timesteps", (uint64_t)sched_config_train_timesteps(p->sched_config));
+    json_out_u64(j, "weight_bytes", m.weights);
+    json_out_u64(j, "activation_bytes", m.activations);
+    json_out_close(j, '}');
+}
+
+void inspect_print(struct pipeline *p, bool json) {
+    pipeline_plan(p, count_device_open(DT_F32));
+    struct memory_plan m = pipeline_memory(p);
+    struct json_out j = {.text = {.arena = p->arena}};
+    if (json) {
+        inspect_json(&j, p, m);
+        buffer_add(&j.text, "\n", 1);
+    } else {
+        inspect_text(&j.text, p, m);
+    }
+    result_write(j.text.data, j.text.length);
+}

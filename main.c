@@ -1,0 +1,47 @@
+/* diffuse: a prompt and a diffusers checkpoint in, a picture out. */
+#include "cli/generate.h"
+#include "cli/inspect.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "cli/result.h"
+#include "cli/signals.h"
+#include "engine/pipeline.h"
+
+static void inspect(struct arena *a, const struct options *o) {
+    struct settings settings = settings_of(o);
+    struct pipeline *p = pipeline_open(a, &settings);
+    inspect_print(p, o->json);
+    pipeline_close(p);
+}
+
+static void show_schedule(struct arena *a, const struct options *o) {
+    struct settings settings = settings_of(o);
+    print_schedule(pipeline_schedule(a, &settings), o->json);
+}
+
+static void show_tokens(struct arena *a, const struct options *o) {
+    const char *revision, *dir = checkpoint_locate(a, o->model, &revision);
+    struct clip_bpe *tokenizer = clip_bpe_open(a, arena_printf(a, "%s/tokenizer", dir));
+    int length = clip_bpe_max_length(tokenizer);
+    print_tokens(tokenizer, o->tokens_text, length ? length : 77, o->json, o->color == WHEN_ALWAYS);
+}
+
+int main(int argc, char **argv) {
+    struct arena arena = {0};
+    struct options options;
+    int code = 0;
+
+    stdio_guard();
+    signals_init();
+    options_parse(&arena, &options, argc, argv);
+    switch (options.command) {
+    case CMD_LIST_SCHEDULERS: print_schedulers(options.json); break;
+    case CMD_SHOW_SCHEDULE: show_schedule(&arena, &options); break;
+    case CMD_TOKENS: show_tokens(&arena, &options); break;
+    case CMD_INSPECT: inspect(&arena, &options); break;
+    case CMD_GENERATE: code = generate(&arena, &options); break;
+    }
+    result_close();
+    arena_free(&arena);
+    return code;
+}
