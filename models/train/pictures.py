@@ -1,5 +1,6 @@
 """The endless training set: picture k is drawn from a recipe that depends on k alone."""
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Drawing:
 
     def __init__(self, first, count, workers):
         self.next, self.count = first, count
-        self.pool = ProcessPoolExecutor(workers) if workers else None
+        self.pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers else None
         self.ahead = self.ask() if self.pool else None
 
     def ask(self):

@@ -5,6 +5,8 @@
 Pictures are drawn and encoded as training goes, `fresh` new ones at each step, and kept: the rest of a batch is picked from those
 already there. On a GPU drawing is the slow part, so it is all done before (prefill).
 """
+import os
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
@@ -29,7 +31,10 @@ class Latents:
         if all(f.exists() for f in self.files):
             z = torch.from_numpy(np.fromfile(self.files[0], np.float16)).view(-1, *self.z.shape[1:])
             ids = torch.from_numpy(np.fromfile(self.files[1], np.int16)).view(-1, *self.ids.shape[1:])
-            n = min(len(z), len(ids), args.pictures)
+            whole = min(len(z), len(ids))  # a run stopped while writing leaves one file longer than the other
+            for path, values in zip(self.files, (z, ids)):
+                os.truncate(path, whole * values[0].numel() * 2)
+            n = min(whole, args.pictures)
             self.put(z[:n], ids[:n])
             print(f"{n} pictures read", flush=True)
 

@@ -14,10 +14,10 @@ SIZE, CROP = 128, 64
 
 
 def crops(pictures, r, size):
-    """Four crops of each picture as float [N, 3, size, size] in -1..1; the picture itself where size is its own."""
+    """Two crops of each picture as float [N, 3, size, size] in -1..1; the picture itself where size is its own."""
     if size < SIZE:
-        corners = r.integers(0, SIZE - size + 1, (len(pictures), 4, 2))
-        pictures = np.stack([p[y:y + size, x:x + size] for p, four in zip(pictures, corners) for y, x in four])
+        corners = r.integers(0, SIZE - size + 1, (len(pictures), 2, 2))
+        pictures = np.stack([p[y:y + size, x:x + size] for p, two in zip(pictures, corners) for y, x in two])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

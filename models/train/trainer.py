@@ -13,6 +13,7 @@ def arguments(description, **defaults):
     p = argparse.ArgumentParser(description=description)
     p.add_argument("--work", type=Path, default=Path("build/doodle"), help="folder of every file made on the way")
     p.add_argument("--minutes", type=float, required=True, help="of training in all, those of earlier runs included")
+    p.add_argument("--deadline", type=float, default=float("inf"), help="stop and save at this time (seconds of the epoch), to be resumed")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (cpu) or drawing processes (cuda)")
     p.add_argument("--amp", action="store_true", help="bfloat16 autocast")
@@ -69,6 +70,9 @@ class Training:
             if time.monotonic() - saved > self.save_every:
                 self.save()
                 saved = time.monotonic()
+            if time.time() > self.args.deadline:
+                self.save()
+                raise SystemExit(75)
         self.save()
 
     def update(self, loss):
