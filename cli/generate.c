@@ -112,7 +112,7 @@ static void write_request(struct arena *a, const struct pipeline *p, const struc
     struct json_out j = {.text = {.arena = a}};
     json_out_open(&j, NULL, '{');
     metadata_fields(&j, m);
-    json_out_close(&j, '}');
+    json_out_close(&j, '{');
     const char *path = arena_printf(a, "%s/request.json", pipeline_dump_dir(p, a, k));
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
 }

@@ -16,7 +16,7 @@ static struct summary summarise(const struct component *c) {
         for (int j = 0; j < c->files[i]->n_tensors; j++) {
             const struct st_tensor *t = &c->files[i]->tensors[j];
             s.n_tensors++;
-            s.n_parameters += t->bytes / dtype_table[t->dtype].size;
+            if (t->dtype <= DT_F64) s.n_parameters += t->bytes / dtype_table[t->dtype].size; /* not position_ids */
             s.bytes += t->bytes;
             s.dtypes[t->dtype] = true;
         }
@@ -49,9 +49,9 @@ static void component_json(struct json_out *j, const struct component *c) {
         json_out_open(j, "dtypes", '[');
         for (int i = 0; i < DT_COUNT; i++)
             if (s.dtypes[i]) json_out_string(j, NULL, dtype_table[i].name);
-        json_out_close(j, ']');
+        json_out_close(j, '[');
     }
-    json_out_close(j, '}');
+    json_out_close(j, '{');
 }
 
 static void inspect_text(struct buffer *b, const struct pipeline *p, struct memory_plan m) {
@@ -74,7 +74,7 @@ static void inspect_json(struct json_out *j, const struct pipeline *p, struct me
     json_out_string(j, "diffusers_version", c->diffusers_version);
     json_out_open(j, "components", '{');
     for (int i = 0; i < c->n_components; i++) component_json(j, &c->components[i]);
-    json_out_close(j, '}');
+    json_out_close(j, '{');
     json_out_u64(j, "width", (uint64_t)p->settings.width);
     json_out_u64(j, "height", (uint64_t)p->settings.height);
     json_out_u64(j, "size_multiple", (uint64_t)p->vae->factor);
@@ -83,7 +83,7 @@ static void inspect_json(struct json_out *j, const struct pipeline *p, struct me
     json_out_u64(j, "train_timesteps", (uint64_t)sched_config_train_timesteps(p->sched_config));
     json_out_u64(j, "weight_bytes", m.weights);
     json_out_u64(j, "activation_bytes", m.activations);
-    json_out_close(j, '}');
+    json_out_close(j, '{');
 }
 
 void inspect_print(struct pipeline *p, bool json) {
