@@ -11,7 +11,7 @@ struct json_out {
     bool comma; /* a value stands before the next one */
 };
 
-/* key NULL: an item of an array, or the whole document. bracket: '{' or '['. */
+/* key NULL: an item of an array, or the whole document. bracket: '{' or '[', the same to open and to close. */
 void json_out_open(struct json_out *j, const char *key, char bracket);
 void json_out_close(struct json_out *j, char bracket);
 /* NULL becomes null; bytes that are not UTF-8 become U+FFFD; control characters are escaped, DEL and C1 too. */
