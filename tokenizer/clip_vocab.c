@@ -1,0 +1,145 @@
+#include "tokenizer/clip_vocab.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/random.h>
+#include "engine/error.h"
+
+/* ---- SipHash-1-3 (Aumasson and Bernstein 2012) ------------------------------------------------------------------------------------------- */
+
+static inline uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
+
+static inline void sip_round(uint64_t v[4]) {
+    v[0] += v[1], v[1] = rotate(v[1], 13) ^ v[0], v[0] = rotate(v[0], 32);
+    v[2] += v[3], v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] += v[3], v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] += v[1], v[1] = rotate(v[1], 17) ^ v[2], v[2] = rotate(v[2], 32);
+}
+
+static inline void sip_word(uint64_t v[4], uint64_t word) {
+    v[3] ^= word;
+    sip_round(v);
+    v[0] ^= word;
+}
+
+/* The 0 to 7 bytes at p as a little-endian number. */
+static inline uint64_t load_tail(const unsigned char *p, size_t n) {
+    uint32_t low, high;
+    if (!n) return 0;
+    if (n < 4) return p[0] | (uint64_t)p[n / 2] << 8 * (n / 2) | (uint64_t)p[n - 1] << 8 * (n - 1);
+    memcpy(&low, p, 4);
+    memcpy(&high, p + n - 4, 4);
+    return low | (uint64_t)high << 8 * (n - 4);
+}
+
+static inline uint64_t sip_hash(struct hash_key key, const void *data, size_t n) {
+    uint64_t v[4] = {key.k0 ^ 0x736f6d6570736575, key.k1 ^ 0x646f72616e646f6d, key.k0 ^ 0x6c7967656e657261,
+                     key.k1 ^ 0x7465646279746573};
+    uint64_t word, length = (uint64_t)n << 56;
+    const unsigned char *p = data;
+    for (; n >= 8; n -= 8, p += 8) memcpy(&word, p, 8), sip_word(v, word);
+    sip_word(v, length | load_tail(p, n));
+    v[2] ^= 0xff;
+    for (int i = 0; i < 3; i++) sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static struct hash_key random_key(void) {
+    struct hash_key key;
+    if (getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key) die(FAIL_INTERNAL, "no random bytes from the system");
+    return key;
+}
+
+/* At most 7/8 full: small enough to stay in the cache counts for more than few probes. */
+static size_t table_mask(size_t capacity) {
+    size_t size = 16;
+    while (size / 8 * 7 < capacity) size *= 2;
+    return size - 1;
+}
+
+/* ---- tokens -------------------------------------------------------------------------------------------------------------------------------- */
+
+void vocab_init(struct vocab *v, struct arena *a, int capacity, size_t pool_bytes) {
+    *v = (struct vocab){.capacity = capacity, .mask = table_mask((size_t)capacity), .key = random_key()};
+    v->pool = arena_alloc(a, pool_bytes);
+    v->at = arena_array(a, (size_t)capacity, sizeof *v->at);
+    v->slots = arena_array(a, v->mask + 1, sizeof *v->slots);
+}
+
+bool vocab_is(const struct vocab *v, int32_t id, const char *token, size_t bytes) {
+    if (id < 0 || id >= v->capacity || !v->at[id]) return false;
+    const char *known = v->pool + v->at[id] - 1;
+    return strncmp(known, token, bytes) == 0 && !known[bytes];
+}
+
+/* The slot that holds the token, or the empty one where it belongs. */
+static uint64_t *find_slot(const struct vocab *v, const char *token, size_t bytes, uint64_t hash) {
+    for (size_t i = hash & v->mask;; i = (i + 1) & v->mask) {
+        uint64_t slot = v->slots[i];
+        if (!slot) return &v->slots[i];
+        if (slot >> 32 != hash >> 32) continue;
+        if (vocab_is(v, (int32_t)(uint32_t)slot - 1, token, bytes)) return &v->slots[i];
+    }
+}
+
+enum vocab_put vocab_put(struct vocab *v, const char *token, size_t bytes, int32_t id) {
+    assert(id >= 0 && id < v->capacity && bytes <= TOKEN_MAX);
+    uint64_t hash = sip_hash(v->key, token, bytes), *slot = find_slot(v, token, bytes, hash);
+    if (*slot) return VOCAB_TOKEN_TWICE;
+    if (v->at[id]) return VOCAB_ID_TWICE;
+    memcpy(v->pool + v->pool_used, token, bytes);
+    v->at[id] = (uint32_t)v->pool_used + 1;
+    v->pool_used += bytes + 1;
+    v->n++;
+    *slot = (hash >> 32 << 32) | (uint32_t)(id + 1);
+    return VOCAB_OK;
+}
+
+int32_t vocab_find(const struct vocab *v, const char *token, size_t bytes) {
+    return (int32_t)(uint32_t)*find_slot(v, token, bytes, sip_hash(v->key, token, bytes)) - 1;
+}
+
+const char *vocab_token(const struct vocab *v, int32_t id) {
+    assert(id >= 0 && id < v->n);
+    return v->pool + v->at[id] - 1;
+}
+
+/* ---- merges --------------------------------------------------------------------------------------------------------------------------------- */
+
+void merges_init(struct merges *m, struct arena *a, size_t capacity) {
+    *m = (struct merges){.mask = table_mask(capacity), .key = random_key()};
+    m->slots = arena_array(a, m->mask + 1, sizeof *m->slots);
+}
+
+static struct merge *find_merge(const struct merges *m, uint64_t pair) {
+    size_t i = sip_hash(m->key, &pair, sizeof pair) & m->mask;
+    while (m->slots[i].pair && m->slots[i].pair != pair) i = (i + 1) & m->mask;
+    return &m->slots[i];
+}
+
+static uint64_t pair_of(int32_t left, int32_t right) { return (uint64_t)(left + 1) << 32 | (uint32_t)(right + 1); }
+
+bool merges_put(struct merges *m, int32_t left, int32_t right, uint32_t rank, int32_t id) {
+    uint64_t pair = pair_of(left, right);
+    struct merge *slot = find_merge(m, pair);
+    if (slot->pair) return false;
+    *slot = (struct merge){pair, rank, id};
+    return true;
+}
+
+const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right) {
+    const struct merge *slot = find_merge(m, pair_of(left, right));
+    return slot->pair ? slot : NULL;
+}
+
+/* ---- added tokens --------------------------------------------------------------------------------------------------------------------------- */
+
+const struct added *added_match(const struct added_set *s, const char *text, size_t n) {
+    const struct added *best = NULL;
+    unsigned char first = (unsigned char)text[0];
+    for (int i = s->first[first]; i < s->first[first + 1]; i++) {
+        const struct added *x = &s->items[i];
+        if (x->bytes <= n && (!best || x->bytes > best->bytes) && memcmp(text, x->text, x->bytes) == 0) best = x;
+    }
+    return best;
+}
