@@ -1,0 +1,245 @@
+"""test/fixtures/schedulers/CLASS.json and swaps.json: what diffusers' schedulers make of a model of one line.
+
+    python test/reference/make_schedulers.py [CLASS… | swaps]        (diffusers 0.42.1, torch 2.15.0, scipy)
+
+Each case is a whole run: model(x, t) = 0.7 tanh(x) + 0.1 cos(0.01 t) on sixteen values, x0 = z init_noise_sigma (or, with a strength,
+0.8 z noised as image to image does), noise from torch's CPU generator. Text to image leaves the scheduler to find its place by the
+timestep; image to image tells it the index. Kept: timesteps and sigmas (with the first prediction type only), four values after some of the
+rows, all values at the end; null where diffusers computes NaN, "refused" where it raises.
+"""
+import inspect
+import json
+import os
+import sys
+import warnings
+
+import torch
+
+import diffusers
+
+warnings.simplefilter("ignore")
+diffusers.utils.logging.set_verbosity(50)
+
+Z = [0.5, -1.25, 0.1, 2.0, -0.3, 0.0, 1.5, -2.2, 0.75, -0.6, 1.1, -0.05, 0.9, -1.8, 0.33, -0.9]
+SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+STEPS = [1, 2, 3, 7, 10, 20, 50]
+SPACINGS = ["leading", "trailing", "linspace"]
+KARRAS, EXPONENTIAL, BETA = ({"use_%s_sigmas" % k: True} for k in ("karras", "exponential", "beta"))
+V, SAMPLE = {"prediction_type": "v_prediction"}, {"prediction_type": "sample"}
+ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+
+# Beyond the grid, on top of SD: (config, step arguments, steps).
+EXTRAS = {
+    "PNDMScheduler": [
+        ({"skip_prk_steps": True, "set_alpha_to_one": True}, {}, [3, 20]),
+        ({"beta_schedule": "squaredcos_cap_v2"}, {}, [10]),
+        ({"num_train_timesteps": 500}, {}, [4, 5, 13]),
+        *[({"skip_prk_steps": True, "timestep_spacing": s, **p}, {}, STEPS) for s in SPACINGS for p in ({}, V)],
+        ({"skip_prk_steps": True}, {}, [61, 333, 1000]),
+        ({"skip_prk_steps": True, "timestep_spacing": "trailing"}, {}, [61, 1000]),
+    ],
+    "DDIMScheduler": [
+        ({"clip_sample": False, "set_alpha_to_one": False}, {"eta": e}, [1, 5, 20]) for e in (0.3, 1.0)
+    ] + [
+        (SAMPLE, {"eta": 0.5}, [5]), (V, {"eta": 0.5}, [5]),
+        ({}, {"use_clipped_model_output": True}, [5]),
+        ({"clip_sample_range": 0.5, **V}, {"use_clipped_model_output": True}, [5]),
+        ({"thresholding": True, "sample_max_value": 1.5}, {}, [1, 7]),
+        ({"thresholding": True, "sample_max_value": 3.0, "dynamic_thresholding_ratio": 0.8, **V}, {"eta": 0.3}, [7]),
+        ({"beta_schedule": "squaredcos_cap_v2"}, {}, [7]),
+        ({"clip_sample": False, **ZERO_SNR, **V}, {}, [1, 7, 20]), ({"clip_sample": False, **ZERO_SNR, **SAMPLE}, {}, [7]),
+        ({"clip_sample": False, **ZERO_SNR}, {}, [7]),
+        ({"timestep_spacing": "trailing", "clip_sample": False}, {}, [61, 1000]),
+        ({}, {}, [1000]),
+    ],
+    "EulerDiscreteScheduler": [
+        (extra, {}, [1, 2, 7, 20, 50]) for extra in (KARRAS, EXPONENTIAL, BETA)
+    ] + [
+        ({**KARRAS, "timestep_spacing": s}, {}, [10]) for s in ("leading", "trailing")
+    ] + [
+        ({**KARRAS, "sigma_min": 0.1, "sigma_max": 10.0}, {}, [7]), ({**EXPONENTIAL, "sigma_max": 5.0}, {}, [7]),
+        ({}, {"s_churn": 5.0}, [1, 10]), (V, {"s_churn": 3.0, "s_noise": 1.1, "s_tmin": 0.1, "s_tmax": 5.0}, [10]),
+        (SAMPLE, {"s_churn": 2.0}, [10]),
+        ({"final_sigmas_type": "sigma_min"}, {}, [2, 10]), ({"interpolation_type": "log_linear"}, {}, [2, 10]),
+        ({"timestep_type": "continuous", **V}, {}, [2, 10]), ({"timestep_type": "continuous"}, {}, [10]),
+        ({**ZERO_SNR, **V}, {}, [1, 7, 20]), (ZERO_SNR, {}, [7]),
+        ({"beta_schedule": "squaredcos_cap_v2"}, {}, [7]), ({"beta_schedule": "linear"}, {}, [7]),
+        ({"timestep_spacing": "trailing"}, {}, [61]), ({**KARRAS, "timestep_spacing": "trailing"}, {}, [61]),
+        ({"num_train_timesteps": 500}, {}, [7]), ({}, {}, [333, 1000]), ({**KARRAS, **BETA}, {}, [7]),
+        ({"trained_betas": [0.001 * (i + 1) for i in range(20)], "num_train_timesteps": 20}, {}, [1, 5, 20]),
+    ],
+}
+
+
+def model(x, t):
+    return 0.7 * torch.tanh(x) + 0.1 * torch.cos(0.01 * t)
+
+
+def short(values):
+    return [None if v != v or abs(v) == float("inf") else float("%.7g" % v) for v in values]
+
+
+def step_arguments(scheduler, given, generator):
+    accepted = inspect.signature(scheduler.step).parameters
+    return dict(given, **({"generator": generator} if "generator" in accepted else {}))
+
+
+def start(scheduler, n, strength, generator):
+    z = torch.tensor(Z).reshape(1, 4, 2, 2)
+    scheduler.set_timesteps(n)
+    if strength is None:
+        return z * scheduler.init_noise_sigma, scheduler.timesteps
+    first = (n - min(int(n * strength), n)) * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    timesteps = scheduler.timesteps[first:]
+    noise = torch.randn(z.shape, generator=generator)
+    return scheduler.add_noise(0.8 * z, noise, timesteps[:1]), timesteps
+
+
+def run(scheduler, n, given, strength=None, full=True):
+    generator = torch.Generator("cpu").manual_seed(0)
+    x, timesteps = start(scheduler, n, strength, generator)
+    out = {} if strength is None else {"noised": short(x.flatten().tolist())}
+    arguments = step_arguments(scheduler, given, generator)
+    rows = sorted({0, len(timesteps) // 2} & set(range(len(timesteps) - 1)))
+    trajectory = []
+    for i, t in enumerate(timesteps):
+        x = scheduler.step(model(scheduler.scale_model_input(x, t), t), t, x, **arguments).prev_sample
+        if i in rows:
+            trajectory.append(short(x.flatten()[:4].tolist()))
+    out["init_noise_sigma"] = float("%.8g" % float(scheduler.init_noise_sigma))
+    out["order"] = scheduler.order
+    if full:
+        out["timesteps"] = short(timesteps.tolist())
+        if strength is None and hasattr(scheduler, "sigmas"):
+            out["sigmas"] = short(scheduler.sigmas.tolist())
+    if rows:
+        out["traj_rows"], out["traj_first4"] = rows, trajectory
+    out["final"] = short(x.flatten().tolist())
+    return out
+
+
+def attempt(case, make, *args, **kwargs):
+    """The case with what diffusers made of it, or why it did not."""
+    try:
+        return dict(case, **run(make(), *args, **kwargs))
+    except Exception as e:  # whatever diffusers raises is its refusal
+        return dict(case, refused=f"{type(e).__name__}: {str(e)[:80]}")
+
+
+def takes(cls, key):
+    return key in inspect.signature(getattr(diffusers, cls).__init__).parameters
+
+
+def case_of(cls, tag, config, n, arguments=None, strength=None, full=True):
+    config = {k: v for k, v in config.items() if takes(cls, k)}
+    case = {"tag": tag, "cls": cls, "config": config, "num_inference_steps": n}
+    if arguments:
+        case["step_kwargs"] = arguments
+    if strength is not None:
+        case["strength"] = strength
+    return attempt(case, lambda: getattr(diffusers, cls)(**config), n, arguments or {}, strength, full)
+
+
+def grid(cls):
+    for spacing in SPACINGS if takes(cls, "timestep_spacing") else [None]:
+        space = {"timestep_spacing": spacing} if spacing else {}
+        for prediction in ("epsilon", "v_prediction", "sample"):
+            for n in STEPS:
+                config = {**SD, **space, "prediction_type": prediction}
+                yield case_of(cls, f"sd {spacing} {prediction}", config, n, full=prediction == "epsilon" and n < 50)
+        for n in (1, 4, 20):
+            yield case_of(cls, f"default {spacing}", space, n, full=n < 20)
+
+
+def extras(cls):
+    for config, arguments, steps in EXTRAS.get(cls, []):
+        for n in steps:
+            yield case_of(cls, "extra", {**SD, **config}, n, arguments, full=n < 30)
+
+
+def image_to_image(cls):
+    for strength in (0.3, 0.58, 1.0):
+        for config in (SD, {**SD, "timestep_spacing": "leading", "skip_prk_steps": True, "clip_sample": False, **V}):
+            for n in (4, 10):
+                yield case_of(cls, "image to image", config, n, strength=strength, full=False)
+
+
+# scheduler_config.json as checkpoints have it, or had it.
+STORED = {
+    "sd15": {"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", **SD, "clip_sample": False, "num_train_timesteps": 1000,
+             "set_alpha_to_one": False, "skip_prk_steps": True, "trained_betas": None},
+    "sd14 outdated": {"_class_name": "PNDMScheduler", "_diffusers_version": "0.2.2", "beta_start": 0.00085, "beta_end": 0.012,
+                      "beta_schedule": "scaled_linear", "num_train_timesteps": 1000, "skip_prk_steps": True},
+    "ddim outdated": {"_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+                      "clip_sample": True, "steps_offset": 0},
+    "sd21 v": {"_class_name": "DDIMScheduler", "_diffusers_version": "0.8.0", **SD, "clip_sample": False, "num_train_timesteps": 1000,
+               "prediction_type": "v_prediction", "set_alpha_to_one": False, "skip_prk_steps": True, "trained_betas": None},
+    "sdxl": {"_class_name": "EulerDiscreteScheduler", **SD, "clip_sample": False, "interpolation_type": "linear",
+             "num_train_timesteps": 1000, "prediction_type": "epsilon", "sample_max_value": 1.0, "set_alpha_to_one": False,
+             "skip_prk_steps": True, "timestep_spacing": "leading", "trained_betas": None, "use_karras_sigmas": False},
+    "ddpm": {"_class_name": "DDPMScheduler", "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear", "clip_sample": True,
+             "num_train_timesteps": 1000, "variance_type": "fixed_small"},
+    "dpm": {"_class_name": "DPMSolverMultistepScheduler", **SD, "algorithm_type": "dpmsolver++", "solver_order": 2,
+            "solver_type": "heun", "lower_order_final": True, "thresholding": False, "use_karras_sigmas": True},
+    "deis": {"_class_name": "DEISMultistepScheduler", **SD, "algorithm_type": "dpmsolver", "solver_type": "heun", "solver_order": 3},
+    "unipc": {"_class_name": "UniPCMultistepScheduler", **SD, "solver_type": "bh1", "predict_x0": True,
+              "disable_corrector": [0, 1], "use_karras_sigmas": True, "sigma_max": 10.0, "sigma_min": 0.05,
+              "final_sigmas_type": "sigma_min"},
+    "declared defaults": {"_class_name": "EulerDiscreteScheduler", **SD, "timestep_spacing": "leading",
+                          "_use_default_values": ["timestep_spacing"]},
+}
+SD_PIPELINE, NO_PIPELINE = "StableDiffusionPipeline", "none"
+
+
+def piped(stored, pipeline):
+    """The scheduler as it sits in a loaded pipeline."""
+    scheduler = getattr(diffusers, stored["_class_name"]).from_config(stored)
+    if pipeline == NO_PIPELINE:
+        return scheduler
+    return diffusers.StableDiffusionPipeline(vae=None, text_encoder=None, tokenizer=None, unet=None, scheduler=scheduler,
+                                             safety_checker=None, feature_extractor=None,
+                                             requires_safety_checker=False).scheduler
+
+
+def swaps(classes):
+    for name, stored in STORED.items():
+        if stored["_class_name"] not in classes:
+            continue
+        for pipeline in (SD_PIPELINE, NO_PIPELINE):
+            for target in [None] + classes:
+                case = {"tag": f"{name} in {pipeline}", "stored": stored, "pipeline": pipeline, "target": target,
+                        "num_inference_steps": 5}
+
+                def make():
+                    scheduler = piped(stored, pipeline)
+                    return getattr(diffusers, target).from_config(scheduler.config) if target else scheduler
+
+                yield attempt(case, make, 5, {})
+    for target, overrides in (("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
+                              ("DDIMScheduler", {"timestep_spacing": "trailing", "set_alpha_to_one": True}),
+                              ("DDIMScheduler", {"rescale_betas_zero_snr": True, **V})):
+        case = {"tag": "sd15 with options", "stored": STORED["sd15"], "pipeline": SD_PIPELINE, "target": target,
+                "overrides": overrides, "num_inference_steps": 5}
+        yield attempt(case, lambda: getattr(diffusers, target).from_config(piped(STORED["sd15"], SD_PIPELINE).config, **overrides), 5, {})
+
+
+def write(name, cases):
+    path = os.path.join(os.path.dirname(__file__), "..", "fixtures", "schedulers", name + ".json")
+    with open(path, "w") as f:
+        f.write('{"about":"diffusers %s, torch %s; made by test/reference/make_schedulers.py","z":%s,"cases":[\n' %
+                (diffusers.__version__, torch.__version__, json.dumps(Z)))
+        f.write(",\n".join(json.dumps(c, separators=(",", ":")) for c in cases))
+        f.write("\n]}\n")
+
+
+def main():
+    for name in sys.argv[1:] or [*EXTRAS, "swaps"]:
+        if name == "swaps":
+            write(name, swaps(list(EXTRAS)))
+        else:
+            write(name, [*grid(name), *extras(name), *image_to_image(name)])
+
+
+main()
