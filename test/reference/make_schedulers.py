@@ -75,8 +75,8 @@ def model(x, t):
     return 0.7 * torch.tanh(x) + 0.1 * torch.cos(0.01 * t)
 
 
-def short(values):
-    return [None if v != v or abs(v) == float("inf") else float("%.7g" % v) for v in values]
+def short(values, digits=7):
+    return [None if v != v or abs(v) == float("inf") else float("%.*g" % (digits, v)) for v in values]
 
 
 def step_arguments(scheduler, given, generator):
@@ -111,7 +111,7 @@ def run(scheduler, n, given, strength=None, full=True):
     out["init_noise_sigma"] = float("%.8g" % float(scheduler.init_noise_sigma))
     out["order"] = scheduler.order
     if full:
-        out["timesteps"] = short(timesteps.tolist())
+        out["timesteps"] = short(timesteps.tolist(), 9)
         if strength is None and hasattr(scheduler, "sigmas"):
             out["sigmas"] = short(scheduler.sigmas.tolist())
     if rows:
