@@ -1,0 +1,510 @@
+/* Every op of the CPU device but conv2d against PyTorch: the cases of fixtures/ops/ops.safetensors, whose names carry the parameters
+ * (test/reference/make_ops.py), for 1 to 3 threads and, where the CPU has it, in bf16. Checked with each: channels beside a strided
+ * view stay as they were, and no result depends on what scratch held before. */
+#include <math.h>
+#include "test/support.h"
+#include "engine/cpu/cpu.h"
+#include "engine/error.h"
+
+enum { SEED_X = 1, SEED_W, SEED_B, SEED_R, SEED_Q, SEED_K, SEED_V };
+enum { WEIGHTS = 2 };
+
+/* Uniform in [-1, 1), as operand() of make_ops.py. */
+static float operand(int seed, size_t index) {
+    uint32_t i = (uint32_t)index + (uint32_t)seed * 0x13C6EF36u;
+    i = (i ^ i >> 16) * 0x85EBCA6Bu;
+    i = (i ^ i >> 13) * 0xC2B2AE35u;
+    i ^= i >> 16;
+    return (float)(i >> 8) / (float)(1 << 23) - 1;
+}
+
+/* ---- a case ------------------------------------------------------------------------------------------------------------------------ */
+
+struct test_case {
+    const char *name;
+    const float *want; /* every step-th row of y */
+    struct device *dev;
+};
+
+/* The value of " key=value" in the case's name; `absent` where it has none. */
+static double param_or(const struct test_case *t, const char *key, double absent) {
+    char text[32];
+    snprintf(text, sizeof text, " %s=", key);
+    const char *at = strstr(t->name, text);
+    return at ? strtod(at + strlen(text), NULL) : absent;
+}
+
+static double param(const struct test_case *t, const char *key) {
+    double value = param_or(t, key, NAN);
+    if (isnan(value)) fail_msg("%s: no parameter '%s'", t->name, key);
+    return value;
+}
+
+static int number(const struct test_case *t, const char *key) { return (int)param(t, key); }
+
+/* A weight as loading makes it, of one f32 part. */
+struct test_weight {
+    struct weight w;
+    struct st_tensor part;
+    const struct st_tensor *parts[1];
+    float *values;
+};
+
+static void weight_new(struct test_weight *t, enum weight_kind kind, int seed, int K, int C, int exponent) {
+    size_t n = (size_t)K * (size_t)C;
+    t->values = malloc(n * sizeof *t->values);
+    for (size_t i = 0; i < n; i++) t->values[i] = ldexpf(operand(seed, i), exponent);
+    t->part = (struct st_tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
+    t->parts[0] = &t->part;
+    t->w = (struct weight){.kind = kind, .name = "w", .rank = kind == WEIGHT_VECTOR ? 1 : 2, .shape = {K, C, 1, 1}, .n_parts = 1,
+                           .parts = t->parts};
+}
+
+static void weight_pack(struct device *dev, struct test_weight *t) {
+    t->w.packed_bytes = dev->packed_bytes(dev, &t->w);
+    assert_true(t->w.packed_bytes > 0);
+    t->w.packed = dev->alloc(dev, t->w.packed_bytes);
+    dev->pack(dev, &t->w, (const void *[]){t->values});
+}
+
+static void put(const struct device *dev, struct view v, size_t i, float value) {
+    if (dev->dtype == DT_BF16) ((uint16_t *)v.p)[i] = f32_to_bf16(value);
+    else ((float *)v.p)[i] = value;
+}
+
+static float get(const struct device *dev, struct view v, size_t i) {
+    return dev->dtype == DT_BF16 ? bf16_to_f32(((uint16_t *)v.p)[i]) : ((float *)v.p)[i];
+}
+
+static const float beside = -77; /* fills the channels beside a strided view: reading or writing them shows */
+
+/* operand() * 2^exp + offset, [N,H,W,C] in a tensor `pad` channels wider, in memory of its own for the address sanitizer. */
+static struct view view_new(const struct test_case *t, int seed, int N, int H, int W, int C, int pad) {
+    struct view v = {NULL, N, H, W, C, C + pad};
+    int exponent = seed == SEED_X || seed == SEED_Q ? (int)param_or(t, "exp", 0) : 0;
+    float offset = seed == SEED_X ? (float)param_or(t, "offset", 0) : 0;
+    v.p = malloc(view_rows(v) * (size_t)v.ld * dtype_table[t->dev->dtype].size);
+    for (size_t i = 0; i < view_rows(v) * (size_t)v.ld; i++) {
+        size_t row = i / (size_t)v.ld, c = i % (size_t)v.ld;
+        put(t->dev, v, i, c < (size_t)C ? ldexpf(operand(seed, row * (size_t)C + c), exponent) + offset : beside);
+    }
+    return v;
+}
+
+static void compare(const struct test_case *t, struct view y) {
+    size_t step = (size_t)number(t, "step");
+    double tolerance = param(t, t->dev->dtype == DT_F32 ? "tol" : "tol16"), worst = 0;
+    for (size_t row = 0; row < view_rows(y); row++)
+        for (int c = 0; c < y.ld; c++) {
+            float found = get(t->dev, y, row * (size_t)y.ld + (size_t)c);
+            if (c >= y.C) {
+                if (found != beside) fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", t->name, row, c, (double)found);
+            } else if (row % step == 0) {
+                float want = t->want[row / step * (size_t)y.C + (size_t)c];
+                double error = fabs((double)found - (double)want);
+                if (!(error <= tolerance))
+                    fail_msg("%s, %s, %d threads: y[%zu,%d]: expected %.9g, found %.9g, error %.3g > %.3g", t->name,
+                             dtype_table[t->dev->dtype].name, cpu_of(t->dev)->n_threads, row, c, (double)want, (double)found, error,
+                             tolerance);
+                worst = fmax(worst, error);
+            }
+        }
+    if (getenv("VERBOSE")) printf("%-110s %.1e of %.1e\n", t->name, worst, tolerance);
+}
+
+/* Planning is over: packs the weights and fills scratch with NaN. */
+static void begin_run(struct test_case *t, int n_weights, struct test_weight *weights) {
+    t->dev->plan_end(t->dev);
+    for (int i = 0; i < n_weights; i++) weight_pack(t->dev, &weights[i]);
+    memset(cpu_of(t->dev)->scratch, 0xff, cpu_of(t->dev)->scratch_bytes);
+}
+
+static void free_all(int n_weights, struct test_weight *weights, int n_views, const struct view *views) {
+    for (int i = 0; i < n_weights; i++) free(weights[i].values);
+    for (int i = 0; i < n_views; i++) {
+        bool again = false; /* in place: the same memory under two names */
+        for (int j = 0; j < i; j++) again = again || views[j].p == views[i].p;
+        if (!again) free(views[i].p);
+    }
+}
+
+/* ---- the ops ----------------------------------------------------------------------------------------------------------------------- */
+
+static void case_linear(struct test_case *t) {
+    int T = number(t, "T"), C = number(t, "C"), K = number(t, "K"), pad = number(t, "pad"), residual = number(t, "residual");
+    bool bias = number(t, "bias");
+    struct test_weight w[WEIGHTS];
+    weight_new(&w[0], WEIGHT_MATRIX, SEED_W, K, C, -2);
+    weight_new(&w[1], WEIGHT_VECTOR, SEED_B, K, 1, 0);
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = view_new(t, SEED_R, 1, 1, T, K, 2 * pad);
+    struct view r = residual == 1 ? view_new(t, SEED_R, 1, 1, T, K, 3 * pad) : residual == 2 ? y : no_view;
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->linear(t->dev, y, x, &w[0].w, bias ? &w[1].w : NULL, (enum act)number(t, "act"), r);
+        if (!pass) begin_run(t, bias ? 2 : 1, w);
+    }
+    compare(t, y);
+    free_all(2, w, 3, (struct view[]){x, y, r});
+}
+
+static void case_geglu(struct test_case *t) {
+    int T = number(t, "T"), C = number(t, "C"), K = number(t, "K"), pad = number(t, "pad");
+    struct test_weight w[WEIGHTS];
+    weight_new(&w[0], WEIGHT_MATRIX, SEED_W, 2 * K, C, -1);
+    weight_new(&w[1], WEIGHT_VECTOR, SEED_B, 2 * K, 1, 0);
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = view_new(t, SEED_R, 1, 1, T, K, 2 * pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->linear_geglu(t->dev, y, x, &w[0].w, &w[1].w);
+        if (!pass) begin_run(t, 2, w);
+    }
+    compare(t, y);
+    free_all(2, w, 2, (struct view[]){x, y});
+}
+
+static void case_group_norm(struct test_case *t) {
+    int N = number(t, "N"), H = number(t, "H"), W = number(t, "W"), C = number(t, "C"), pad = number(t, "pad");
+    struct test_weight w[WEIGHTS];
+    weight_new(&w[0], WEIGHT_VECTOR, SEED_W, C, 1, 0);
+    weight_new(&w[1], WEIGHT_VECTOR, SEED_B, C, 1, 0);
+    struct view x = view_new(t, SEED_X, N, H, W, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, N, H, W, C, 2 * pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->group_norm(t->dev, y, x, &w[0].w, &w[1].w, number(t, "groups"), (float)param(t, "eps"), number(t, "silu"));
+        if (!pass) begin_run(t, 2, w);
+    }
+    compare(t, y);
+    free_all(2, w, 2, (struct view[]){x, y});
+}
+
+static void case_layer_norm(struct test_case *t) {
+    int T = number(t, "T"), C = number(t, "C"), pad = number(t, "pad");
+    struct test_weight w[WEIGHTS];
+    weight_new(&w[0], WEIGHT_VECTOR, SEED_W, C, 1, 0);
+    weight_new(&w[1], WEIGHT_VECTOR, SEED_B, C, 1, 0);
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->layer_norm(t->dev, y, x, &w[0].w, &w[1].w, (float)param(t, "eps"));
+        if (!pass) begin_run(t, 2, w);
+    }
+    compare(t, y);
+    free_all(2, w, 2, (struct view[]){x, y});
+}
+
+static void case_attention(struct test_case *t) {
+    int N = number(t, "N"), heads = number(t, "heads"), D = number(t, "D"), Tq = number(t, "Tq"), Tk = number(t, "Tk");
+    int pad = number(t, "pad"), C = heads * D, Nk = number(t, "shared") ? 1 : N;
+    struct view q = view_new(t, SEED_Q, N, 1, Tq, C, pad), k = view_new(t, SEED_K, Nk, Tk, 1, C, 2 * pad);
+    struct view v = view_new(t, SEED_V, Nk, 1, Tk, C, 3 * pad), y = view_new(t, SEED_R, N, Tq, 1, C, pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->attention(t->dev, y, q, k, v, heads, number(t, "causal"));
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 4, (struct view[]){q, k, v, y});
+}
+
+static void case_silu(struct test_case *t) {
+    int T = number(t, "T"), C = number(t, "C"), pad = number(t, "pad");
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->silu(t->dev, y, x);
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 2, (struct view[]){x, y});
+}
+
+static void case_add(struct test_case *t) {
+    int T = number(t, "T"), C = number(t, "C"), pad = number(t, "pad");
+    struct view a = view_new(t, SEED_X, 1, 1, T, C, pad), b = view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
+    struct view y = number(t, "in_place") ? b : view_new(t, SEED_Q, 1, 1, T, C, 3 * pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->add(t->dev, y, a, b);
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 3, (struct view[]){a, b, y});
+}
+
+static void case_embed(struct test_case *t) {
+    int T = number(t, "T"), C = number(t, "C"), V = number(t, "V"), P = number(t, "P");
+    int32_t ids[128];
+    assert_true(T <= 128);
+    for (int i = 0; i < T; i++) ids[i] = i * 3 % V;
+    struct test_weight w[WEIGHTS];
+    weight_new(&w[0], WEIGHT_TABLE, SEED_W, V, C, 0);
+    weight_new(&w[1], WEIGHT_TABLE, SEED_B, P, C, 0);
+    struct view y = view_new(t, SEED_R, 1, 1, T, C, 0);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->embed(t->dev, y, ids, &w[0].w, &w[1].w);
+        if (!pass) begin_run(t, 2, w);
+    }
+    compare(t, y);
+    free_all(2, w, 1, &y);
+}
+
+static void case_timestep_embed(struct test_case *t) {
+    const float steps[] = {0, 1, 500.25f, 999};
+    struct view y = view_new(t, SEED_R, 1, 1, 4, number(t, "dim"), 0);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->timestep_embed(t->dev, y, steps, number(t, "flip"), (float)param(t, "shift"));
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 1, &y);
+}
+
+static float *dense_new(int seed, size_t n) {
+    float *x = malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = operand(seed, i);
+    return x;
+}
+
+static void case_model_input(struct test_case *t) {
+    int N = number(t, "N"), H = number(t, "H"), W = number(t, "W"), C = number(t, "C"), copies = number(t, "copies");
+    struct view y = view_new(t, SEED_R, copies * N, H, W, C, number(t, "pad"));
+    float *x = dense_new(SEED_X, (size_t)N * H * W * C);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->model_input(t->dev, y, x, (float)param(t, "scale"), copies);
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 1, &y);
+    free(x);
+}
+
+/* ---- sched_step -------------------------------------------------------------------------------------------------------------------- */
+
+enum { ROW_FLOATS = 24, MODEL_SEED = 20, NOISE_SEED = 40 };
+
+static const char *const fixture_path = "test/fixtures/ops/ops.safetensors";
+static struct arena fixture_arena;
+static struct st_file *fixture;
+
+static struct sched_row row_of(const float *p) {
+    struct sched_row r = {.push = p[0] != 0, .save = p[1] != 0, .drop = (int)p[2], .clip = (enum sched_clip)p[3], .clip_value = p[4],
+                          .clip_quantile = p[5], .dx = p[6], .de = p[7], .ax = p[8], .as = p[9], .cx = p[15], .ce = p[16],
+                          .cs = p[17], .cz = p[23]};
+    memcpy(r.ad, p + 10, sizeof r.ad);
+    memcpy(r.cd, p + 18, sizeof r.cd);
+    return r;
+}
+
+/* What was never written must not be used: NaN would show. */
+static float *unset_new(size_t n) {
+    float *x = malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = NAN;
+    return x;
+}
+
+static void case_sched_step(struct test_case *t) {
+    int N = number(t, "N"), H = number(t, "H"), W = number(t, "W"), C = number(t, "C"), rows = number(t, "rows");
+    size_t n = (size_t)N * H * W * C;
+    char name[64];
+    const struct st_tensor *tensor;
+    snprintf(name, sizeof name, "%.*s.rows", (int)strcspn(strstr(t->name, "label=") + 6, " "), strstr(t->name, "label=") + 6);
+    const float *table = fixture_f32(&fixture_arena, fixture, name, &tensor);
+    assert_int_equal(tensor->shape[1], ROW_FLOATS);
+    struct latents l = {N, H, W, C, .x = dense_new(SEED_X, n), .saved = unset_new(n), .z = unset_new(n), .e = unset_new(n)};
+    for (int k = 0; k < SCHED_HISTORY; k++) l.d[k] = unset_new(n);
+    for (int i = -1; i < rows; i++) { /* -1: plan */
+        struct sched_row row = row_of(table + (i < 0 ? 0 : i) * ROW_FLOATS);
+        struct view out = view_new(t, MODEL_SEED + i, N * (number(t, "guided") ? 2 : 1), H, W, C, number(t, "pad"));
+        for (size_t j = 0; j < n; j++) l.z[j] = operand(NOISE_SEED + i, j);
+        t->dev->ops->sched_step(t->dev, &l, out, (float)param(t, "guidance"), (float)param(t, "rescale"), &row);
+        if (i < 0) begin_run(t, 0, NULL);
+        free(out.p);
+    }
+    double tolerance = param(t, t->dev->dtype == DT_F32 ? "tol" : "tol16");
+    assert_close(t->name, l.x, t->want, (int64_t[]){N, H, W, C}, 4, tolerance);
+    char *of_e = arena_printf(&fixture_arena, "sched_step.e%s", t->name + strlen("sched_step"));
+    double largest = 0;
+    const float *e = fixture_f32(&fixture_arena, fixture, of_e, &tensor);
+    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)e[i]));
+    assert_close(of_e, l.e, e, (int64_t[]){N, H, W, C}, 4, largest * (t->dev->dtype == DT_F32 ? 3e-6 : 2e-2));
+    for (int k = 0; k < SCHED_HISTORY; k++) free(l.d[k]);
+    free(l.x), free(l.saved), free(l.z), free(l.e);
+}
+
+/* ---- every case -------------------------------------------------------------------------------------------------------------------- */
+
+static bool has_bf16(void) {
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+static void run_case(void (*run)(struct test_case *), const char *name, enum dtype dtype, int n_threads) {
+    const struct st_tensor *tensor;
+    struct test_case t = {.name = name, .want = fixture_f32(&fixture_arena, fixture, name, &tensor)};
+    t.dev = cpu_device_open(dtype, n_threads);
+    run(&t);
+    t.dev->close(t.dev);
+}
+
+static void run_cases(const char *op, void (*run)(struct test_case *), int at_least) {
+    int found = 0;
+    fixture = st_open(&fixture_arena, fixture_path);
+    for (int i = 0; i < fixture->n_tensors; i++) {
+        const char *name = fixture->tensors[i].name;
+        if (strncmp(name, op, strlen(op)) != 0 || name[strlen(op)] != ' ') continue;
+        found++;
+        for (int n_threads = 1; n_threads <= 3; n_threads++) run_case(run, name, DT_F32, n_threads);
+        if (has_bf16() && strstr(name, " tol16=")) run_case(run, name, DT_BF16, 2);
+    }
+    if (found < at_least) fail_msg("%s: %d cases of '%s', expected at least %d", fixture_path, found, op, at_least);
+    st_close(fixture);
+    arena_free(&fixture_arena);
+}
+
+#define TEST_OP(op, at_least)                                                                                              \
+    static void test_##op(void **state) {                                                                                  \
+        (void)state;                                                                                                       \
+        run_cases(#op, case_##op, at_least);                                                                               \
+    }
+TEST_OP(linear, 16)
+TEST_OP(geglu, 3)
+TEST_OP(group_norm, 12)
+TEST_OP(layer_norm, 7)
+TEST_OP(attention, 15)
+TEST_OP(silu, 5)
+TEST_OP(add, 4)
+TEST_OP(embed, 1)
+TEST_OP(timestep_embed, 8)
+TEST_OP(model_input, 2)
+TEST_OP(sched_step, 7)
+
+/* ---- the rest ---------------------------------------------------------------------------------------------------------------------- */
+
+static void test_to_rgb8(void **state) {
+    (void)state;
+    const struct st_tensor *tensor;
+    fixture = st_open(&fixture_arena, fixture_path);
+    float *x = fixture_f32(&fixture_arena, fixture, "to_rgb8.x", &tensor), *want = fixture_f32(&fixture_arena, fixture, "to_rgb8.y", &tensor);
+    int T = (int)tensor->shape[0];
+    struct device *dev = cpu_device_open(DT_F32, 2);
+    struct view v = {x, 1, 1, T, 3, 3};
+    uint8_t *y = malloc((size_t)T * 3);
+    dev->ops->to_rgb8(dev, y, v);
+    dev->plan_end(dev);
+    dev->ops->to_rgb8(dev, y, v);
+    for (int i = 0; i < 3 * T; i++)
+        if (y[i] != want[i]) fail_msg("to_rgb8: x[%d,%d] %.9g: expected %g, found %d", i / 3, i % 3, (double)x[i], (double)want[i], y[i]);
+    dev->close(dev);
+    free(y);
+    st_close(fixture);
+    arena_free(&fixture_arena);
+}
+
+static void test_transfers(void **state) {
+    (void)state;
+    struct device *dev = cpu_device_open(DT_F32, 2);
+    enum { N = 2, H = 3, W = 5, C = 4, COUNT = N * H * W * C };
+    float *x = dense_new(SEED_X, COUNT), *nhwc = unset_new(COUNT), *back = unset_new(COUNT);
+    struct test_case t = {.name = "transfers", .dev = dev};
+    struct view v = view_new(&t, SEED_R, N, H, W, C, 3);
+    dev->plan_end(dev);
+    dev->ops->upload(dev, v, x);
+    dev->ops->download(dev, back, v);
+    assert_memory_equal(x, back, COUNT * sizeof *x);
+    assert_true(get(dev, v, C) == beside && get(dev, v, view_rows(v) * (size_t)v.ld - 1) == beside);
+    dev->ops->upload_latents(dev, nhwc, x, N, H, W, C);
+    for (int n = 0; n < N; n++)
+        for (int c = 0; c < C; c++)
+            for (int i = 0; i < H * W; i++) assert_true(nhwc[(n * H * W + i) * C + c] == x[(n * C + c) * H * W + i]);
+    dev->ops->download_latents(dev, back, nhwc, N, H, W, C);
+    assert_memory_equal(x, back, COUNT * sizeof *x);
+    dev->close(dev);
+    free(x), free(nhwc), free(back), free(v.p);
+}
+
+/* A weight of an f16 and a bf16 part; one weight with two shapes. */
+static void test_parts_and_shapes(void **state) {
+    (void)state;
+    enum { C = 8, K = 6 };
+    struct device *dev = cpu_device_open(DT_F32, 2);
+    uint16_t top[4 * C], bottom[2 * C];
+    for (int i = 0; i < 4 * C; i++) top[i] = f32_to_f16((float)(i % 7) - 3);
+    for (int i = 0; i < 2 * C; i++) bottom[i] = f32_to_bf16((float)(i % 5) - 2);
+    const struct st_tensor a = {.name = "a", .dtype = DT_F16, .bytes = sizeof top}, b = {.name = "b", .dtype = DT_BF16, .bytes = sizeof bottom};
+    const struct st_tensor *const parts[] = {&a, &b};
+    struct weight w = {.kind = WEIGHT_MATRIX, .name = "w", .rank = 2, .shape = {K, C}, .n_parts = 2, .parts = parts};
+    float x[5 * C], y[5 * K];
+    for (int i = 0; i < 5 * C; i++) x[i] = (float)(i % 11);
+    struct view views[] = {{x, 1, 1, 5, C, C}, {x, 1, 1, 2, C, 2 * C}}, results[] = {{y, 1, 1, 5, K, K}, {y, 1, 1, 2, K, K}};
+    for (int i = 0; i < 2; i++) dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
+    dev->plan_end(dev);
+    w.packed = dev->alloc(dev, dev->packed_bytes(dev, &w));
+    dev->pack(dev, &w, (const void *[]){top, bottom});
+    for (int i = 0; i < 2; i++) {
+        dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
+        for (int t = 0; t < views[i].W; t++)
+            for (int k = 0; k < K; k++) {
+                float want = 0; /* small integers: exact */
+                for (int c = 0; c < C; c++)
+                    want += x[t * views[i].ld + c] * (k < 4 ? (float)((k * C + c) % 7) - 3 : (float)(((k - 4) * C + c) % 5) - 2);
+                if (y[t * K + k] != want) fail_msg("shape %d: y[%d,%d]: expected %g, found %g", i, t, k, (double)want, (double)y[t * K + k]);
+            }
+    }
+    dev->close(dev);
+}
+
+static void test_unused_weight_is_not_packed(void **state) {
+    (void)state;
+    struct device *dev = cpu_device_open(DT_F32, 1);
+    struct weight w = {.kind = WEIGHT_MATRIX, .rank = 2, .shape = {4, 4}};
+    assert_int_equal(dev->packed_bytes(dev, &w), 0);
+    dev->plan_end(dev);
+    dev->close(dev);
+}
+
+static void test_arena(void **state) {
+    (void)state;
+    struct device *dev = cpu_device_open(DT_F32, 2);
+    struct view v = no_view;
+    for (int pass = 0; pass < 2; pass++) {
+        size_t mark = arena_mark(dev);
+        v = view_alloc(dev, 2, 3, 5, 12);
+        struct view slice = view_slice(dev, v, 4, 8), image = view_images(dev, slice, 1, 1);
+        assert_true(v.p && (uintptr_t)v.p % 64 == 0 && v.ld == 12);
+        assert_int_equal((char *)slice.p - (char *)v.p, 4 * sizeof(float));
+        assert_int_equal((char *)image.p - (char *)slice.p, 15 * 12 * sizeof(float));
+        assert_true(image.N == 1 && image.C == 8 && image.ld == 12);
+        assert_int_equal(view_reshape(v, 2, 1, 15).W, 15);
+        arena_release(dev, mark);
+        view_alloc(dev, 1, 1, 1, 3);
+        arena_release(dev, mark);
+        assert_int_equal(dev->arena_peak, (2 * 3 * 5 * 12 * sizeof(float) + 63) / 64 * 64);
+        if (!pass) dev->plan_end(dev);
+    }
+    ((float *)v.p)[2 * 3 * 5 * 12 - 1] = 1;
+    char *p = dev->alloc(dev, 3 << 20);
+    for (size_t i = 0; i < 3 << 20; i++) assert_int_equal(p[i], 0);
+    dev->free(dev, p);
+    dev->close(dev);
+}
+
+static void test_failures(void **state) {
+    (void)state;
+    struct job j;
+    struct device *volatile dev = cpu_device_open(DT_F32, 1);
+    if (job_enter(&j)) {
+        dev->alloc(dev, SIZE_MAX / 4);
+        fail_msg("allocated %zu bytes", SIZE_MAX / 4);
+    }
+    assert_int_equal(j.code, FAIL_MEMORY);
+    assert_non_null(strstr(j.message, "more needed"));
+    dev->close(dev);
+    if (job_enter(&j)) {
+        cpu_device_open(DT_F16, 1);
+        fail_msg("opened an f16 CPU device");
+    }
+    assert_int_equal(j.code, FAIL_DEVICE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_linear), cmocka_unit_test(test_geglu), cmocka_unit_test(test_group_norm), cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_silu), cmocka_unit_test(test_add), cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_timestep_embed), cmocka_unit_test(test_model_input), cmocka_unit_test(test_sched_step),
+        cmocka_unit_test(test_to_rgb8), cmocka_unit_test(test_transfers), cmocka_unit_test(test_parts_and_shapes),
+        cmocka_unit_test(test_unused_weight_is_not_packed), cmocka_unit_test(test_arena), cmocka_unit_test(test_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
