@@ -1,0 +1,31 @@
+#!/bin/sh
+# --json: one event a line, in order; errors too, and never anything else on stdout.
+. "$(dirname "$0")/common"
+
+draw x -c 2 -o box/a.png -j
+expect_code 0
+sed 's/.*"event":"\([a-z]*\)".*/\1/' out | uniq -c | awk '{print $2}' | tr '\n' ' ' >order
+[ "$(cat order)" = 'start load step image step image end ' ] || fail "events: $(cat order)"
+grep -vq '^{"v":1,"event":".*}$' out && fail 'a line that is no event'
+grep '"event":"image"' out | sed 's/"ms":[0-9.e+-]*/"ms":0/' >images
+printf '{"v":1,"event":"image","n":%d,"file":"box/a-%d.png","seed":%d,"ms":0}\n' 1 1 1 2 2 2 >expected
+expect_same expected images
+
+# What fails is an event too, the other images are still tried, and the exit code says that some are missing.
+rm box/*
+what='a disk that takes no file'
+{
+    (ulimit -f 1; exec "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 --size 128x128 x -c 2 -o box/a.png -j 2>/dev/null)
+    echo $? >code
+} | cat >out
+code=$(cat code)
+expect_code 1
+expect_box
+printf '{"v":1,"event":"error","code":74,"message":"box/a-%d.png: File too large"}\n' 1 2 >expected
+grep '"event":"error"' out >errors
+expect_same expected errors
+
+run -m "$MODEL" x -j -s -1
+expect_code 2
+[ ! -s out ] || fail 'stdout is not empty'
+finish

@@ -1,0 +1,108 @@
+#!/bin/sh
+# Files: complete or absent, never overwritten unasked; their paths, and nothing else, on stdout.
+. "$(dirname "$0")/common"
+
+draw x -o box/a.png
+expect_code 0
+expect_out box/a.png
+expect_png box/a.png
+expect_box a.png
+cp box/a.png first.png
+
+draw x -o box/b.png
+expect_same first.png box/b.png # the same command, the same bytes
+rm box/b.png
+
+echo mine >box/a.png
+draw x -o box/a.png
+expect_error 73 'diffuse: box/a.png: the file exists' 'hint: -f replaces it, --on-exists number picks another name'
+[ "$(cat box/a.png)" = mine ] || fail 'the file was changed'
+
+draw x -o box/a.png --on-exists skip
+expect_code 0
+expect_out box/a.png
+[ "$(cat box/a.png)" = mine ] || fail 'the file was changed'
+draw x -o box/a.png --no-clobber
+expect_code 0
+expect_out box/a-1.png
+expect_same first.png box/a-1.png
+draw x -o box/a.png -f
+expect_out box/a.png
+expect_same first.png box/a.png
+expect_box a-1.png a.png
+rm box/*
+
+draw x -o missing/a.png
+expect_error 73 'diffuse: missing/a.png: directory missing: No such file or directory'
+draw x -o box
+expect_error 73 'diffuse: box: Is a directory'
+draw x -o box -f
+expect_error 73 'diffuse: box: is a directory'
+draw x -o "box/$(printf '%0300d' 1).png"
+expect_code 2
+[ ! -s out ] || fail 'stdout is not empty'
+expect_box
+
+echo mine >target
+ln -s ../target box/link.png
+ln -s nowhere box/dangling.png
+for name in link dangling; do
+    draw x -o box/$name.png
+    expect_error 73 "diffuse: box/$name.png: the file exists" 'hint: -f replaces it, --on-exists number picks another name'
+    draw x -o box/$name.png -f
+    expect_code 0
+    [ ! -L box/$name.png ] || fail 'still a link'
+    expect_same first.png box/$name.png
+done
+[ "$(cat target)" = mine ] || fail 'wrote through the link'
+[ ! -e box/nowhere ] || fail 'wrote through the dangling link'
+rm box/*
+
+draw x -c 3 -o box/a.png
+expect_out box/a-1.png box/a-2.png box/a-3.png
+draw x -s 2 -o box/two.png
+expect_same box/two.png box/a-2.png # image k is the image of seed + k alone
+draw x -c 2 -s 5 -o 'box/{slug}-{model}-{n}-{steps}-{w}x{h}-{{.png' -W 16 -H 24 'A  Cat!'
+expect_code 2 # two prompts
+draw -c 2 -s 5 -o 'box/{slug}-{model}-{n}-{steps}-{w}x{h}-{{.png' -W 16 -H 24 'A  Cat!'
+expect_out 'box/a-cat-tiny-sd1-1-1-16x24-{.png' 'box/a-cat-tiny-sd1-2-1-16x24-{.png'
+rm box/*
+draw x -c 2 -o box/ -0
+printf 'box/diffuse-1.png\0box/diffuse-2.png\0' >expected
+expect_same expected out
+rm box/*
+
+draw x -o -
+expect_same first.png out
+what='diffuse -o - on a terminal'
+if command -v script >/dev/null; then
+    script -qec "'$DIFFUSE' -m '$MODEL' x -o -" /dev/null </dev/null >out 2>err
+    code=$?
+    expect_code 2
+    grep -q 'standard output is a terminal' out || fail "printed $(cat out)"
+fi
+
+what='umask'
+(umask 077 && "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 x -o box/private.png >out 2>err)
+[ "$(stat -c %a box/private.png)" = 600 ] || fail "mode $(stat -c %a box/private.png), expected 600"
+(umask 022 && "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 x -o box/public.png >out 2>err)
+[ "$(stat -c %a box/public.png)" = 644 ] || fail "mode $(stat -c %a box/public.png), expected 644"
+
+draw 'a "quoted" prompt' -n ugly -o box/full.png
+strings -n 4 box/full.png >text
+grep -q '^Negative prompt: ugly' text || fail 'no infotext'
+grep -q '"prompt":"a \\"quoted\\" prompt"' text || fail 'no JSON'
+grep -q trainedAlgorithmicMedia text || fail 'no disclosure'
+draw 'a "quoted" prompt' -o box/minimal.png --metadata minimal
+! grep -q quoted box/minimal.png || fail 'the prompt is in the file'
+grep -q trainedAlgorithmicMedia box/minimal.png || fail 'no disclosure'
+draw 'a "quoted" prompt' -o box/none.png --metadata none
+! grep -q -e quoted -e trainedAlgorithmicMedia box/none.png || fail 'text in the file'
+for file in box/*.png; do expect_png "$file"; done
+
+rm box/*
+draw x -o box/a.png --dry-run
+expect_code 0
+expect_box
+[ ! -s out ] || fail 'stdout is not empty'
+finish
