@@ -9,7 +9,7 @@ static void fill_row(const struct plan *p, struct sched_row *r, int64_t t) {
     const struct sched_config *c = p->config;
     int64_t previous = t - p->T / p->n_steps; /* whatever the spacing */
     double alpha = alpha_at(p, t), next = previous >= 0 ? alpha_at(p, previous) : final_alpha(p);
-    double s = c->eta * sqrt((1 - next) / (1 - alpha) * (1 - alpha / next));
+    double s = c->eta * sqrt((1 - next) / (1 - alpha) * (double)(1 - (float)alpha / (float)next)); /* f32: 1 - ᾱ/ᾱ_prev cancels */
     double to_x0 = sqrt(next), to_eps = sqrt(1 - next - s * s);
     struct form x0 = form_x0(plan_prediction(p), alpha), eps = form_eps(plan_prediction(p), alpha);
 

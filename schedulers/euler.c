@@ -41,7 +41,7 @@ static void plan(struct plan *p) {
     int n = l.n;
     if (strcmp(c->interpolation_type, "linear")) interpolate_log(p, &l);
     else levels_interpolate(p, &l);
-    if (levels_convert(p, &l, c->sigma_max > 0 ? c->sigma_max : l.sigma[0], c->sigma_min > 0 ? c->sigma_min : l.sigma[l.n - 1])) n = l.n;
+    if (levels_convert(p, &l, l.sigma[0], l.sigma[l.n - 1])) n = l.n;
     const float *sigmas = plan_sigmas(p, &l, final_sigma(p));
     p->schedule->init_noise_sigma = sigma_init_noise(p);
     bool continuous = !strcmp(c->timestep_type, "continuous") && plan_prediction(p) == PREDICT_V;

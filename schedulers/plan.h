@@ -18,6 +18,7 @@ struct plan {
     float *alphas_cumprod;  /* [T] ᾱ, falling */
     float *sigmas;          /* [T] sqrt((1-ᾱ)/ᾱ), rising */
     float *log_sigmas;      /* [T] */
+    bool karras_unbounded;  /* its Karras levels look at no sigma_min and sigma_max of the config */
 };
 
 _Noreturn void plan_refuse(const struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -48,7 +49,8 @@ struct levels {
 };
 /* sigma[i] = the table at t[i], between its entries linear. */
 void levels_interpolate(const struct plan *p, struct levels *l);
-/* Replaces levels by the Karras, exponential or beta ones between sigma_max and sigma_min where the config asks for them; true if so. */
+/* Replaces levels by the Karras, exponential or beta ones where the config asks for them; true if so. They lie between sigma_max and
+ * sigma_min, or the config's, which any class obeys that finds them in the JSON. */
 bool levels_convert(const struct plan *p, struct levels *l, double sigma_max, double sigma_min);
 /* Even steps of log σ (Lu et al. 2022), where use_lu_lambdas is set; true if so. */
 bool levels_lu(const struct plan *p, struct levels *l);
@@ -84,6 +86,11 @@ void row_vp(struct sched_row *r, double t, double alpha);
 void row_sigma(struct sched_row *r, double t, double sigma);
 /* v = clip(form) as config's thresholding or clip_sample say; false, and nothing set, where neither does. */
 bool row_clip(struct sched_row *r, const struct sched_config *c, struct form x0);
+/* Levels of an ancestral step, in the f32 arithmetic they have in diffusers: NaN where that is. */
+struct ancestral {
+    float up, down;
+};
+struct ancestral ancestral_levels(float sigma, float next);
 /* x_0 = noise at the first level: σ_max where the spacing starts at the end, else sqrt(σ_max² + 1). */
 float sigma_init_noise(const struct plan *p);
 

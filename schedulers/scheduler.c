@@ -12,12 +12,14 @@
 #include "engine/text.h"
 #include "schedulers/plan.h"
 
-extern const struct scheduler ddim_scheduler, euler_scheduler, pndm_scheduler;
+extern const struct scheduler ddim_scheduler, euler_ancestral_scheduler, euler_scheduler, lms_scheduler, pndm_scheduler;
 
 const struct scheduler *const schedulers[] = {
     &pndm_scheduler,
     &ddim_scheduler,
     &euler_scheduler,
+    &euler_ancestral_scheduler,
+    &lms_scheduler,
     NULL,
 };
 
@@ -176,6 +178,11 @@ bool row_clip(struct sched_row *r, const struct sched_config *c, struct form x0)
     r->dx = (float)x0.x;
     r->de = (float)x0.e;
     return true;
+}
+
+struct ancestral ancestral_levels(float sigma, float next) {
+    float up = sqrtf(next * next * (sigma * sigma - next * next) / (sigma * sigma));
+    return (struct ancestral){up, sqrtf(next * next - up * up)};
 }
 
 float sigma_init_noise(const struct plan *p) {

@@ -102,6 +102,9 @@ static double beta_quantile(double q) {
 bool levels_convert(const struct plan *p, struct levels *l, double sigma_max, double sigma_min) {
     const struct sched_config *c = p->config;
     if (!c->use_karras_sigmas && !c->use_exponential_sigmas && !c->use_beta_sigmas) return false;
+    bool bounded = !(p->karras_unbounded && c->use_karras_sigmas);
+    if (bounded && c->sigma_max > 0) sigma_max = c->sigma_max;
+    if (bounded && c->sigma_min > 0) sigma_min = c->sigma_min;
     int n = l->n = p->n_steps;
     l->t = arena_array(p->arena, (size_t)n, sizeof *l->t);
     l->sigma = arena_array(p->arena, (size_t)n, sizeof *l->sigma);
@@ -128,13 +131,11 @@ bool levels_lu(const struct plan *p, struct levels *l) {
     return true;
 }
 
-/* config.sigma_min and sigma_max, where set, replace the ends of the range. */
 struct levels sigma_levels(const struct plan *p) {
-    const struct sched_config *c = p->config;
     struct levels l;
     l.t = space_timesteps(p, SPACING_FRACTION, p->T, &l.n);
     levels_interpolate(p, &l);
-    levels_convert(p, &l, c->sigma_max > 0 ? c->sigma_max : l.sigma[0], c->sigma_min > 0 ? c->sigma_min : l.sigma[l.n - 1]);
+    levels_convert(p, &l, l.sigma[0], l.sigma[l.n - 1]);
     return l;
 }
 

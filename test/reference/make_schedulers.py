@@ -68,6 +68,13 @@ EXTRAS = {
         ({"num_train_timesteps": 500}, {}, [7]), ({}, {}, [333, 1000]), ({**KARRAS, **BETA}, {}, [7]),
         ({"trained_betas": [0.001 * (i + 1) for i in range(20)], "num_train_timesteps": 20}, {}, [1, 5, 20]),
     ],
+    "EulerAncestralDiscreteScheduler": [
+        ({**ZERO_SNR, **V}, {}, [1, 7, 20]), ({"timestep_spacing": "trailing"}, {}, [61]), ({"beta_schedule": "squaredcos_cap_v2"}, {}, [7]),
+        ({}, {}, [333]),
+    ],
+    "LMSDiscreteScheduler": [
+        (extra, {}, [1, 2, 7, 20]) for extra in (KARRAS, EXPONENTIAL, BETA, {**KARRAS, **V, "timestep_spacing": "leading"})
+    ] + [({"timestep_spacing": "trailing"}, {}, [61])],
 }
 
 
