@@ -47,6 +47,7 @@ struct row {
     size_t n;
     const char *model;      /* the operand of -m, "../model" if NULL; the working directory is an empty one beside it */
     const char *env[3];     /* NAME=VALUE */
+    bool generate;          /* a picture is asked for, not --inspect; the file exists if and only if code is 0 */
 };
 
 static char root[PATH_MAX], program[PATH_MAX], fixture[PATH_MAX];
@@ -279,17 +280,28 @@ static const char *judge(const struct row *r, const struct outcome *o) {
     if (!r->code && *o->err && strncmp(o->err, "diffuse: warning: ", 18) != 0) return "accepted, but stderr is not empty";
     if (rmdir(path_of("cwd")) != 0) return "something was left in the working directory";
     if (o->cpu_seconds > CPU_SECONDS) return "too slow";
-    if (base_rss && o->rss > rss_allowed(r)) return "too much memory";
+    if (!r->generate && o->rss > rss_allowed(r)) return "too much memory";
     return NULL;
+}
+
+static struct outcome inspect(const struct row *r) {
+    char *argv[] = {program, "--inspect", "-m", (char *)(r->model ? r->model : "../model"), NULL};
+    return run_program(r, argv);
+}
+
+static struct outcome generate(const struct row *r) {
+    char *argv[] = {program, "-q", "-m", "../model", "--steps", "1", "-W", "64", "-H", "64", "-s", "1", "-o", "../picture.png", "x", NULL};
+    remove_tree(path_of("picture.png"));
+    return run_program(r, argv);
 }
 
 /* Makes, runs and judges the row; prints what is wrong and returns false if anything is. */
 static bool check_row(const struct row *r) {
     model_reset();
     if (r->make) r->make(r);
-    char *argv[] = {program, "--inspect", "-m", (char *)(r->model ? r->model : "../model"), NULL};
-    struct outcome o = run_program(r, argv);
+    struct outcome o = r->generate ? generate(r) : inspect(r);
     const char *wrong = judge(r, &o);
+    if (!wrong && r->generate && (access(path_of("picture.png"), F_OK) == 0) != (r->code == 0)) wrong = "the picture";
     if (wrong)
         print_error("%s (%.60s): %s\n  expected %d '%s' %s\n  found    %d, %.2f s, %ld KiB of %ld: %.400s", r->id,
                     r->a && r->make != put ? r->a : "", wrong, r->code, r->fragment, r->file ? r->file : "", o.status, o.cpu_seconds,

@@ -8,6 +8,7 @@
 #include "engine/safetensors.h"
 
 #define W "unet/diffusion_pytorch_model.safetensors"
+#define VAE_W "vae/diffusion_pytorch_model.safetensors"
 #define W_INDEX "unet/diffusion_pytorch_model.safetensors.index.json"
 #define UNET "unet/config.json"
 #define VAE "vae/config.json"
@@ -43,6 +44,22 @@ static void rebuild(const struct row *r, const char *extra, size_t bytes) {
 }
 
 static void spaced(const struct row *r) { rebuild(r, "", 0); }
+
+/* The values of tensor a become b's bytes, n of them over and over; all tensors' if a is NULL. */
+static void revalue(const struct row *r) {
+    struct arena arena = {0};
+    size_t n;
+    struct st_file *f = st_open(&arena, model_path(r->file));
+    char *file = slurp(model_path(r->file), &n);
+    for (int i = 0; i < f->n_tensors; i++) {
+        const struct st_tensor *t = &f->tensors[i];
+        if (r->a && strcmp(t->name, r->a) != 0) continue;
+        for (uint64_t j = 0; j < t->bytes; j++) file[t->begin + j] = r->b[j % r->n];
+    }
+    write_file(model_path(r->file), file, n);
+    free(file);
+    arena_free(&arena);
+}
 
 static size_t data_bytes(const struct row *r) {
     size_t n, length = 0;
@@ -292,6 +309,11 @@ static const struct row safetensors_rows[] = {
     {"S44", 78, "442 tensors missing", W, .names = "", .make = header, .a = "{}", .n = 0},
     {"S45", 78, "tensor 'conv_in.weight': expected [8,4,3,3], found [4,8,3,3]", W, EDIT("[8,4,3,3]", "[4,8,3,3]")},
     {"S46", 0, "", W, .make = with_5000_more, .a = "", .b = "\n"},
+    {"S47", 0, "", W, .make = revalue, .a = "conv_out.bias", .b = "\0\0\xc0\x7f", .n = 4},
+    {"S47", 70, "not finite", W, .names = "", .make = revalue, .a = "conv_out.bias", .b = "\0\0\xc0\x7f", .n = 4, .generate = true},
+    {"S47", 70, "not finite", VAE_W, .names = "", .make = revalue, .a = "decoder.conv_out.bias", .b = "\0\0\x80\xff", .n = 4, .generate = true},
+    {"S48", 0, "", W, .make = revalue, .b = "\0", .n = 1, .generate = true},
+    {"S48", 0, "", W, .make = revalue, .b = "\1\0\0\0", .n = 4, .generate = true}, /* every value the smallest above zero */
     {"S49", 65, "a git-LFS pointer", W, BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n")},
     {"S50", 65, "an HTML page", W, BYTES("<!DOCTYPE html><html><body>login</body></html>")},
     {"S50", 65, "an HTML page", W, BYTES("\n<HTML lang=en><body>login</body></html>")},
