@@ -11,12 +11,12 @@
 #include "tokenizer/clip_text.h"
 #include "tokenizer/clip_vocab.h"
 
-enum { NAMED_MAX = 64, NAME_MAX = 64, CONFIG_BYTES_MAX = 1 << 20 };
+enum { KNOWN = 7, NAMED_MAX = 64, CONFIG_BYTES_MAX = 1 << 20 };
 
 enum { NORMALIZED = 1, SPECIAL = 2, SINGLE_WORD = 4, LSTRIP = 8, RSTRIP = 16, PLAIN = 32 /* written as a mere string */ };
 
 struct token {
-    const char *name; /* "bos_token" …; "" in a list */
+    const char *name; /* "bos_token" …; in a list, that list's */
     const char *text; /* NULL: null */
     int64_t id;       /* -1: not declared */
     int flags;
@@ -122,12 +122,12 @@ static void read_token(struct reader *r, enum json_token first, struct token *x,
 }
 
 /* ["text", {…}, …] or {"name": "text", …}: special tokens beside the seven known names. */
-static void read_extra(struct reader *r, struct tokens *names) {
+static void read_extra(struct reader *r, struct tokens *names, const char *list) {
     enum json_token first = next(r), token;
     if (first == JSON_NULL) return;
     if (first != JSON_ARRAY && first != JSON_OBJECT) fail_at(r, "expected a list of tokens");
     while ((token = next(r)) != JSON_ARRAY_END && token != JSON_OBJECT_END) {
-        struct token *x = token == JSON_KEY ? named(r, names, r->s.string) : push(r, names, "");
+        struct token *x = token == JSON_KEY ? named(r, names, r->s.string) : push(r, names, list);
         if (token == JSON_KEY) token = next(r);
         read_token(r, token, x, first == JSON_OBJECT ? SPECIAL : 0);
     }
@@ -139,7 +139,7 @@ static void read_added_decoder(struct reader *r, struct tokens *declared) {
         char *end;
         long id = strtol(r->s.string, &end, 10);
         if (r->s.string[0] < '0' || r->s.string[0] > '9' || *end || id >= VOCAB_MAX + ADDED_MAX) fail_at(r, "expected a token's id");
-        struct token *x = push(r, declared, "");
+        struct token *x = push(r, declared, "added");
         read_token(r, next(r), x, 0);
         if (!x->text) fail_at(r, "expected a token");
         x->id = id;
@@ -151,14 +151,18 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* tokenizer_config.json or special_tokens_map.json. Returns whether it declares the added tokens. */
-static bool read_config(struct reader *r, struct tokens *names, struct tokens *declared) {
+static const char additional[] = "additional_special_tokens", extra[] = "extra_special_tokens";
+
+/* tokenizer_config.json, where the older name of the list means the newer, or special_tokens_map.json, where it does not. Returns whether it
+ * declares the added tokens. */
+static bool read_config(struct reader *r, struct tokens *names, struct tokens *declared, const char *older) {
     bool complete = false;
     if (next(r) != JSON_OBJECT) fail_at(r, "expected an object");
     while (next(r) == JSON_KEY) {
         const char *key = r->s.string;
         if (strcmp(key, "added_tokens_decoder") == 0) read_added_decoder(r, declared), complete = true;
-        else if (strcmp(key, "extra_special_tokens") == 0 || strcmp(key, "additional_special_tokens") == 0) read_extra(r, names);
+        else if (strcmp(key, extra) == 0) read_extra(r, names, extra);
+        else if (strcmp(key, additional) == 0) read_extra(r, names, older);
         else if (ends_with(key, "_token") && strncmp(key, "add_", 4) != 0) {
             struct token *x = named(r, names, key);
             read_token(r, next(r), x, SPECIAL);
@@ -167,14 +171,19 @@ static bool read_config(struct reader *r, struct tokens *names, struct tokens *d
     return complete;
 }
 
-/* {"text": id, …}: found after normalization unless special. */
+/* {"text": id, …}: found after normalization, but for the seven and the extra special tokens. */
 static void read_added_tokens(struct reader *r, const struct tokens *names, struct tokens *declared) {
     if (next(r) != JSON_OBJECT) fail_at(r, "expected an object of tokens and ids");
     while (next(r) == JSON_KEY) {
-        struct token *x = push(r, declared, "");
+        struct token *x = push(r, declared, "added");
         x->text = arena_strdup(r->a, r->s.string);
         x->id = read_id(r);
-        x->flags = find_text(names, x->text) ? SPECIAL : NORMALIZED;
+        x->flags = NORMALIZED;
+        for (int i = 0; i < names->n; i++) {
+            const struct token *y = &names->items[i];
+            bool counts = i < KNOWN || strcmp(y->name, extra) == 0;
+            if (counts && y->text && strcmp(y->text, x->text) == 0) x->flags = SPECIAL;
+        }
     }
 }
 
@@ -182,7 +191,7 @@ static void read_json_added(struct reader *r, struct tokens *declared) {
     enum json_token token;
     if (next(r) != JSON_ARRAY) fail_at(r, "expected a list of tokens");
     while ((token = next(r)) != JSON_ARRAY_END) {
-        struct token *x = push(r, declared, "");
+        struct token *x = push(r, declared, "added");
         if (token != JSON_OBJECT) fail_at(r, "expected a token");
         read_token(r, token, x, 0);
         if (x->id < 0) fail_at(r, "a token without 'id'");
@@ -320,23 +329,23 @@ static bool begin_file(struct reader *r, struct arena *a, const char *dir, const
 }
 
 void clip_special_load(struct clip_bpe *t, const char *dir, struct json_span json_added) {
-    static const char *const known[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
-    static const char *const texts[] = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>", NULL, NULL};
+    static const char *const known[KNOWN] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+    static const char *const texts[KNOWN] = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>", NULL, NULL};
     struct arena *a = t->arena;
     struct tokens names = {arena_array(a, NAMED_MAX, sizeof(struct token)), 0, NAMED_MAX};
     struct tokens declared = {arena_array(a, ADDED_MAX, sizeof(struct token)), 0, ADDED_MAX};
     struct reader r;
     struct json *document;
     bool complete = false;
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < KNOWN; i++)
         names.items[names.n++] = (struct token){.name = known[i], .text = texts[i], .id = -1, .flags = SPECIAL | PLAIN};
     if (begin_file(&r, a, dir, "tokenizer_config.json", &document)) {
         t->max_length = read_options(document);
-        complete = read_config(&r, &names, &declared);
+        complete = read_config(&r, &names, &declared, extra);
     }
     if (!complete) {
         struct tokens none = {0};
-        if (begin_file(&r, a, dir, "special_tokens_map.json", &document)) read_config(&r, &names, &none);
+        if (begin_file(&r, a, dir, "special_tokens_map.json", &document)) read_config(&r, &names, &none, additional);
         if (begin_file(&r, a, dir, "added_tokens.json", &document)) read_added_tokens(&r, &names, &declared);
         if (json_added.text) begin(&r, a, json_added), read_json_added(&r, &declared);
     }
