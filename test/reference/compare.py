@@ -7,6 +7,7 @@ greatest errors and exits 0, or names the first tensor that differs, its coordin
 --forced gives diffusers our latents after every step, so that errors do not add up and each step is judged alone."""
 
 import argparse
+import functools
 import json
 import pathlib
 import sys
@@ -25,7 +26,7 @@ IMAGE_LEVELS, IMAGE_MAX, IMAGE_SHARE = 1, 2, 0.001  # at most this share of valu
 
 DEFAULTS = {
     "prompt": None,
-    "negative_prompt": None,
+    "negative": None,
     "seed": None,
     "steps": 50,
     "guidance": 7.5,
@@ -35,8 +36,9 @@ DEFAULTS = {
     "width": None,
     "height": None,
     "scheduler": None,
-    "overrides": {},
+    "scheduler_class": None,
     "rng": "cpu",
+    "rng_dtype": "fp32",
     "latents": None,
 }
 
@@ -103,25 +105,25 @@ class Judge:
 
 
 class Watched:
-    """Runs the pipeline and keeps what each scheduler row saw and made."""
+    """Keeps what each scheduler row of the pipeline's run saw and made."""
 
     def __init__(self, pipe):
-        self.pipe, self.inputs, self.rows = pipe, [], []
-        pipe.unet.register_forward_pre_hook(self.keep_input, with_kwargs=True)
-        self.step, pipe.scheduler.step = pipe.scheduler.step, self.keep_row
+        self.rows, self.seen = [], None
+        pipe.unet.register_forward_pre_hook(self.keep_input)
+        pipe.scheduler.step = self.watch(pipe.scheduler.step)
 
-    def keep_input(self, module, args, kwargs):
+    def keep_input(self, module, args):
         sample, timestep = args[:2]
-        self.inputs.append((torch.as_tensor(timestep, dtype=torch.float32).reshape(-1)[:1], sample.clone()))
+        self.seen = {"timestep": torch.as_tensor(timestep, dtype=torch.float32).reshape(1), "model_input": sample.clone()}
 
-    def keep_row(self, output, t, sample, *args, **kwargs):
-        result = self.step(output, t, sample, *args, **kwargs)
-        timestep, model_input = self.inputs[-1]
-        latents = result[0] if isinstance(result, tuple) else result.prev_sample
-        self.rows.append(
-            {"timestep": timestep, "model_input": model_input, "guided": output.clone(), "latents": latents.clone()}
-        )
-        return result
+    def watch(self, step):
+        @functools.wraps(step)  # the pipeline passes eta and generator only to a step whose signature has them
+        def watched(output, *args, **kwargs):
+            result = step(output, *args, **kwargs)
+            self.rows.append({**self.seen, "guided": output.clone(), "latents": result[0].clone()})
+            return result
+
+        return watched
 
 
 def parse_override(text):
@@ -135,25 +137,25 @@ def parse_override(text):
 
 
 def swap_scheduler(pipe, request):
-    name, *inline = (request["scheduler"] or "").split(",")
-    overrides = request["overrides"] or {}
-    listed = inline + (overrides if isinstance(overrides, list) else [])
-    options = dict(map(parse_override, listed)) | (overrides if isinstance(overrides, dict) else {})
-    if name or options:
-        cls = getattr(diffusers, name, None) if name else type(pipe.scheduler)
-        if cls is None:
-            sys.exit(f"compare.py: diffusers has no scheduler class '{name}'")
-        pipe.scheduler = cls.from_config(pipe.scheduler.config, **options)
+    """request["scheduler"] is "NAME[,key=value...]" as given to diffuse, scheduler_class what NAME meant to it."""
+    if not request["scheduler"]:
+        return
+    name, *overrides = request["scheduler"].split(",")
+    name, options = request["scheduler_class"] or name, dict(map(parse_override, overrides))
+    request["eta"] = options.pop("eta", request["eta"])
+    if not hasattr(diffusers, name):
+        sys.exit(f"compare.py: diffusers has no scheduler class '{name}'")
+    pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config, **options)
 
 
 def compare_text(judge, pipe, request, guided):
     ours = judge.file("text")
-    texts = {"": request["prompt"], **({"negative_": request["negative_prompt"] or ""} if guided else {})}
+    texts = {"": request["prompt"], **({"negative_": request["negative"] or ""} if guided else {})}
     for prefix, text in texts.items():
         ids = pipe.tokenizer(text, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
         judge.tensor("text", ours, f"{prefix}ids", ids)
     embeddings = pipe.encode_prompt(
-        request["prompt"], "cpu", 1, guided, request["negative_prompt"], clip_skip=request["clip_skip"] or None
+        request["prompt"], "cpu", 1, guided, request["negative"], clip_skip=request["clip_skip"] or None
     )
     for prefix, reference in zip(texts, embeddings):
         judge.tensor("text", ours, f"{prefix}embeddings", reference)
@@ -166,7 +168,8 @@ def compare_image(folder, model, request, scale, forced):
     compare_text(judge, pipe, request, request["guidance"] > 1)
 
     start = judge.file("noise")
-    given = start["noise"] if request["latents"] or request["rng"] != "cpu" else None
+    drawn_alike = (request["latents"], request["rng"], request["rng_dtype"]) == (None, "cpu", "fp32")
+    given = None if drawn_alike else start["noise"]
     if given is None:
         drawn = torch.randn(start["noise"].shape, generator=torch.Generator().manual_seed(request["seed"]))
         judge.tensor("noise", start, "noise", drawn)
@@ -177,7 +180,7 @@ def compare_image(folder, model, request, scale, forced):
     watched = Watched(pipe)
     final = pipe(
         request["prompt"],
-        negative_prompt=request["negative_prompt"],
+        negative_prompt=request["negative"],
         num_inference_steps=request["steps"],
         guidance_scale=request["guidance"],
         guidance_rescale=request["guidance_rescale"],
@@ -209,6 +212,8 @@ def read_request(folder, given):
     path = folder / "request.json"
     stored = json.loads(path.read_text()) if path.exists() else {}
     request = {**DEFAULTS, **{k: v for k, v in stored.items() if k in DEFAULTS}, **given}
+    if "scheduler" in given:
+        request["scheduler_class"] = None
     if request["prompt"] is None or request["seed"] is None:
         sys.exit(f"compare.py: {path}: no prompt or seed; give them on the command line")
     return request
@@ -219,7 +224,7 @@ def parse_arguments():
     p.add_argument("dump", type=pathlib.Path)
     p.add_argument("prompt", nargs="?")
     p.add_argument("-m", "--model", required=True)
-    p.add_argument("-n", "--negative", dest="negative_prompt")
+    p.add_argument("-n", "--negative")
     p.add_argument("-s", "--seed", type=int)
     p.add_argument("--steps", type=int)
     p.add_argument("-g", "--guidance", type=float)
