@@ -56,14 +56,15 @@ bool levels_convert(const struct plan *p, struct levels *l, double sigma_max, do
 bool levels_lu(const struct plan *p, struct levels *l);
 /* The levels of the σ-space schedulers: spacing, table, conversion over their own range. */
 struct levels sigma_levels(const struct plan *p);
+/* The levels of the multistep solvers: n of n + 1 points, or a conversion over the whole table, whose timesteps are whole: rounded
+ * where `round` (Karras and lu levels only), else cut off. */
+struct levels solver_levels(const struct plan *p, int last, bool round);
 /* The fractional timestep whose σ is `sigma`. */
 double sigma_to_t(const struct plan *p, double sigma);
 /* final_sigmas_type: 0, or the σ of timestep 0. */
 double final_sigma(const struct plan *p);
 /* schedule->sigmas = l's n levels in f32 and `last`. */
 float *plan_sigmas(const struct plan *p, const struct levels *l, double last);
-/* x as timestep of an integer tensor; dies if it is not finite. */
-int64_t whole_timestep(const struct plan *p, double x);
 
 /* ---- scheduler.c ------------------------------------------------------------------------------------------------------------ */
 

@@ -12,7 +12,7 @@
 #include "engine/text.h"
 #include "schedulers/plan.h"
 
-extern const struct scheduler ddim_scheduler, euler_ancestral_scheduler, euler_scheduler, lms_scheduler, pndm_scheduler;
+extern const struct scheduler ddim_scheduler, dpm_multistep_scheduler, euler_ancestral_scheduler, euler_scheduler, lms_scheduler, pndm_scheduler;
 
 const struct scheduler *const schedulers[] = {
     &pndm_scheduler,
@@ -20,6 +20,7 @@ const struct scheduler *const schedulers[] = {
     &euler_scheduler,
     &euler_ancestral_scheduler,
     &lms_scheduler,
+    &dpm_multistep_scheduler,
     NULL,
 };
 

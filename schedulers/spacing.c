@@ -31,10 +31,10 @@ static double *trailing(const struct plan *p, int last, int *n) {
 double *space_timesteps(const struct plan *p, enum spacing spacing, int last, int *n) {
     const char *kind = p->config->timestep_spacing;
     int points = *n = p->n_steps, drop = spacing == SPACING_INNER;
-    if (!strcmp(kind, "trailing")) return trailing(p, last, n);
+    if (kind && !strcmp(kind, "trailing")) return trailing(p, last, n);
     points += drop;
     double *t = arena_array(p->arena, (size_t)points, sizeof *t);
-    if (!strcmp(kind, "linspace")) {
+    if (!kind || !strcmp(kind, "linspace")) {
         for (int i = 0; i < points; i++) {
             double v = linspace_at(0, last - 1, points, i);
             t[i] = spacing == SPACING_FRACTION ? (double)(float)v : nearbyint(v);
@@ -139,6 +139,16 @@ struct levels sigma_levels(const struct plan *p) {
     return l;
 }
 
+struct levels solver_levels(const struct plan *p, int last, bool round) {
+    struct levels l;
+    l.t = space_timesteps(p, SPACING_INNER, last, &l.n);
+    bool even = levels_convert(p, &l, (double)p->sigmas[p->T - 1], (double)p->sigmas[0]);
+    round = round && (p->config->use_karras_sigmas || p->config->use_lu_lambdas);
+    if (!even && !levels_lu(p, &l)) levels_interpolate(p, &l);
+    for (int i = 0; i < l.n; i++) l.t[i] = round ? nearbyint(l.t[i]) : trunc(l.t[i]);
+    return l;
+}
+
 double final_sigma(const struct plan *p) {
     return strcmp(p->config->final_sigmas_type, "zero") ? (double)p->sigmas[0] : 0;
 }
@@ -150,9 +160,4 @@ float *plan_sigmas(const struct plan *p, const struct levels *l, double last) {
     for (int i = 0; i < l->n; i++) s->sigmas[i] = (float)l->sigma[i];
     s->sigmas[l->n] = (float)last;
     return s->sigmas;
-}
-
-int64_t whole_timestep(const struct plan *p, double x) {
-    if (!isfinite(x)) plan_refuse(p, "%d steps give a timestep that is not a number", p->n_steps);
-    return (int64_t)x;
 }

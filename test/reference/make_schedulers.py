@@ -26,6 +26,7 @@ STEPS = [1, 2, 3, 7, 10, 20, 50]
 SPACINGS = ["leading", "trailing", "linspace"]
 KARRAS, EXPONENTIAL, BETA = ({"use_%s_sigmas" % k: True} for k in ("karras", "exponential", "beta"))
 V, SAMPLE = {"prediction_type": "v_prediction"}, {"prediction_type": "sample"}
+DPM = {"final_sigmas_type": "sigma_min"}
 ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
 # Beyond the grid, on top of SD: (config, step arguments, steps).
@@ -75,6 +76,23 @@ EXTRAS = {
     "LMSDiscreteScheduler": [
         (extra, {}, [1, 2, 7, 20]) for extra in (KARRAS, EXPONENTIAL, BETA, {**KARRAS, **V, "timestep_spacing": "leading"})
     ] + [({"timestep_spacing": "trailing"}, {}, [61])],
+    "DPMSolverMultistepScheduler": [
+        ({**DPM, "algorithm_type": a, "solver_type": s, "solver_order": o}, {}, [2, 5, 20])
+        for a in ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++") for s in ("midpoint", "heun") for o in (1, 2, 3)
+    ] + [
+        (extra, {}, [1, 2, 10, 50]) for extra in (KARRAS, EXPONENTIAL, BETA, {"use_lu_lambdas": True})
+    ] + [
+        ({**KARRAS, "algorithm_type": "sde-dpmsolver++", "solver_order": 3, "timestep_spacing": "leading", **V}, {}, [10, 20]),
+        ({**KARRAS, "beta_schedule": "squaredcos_cap_v2"}, {}, [10]), ({"solver_order": 3, **SAMPLE}, {}, [5, 20]),
+        ({"euler_at_final": True, **DPM}, {}, [5, 20]), ({"lower_order_final": False, **DPM}, {}, [5, 20]),
+        ({"lower_order_final": False}, {}, [5]), ({"algorithm_type": "dpmsolver"}, {}, [5]),
+        ({"algorithm_type": "dpmsolver", **DPM, **V}, {}, [5]), ({"algorithm_type": "dpmsolver", **DPM, **SAMPLE}, {}, [5]),
+        ({"lambda_min_clipped": -2.0}, {}, [5, 20]), ({"lambda_min_clipped": -2.0, "timestep_spacing": "trailing"}, {}, [5]),
+        ({"lambda_min_clipped": -2.0, "timestep_spacing": "leading"}, {}, [5]),
+        ({"thresholding": True, "sample_max_value": 2.0}, {}, [1, 7]), ({"thresholding": True, "solver_order": 3, **V}, {}, [7]),
+        ({**ZERO_SNR, **V}, {}, [1, 7, 20]), ({**ZERO_SNR, "algorithm_type": "sde-dpmsolver++", **V}, {}, [7]), (ZERO_SNR, {}, [7]),
+        ({"timestep_spacing": "trailing"}, {}, [61]), ({}, {}, [333, 1000]), ({"solver_order": 3}, {}, [333]),
+    ],
 }
 
 
@@ -95,6 +113,8 @@ def start(scheduler, n, strength, generator):
     z = torch.tensor(Z).reshape(1, 4, 2, 2)
     scheduler.set_timesteps(n)
     if strength is None:
+        if (scheduler.timesteps == scheduler.timesteps[0]).sum() > 1 and hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(0)  # else it takes the second for the first and runs off the end
         return z * scheduler.init_noise_sigma, scheduler.timesteps
     first = (n - min(int(n * strength), n)) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
@@ -109,7 +129,7 @@ def run(scheduler, n, given, strength=None, full=True):
     x, timesteps = start(scheduler, n, strength, generator)
     out = {} if strength is None else {"noised": short(x.flatten().tolist())}
     arguments = step_arguments(scheduler, given, generator)
-    rows = sorted({0, len(timesteps) // 2} & set(range(len(timesteps) - 1)))
+    rows = sorted({0, len(timesteps) // 2} & set(range(len(timesteps) - 1))) if full else []
     trajectory = []
     for i, t in enumerate(timesteps):
         x = scheduler.step(model(scheduler.scale_model_input(x, t), t), t, x, **arguments).prev_sample
@@ -215,7 +235,7 @@ def swaps(classes):
         if stored["_class_name"] not in classes:
             continue
         for pipeline in (SD_PIPELINE, NO_PIPELINE):
-            for target in [None] + classes:
+            for target in [None] + (classes if pipeline == SD_PIPELINE else ["DDIMScheduler", "EulerDiscreteScheduler"]):
                 case = {"tag": f"{name} in {pipeline}", "stored": stored, "pipeline": pipeline, "target": target,
                         "num_inference_steps": 5}
 
@@ -223,7 +243,7 @@ def swaps(classes):
                     scheduler = piped(stored, pipeline)
                     return getattr(diffusers, target).from_config(scheduler.config) if target else scheduler
 
-                yield attempt(case, make, 5, {})
+                yield attempt(case, make, 5, {}, full=pipeline == SD_PIPELINE)
     for target, overrides in (("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
                               ("DDIMScheduler", {"timestep_spacing": "trailing", "set_alpha_to_one": True}),
                               ("DDIMScheduler", {"rescale_betas_zero_snr": True, **V})):
