@@ -2,22 +2,11 @@
 #ifndef TEST_HOSTILE_H
 #define TEST_HOSTILE_H
 
-#include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,6 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "test/files.h"
 
 #ifndef __has_feature
 #define __has_feature(name) 0
@@ -69,43 +59,8 @@ __attribute__((format(printf, 1, 2))) static const char *path_of(const char *fmt
 
 static const char *model_path(const char *file) { return path_of("model/%s", file); }
 
-static void must(bool ok, const char *what) {
-    if (!ok) fail_msg("%s: %s", what, strerror(errno));
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
-static void remove_tree(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
-
-/* Replaces whatever has the name: the checkpoint's files are links to the fixture, never to be written through. */
-static FILE *replace_file(const char *path) {
-    remove_tree(path);
-    FILE *f = fopen(path, "wb");
-    must(f != NULL, path);
-    return f;
-}
-
-static void write_file(const char *path, const void *data, size_t n) {
-    FILE *f = replace_file(path);
-    must(fwrite(data, 1, n, f) == n && fclose(f) == 0, path);
-}
-
 static void put_length(FILE *f, uint64_t length) {
     for (int i = 0; i < 8; i++) fputc((int)(length >> 8 * i & 0xff), f);
-}
-
-static char *slurp(const char *path, size_t *n) {
-    struct stat st;
-    FILE *f = fopen(path, "rb");
-    must(f && fstat(fileno(f), &st) == 0, path);
-    char *text = calloc(1, (size_t)st.st_size + 1);
-    must(text && fread(text, 1, (size_t)st.st_size, f) == (size_t)st.st_size, path);
-    fclose(f);
-    *n = (size_t)st.st_size;
-    return text;
 }
 
 static int link_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {

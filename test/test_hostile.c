@@ -4,7 +4,6 @@
 #include "test/hostile.h"
 #include <sys/prctl.h>
 #include "engine/arena.h"
-#include "engine/error.h"
 #include "engine/safetensors.h"
 
 #define W "unet/diffusion_pytorch_model.safetensors"
@@ -552,15 +551,13 @@ static void test_file_rows(void **state) {
 
 /* Files and directories of the run; the good checkpoint's memory, by which the others' is judged. */
 static int begin(void **state) {
-    const char *given = getenv("DIFFUSE"), *build = getenv("BUILD"), *temporary = getenv("TMPDIR");
+    const char *given = getenv("DIFFUSE"), *build = getenv("BUILD");
     char built[PATH_MAX];
     (void)state;
     snprintf(built, sizeof built, "%s/diffuse", build ? build : "build/release");
     must(realpath(given ? given : built, program) != NULL, given ? given : built);
     must(realpath("test/fixtures/tiny-sd1", fixture) != NULL, "test/fixtures/tiny-sd1");
-    char template[PATH_MAX];
-    snprintf(template, sizeof template, "%s/diffuse-hostile-XXXXXX", temporary ? temporary : "/tmp");
-    must(mkdtemp(template) && realpath(template, root), template);
+    strcpy(root, temp_dir());
     prctl(PR_CAPBSET_DROP, 1 /* CAP_DAC_OVERRIDE */); /* so that permissions hold for children even where root runs the tests */
     prctl(PR_CAPBSET_DROP, 2 /* CAP_DAC_READ_SEARCH */);
     char weights[2 * PATH_MAX];
