@@ -42,7 +42,7 @@ const char *completion_bash(struct arena *a) {
                         cases.data, names.data);
 }
 
-/* The help text without the characters that mean something in the other shells' scripts. */
+/* The help text without the characters that mean something in the other scripts. */
 static const char *plain_help(struct arena *a, const struct option_spec *s) {
     char *help = arena_strdup(a, s->help);
     for (char *c = help; (c = strpbrk(c, "'[]:"));) *c = ' ';

@@ -101,6 +101,12 @@ draw 'a "quoted" prompt' -o box/none.png --metadata none
 for file in box/*.png; do expect_png "$file"; done
 
 rm box/*
+draw "$(printf 'a\033[31m\nb \342\200\256c')" -o 'box/{slug}.png' -v
+expect_code 0
+expect_out box/a-31m-b-c.png
+! LC_ALL=C grep -q "$(printf '\033')" err out || fail 'an escape sequence reached the terminal'
+rm box/*
+
 draw x -o box/a.png --dry-run
 expect_code 0
 expect_box

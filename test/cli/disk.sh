@@ -1,0 +1,60 @@
+#!/bin/sh
+# Failing system calls, injected by strace: the exit code of an I/O error, one line, nothing left in the directory.
+. "$(dirname "$0")/common"
+strace -o /dev/null true 2>err || skip "strace cannot trace here: $(cat err)"
+draw x -o first.png
+
+# inject RULE ARGUMENT...: draws box/a.png while strace meddles with its system calls.
+inject() {
+    rule=$1
+    shift
+    what="$rule: diffuse $*"
+    strace -f -qq -o trace -e trace="${rule%%:*}" -e inject="$rule" \
+        "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 --threads 1 x -o box/a.png "$@" >out 2>err
+    code=$?
+    grep -q 'INJECTED\|SIGTERM' trace || fail 'the call was never made'
+}
+
+inject write:error=ENOSPC:when=1
+expect_error 74 'diffuse: box/a.png: No space left on device'
+expect_box
+inject write:error=EDQUOT:when=1
+expect_error 74 'diffuse: box/a.png: Disk quota exceeded'
+expect_box
+inject fsync:error=EIO:when=1
+expect_error 74 'diffuse: box/a.png: Input/output error'
+expect_box
+inject linkat:error=ENOSPC:when=1
+expect_error 74 'diffuse: box/a.png: No space left on device'
+expect_box
+inject write:error=EINTR:when=1
+expect_code 0
+expect_same first.png box/a.png
+rm box/a.png
+inject linkat:error=EEXIST:when=1 # somebody else was faster
+expect_error 73 'diffuse: box/a.png: the file exists' 'hint: -f replaces it, --on-exists number picks another name'
+expect_box
+inject linkat:signal=SIGTERM:when=1
+expect_code 143
+rm -f box/a.png # linkat itself was done
+
+# A file system without O_TMPFILE: the second openat in the directory is refused.
+fallback() {
+    what="no O_TMPFILE: $*"
+    strace -f -qq -o trace -P "$work/box" -e trace=openat,renameat2 -e inject=openat:error=EOPNOTSUPP:when=2 "$@" \
+        "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 --threads 1 x -o "$work/box/a.png" >out 2>err
+    code=$?
+    grep -q 'O_TMPFILE.*INJECTED' trace || fail 'O_TMPFILE was not refused'
+}
+
+fallback
+expect_code 0
+expect_same first.png box/a.png
+rm -f box/a.png
+fallback -e inject=renameat2:error=ENOSPC
+expect_code 74
+expect_box
+fallback -e inject=renameat2:error=EIO:signal=SIGINT
+expect_code 130
+expect_box
+finish
