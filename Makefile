@@ -1,10 +1,14 @@
-# diffuse: `make` builds ./diffuse, `make check` runs every test, `make demo` draws a picture, `make install PREFIX=…`.
-#   config=release|debug|asan|tsan   MARCH=native|x86-64-v3|…   CC=gcc|clang
+# diffuse
+#   make                     ./diffuse                    make check               every test
+#   make demo                draws a picture              make install PREFIX=…    binary, README and licence
+#   make fuzz SECONDS=60     every parser under libFuzzer (clang)
+#   make bench               bench/run.sh: measured figures
+# config=release|debug|asan|tsan   MARCH=native|x86-64-v3|…   CC=gcc|clang
 config  ?= release
 MARCH   ?= native
 PREFIX  ?= /usr/local
 BUILD   ?= build/$(config)
-CC      ?= gcc
+SECONDS ?= 60
 
 PKGS    := libpng libcjson libutf8proc
 CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -Wall -Wextra -Wshadow -Wformat=2 -Wno-format-nonliteral -fopenmp -ffp-contract=fast \
@@ -18,18 +22,19 @@ CFLAGS  += $(CFLAGS_$(config)) $(EXTRA_CFLAGS)
 
 CUDA    := cuda/none.c
 SOURCES := $(wildcard cli/*.c engine/*.c engine/cpu/*.c schedulers/*.c tokenizer/*.c) $(CUDA)
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
-TESTS   := $(patsubst test/%.c,%,$(wildcard test/test_*.c))
+LIBRARY := $(BUILD)/libdiffuse.a
+TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c))
+TARGETS := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 
 all: diffuse
 
 diffuse: $(BUILD)/diffuse
 	@cp -f $< $@
 
-$(BUILD)/diffuse: $(BUILD)/main.o $(BUILD)/libdiffuse.a
+$(BUILD)/diffuse: $(BUILD)/main.o $(LIBRARY)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDLIBS)
 
-$(BUILD)/libdiffuse.a: $(OBJECTS)
+$(LIBRARY): $(SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	@ar rcs $@ $^
 
@@ -37,14 +42,42 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/test_%: test/test_%.c $(BUILD)/libdiffuse.a
-	$(CC) $(CFLAGS) -MMD -MP $< $(BUILD)/libdiffuse.a -o $@ -lcmocka $(LDLIBS)
+$(BUILD)/test_%: test/test_%.c $(LIBRARY)
+	$(CC) $(CFLAGS) -MMD -MP $< $(LIBRARY) -o $@ -lcmocka $(LDLIBS)
 
-check: $(BUILD)/diffuse $(TESTS:%=$(BUILD)/%)
-	@BUILD=$(BUILD) test/run.sh $(TESTS:%=$(BUILD)/%)
+$(BUILD)/replay_%: test/fuzz/fuzz_%.c test/fuzz/replay.c $(LIBRARY)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDLIBS)
+
+$(BUILD)/make_checkpoint: bench/make_checkpoint.c $(LIBRARY)
+	$(CC) $(CFLAGS) -MMD -MP $< $(LIBRARY) -o $@ $(LDLIBS)
+
+check: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+	@BUILD=$(BUILD) test/run.sh $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+
+demo: diffuse
+	./diffuse -m test/fixtures/tiny-sd1 "a squirrel in Picasso style" -f -o out.png
+
+# Built from the sources at once, so that coverage reaches all of them.
+build/fuzz/%: test/fuzz/fuzz_%.c $(SOURCES)
+	@mkdir -p $(@D)
+	clang $(filter-out -fopenmp,$(CFLAGS)) -Wno-unknown-pragmas -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	  $^ -o $@ $(LDLIBS)
+
+fuzz: $(TARGETS:%=build/fuzz/%)
+	for t in $(TARGETS); do mkdir -p build/corpus/$$t && build/fuzz/$$t -max_total_time=$(SECONDS) -timeout=10 \
+	  $$([ ! -f test/fuzz/$$t.dict ] || echo -dict=test/fuzz/$$t.dict) build/corpus/$$t test/fuzz/corpus/$$t || exit 1; done
+
+bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint
+	@BUILD=$(BUILD) bench/run.sh
+
+install: diffuse
+	install -D -m 755 diffuse $(DESTDIR)$(PREFIX)/bin/diffuse
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/diffuse/README.md
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/diffuse/LICENSE
 
 clean:
 	rm -rf build diffuse
 
-.PHONY: all check clean
+.PHONY: all check demo fuzz bench install clean
+.SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,31 @@
+/* Runs a fuzz target over its corpus, without libFuzzer: what `make check` does. The program's name replay_NAME says which. */
+#include <dirent.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/file.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int main(int argc, char **argv) {
+    struct arena a = {0};
+    const char *name = argc ? strrchr(argv[0], '_') : NULL;
+    const char *dir = argc > 1 ? argv[1] : arena_printf(&a, "test/fuzz/corpus/%s", name ? name + 1 : "");
+    DIR *d = opendir(dir);
+    int n = 0;
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] == '.') continue;
+        size_t size;
+        char *text = read_file(&a, arena_printf(&a, "%s/%s", dir, e->d_name), 1 << 24, &size);
+        uint8_t *exact = malloc(size ? size : 1); /* no byte beyond the end for a sanitizer to miss */
+        memcpy(exact, text, size);
+        LLVMFuzzerTestOneInput(exact, size);
+        free(exact);
+        n++;
+    }
+    if (d) closedir(d);
+    arena_free(&a);
+    printf("%s: %d inputs\n", dir, n);
+    return n ? 0 : 1;
+}
