@@ -178,7 +178,6 @@ static int compare_offsets(const void *va, const void *vb) {
 static void check_layout(const struct parser *p) {
     struct st_file *f = p->file;
     uint64_t at = p->data_begin;
-    qsort(f->tensors, (size_t)f->n_tensors, sizeof *f->tensors, compare_offsets);
     for (int i = 0; i < f->n_tensors; i++) {
         const struct st_tensor *t = &f->tensors[i];
         if (t->begin < at)
@@ -227,6 +226,7 @@ void st_parse_header(struct arena *a, struct st_file *f, const char *header, siz
         read_metadata(p);
     }
     next(p); /* nothing but blanks follows */
-    index_names(p);
+    qsort(f->tensors, (size_t)f->n_tensors, sizeof *f->tensors, compare_offsets);
+    index_names(p); /* after the sort: it points into the array */
     check_layout(p);
 }
