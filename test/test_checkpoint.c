@@ -1,0 +1,337 @@
+/* Checkpoint directories: layouts, variants, shards, old names, the Hugging Face cache; binding and loading weights. */
+#include "engine/arena.h"
+#include "engine/checkpoint.h"
+#include "engine/weights.h"
+#include "test/files.h"
+
+static struct arena arena;
+static char dir[PATH_MAX];
+
+__attribute__((format(printf, 1, 2))) static const char *in_dir(const char *fmt, ...) {
+    static char paths[4][2 * PATH_MAX];
+    static int turn;
+    char *path = paths[turn++ % 4];
+    int n = snprintf(path, PATH_MAX, "%s/", dir);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(path + n, PATH_MAX, fmt, ap);
+    va_end(ap);
+    return path;
+}
+
+static void put_text(const char *path, const char *text) { write_file(path, text, strlen(text)); }
+
+static int set_up(void **state) {
+    (void)state;
+    strcpy(dir, temp_dir());
+    must(mkdir(in_dir("unet"), 0755) == 0 && mkdir(in_dir("vae"), 0755) == 0, dir);
+    put_text(in_dir("model_index.json"), "{\"_class_name\":\"DDPMPipeline\",\"_diffusers_version\":\"0.1.0\",\"flag\":true,\"gone\":[null,null],"
+                                         "\"unet\":[\"diffusers\",\"UNet2DModel\"],\"vae\":[\"diffusers\",\"AutoencoderKL\"]}");
+    put_text(in_dir("unet/config.json"), "{\"_class_name\":\"UNet2DModel\"}");
+    put_text(in_dir("vae/config.json"), "{\"_class_name\":\"AutoencoderKL\"}");
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    remove_tree(dir);
+    arena_free(&arena);
+    return 0;
+}
+
+/* A weight file at path with F32 tensors of the names given, each [2,2] and filled with its own number. */
+static void put_weights(const char *path, int first, int n, const char *const *names) {
+    static float values[16][4];
+    struct st_writer *w = st_writer_new(&arena);
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < 4; j++) values[i][j] = (float)(10 * (first + i) + j);
+        st_writer_add(w, names[i], DT_F32, 2, (const int64_t[]){2, 2}, values[i]);
+    }
+    st_write(w, path);
+}
+#define NAMES(...) (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)), (const char *const[]){__VA_ARGS__}
+
+static struct checkpoint *open_dir(const char *variant) { return checkpoint_open(&arena, dir, variant); }
+
+/* The last part of the path of the component's only file. */
+static const char *file_of(struct checkpoint *c, const char *component) {
+    struct component *m = checkpoint_find(c, component);
+    assert_int_equal(m->n_files, 1);
+    return strrchr(m->files[0]->path, '/') + 1;
+}
+
+#define BASE "diffusion_pytorch_model"
+
+/* ---- layouts ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_layout(void **state) {
+    (void)state;
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("a"));
+    put_weights(in_dir("vae/" BASE ".safetensors"), 0, NAMES("b"));
+    struct checkpoint *c = open_dir(NULL);
+    assert_string_equal(c->pipeline_class, "DDPMPipeline");
+    assert_string_equal(c->diffusers_version, "0.1.0");
+    assert_true(json_bool(c->index, "flag", false));
+    assert_int_equal(c->n_components, 2);
+    assert_null(checkpoint_find(c, "gone"));
+    assert_null(checkpoint_find(c, "_class_name"));
+    struct component *unet = checkpoint_find(c, "unet");
+    assert_string_equal(unet->class_name, "UNet2DModel");
+    assert_string_equal(unet->dir, in_dir("unet"));
+    assert_true(component_find(unet, "a") && !component_find(unet, "b") && !unet->variant);
+    assert_string_equal(json_string(unet->config, "_class_name", ""), "UNet2DModel");
+    checkpoint_close(c);
+}
+
+/* google/ddpm-*: one model, its files beside model_index.json; and the same without a model_index.json. */
+static void test_root_layout(void **state) {
+    (void)state;
+    remove_tree(in_dir("unet"));
+    remove_tree(in_dir("vae"));
+    put_text(in_dir("model_index.json"), "{\"_class_name\":\"DDPMPipeline\",\"unet\":[\"diffusers\",\"UNet2DModel\"],"
+                                         "\"scheduler\":[\"diffusers\",\"DDPMScheduler\"]}");
+    put_text(in_dir("config.json"), "{\"_class_name\":\"UNet2DModel\"}");
+    put_text(in_dir("scheduler_config.json"), "{\"_class_name\":\"DDPMScheduler\"}");
+    put_weights(in_dir(BASE ".safetensors"), 0, NAMES("a"));
+    struct checkpoint *c = open_dir(NULL);
+    assert_string_equal(checkpoint_find(c, "unet")->dir, dir);
+    assert_string_equal(json_string(checkpoint_find(c, "scheduler")->config, "_class_name", ""), "DDPMScheduler");
+    remove_tree(in_dir("model_index.json"));
+    c = open_dir(NULL);
+    assert_true(!c->index && !c->pipeline_class && c->n_components == 1);
+    assert_string_equal(checkpoint_find(c, "unet")->class_name, "UNet2DModel");
+    put_text(in_dir("config.json"), "{\"model_type\":\"clip\"}");
+    assert_dies(78, "config.json: no '_class_name'", open_dir(NULL));
+}
+
+/* A safety checker and the like may be listed and not be there. */
+static void test_unused_components(void **state) {
+    (void)state;
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("a"));
+    put_text(in_dir("model_index.json"), "{\"_class_name\":\"X\",\"unet\":[\"diffusers\",\"UNet2DModel\"],\"feature_extractor\":[\"transformers\",\"CLIPImageProcessor\"],"
+                                         "\"safety_checker\":[\"stable_diffusion\",\"StableDiffusionSafetyChecker\"]}");
+    struct component *checker = checkpoint_find(open_dir(NULL), "safety_checker");
+    assert_true(checker && checker->n_files == 0 && !checker->config);
+}
+
+/* ---- variants and shards ------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_variant(void **state) {
+    (void)state;
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("a"));
+    put_weights(in_dir("vae/" BASE ".safetensors"), 0, NAMES("a"));
+    assert_dies(66, "no component has files of variant 'fp16'", open_dir("fp16"));
+    put_weights(in_dir("unet/" BASE ".fp16.safetensors"), 0, NAMES("a"));
+    struct checkpoint *c = open_dir("fp16");
+    assert_string_equal(file_of(c, "unet"), BASE ".fp16.safetensors");
+    assert_string_equal(checkpoint_find(c, "unet")->variant, "fp16");
+    assert_string_equal(file_of(c, "vae"), BASE ".safetensors");
+    assert_null(checkpoint_find(c, "vae")->variant);
+    assert_string_equal(file_of(open_dir(NULL), "unet"), BASE ".safetensors");
+    assert_dies(2, "--variant", open_dir("../x"));
+    remove_tree(in_dir("vae/" BASE ".safetensors"));
+    put_weights(in_dir("vae/" BASE ".fp16.safetensors"), 0, NAMES("a"));
+    assert_dies(66, "vae/" BASE ".safetensors: missing", open_dir(NULL));
+}
+
+/* Two shards at vae/STEM-0000i-of-00002END with tensors a b and c, mapped by the index. */
+static void put_shards(const char *index, const char *stem, const char *end) {
+    put_weights(in_dir("vae/%s-00001-of-00002%s", stem, end), 0, NAMES("a", "b"));
+    put_weights(in_dir("vae/%s-00002-of-00002%s", stem, end), 2, NAMES("c"));
+    put_text(in_dir("vae/%s", index),
+             arena_printf(&arena, "{\"metadata\":{\"total_size\":48},\"weight_map\":{\"a\":\"%s-00001-of-00002%s\",\"b\":\"%s-00001-of-00002%s\","
+                                  "\"c\":\"%s-00002-of-00002%s\"}}", stem, end, stem, end, stem, end));
+}
+
+static void expect_shards(const char *variant, const char *first) {
+    struct checkpoint *c = open_dir(variant);
+    struct component *vae = checkpoint_find(c, "vae");
+    assert_int_equal(vae->n_files, 2);
+    assert_string_equal(strrchr(vae->files[0]->path, '/') + 1, first);
+    assert_true(component_find(vae, "a")->file == vae->files[0] && component_find(vae, "c")->file == vae->files[1]);
+    assert_true(!component_find(vae, "d") && !vae->old_attention_names);
+    checkpoint_close(c);
+}
+
+static void test_shards(void **state) {
+    (void)state;
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("a"));
+    put_shards(BASE ".safetensors.index.json", BASE, ".safetensors");
+    expect_shards(NULL, BASE "-00001-of-00002.safetensors");
+    put_shards(BASE ".safetensors.fp16.index.json", BASE, ".fp16.safetensors"); /* both older spellings */
+    expect_shards("fp16", BASE "-00001-of-00002.fp16.safetensors");
+    put_shards(BASE ".safetensors.index.fp16.json", BASE ".fp16", ".safetensors"); /* and today's, which is looked for first */
+    expect_shards("fp16", BASE ".fp16-00001-of-00002.safetensors");
+    put_weights(in_dir("vae/" BASE ".safetensors"), 0, NAMES("z")); /* the index goes before a single file */
+    expect_shards(NULL, BASE "-00001-of-00002.safetensors");
+    remove_tree(in_dir("vae/" BASE "-00002-of-00002.safetensors"));
+    assert_dies(66, "/vae: 1 of 2 shards missing: " BASE "-00002-of-00002.safetensors", open_dir(NULL));
+}
+
+/* ---- names of attention layers ------------------------------------------------------------------------------------------------------------------- */
+
+#define MID "decoder.mid_block.attentions.0."
+
+static void test_old_names(void **state) {
+    (void)state;
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("down_blocks.10.attentions.12.query.weight", "x.attentions.0.attn1.query.weight"));
+    put_weights(in_dir("vae/" BASE ".safetensors"), 0,
+                NAMES(MID "query.weight", MID "key.bias", MID "value.weight", MID "proj_attn.bias", MID "to_v.weight", MID "group_norm.weight"));
+    struct checkpoint *c = open_dir(NULL);
+    struct component *vae = checkpoint_find(c, "vae"), *unet = checkpoint_find(c, "unet");
+    assert_string_equal(component_find(vae, MID "to_q.weight")->name, MID "query.weight");
+    assert_string_equal(component_find(vae, MID "to_k.bias")->name, MID "key.bias");
+    assert_string_equal(component_find(vae, MID "to_out.0.bias")->name, MID "proj_attn.bias");
+    assert_string_equal(component_find(vae, MID "to_v.weight")->name, MID "to_v.weight"); /* the new name where both are there */
+    assert_string_equal(component_find(vae, MID "group_norm.weight")->name, MID "group_norm.weight");
+    assert_null(component_find(vae, MID "to_k.weight"));
+    assert_string_equal(component_find(unet, "down_blocks.10.attentions.12.to_q.weight")->name, "down_blocks.10.attentions.12.query.weight");
+    assert_null(component_find(unet, "x.attentions.0.attn1.to_q.weight"));
+}
+
+/* ---- weights -------------------------------------------------------------------------------------------------------------------------------------- */
+
+/* A device that packs by copying the parts one behind the other as f32. */
+static size_t copy_bytes(struct device *dev, const struct weight *w) {
+    size_t n = sizeof(float);
+    for (int i = 0; i < w->rank; i++) n *= (size_t)w->shape[i];
+    return w->kind == WEIGHT_TABLE ? 0 : n + 0 * (size_t)dev->planning; /* no planned op uses a table */
+}
+
+static void copy_pack(struct device *dev, struct weight *w, const void *const raw[]) {
+    (void)dev;
+    float *dst = w->packed;
+    for (int i = 0; i < w->n_parts; i++) {
+        size_t n = w->parts[i]->bytes / dtype_table[w->parts[i]->dtype].size;
+        dtype_to_f32(dst, raw[i], w->parts[i]->dtype, n);
+        dst += n;
+    }
+}
+
+static void *copy_alloc(struct device *dev, size_t bytes) {
+    (void)dev;
+    return arena_alloc(&arena, bytes);
+}
+
+static struct device copy_device = {.name = "copy", .packed_bytes = copy_bytes, .pack = copy_pack, .alloc = copy_alloc};
+
+static struct component *bare_component(const char *name, int n, const char *const *names) {
+    put_weights(in_dir("vae/" BASE ".safetensors"), 0, n, names);
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("u"));
+    return checkpoint_find(open_dir(NULL), name);
+}
+
+static void test_bind(void **state) {
+    (void)state;
+    struct component *c = bare_component("vae", NAMES("a", "b", "c"));
+    struct weight *a = weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "%s", "a");
+    struct weight *b = weight_get(c, WEIGHT_CONV, SHAPE(2, 2, 1, 1), "%c", 'b'); /* a matrix as a 1x1 convolution */
+    assert_true(a->rank == 2 && a->n_parts == 1 && a->parts[0] == component_find(c, "a") && a->kind == WEIGHT_MATRIX);
+    assert_true(b->rank == 4 && b->shape[3] == 1);
+    assert_string_equal(a->name, "a");
+    assert_true(c->weights == a && a->next == b && c->weights_tail == b && !b->next);
+    assert_dies(78, "vae/" BASE ".safetensors: tensor 'c': expected [2,3], found [2,2]", weight_get(c, WEIGHT_MATRIX, SHAPE(2, 3), "c"));
+    assert_dies(78, "expected [2], found [2,2]", weight_get(c, WEIGHT_VECTOR, SHAPE(2), "c"));
+    assert_dies(78, "expected [2,2,1], found [2,2]", weight_get(c, WEIGHT_CONV, SHAPE(2, 2, 1), "c"));
+    assert_dies(78, "expected [2,2,3,3], found [2,2]", weight_get(c, WEIGHT_CONV, SHAPE(2, 2, 3, 3), "c"));
+    component_check(c);
+    for (int i = 0; i < 7; i++) weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "gone.%d", i);
+    assert_dies(78, "vae/" BASE ".safetensors: 7 tensors missing: gone.0, gone.1, gone.2, gone.3, gone.4, …", (component_check(c), 0));
+}
+
+static void test_bind_types(void **state) {
+    (void)state;
+    static const uint8_t bytes[32];
+    struct st_writer *w = st_writer_new(&arena);
+    st_writer_add(w, "i", DT_I64, 2, (const int64_t[]){2, 2}, bytes);
+    st_writer_add(w, "flag", DT_BOOL, 1, (const int64_t[]){4}, bytes);
+    st_writer_add(w, "f8", DT_F8_E4M3, 1, (const int64_t[]){4}, bytes);
+    st_writer_add(w, "conv", DT_F64, 4, (const int64_t[]){2, 2, 1, 1}, bytes);
+    st_write(w, in_dir("unet/" BASE ".safetensors"));
+    put_weights(in_dir("vae/" BASE ".safetensors"), 0, NAMES("a"));
+    struct component *c = checkpoint_find(open_dir(NULL), "unet");
+    assert_dies(78, "tensor 'i': unsupported dtype I64", weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "i"));
+    assert_dies(78, "tensor 'flag': unsupported dtype BOOL", weight_get(c, WEIGHT_VECTOR, SHAPE(4), "flag"));
+    assert_dies(78, "tensor 'f8': unsupported dtype F8_E4M3", weight_get(c, WEIGHT_VECTOR, SHAPE(4), "f8"));
+    assert_int_equal(weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "conv")->rank, 2); /* a 1x1 convolution as a matrix */
+}
+
+static void test_load(void **state) {
+    (void)state;
+    struct component *c = bare_component("vae", NAMES("q", "k", "v", "x", "table"));
+    struct weight *x = weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "x");
+    struct weight *qkv = weight_get_stacked(c, WEIGHT_MATRIX, 3, (const char *const[]){"q", "k", "v"}, (const int64_t[]){2, 2, 2}, 2);
+    struct weight *table = weight_get(c, WEIGHT_TABLE, SHAPE(2, 2), "table");
+    assert_true(qkv->n_parts == 3 && qkv->rank == 2 && qkv->shape[0] == 6 && qkv->shape[1] == 2);
+    assert_int_equal(weights_packed_bytes(&copy_device, (struct component *[]){c}, 1), 128);
+    assert_int_equal(weights_load(&copy_device, (struct component *[]){c}, 1), 64);
+    const float *got = qkv->packed;
+    for (int i = 0; i < 12; i++) assert_true(got[i] == (float)(10 * (i / 4) + i % 4));
+    assert_true(((float *)x->packed)[3] == 33 && !table->packed);
+    assert_true((uintptr_t)x->packed % 64 == 0 && (uintptr_t)qkv->packed % 64 == 0);
+    assert_dies(78, "expected [3,2], found [2,2]",
+                weight_get_stacked(c, WEIGHT_MATRIX, 2, (const char *const[]){"q", "k"}, (const int64_t[]){2, 3}, 2));
+}
+
+/* The file must be the one whose header was read. */
+static void test_load_changed(void **state) {
+    (void)state;
+    struct component *c = bare_component("vae", NAMES("a", "b"));
+    struct component *const components[] = {c};
+    weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "a");
+    weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "b");
+    must(truncate(c->files[0]->path, (off_t)c->files[0]->size - 1) == 0, dir);
+    assert_dies(74, "vae/" BASE ".safetensors: tensor 'b': the file changed while it was read", weights_load(&copy_device, components, 1));
+    must(truncate(c->files[0]->path, (off_t)c->files[0]->size) == 0, dir);
+    assert_dies(74, "changed while it was read", weights_load(&copy_device, components, 1));
+}
+
+/* ---- the Hugging Face cache ------------------------------------------------------------------------------------------------------------------------ */
+
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+static void test_hub_cache(void **state) {
+    (void)state;
+    const char *revision = NULL;
+    setenv("HF_HUB_CACHE", dir, 1);
+    must(mkdir(in_dir("models--org--name"), 0755) == 0 && mkdir(in_dir("models--org--name/refs"), 0755) == 0, dir);
+    must(mkdir(in_dir("models--org--name/snapshots"), 0755) == 0 && mkdir(in_dir("models--org--name/snapshots/" COMMIT), 0755) == 0, dir);
+    assert_null(hub_cache_find(&arena, "org/name", &revision));
+    put_text(in_dir("models--org--name/refs/main"), COMMIT);
+    put_text(in_dir("models--org--name/refs/v1"), COMMIT "\n");
+    assert_string_equal(hub_cache_find(&arena, "org/name", &revision), in_dir("models--org--name/snapshots/" COMMIT));
+    assert_string_equal(revision, COMMIT);
+    assert_non_null(hub_cache_find(&arena, "org/name@v1", &revision));
+    assert_non_null(hub_cache_find(&arena, "org/name@" COMMIT, &revision));
+    assert_null(hub_cache_find(&arena, "org/name@v2", &revision));
+    assert_null(hub_cache_find(&arena, "name", &revision));
+    put_text(in_dir("models--org--name/refs/main"), "fedcba9876543210fedcba9876543210fedcba98");
+    assert_null(hub_cache_find(&arena, "org/name", &revision)); /* the snapshot is not there */
+    static const char *const bad[] = {"a/b/c", "/a", "a/", "a//b", "-a/b", "a/b-", ".a/b", "a/b.", "a--b/c", "a..b", "a b", "a\xc3\xa9", "@v1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_dies(2, "not the name of a repository", hub_cache_find(&arena, bad[i], &revision));
+    assert_dies(2, "not a revision", hub_cache_find(&arena, "org/name@a/../b", &revision));
+    unsetenv("HF_HUB_CACHE");
+}
+
+static void test_local_wins(void **state) {
+    (void)state;
+    const char *revision = "x";
+    char before[PATH_MAX];
+    must(mkdir(in_dir("org"), 0755) == 0 && mkdir(in_dir("org/name"), 0755) == 0, dir);
+    must(getcwd(before, sizeof before) && chdir(dir) == 0, dir);
+    const char *found = checkpoint_locate(&arena, "org/name", &revision);
+    must(chdir(before) == 0, before);
+    assert_string_equal(found, "org/name");
+    assert_null(revision);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_layout),    TEST(test_root_layout), TEST(test_unused_components), TEST(test_variant),      TEST(test_shards),
+        TEST(test_old_names), TEST(test_bind),        TEST(test_bind_types),        TEST(test_load),         TEST(test_load_changed),
+        TEST(test_hub_cache), TEST(test_local_wins),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
