@@ -4,7 +4,7 @@
 #include "cli/version.h"
 #include "engine/text.h"
 
-/* ---- AUTOMATIC1111's infotext --------------------------------------------------------------------------------------------------------- */
+/* ---- AUTOMATIC1111's infotext ------------------------------------------------------------------------------------------------------ */
 
 /* The name A1111 has for the class, else the class itself. */
 static const char *sampler_name(const char *class_name) {
@@ -12,6 +12,12 @@ static const char *sampler_name(const char *class_name) {
         {"PNDMScheduler", "PLMS"},
         {"DDIMScheduler", "DDIM"},
         {"EulerDiscreteScheduler", "Euler"},
+        {"EulerAncestralDiscreteScheduler", "Euler a"},
+        {"LMSDiscreteScheduler", "LMS"},
+        {"HeunDiscreteScheduler", "Heun"},
+        {"DPMSolverMultistepScheduler", "DPM++ 2M"},
+        {"UniPCMultistepScheduler", "UniPC"},
+        {"LCMScheduler", "LCM"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i][0], class_name)) return names[i][1];
@@ -62,7 +68,7 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
     return b.data;
 }
 
-/* ---- our own --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- our own ----------------------------------------------------------------------------------------------------------------------- */
 
 static const char *dtype_word(enum dtype dtype) {
     return dtype == DT_F16 ? "fp16" : dtype == DT_BF16 ? "bf16" : "fp32";
@@ -102,7 +108,7 @@ static const char *own_json(struct arena *a, const struct metadata *m) {
     return j.text.data;
 }
 
-/* ---- disclosure -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- disclosure -------------------------------------------------------------------------------------------------------------------- */
 
 const char *metadata_xmp(void) {
     return "<?xpacket begin=\"\xef\xbb\xbf\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n"
@@ -118,7 +124,8 @@ const char *metadata_xmp(void) {
            "<?xpacket end=\"r\"?>";
 }
 
-int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct png_comment comments[METADATA_COMMENTS_MAX]) {
+int metadata_comments(struct arena *a, const struct metadata *m, const char *level,
+                      struct png_comment comments[METADATA_COMMENTS_MAX]) {
     int n = 0;
     if (!strcmp(level, "none")) return 0;
     if (!strcmp(level, "full")) {

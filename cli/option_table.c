@@ -9,7 +9,7 @@
 
 enum { SIZE_UNIT = 8, SIZE_MAX_PX = 8192 };
 
-/* ---- handlers: one for each kind of value ----------------------------------------------------------------------------------------- */
+/* ---- handlers: one for each kind of value ------------------------------------------------------------------------------------------ */
 
 static void *field(struct options *o, const struct option_spec *spec) {
     return (char *)o + spec->field;
@@ -78,7 +78,7 @@ static void set_word(struct arena *a, struct options *o, const struct option_spe
     *(const char **)field(o, spec) = spec->words[word_index(a, spec, value)];
 }
 
-/* ---- handlers of single options ----------------------------------------------------------------------------------------------------- */
+/* ---- handlers of single options ---------------------------------------------------------------------------------------------------- */
 
 static void set_seed(struct arena *a, struct options *o, const struct option_spec *spec, const char *value) {
     (void)a;
@@ -192,7 +192,7 @@ static void count_verbose(struct arena *a, struct options *o, const struct optio
     o->verbose++;
 }
 
-/* ---- options that print something and end the program --------------------------------------------------------------------------------- */
+/* ---- options that print something and end the program ------------------------------------------------------------------------------ */
 
 static void set_completion(struct arena *a, struct options *o, const struct option_spec *spec, const char *value) {
     (void)o;
@@ -211,7 +211,7 @@ static void set_version(struct arena *a, struct options *o, const struct option_
     print_and_exit(version_text(a));
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the table --------------------------------------------------------------------------------------------------------------------- */
 
 static const char *const lists[] = {"schedulers", NULL};
 static const char *const dtypes[] = {"auto", "fp32", "fp16", "bf16", NULL};

@@ -27,7 +27,7 @@ static const struct options defaults = {
     .metadata = "full",
 };
 
-/* ---- texts -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------------------------------------------------------------------------------- */
 
 static const char *read_stdin(struct arena *a, const char *what) {
     char *text = arena_alloc(a, TEXT_MAX + 2);
@@ -58,7 +58,7 @@ static const char *check_text(struct arena *a, const char *text, const char *wha
     return text;
 }
 
-/* ---- getopt --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- getopt ------------------------------------------------------------------------------------------------------------------------ */
 
 static struct option *long_options(struct arena *a) {
     struct option *list = arena_array(a, (size_t)n_options + 1, sizeof *list);
@@ -138,7 +138,7 @@ static const char *parse_words(struct arena *a, struct options *o, int argc, cha
     return operand;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the whole --------------------------------------------------------------------------------------------------------------------- */
 
 static _Noreturn void die_pair(const char *one, const char *other, const char *why) {
     die(FAIL_USAGE, "%s and %s: %s", one, other, why);

@@ -16,7 +16,7 @@ static void print_json(struct json_out *j) {
     print_buffer(&j->text);
 }
 
-/* ---- schedule --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- schedule ---------------------------------------------------------------------------------------------------------------------- */
 
 /* The numbers of a row, in the order of its formula. */
 static const struct column {
@@ -115,7 +115,7 @@ void print_schedule(const struct schedule *schedule, bool json) {
     else schedule_text(schedule);
 }
 
-/* ---- schedulers ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- schedulers -------------------------------------------------------------------------------------------------------------------- */
 
 static void schedulers_json(void) {
     struct arena a = {0};
@@ -152,7 +152,7 @@ void print_schedulers(bool json) {
     print_buffer(&b);
 }
 
-/* ---- tokens -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------------------------------------------------------------------ */
 
 struct token_list {
     const struct clip_bpe *tokenizer;
@@ -199,7 +199,8 @@ static void tokens_text(struct arena *a, const struct token_list *l, bool color)
         bool cut = i >= l->n_kept;
         escape_text(name, sizeof name, token, strlen(token));
         escape_text(text, sizeof text, l->text + p->begin, p->end - p->begin);
-        buffer_printf(&b, "%s%4d %6d  %-20s '%s'%s%s\n", cut ? on : "", i + 1, (int)p->id, name, text, cut ? "  cut off" : "", cut ? off : "");
+        buffer_printf(&b, "%s%4d %6d  %-20s '%s'%s%s\n", cut ? on : "", i + 1, (int)p->id, name, text, cut ? "  cut off" : "",
+                      cut ? off : "");
     }
     buffer_printf(&b, "%d tokens, room for %d", l->n, l->length - 2);
     if (l->n > l->n_kept) buffer_printf(&b, ", %d cut off", l->n - l->n_kept);

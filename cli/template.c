@@ -16,7 +16,7 @@ enum field { SEED, N, SLUG, MODEL, SCHEDULER, STEPS, WIDTH, HEIGHT };
 
 static const char *const field_names[] = {"seed", "n", "slug", "model", "scheduler", "steps", "w", "h", NULL};
 
-/* ---- syntax ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- syntax ------------------------------------------------------------------------------------------------------------------------ */
 
 /* The field that the brace at s opens; *after receives where the text goes on. Dies where there is none. */
 static enum field parse_field(const char *s, const char **after) {
@@ -69,7 +69,7 @@ const char *template_resolve(struct arena *a, const char *output, int count) {
     return arena_printf(a, "%.*s-{seed}%s", (int)(ext - output), output, ext);
 }
 
-/* ---- fields ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- fields ------------------------------------------------------------------------------------------------------------------------ */
 
 static bool in_word(uint32_t cp) {
     utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);

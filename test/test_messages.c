@@ -63,7 +63,7 @@ static void sleep_ms(long ms) {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- results ---------------------------------------------------------------------------------------------------------------------- */
 
 static void write_paths(void) {
     struct arena a = {0};
@@ -123,7 +123,7 @@ static void test_closed_descriptors(void **state) {
     expect_exit(run_child(close_all_and_open, 9, false), 0);
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- events ----------------------------------------------------------------------------------------------------------------------- */
 
 static const struct metadata settings = {.prompt = "a \"b\"\n", .model = "m", .scheduler_class = "DDIMScheduler", .steps = 2, .width = 8,
                                          .height = 16, .guidance = 7.5, .seed = 5, .dtype = "fp32", .device = "cpu"};
@@ -167,7 +167,7 @@ static void test_events(void **state) {
     assert_int_equal(*line, 0);
 }
 
-/* ---- terminal and progress ------------------------------------------------------------------------------------------------------------------ */
+/* ---- terminal and progress -------------------------------------------------------------------------------------------------------- */
 
 static void test_columns(void **state) {
     (void)state;
@@ -256,7 +256,7 @@ static void test_message_is_not_in_the_bar(void **state) {
     assert_non_null(strstr(output, "\r\033[Kdiffuse: disk: gone"));
 }
 
-/* ---- signals -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- signals ---------------------------------------------------------------------------------------------------------------------- */
 
 static int killing_signal;
 

@@ -74,7 +74,8 @@ static void test_infotext_is_read_back(void **state) {
     regex_t pair;
     regmatch_t at[3];
     int n = 0;
-    assert_int_equal(regcomp(&pair, "^[[:space:]]*([[:alnum:]_][[:alnum:]_ /-]+):[[:space:]]*(\"(\\\\.|[^\\\\\"])+\"|[^,]*)(,|$)", REG_EXTENDED), 0);
+    static const char pattern[] = "^[[:space:]]*([[:alnum:]_][[:alnum:]_ /-]+):[[:space:]]*(\"(\\\\.|[^\\\\\"])+\"|[^,]*)(,|$)";
+    assert_int_equal(regcomp(&pair, pattern, REG_EXTENDED), 0);
     for (; *s && regexec(&pair, s, 3, at, 0) == 0; s += at[0].rm_eo, n++) {
         assert_true(n < 8);
         assert_string_equal(arena_printf(&arena, "%.*s", at[1].rm_eo - at[1].rm_so, s + at[1].rm_so), want[n][0]);
@@ -136,7 +137,8 @@ static void test_levels(void **state) {
 static void test_numbers(void **state) {
     (void)state;
     static const struct { double x; const char *text; } cases[] = {
-        {0, "0"}, {7, "7"}, {0.1, "0.1"}, {1e300, "1e+300"}, {1.0 / 3, "0.3333333333333333"}, {-2.5, "-2.5"}, {4503599627370495.5, "4503599627370495.5"},
+        {0, "0"}, {7, "7"}, {0.1, "0.1"}, {1e300, "1e+300"}, {1.0 / 3, "0.3333333333333333"}, {-2.5, "-2.5"},
+        {4503599627370495.5, "4503599627370495.5"},
     };
     char text[NUMBER_TEXT_MAX];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

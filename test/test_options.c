@@ -22,8 +22,7 @@ static struct arena arena;
 static struct options options;
 static struct job job;
 
-/* Parses the blank-separated words ("~" stands for an empty one) with the prompt "x" after them; returns the exit code, 0 where they are good.
- * What they say is in `options`, the message in `job`. */
+/* Returns the exit code, 0 where the words are good. What they say is in `options`, the message in `job`. */
 static int parse_argv(int argc, char **argv) {
     arena_free(&arena);
     if (job_enter(&job)) {
@@ -34,6 +33,7 @@ static int parse_argv(int argc, char **argv) {
     return job.code;
 }
 
+/* The blank-separated words ("~" stands for an empty one), then the prompt. */
 static int parse_with(const char *words, const char *prompt) {
     static char copy[4096];
     char *argv[WORDS_MAX + 3] = {"diffuse"}, *rest = copy;
