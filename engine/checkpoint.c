@@ -15,15 +15,12 @@ static bool is_dir(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool is_there(const char *path) {
-    struct stat st;
-    return lstat(path, &st) == 0;
-}
-
-/* ---- where it is ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- where it is ------------------------------------------------------------------------------------------------- */
 
 /* /…, ./… and ../ can only be meant as directories. */
-static bool is_path(const char *model) { return *model == '/' || strncmp(model, "./", 2) == 0; }
+static bool is_path(const char *model) {
+    return *model == '/' || strncmp(model, "./", 2) == 0;
+}
 
 static const char *without_revision(struct arena *a, const char *model) {
     return arena_printf(a, "%.*s", (int)strcspn(model, "@"), model);
@@ -35,23 +32,27 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     int error = *model == 0 ? ENOENT : stat(model, &st) == 0 ? 0 : errno;
     if (!error && S_ISDIR(st.st_mode)) return arena_strdup(a, model);
     if (!error) die(FAIL_INPUT, "%s: expected the directory of a checkpoint, found a file", model);
-    if (is_path(model) || error != ENOENT) die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
+    if (is_path(model) || error != ENOENT)
+        die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
     const char *dir = hub_cache_find(a, model, revision);
     if (dir) return dir;
     const char *repo = without_revision(a, model), *wanted = model + strlen(repo);
-    die_hint(FAIL_INPUT, arena_printf(a, "hf download %s%s%s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : ""),
+    die_hint(FAIL_INPUT,
+             arena_printf(a, "hf download %s%s%s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : ""),
              "%s: no such directory, and not in the Hugging Face cache", model);
 }
 
 static _Noreturn void fail_no_index(struct arena *a, const char *dir) {
     const char *pickle = pickle_in(a, dir);
     if (pickle)
-        die_hint(FAIL_UNSUPPORTED, "convert it: diffusers' StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)",
+        die_hint(FAIL_UNSUPPORTED,
+                 "convert it: diffusers' StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)",
                  "%s: no model_index.json, only pickle weights (%s), which are never loaded", dir, pickle);
-    die_hint(FAIL_INPUT, "expected a directory as diffusers' save_pretrained writes it", "%s: no model_index.json", dir);
+    die_hint(FAIL_INPUT, "expected a directory as diffusers' save_pretrained writes it", "%s: no model_index.json",
+             dir);
 }
 
-/* ---- components ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- components -------------------------------------------------------------------------------------------------- */
 
 /* Those a pipeline here reads tensors of; the others (safety_checker, feature_extractor …) need not even be there. */
 static bool has_weights(const char *name) {
@@ -79,7 +80,8 @@ static void component_open(const struct checkpoint *c, struct component *m, stru
     m->arena = a;
     const char *folder = arena_printf(a, "%s/%s", c->dir, m->name);
     m->dir = c->index && is_dir(folder) ? folder : c->dir; /* old repositories keep their only model at the top */
-    if (strcmp(m->name, "scheduler") == 0) m->config = json_load(a, arena_printf(a, "%s/scheduler_config.json", m->dir));
+    if (strcmp(m->name, "scheduler") == 0)
+        m->config = json_load(a, arena_printf(a, "%s/scheduler_config.json", m->dir));
     if (!has_weights(m->name)) return;
     m->config = json_load(a, arena_printf(a, "%s/config.json", m->dir));
     check_config(m->config);
@@ -88,7 +90,8 @@ static void component_open(const struct checkpoint *c, struct component *m, stru
     weight_files_open(m, variant, c->revision ? c->name : NULL);
 }
 
-/* "unet": ["diffusers", "UNet2DConditionModel"]; [null, null] is an absent one, anything but a list an option of the pipeline. */
+/* "unet": ["diffusers", "UNet2DConditionModel"]; [null, null] is an absent one, anything but a list an option of the
+ * pipeline. */
 static void read_component(struct checkpoint *c, const char *key) {
     const char *pair[2] = {NULL, NULL};
     if (*key == '_' || !json_is_array(c->index, key)) return;
@@ -96,9 +99,12 @@ static void read_component(struct checkpoint *c, const char *key) {
         die(FAIL_DATA, "%s: field '%s': expected [LIBRARY, CLASS]", json_path(c->index), key);
     if (!pair[0]) return;
     if (!is_component_name(key)) die(FAIL_DATA, "%s: '%.64s' is not the name of a component", json_path(c->index), key);
-    if (strcmp(pair[0], "diffusers") != 0 && strcmp(pair[0], "transformers") != 0 && strcmp(pair[0], "stable_diffusion") != 0)
-        die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), key, pair[0]);
-    if (c->n_components == COMPONENTS_MAX) die(FAIL_DATA, "%s: more than %d components", json_path(c->index), COMPONENTS_MAX);
+    if (strcmp(pair[0], "diffusers") != 0 && strcmp(pair[0], "transformers") != 0 &&
+        strcmp(pair[0], "stable_diffusion") != 0)
+        die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), key,
+            pair[0]);
+    if (c->n_components == COMPONENTS_MAX)
+        die(FAIL_DATA, "%s: more than %d components", json_path(c->index), COMPONENTS_MAX);
     c->components[c->n_components++] = (struct component){.name = key, .library = pair[0], .class_name = pair[1]};
 }
 
@@ -112,11 +118,12 @@ static void read_index(struct arena *a, struct checkpoint *c, const char *path) 
     for (int i = 0, n = json_n_keys(c->index); i < n; i++) read_component(c, json_key(c->index, i));
 }
 
-/* ---- the checkpoint ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the checkpoint ---------------------------------------------------------------------------------------------- */
 
 static void check_variant_name(const char *variant) {
     for (const char *s = variant; *s; s++)
-        if (!isalnum((unsigned char)*s) && !strchr("_-.", *s)) die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
+        if (!isalnum((unsigned char)*s) && !strchr("_-.", *s))
+            die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
 }
 
 static bool any_variant(const struct checkpoint *c) {
@@ -132,10 +139,12 @@ struct checkpoint *checkpoint_open(struct arena *a, const char *model, const cha
     c->dir = checkpoint_locate(a, model, &c->revision);
     c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
     const char *index = arena_printf(a, "%s/model_index.json", c->dir);
-    if (is_there(index)) read_index(a, c, index);
-    else if (is_there(arena_printf(a, "%s/config.json", c->dir)))
+    if (name_exists(index))
+        read_index(a, c, index);
+    else if (name_exists(arena_printf(a, "%s/config.json", c->dir)))
         c->components[c->n_components++] = (struct component){.name = "unet", .library = "diffusers"};
-    else fail_no_index(a, c->dir);
+    else
+        fail_no_index(a, c->dir);
     for (int i = 0; i < c->n_components; i++) component_open(c, &c->components[i], a, variant);
     if (variant && !any_variant(c)) die(FAIL_INPUT, "%s: no component has files of variant '%s'", c->dir, variant);
     return c;
@@ -152,7 +161,7 @@ struct component *checkpoint_find(const struct checkpoint *c, const char *name) 
     return NULL;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static const struct st_tensor *find_in_files(const struct component *c, const char *name) {
     for (int i = 0; i < c->n_files; i++) {
@@ -162,8 +171,8 @@ static const struct st_tensor *find_in_files(const struct component *c, const ch
     return NULL;
 }
 
-/* Before diffusers 0.15 an attention layer's to_q, to_k, to_v, to_out.0 were called query, key, value, proj_attn. Only layers that are
- * themselves "attentions.N" were saved so: those of VAEs and of UNet2DModel. */
+/* Before diffusers 0.15 an attention layer's to_q, to_k, to_v, to_out.0 were called query, key, value, proj_attn. Only
+ * layers that are themselves "attentions.N" were saved so: those of VAEs and of UNet2DModel. */
 static const char *old_name(struct arena *a, const char *name) {
     static const char *const names[][2] = {
         {".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}};
@@ -188,7 +197,9 @@ void component_check(const struct component *c) {
     const char *list = "";
     for (int i = 0; i < c->n_missing && i < 5; i++)
         list = arena_printf(c->arena, "%s%s%s", list, i ? ", " : "", c->missing[i]);
-    die_hint(FAIL_UNSUPPORTED, c->variant ? "the variant's files may be incomplete: try without --variant" : "is it a --variant, or another class?",
-             "%s: %d tensor%s missing: %s%s", c->n_files == 1 ? c->files[0]->path : c->dir, c->n_missing, c->n_missing > 1 ? "s" : "", list,
-             c->n_missing > 5 ? ", …" : "");
+    die_hint(FAIL_UNSUPPORTED,
+             c->variant ? "the variant's files may be incomplete: try without --variant"
+                        : "is it a --variant, or another class?",
+             "%s: %d tensor%s missing: %s%s", c->n_files == 1 ? c->files[0]->path : c->dir, c->n_missing,
+             c->n_missing > 1 ? "s" : "", list, c->n_missing > 5 ? ", …" : "");
 }

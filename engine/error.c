@@ -19,7 +19,9 @@ void job_push(struct job *j) {
     innermost = j;
 }
 
-void job_leave(struct job *j) { innermost = j->outer; }
+void job_leave(struct job *j) {
+    innermost = j->outer;
+}
 
 /* One printable line, whatever was in the arguments. */
 static void format_line(char line[ERROR_MAX], const char *fmt, va_list ap) {

@@ -71,3 +71,8 @@ bool file_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0;
 }
+
+bool name_exists(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0;
+}

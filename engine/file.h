@@ -14,6 +14,8 @@ int read_at(int fd, void *dst, uint64_t n, uint64_t offset);
 /* The whole file, NUL-terminated, at most max bytes (else FAIL_DATA). */
 char *read_file(struct arena *a, const char *path, size_t max, size_t *length);
 bool file_exists(const char *path);
+/* True for a link that leads nowhere too: opening it then says so. */
+bool name_exists(const char *path);
 
 enum on_exists { EXISTS_ERROR, EXISTS_SKIP, EXISTS_NUMBER /* name-1.png, name-2.png … */, EXISTS_OVERWRITE };
 

@@ -3,7 +3,8 @@
  *     CACHE/models--ORG--NAME/refs/REVISION            the commit, 40 hex digits
  *                             snapshots/COMMIT/unet/…  links into ../blobs, or copies
  *
- * CACHE is $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE (old), $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub. */
+ * CACHE is $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE (old), $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
+ * ~/.cache/huggingface/hub. */
 #include <ctype.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -64,16 +65,20 @@ static const char *cache_dir(struct arena *a) {
     return expand_variables(a, expand_user(a, path));
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static bool is_name_char(char c) { return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.'; }
+static bool is_name_char(char c) {
+    return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
+}
 
 /* [ORG/]NAME: letters, digits, - _ . as huggingface_hub's validate_repo_id. */
 static bool is_repo_id(const char *repo) {
     size_t n = strlen(repo), slashes = 0;
     for (const char *s = repo; *s; s++) {
-        if (*s == '/') slashes++;
-        else if (!is_name_char(*s)) return false;
+        if (*s == '/')
+            slashes++;
+        else if (!is_name_char(*s))
+            return false;
         bool edge = s == repo || s[-1] == '/' || !s[1] || s[1] == '/';
         if (edge && (*s == '-' || *s == '.' || *s == '/')) return false;
     }
@@ -88,9 +93,11 @@ static bool is_revision(const char *revision) {
     return n > 0 && n <= REVISION_MAX && *revision != '/' && *revision != '.' && !strstr(revision, "..");
 }
 
-static bool is_commit(const char *s) { return strlen(s) == COMMIT_LENGTH && strspn(s, "0123456789abcdef") == COMMIT_LENGTH; }
+static bool is_commit(const char *s) {
+    return strlen(s) == COMMIT_LENGTH && strspn(s, "0123456789abcdef") == COMMIT_LENGTH;
+}
 
-/* ---- look-up --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- look-up ----------------------------------------------------------------------------------------------------- */
 
 static const char *read_ref(struct arena *a, const char *path) {
     size_t n;

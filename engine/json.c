@@ -17,9 +17,11 @@ struct json {
     const char *prefix; /* "" or "outer." for messages */
 };
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static void free_tree(void *tree) { cJSON_Delete(tree); }
+static void free_tree(void *tree) {
+    cJSON_Delete(tree);
+}
 
 static _Noreturn void fail_at(const struct json_scan *s, size_t at, const char *path, const char *what) {
     size_t line, column;
@@ -35,8 +37,10 @@ static void check_number(const struct json_scan *s, char *text, const char *path
     if (n > NUMBER_MAX) fail_at(s, s->number_begin, path, "number too long");
     memcpy(digits, number, n);
     digits[n] = 0;
-    if (digits[n - 1] == 'y') memcpy(number + n - 8, "1e999   ", 8);
-    else if (!parse_double(digits, &value)) fail_at(s, s->number_begin, path, "number out of range");
+    if (digits[n - 1] == 'y')
+        memcpy(number + n - 8, "1e999   ", 8);
+    else if (!parse_double(digits, &value))
+        fail_at(s, s->number_begin, path, "number out of range");
 }
 
 /* Everything cJSON would let pass: dies, or text is one object of legal size; returns the number of its values. */
@@ -55,7 +59,9 @@ static int check_text(struct arena *a, char *text, size_t length, const char *pa
     return n;
 }
 
-static int compare_keys(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_keys(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 /* At most JSON_DEPTH_MAX levels deep. keys: room for all keys of the document. */
 static void check_duplicates(const cJSON *node, const char **keys, const char *path) {
@@ -90,9 +96,11 @@ struct json *json_load(struct arena *a, const char *path) {
     return json_parse(a, text, length, path);
 }
 
-/* ---- getters --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- getters ----------------------------------------------------------------------------------------------------- */
 
-const char *json_path(const struct json *o) { return o->path; }
+const char *json_path(const struct json *o) {
+    return o->path;
+}
 
 static const cJSON *get(const struct json *o, const char *key) {
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->node, key);
@@ -103,11 +111,17 @@ bool json_has(const struct json *o, const char *key) {
     return cJSON_GetObjectItemCaseSensitive(o->node, key) != NULL;
 }
 
-bool json_is_null(const struct json *o, const char *key) { return !get(o, key); }
+bool json_is_null(const struct json *o, const char *key) {
+    return !get(o, key);
+}
 
-bool json_is_array(const struct json *o, const char *key) { return cJSON_IsArray(get(o, key)); }
+bool json_is_array(const struct json *o, const char *key) {
+    return cJSON_IsArray(get(o, key));
+}
 
-int json_n_keys(const struct json *o) { return cJSON_GetArraySize(o->node); }
+int json_n_keys(const struct json *o) {
+    return cJSON_GetArraySize(o->node);
+}
 
 const char *json_key(const struct json *o, int i) {
     const cJSON *item = cJSON_GetArrayItem(o->node, i);
@@ -116,10 +130,14 @@ const char *json_key(const struct json *o, int i) {
 
 static _Noreturn void fail_field(const struct json *o, const char *key, const char *expected, const cJSON *v) {
     char found[96];
-    if (cJSON_IsNumber(v)) snprintf(found, sizeof found, "%.17g", v->valuedouble);
-    else if (cJSON_IsString(v)) snprintf(found, sizeof found, "\"%.64s\"", v->valuestring);
-    else if (cJSON_IsBool(v)) strcpy(found, cJSON_IsTrue(v) ? "true" : "false");
-    else strcpy(found, cJSON_IsArray(v) ? "a list" : cJSON_IsObject(v) ? "an object" : "null");
+    if (cJSON_IsNumber(v))
+        snprintf(found, sizeof found, "%.17g", v->valuedouble);
+    else if (cJSON_IsString(v))
+        snprintf(found, sizeof found, "\"%.64s\"", v->valuestring);
+    else if (cJSON_IsBool(v))
+        strcpy(found, cJSON_IsTrue(v) ? "true" : "false");
+    else
+        strcpy(found, cJSON_IsArray(v) ? "a list" : cJSON_IsObject(v) ? "an object" : "null");
     die(FAIL_DATA, "%s: field '%s%s': expected %s, found %s", o->path, o->prefix, key, expected, found);
 }
 
@@ -181,7 +199,8 @@ static const cJSON *get_array(const struct json *o, const char *key, int max_n) 
     return v;
 }
 
-int json_int_array(const struct json *o, const char *key, int64_t *values, int max_n, int64_t min, int64_t max, bool scalar_ok) {
+int json_int_array(const struct json *o, const char *key, int64_t *values, int max_n, int64_t min, int64_t max,
+                   bool scalar_ok) {
     if (scalar_ok && max_n > 0 && cJSON_IsNumber(get(o, key))) return values[0] = json_int(o, key, 0, min, max), 1;
     const cJSON *list = get_array(o, key, max_n), *item;
     int n = 0;

@@ -7,7 +7,8 @@
 enum expect { VALUE, VALUE_OR_END, KEY_OR_END, COMMA_OR_END, NOTHING, FAILED };
 
 void json_scan_begin(struct json_scan *s, const char *text, size_t length, char *buffer, size_t string_max) {
-    *s = (struct json_scan){.text = text, .length = length, .buffer = buffer, .string_max = string_max, .expect = VALUE};
+    *s =
+        (struct json_scan){.text = text, .length = length, .buffer = buffer, .string_max = string_max, .expect = VALUE};
 }
 
 static enum json_token fail(struct json_scan *s, const char *error) {
@@ -17,7 +18,9 @@ static enum json_token fail(struct json_scan *s, const char *error) {
 }
 
 /* The next byte, or -1 at the end. */
-static int peek(const struct json_scan *s) { return s->at < s->length ? (unsigned char)s->text[s->at] : -1; }
+static int peek(const struct json_scan *s) {
+    return s->at < s->length ? (unsigned char)s->text[s->at] : -1;
+}
 
 static void skip_blanks(struct json_scan *s) {
     for (int c = peek(s); c == ' ' || c == '\t' || c == '\n' || c == '\r'; c = peek(s)) s->at++;
@@ -29,7 +32,7 @@ static enum json_token value_done(struct json_scan *s, enum json_token token) {
     return token;
 }
 
-/* ---- strings ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- strings ----------------------------------------------------------------------------------------------------- */
 
 static bool keep(struct json_scan *s, const char *bytes, size_t n) {
     if (!s->buffer) return true;
@@ -42,8 +45,7 @@ static bool keep(struct json_scan *s, const char *bytes, size_t n) {
 static bool read_hex4(struct json_scan *s, uint32_t *value) {
     uint32_t v = 0;
     for (int i = 0; i < 4; i++, s->at++) {
-        int c = peek(s), digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = hex_value(peek(s));
         if (digit < 0) return fail(s, "bad \\u escape"), false;
         v = v << 4 | (uint32_t)digit;
     }
@@ -88,7 +90,8 @@ static bool read_string(struct json_scan *s) {
         bool ascii = true;
         int c;
         while ((c = peek(s)) >= 0x20 && c != '"' && c != '\\') ascii &= c < 0x80, s->at++;
-        if (!ascii && !utf8_valid(s->text + begin, s->at - begin, &bad)) return s->at = begin + bad, fail(s, "not UTF-8"), false;
+        if (!ascii && !utf8_valid(s->text + begin, s->at - begin, &bad))
+            return s->at = begin + bad, fail(s, "not UTF-8"), false;
         if (!keep(s, s->text + begin, s->at - begin)) return false;
         if (c < 0) return fail(s, "string without end"), false;
         if (c < 0x20) return fail(s, "control character in a string"), false;
@@ -100,7 +103,7 @@ static bool read_string(struct json_scan *s) {
     return true;
 }
 
-/* ---- other scalars --------------------------------------------------------------------------------------------------------------------- */
+/* ---- other scalars ----------------------------------------------------------------------------------------------- */
 
 static bool read_digits(struct json_scan *s) {
     size_t begin = s->at;
@@ -119,8 +122,10 @@ static enum json_token read_number(struct json_scan *s) {
     s->number_begin = s->at;
     if (peek(s) == '-') s->at++;
     if (!(s->infinity && read_word(s, "Infinity"))) {
-        if (peek(s) == '0') s->at++; /* no digit may follow: 007 is refused as two values */
-        else if (!read_digits(s)) return fail(s, "bad number");
+        if (peek(s) == '0')
+            s->at++; /* no digit may follow: 007 is refused as two values */
+        else if (!read_digits(s))
+            return fail(s, "bad number");
         if (peek(s) == '.' && (s->at++, !read_digits(s))) return fail(s, "bad number");
         if (peek(s) == 'e' || peek(s) == 'E') {
             s->at++;
@@ -136,13 +141,14 @@ bool json_scan_u64(const struct json_scan *s, uint64_t *value) {
     uint64_t v = 0;
     for (size_t i = s->number_begin; i < s->number_end; i++) {
         if (s->text[i] < '0' || s->text[i] > '9') return false;
-        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(s->text[i] - '0'), &v)) return false;
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(s->text[i] - '0'), &v))
+            return false;
     }
     *value = v;
     return true;
 }
 
-/* ---- structure ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- structure --------------------------------------------------------------------------------------------------- */
 
 static enum json_token open_level(struct json_scan *s, bool object) {
     if (s->depth == JSON_DEPTH_MAX) return fail(s, "nested too deeply");
@@ -153,7 +159,9 @@ static enum json_token open_level(struct json_scan *s, bool object) {
     return object ? JSON_OBJECT : JSON_ARRAY;
 }
 
-static bool in_object(const struct json_scan *s) { return s->is_object >> (s->depth - 1) & 1; }
+static bool in_object(const struct json_scan *s) {
+    return s->is_object >> (s->depth - 1) & 1;
+}
 
 static enum json_token close_level(struct json_scan *s, bool object) {
     s->at++;
@@ -188,16 +196,21 @@ enum json_token json_scan_next(struct json_scan *s) {
     skip_blanks(s);
     int c = peek(s);
     switch (s->expect) {
-    case NOTHING: return c < 0 ? JSON_END : fail(s, "something follows the end");
-    case KEY_OR_END: return c == '}' ? close_level(s, true) : read_key(s);
-    case VALUE_OR_END: return c == ']' ? close_level(s, false) : read_value(s);
+    case NOTHING:
+        return c < 0 ? JSON_END : fail(s, "something follows the end");
+    case KEY_OR_END:
+        return c == '}' ? close_level(s, true) : read_key(s);
+    case VALUE_OR_END:
+        return c == ']' ? close_level(s, false) : read_value(s);
     case COMMA_OR_END:
         if (c == (in_object(s) ? '}' : ']')) return close_level(s, in_object(s));
-        if (c != ',') return fail(s, c < 0 ? "ends too soon" : in_object(s) ? "expected ',' or '}'" : "expected ',' or ']'");
+        if (c != ',')
+            return fail(s, c < 0 ? "ends too soon" : in_object(s) ? "expected ',' or '}'" : "expected ',' or ']'");
         s->at++;
         skip_blanks(s);
         return in_object(s) ? read_key(s) : read_value(s);
-    default: return read_value(s);
+    default:
+        return read_value(s);
     }
 }
 

@@ -1,5 +1,5 @@
-/* A file under its final name is complete: data go to a file without a name (O_TMPFILE), are synced, and only then get the name, in
- * one step that fails if the name is taken. A process killed at any instant leaves nothing behind. */
+/* A file under its final name is complete: data go to a file without a name (O_TMPFILE), are synced, and only then get
+ * the name, in one step that fails if the name is taken. A process killed at any instant leaves nothing behind. */
 #include "engine/file.h"
 
 #include <errno.h>
@@ -21,9 +21,9 @@ static struct {
 } temporary;
 
 struct target {
-    const char *path;            /* for messages */
+    const char *path; /* for messages */
     char dir[PATH_MAX], name[NAME_MAX + 1];
-    int dir_fd, fd;              /* -1 where not open */
+    int dir_fd, fd; /* -1 where not open */
 };
 
 static bool disk_error(int error) {
@@ -141,7 +141,8 @@ static int target_name(struct target *t, enum on_exists on_exists) {
     return error == EEXIST && on_exists == EXISTS_NUMBER ? name_numbered(t) : error;
 }
 
-/* With EXISTS_OVERWRITE a FIFO or a device is written to, never replaced; true if path is one. Dies for what cannot be replaced. */
+/* With EXISTS_OVERWRITE a FIFO or a device is written to, never replaced; true if path is one. Dies for what cannot be
+ * replaced. */
 static bool is_stream(const char *path) {
     char link[64] = "";
     struct stat st;
@@ -170,15 +171,18 @@ const char *publish_file(struct arena *a, const char *path, const void *data, si
     if (!error && fsync(t.fd) != 0 && errno != EINVAL) error = errno;
     if (error) target_fail(&t, error);
     error = target_name(&t, on_exists);
-    if (error == EEXIST && on_exists == EXISTS_SKIP) path = NULL;
-    else if (error) target_fail(&t, error);
+    if (error == EEXIST && on_exists == EXISTS_SKIP)
+        path = NULL;
+    else if (error)
+        target_fail(&t, error);
     publish_abort(); /* the temporary of a skipped file */
     fsync(t.dir_fd); /* the name too survives a power cut; some file systems cannot, and the data are safe without */
     if (close(t.fd) != 0 && errno == EIO) t.fd = -1, target_fail(&t, EIO);
     close(t.dir_fd);
     if (!path) return NULL;
-    return on_exists == EXISTS_NUMBER && strchr(path, '/') ? arena_printf(a, "%s/%s", strcmp(t.dir, "/") ? t.dir : "", t.name)
-                                                            : arena_strdup(a, on_exists == EXISTS_NUMBER ? t.name : path);
+    return on_exists == EXISTS_NUMBER && strchr(path, '/')
+               ? arena_printf(a, "%s/%s", strcmp(t.dir, "/") ? t.dir : "", t.name)
+               : arena_strdup(a, on_exists == EXISTS_NUMBER ? t.name : path);
 }
 
 bool publish_check(const char *path, enum on_exists on_exists) {

@@ -12,14 +12,18 @@
 #include "engine/file.h"
 #include "engine/safetensors_parse.h"
 
-static void close_file(void *file) { st_close(file); }
+static void close_file(void *file) {
+    st_close(file);
+}
 
 void st_close(struct st_file *f) {
     if (f->fd >= 0) close(f->fd);
     f->fd = -1;
 }
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 /* What people download by mistake, by its first bytes; NULL where nothing is known. */
 static const char *kind_of(const char *head, size_t n) {
@@ -28,13 +32,20 @@ static const char *kind_of(const char *head, size_t n) {
         size_t length;
         const char *kind;
     } kinds[] = {
-        {"version https://git-lfs", 23, "a git-LFS pointer"}, {"GGUF", 4, "a GGUF file"}, {"PK\3\4", 4, "a zip archive or pickle checkpoint"},
-        {"\x1f\x8b", 2, "a gzip file"}, {"\x80\2", 2, "a pickle"}, {"\x80\3", 2, "a pickle"}, {"\x80\4", 2, "a pickle"}, {"\x80\5", 2, "a pickle"},
+        {"version https://git-lfs", 23, "a git-LFS pointer"},
+        {"GGUF", 4, "a GGUF file"},
+        {"PK\3\4", 4, "a zip archive or pickle checkpoint"},
+        {"\x1f\x8b", 2, "a gzip file"},
+        {"\x80\2", 2, "a pickle"},
+        {"\x80\3", 2, "a pickle"},
+        {"\x80\4", 2, "a pickle"},
+        {"\x80\5", 2, "a pickle"},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (n >= kinds[i].length && memcmp(head, kinds[i].magic, kinds[i].length) == 0) return kinds[i].kind;
     while (n && is_blank(*head)) head++, n--;
-    if ((n >= 5 && strncasecmp(head, "<html", 5) == 0) || (n >= 9 && strncasecmp(head, "<!doctype", 9) == 0)) return "an HTML page";
+    if ((n >= 5 && strncasecmp(head, "<html", 5) == 0) || (n >= 9 && strncasecmp(head, "<!doctype", 9) == 0))
+        return "an HTML page";
     return NULL;
 }
 
@@ -56,10 +67,11 @@ static uint64_t header_length(const struct st_file *f) {
     if (kind)
         die_hint(FAIL_DATA, strstr(kind, "LFS") ? "git lfs pull, or hf download, fetches the file itself" : NULL,
                  "%s: not a safetensors file but %s", f->path, kind);
-    if (n < 8) die(FAIL_DATA, "%s: %zu bytes, shorter than the 8 bytes of a safetensors file's header length", f->path, n);
+    if (n < 8)
+        die(FAIL_DATA, "%s: %zu bytes, shorter than the 8 bytes of a safetensors file's header length", f->path, n);
     if (length > f->size - 8)
-        die(FAIL_DATA, "%s: the header says %ju bytes, the file has %ju (download cut short?)", f->path, (uintmax_t)length,
-            (uintmax_t)f->size - 8);
+        die(FAIL_DATA, "%s: the header says %ju bytes, the file has %ju (download cut short?)", f->path,
+            (uintmax_t)length, (uintmax_t)f->size - 8);
     if (length > ST_HEADER_MAX)
         die(FAIL_DATA, "%s: header of %ju bytes, expected at most %d", f->path, (uintmax_t)length, ST_HEADER_MAX);
     if (length == 0) die(FAIL_DATA, "%s: empty header", f->path);
@@ -95,11 +107,14 @@ const struct st_tensor *st_find(const struct st_file *f, const char *name) {
     return found ? *found : NULL;
 }
 
-int st_read(const struct st_tensor *t, void *dst) { return read_at(t->file->fd, dst, t->bytes, t->begin); }
+int st_read(const struct st_tensor *t, void *dst) {
+    return read_at(t->file->fd, dst, t->bytes, t->begin);
+}
 
 void st_check_unchanged(const struct st_file *f) {
     struct stat st;
     if (fstat(f->fd, &st) != 0) fail_read(f->path, errno);
-    if ((uint64_t)st.st_size != f->size || st.st_mtim.tv_sec != f->mtime.tv_sec || st.st_mtim.tv_nsec != f->mtime.tv_nsec)
+    if ((uint64_t)st.st_size != f->size || st.st_mtim.tv_sec != f->mtime.tv_sec ||
+        st.st_mtim.tv_nsec != f->mtime.tv_nsec)
         fail_read(f->path, ESTALE);
 }

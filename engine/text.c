@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- UTF-8 (RFC 3629) --------------------------------------------------------------------------------------------------------------- */
+/* ---- UTF-8 (RFC 3629) -------------------------------------------------------------------------------------------- */
 
 /* Length of the sequence at s, of which n > 0 bytes exist, or 0 if it is not UTF-8. */
 static int utf8_length(const unsigned char *s, size_t n) {
@@ -50,14 +50,14 @@ int utf8_encode(char *s, uint32_t cp) {
     return length;
 }
 
-/* ---- escaping ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- escaping ---------------------------------------------------------------------------------------------------- */
 
 /* Code points that move the cursor, change direction or cannot be seen. */
 static bool invisible(uint32_t cp) {
     static const uint32_t ranges[][2] = {
-        {0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x115f, 0x1160}, {0x180e, 0x180e},
-        {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0},
-        {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
+        {0, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},     {0x115f, 0x1160},
+        {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},   {0x3164, 0x3164},
+        {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (cp >= ranges[i][0] && cp <= ranges[i][1]) return true;
@@ -98,16 +98,23 @@ size_t escape_text(char *dst, size_t cap, const char *src, size_t n) {
     return at;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------------------------------------- */
+
+int hex_value(int c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
 
 /* The digits of s in the given base, all of s; at least one. */
 static bool parse_digits(const char *s, unsigned base, uint64_t *value) {
     uint64_t v = 0;
     if (!*s) return false;
     for (; *s; s++) {
-        unsigned digit = *s >= '0' && *s <= '9' ? (unsigned)(*s - '0') : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10)
-                       : *s >= 'A' && *s <= 'F' ? (unsigned)(*s - 'A' + 10) : 99;
-        if (digit >= base || __builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v)) return false;
+        int digit = hex_value(*s);
+        if (digit < 0 || (unsigned)digit >= base) return false;
+        if (__builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, (uint64_t)digit, &v)) return false;
     }
     *value = v;
     return true;
@@ -156,7 +163,7 @@ bool parse_double(const char *s, double *value) {
     return true;
 }
 
-/* ---- suggestions ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- suggestions ------------------------------------------------------------------------------------------------- */
 
 enum { SUGGEST_MAX = 64 };
 

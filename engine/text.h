@@ -17,6 +17,8 @@ int utf8_decode(const char *s, uint32_t *cp);
 /* Encodes cp into at most 4 bytes and returns the length. */
 int utf8_encode(char *s, uint32_t cp);
 
+/* 0 to 15, or -1 if c is not a hex digit. */
+int hex_value(int c);
 /* The whole string, digits only (parse_u64 also takes 0x…), an optional '-' for i64; no blanks, no '+'. False if not so or out of range. */
 bool parse_u64(const char *s, uint64_t *value);
 bool parse_i64(const char *s, int64_t *value);

@@ -1,4 +1,5 @@
-/* Files for tests: a temporary directory that goes with the test, writing and reading whole files, and what die() said. */
+/* Files for tests: a temporary directory that goes with the test, writing and reading whole files, and what die() said.
+ */
 #ifndef TEST_FILES_H
 #define TEST_FILES_H
 
@@ -21,16 +22,17 @@
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of them */
 
 /* The expression must die with the code, its message holding the fragment. */
-#define assert_dies(expected, fragment, ...)                                                                                  \
-    do {                                                                                                                      \
-        struct job dies_job;                                                                                                  \
-        if (job_enter(&dies_job)) {                                                                                           \
-            (void)(__VA_ARGS__);                                                                                              \
-            job_leave(&dies_job);                                                                                             \
-            fail_msg("%s: did not die", #__VA_ARGS__);                                                                        \
-        }                                                                                                                     \
-        if (dies_job.code != (expected) || !strstr(dies_job.message, fragment))                                               \
-            fail_msg("%s: expected %d '%s', found %d '%s'", #__VA_ARGS__, expected, fragment, dies_job.code, dies_job.message); \
+#define assert_dies(expected, fragment, ...)                                                                 \
+    do {                                                                                                     \
+        struct job dies_job;                                                                                 \
+        if (job_enter(&dies_job)) {                                                                          \
+            (void)(__VA_ARGS__);                                                                             \
+            job_leave(&dies_job);                                                                            \
+            fail_msg("%s: did not die", #__VA_ARGS__);                                                       \
+        }                                                                                                    \
+        if (dies_job.code != (expected) || !strstr(dies_job.message, fragment))                              \
+            fail_msg("%s: expected %d '%s', found %d '%s'", #__VA_ARGS__, expected, fragment, dies_job.code, \
+                     dies_job.message);                                                                      \
     } while (0)
 
 static void must(bool ok, const char *what) {
@@ -42,7 +44,9 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
     return remove(path);
 }
 
-static void remove_tree(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+static void remove_tree(const char *path) {
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
 
 /* Replaces whatever has the name: the checkpoint's files are links to the fixture, never to be written through. */
 static FILE *replace_file(const char *path) {

@@ -43,7 +43,7 @@ struct row {
 static char root[PATH_MAX], program[PATH_MAX], fixture[PATH_MAX];
 static long base_rss; /* KiB of a run on the good checkpoint */
 
-/* ---- files ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 1, 2))) static const char *path_of(const char *fmt, ...) {
     static char paths[4][2 * PATH_MAX];
@@ -77,7 +77,7 @@ static void model_reset(void) {
     must(nftw(fixture, link_one, 16, FTW_PHYS) == 0, fixture);
 }
 
-/* ---- makers ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- makers ------------------------------------------------------------------------------------------------------ */
 
 /* file := n bytes of a */
 static void put(const struct row *r) { write_file(model_path(r->file), r->a, r->n); }
@@ -138,7 +138,7 @@ static void link_to(const struct row *r) {
     must(symlink(r->a, model_path(r->file)) == 0, r->file);
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 struct outcome {
     int status; /* exit code, or 128 + signal */
@@ -192,7 +192,7 @@ static struct outcome run_program(const struct row *r, char *const argv[]) {
     return o;
 }
 
-/* ---- judging ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- judging ----------------------------------------------------------------------------------------------------- */
 
 /* "diffuse: …\n", perhaps "hint: …\n", nothing unprintable: NULL, or what is wrong. */
 static const char *judge_lines(const char *err) {

@@ -1,4 +1,5 @@
-/* Files read and published: what is opened, what replaces what, and that nothing half-written is ever seen under a final name. */
+/* Files read and published: what is opened, what replaces what, and that nothing half-written is ever seen under a
+ * final name. */
 #include <fcntl.h>
 #include <dirent.h>
 #include <linux/filter.h>
@@ -59,7 +60,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static void test_read(void **state) {
     (void)state;
@@ -92,7 +93,7 @@ static void test_not_regular(void **state) {
     assert_dies(66, "a link whose target is missing", open_regular(in_dir("link"), NULL));
 }
 
-/* ---- publishing --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- publishing -------------------------------------------------------------------------------------------------- */
 
 static void test_exists(void **state) {
     (void)state;
@@ -189,7 +190,7 @@ static void test_streams(void **state) {
     close(reader);
 }
 
-/* ---- in a child: faults ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- in a child: faults ------------------------------------------------------------------------------------------ */
 
 /* Runs body in a child process and returns its exit code. */
 static int in_child(void (*body)(void)) {
@@ -226,7 +227,8 @@ static void test_full(void **state) {
     assert_int_equal(count_files(), 0);
 }
 
-/* From here on the system call fails with `error` if the bits of its argument are set: file systems without O_TMPFILE or renameat2. */
+/* From here on the system call fails with `error` if the bits of its argument are set: file systems without O_TMPFILE
+ * or renameat2. */
 static void refuse_call(int call, int argument, uint32_t bits, int error) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -237,7 +239,8 @@ static void refuse_call(int call, int argument, uint32_t bits, int error) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) _exit(99);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(99);
 }
 
 enum { TMPFILE_BIT = O_TMPFILE & ~O_DIRECTORY };
@@ -297,7 +300,8 @@ static void publish_forever(void) {
     for (int i = 0;; i++) exit_as(in_dir("%d.png", i), large, i & 1 ? EXISTS_ERROR : EXISTS_OVERWRITE);
 }
 
-/* Killed at any instant: whole files, and at most the temporary that overwriting needs for the instant between link and rename. */
+/* Killed at any instant: whole files, and at most the temporary that overwriting needs for the instant between link and
+ * rename. */
 static void test_kill(void **state) {
     (void)state;
     int n_seen = 0;
@@ -324,8 +328,9 @@ static void test_kill(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_read),    TEST(test_not_regular), TEST(test_exists), TEST(test_relative),  TEST(test_mode), TEST(test_links),
-        TEST(test_refusals), TEST(test_streams),    TEST(test_full),   TEST(test_fallbacks), TEST(test_kill),
+        TEST(test_read), TEST(test_not_regular), TEST(test_exists),   TEST(test_relative),
+        TEST(test_mode), TEST(test_links),       TEST(test_refusals), TEST(test_streams),
+        TEST(test_full), TEST(test_fallbacks),   TEST(test_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

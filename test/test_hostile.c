@@ -20,7 +20,7 @@
 #define T(dtype, shape, offsets, bytes) .make = header, .a = "{\"t\":" ENTRY(dtype, shape, offsets) "}", .n = bytes
 #define EDIT(from, to) .make = edit, .a = from, .b = to
 
-/* ---- makers of one row ------------------------------------------------------------------------------------------------------------------ */
+/* ---- makers of one row ------------------------------------------------------------------------------------------- */
 
 /* The real weight file with a before its header's brace, `extra` entries behind the last tensor, b after the closing brace, and `bytes`
  * more of data. */
@@ -201,7 +201,7 @@ static void copy_over(const struct row *r) {
     free(text);
 }
 
-/* ---- S: safetensors ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- S: safetensors ---------------------------------------------------------------------------------------------- */
 
 static const struct row safetensors_rows[] = {
     {"I6", 0, "", NULL, .n = 0}, /* the checkpoint as it is, all its files links to others elsewhere */
@@ -322,7 +322,7 @@ static const struct row safetensors_rows[] = {
     {"S50", 65, "a gzip file", W, BYTES("\x1f\x8b\10\0\0\0\0\0\0\3\0\0\0\0")},
 };
 
-/* ---- I: index, directory, files ----------------------------------------------------------------------------------------------------------- */
+/* ---- I: index, directory, files ---------------------------------------------------------------------------------- */
 
 #define SHARD(name) .make = shard_name, .a = name
 #define PLAIN "expected a plain file name ending in .safetensors"
@@ -409,7 +409,7 @@ static const struct row file_rows[] = {
     {"I23", 66, "not in the Hugging Face cache", NULL, .make = hub, .model = "org/name", .env = {"HOME="}},
 };
 
-/* ---- C: configurations -------------------------------------------------------------------------------------------------------------------- */
+/* ---- C: configurations ------------------------------------------------------------------------------------------- */
 
 #define TIMESTEPS "\"num_train_timesteps\": 1000"
 #define CHANNELS "\"block_out_channels\": [\n    8,"
@@ -502,7 +502,7 @@ static const struct row config_rows[] = {
     {"C24", 78, "UNet2DConditionModel", TEXT, .make = copy_over, .a = UNET},
 };
 
-/* ---- rows that need more than the table ----------------------------------------------------------------------------------------------------- */
+/* ---- rows that need more than the table -------------------------------------------------------------------------- */
 
 /* Names of 255 bytes and paths of more than 4096. */
 static bool check_lengths(void) {

@@ -1,5 +1,5 @@
-/* The safetensors header reader. Input: two bytes, the number of data bytes the file is to have, then the header's text.
- * What the reader accepts must hold together: tensors tile the data, names are unique and found. */
+/* The safetensors header reader. Input: two bytes, the number of data bytes the file is to have, then the header's
+ * text. What the reader accepts must hold together: tensors tile the data, names are unique and found. */
 #include <assert.h>
 #include <string.h>
 #include "engine/error.h"
