@@ -20,15 +20,16 @@ static enum json_token next(struct json_scan *s, const char *path) {
 
 /* ---- vocabulary ------------------------------------------------------------------------------------------------------------------------------ */
 
-static void put_token(struct vocab *v, const char *path, const struct json_scan *s) {
+/* The token just read, kept at `token`, and its id. */
+static void put_token(struct vocab *v, const char *path, const struct json_scan *s, const char *token) {
     uint64_t id;
     if (!s->string_length) fail_json(s, path, "empty token");
     if (!json_scan_u64(s, &id) || id >= (uint64_t)v->capacity)
         die(FAIL_DATA, "%s: token '%s': expected an id of 0…%d, found %.*s", path, s->string, v->capacity - 1,
             (int)(s->number_end - s->number_begin < 40 ? s->number_end - s->number_begin : 40), s->text + s->number_begin);
-    enum vocab_put result = vocab_put(v, s->string, s->string_length, (int32_t)id);
-    if (result == VOCAB_TOKEN_TWICE) die(FAIL_DATA, "%s: token '%s' stands twice", path, s->string);
-    if (result == VOCAB_ID_TWICE) die(FAIL_DATA, "%s: token '%s': id %d is also that of another", path, s->string, (int)id);
+    enum vocab_put result = vocab_put(v, token, s->string_length, (int32_t)id);
+    if (result == VOCAB_TOKEN_TWICE) die(FAIL_DATA, "%s: token '%s' stands twice", path, token);
+    if (result == VOCAB_ID_TWICE) die(FAIL_DATA, "%s: token '%s': id %d is also that of another", path, token, (int)id);
 }
 
 /* {"token": id, …} with the ids 0…n-1, each once. */
@@ -43,17 +44,20 @@ static void load_vocab(struct clip_bpe *t, struct json_span span) {
     json_scan_begin(&s, span.text, span.end, string, TOKEN_MAX);
     s.at = span.begin;
     if (next(&s, span.path) != JSON_OBJECT) fail_json(&s, span.path, "expected an object of tokens and ids");
-    vocab_init(v, t->arena, capacity + ADDED_MAX, size + ADDED_MAX * (TOKEN_MAX + 1));
+    vocab_init(v, t->arena, capacity + ADDED_MAX);
     v->capacity = capacity;
+    char *pool = arena_alloc(t->arena, size);
     while (next(&s, span.path) == JSON_KEY) {
         if (v->n == VOCAB_MAX) die(FAIL_DATA, "%s: more than %d tokens", span.path, VOCAB_MAX);
+        char *token = memcpy(pool, s.string, s.string_length + 1);
+        pool += s.string_length + 1; /* at most its bytes in the file, with one quote */
         if (next(&s, span.path) != JSON_NUMBER) fail_json(&s, span.path, "expected a token's id");
-        put_token(v, span.path, &s);
+        put_token(v, span.path, &s, token);
     }
     next(&s, span.path); /* the end, or dies */
     if (!v->n) die(FAIL_DATA, "%s: no tokens", span.path);
     for (int i = 0; i < v->n; i++)
-        if (!v->at[i]) die(FAIL_DATA, "%s: no token has id %d, though there are %d tokens", span.path, i, v->n);
+        if (!v->tokens[i]) die(FAIL_DATA, "%s: no token has id %d, though there are %d tokens", span.path, i, v->n);
     v->capacity += ADDED_MAX;
 }
 

@@ -59,17 +59,15 @@ static size_t table_mask(size_t capacity) {
 
 /* ---- tokens -------------------------------------------------------------------------------------------------------------------------------- */
 
-void vocab_init(struct vocab *v, struct arena *a, int capacity, size_t pool_bytes) {
+void vocab_init(struct vocab *v, struct arena *a, int capacity) {
     *v = (struct vocab){.capacity = capacity, .mask = table_mask((size_t)capacity), .key = random_key()};
-    v->pool = arena_alloc(a, pool_bytes);
-    v->at = arena_array(a, (size_t)capacity, sizeof *v->at);
+    v->tokens = arena_array(a, (size_t)capacity, sizeof *v->tokens);
     v->slots = arena_array(a, v->mask + 1, sizeof *v->slots);
 }
 
 bool vocab_is(const struct vocab *v, int32_t id, const char *token, size_t bytes) {
-    if (id < 0 || id >= v->capacity || !v->at[id]) return false;
-    const char *known = v->pool + v->at[id] - 1;
-    return strncmp(known, token, bytes) == 0 && !known[bytes];
+    if (id < 0 || id >= v->capacity || !v->tokens[id]) return false;
+    return strncmp(v->tokens[id], token, bytes) == 0 && !v->tokens[id][bytes];
 }
 
 /* The slot that holds the token, or the empty one where it belongs. */
@@ -83,13 +81,11 @@ static uint64_t *find_slot(const struct vocab *v, const char *token, size_t byte
 }
 
 enum vocab_put vocab_put(struct vocab *v, const char *token, size_t bytes, int32_t id) {
-    assert(id >= 0 && id < v->capacity && bytes <= TOKEN_MAX);
+    assert(id >= 0 && id < v->capacity);
     uint64_t hash = sip_hash(v->key, token, bytes), *slot = find_slot(v, token, bytes, hash);
     if (*slot) return VOCAB_TOKEN_TWICE;
-    if (v->at[id]) return VOCAB_ID_TWICE;
-    memcpy(v->pool + v->pool_used, token, bytes);
-    v->at[id] = (uint32_t)v->pool_used + 1;
-    v->pool_used += bytes + 1;
+    if (v->tokens[id]) return VOCAB_ID_TWICE;
+    v->tokens[id] = token;
     v->n++;
     *slot = (hash >> 32 << 32) | (uint32_t)(id + 1);
     return VOCAB_OK;
@@ -101,7 +97,7 @@ int32_t vocab_find(const struct vocab *v, const char *token, size_t bytes) {
 
 const char *vocab_token(const struct vocab *v, int32_t id) {
     assert(id >= 0 && id < v->n);
-    return v->pool + v->at[id] - 1;
+    return v->tokens[id];
 }
 
 /* ---- merges --------------------------------------------------------------------------------------------------------------------------------- */

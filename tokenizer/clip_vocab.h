@@ -21,18 +21,16 @@ struct hash_key {
 };
 
 struct vocab {
-    char *pool;      /* all tokens, each with a NUL behind */
-    uint32_t *at;    /* [n] offset in the pool + 1; 0: no such id */
-    uint64_t *slots; /* [mask + 1] open addressing: 0 or the hash's upper half, id + 1 */
-    size_t pool_used, mask;
+    const char **tokens; /* [capacity] by id; NULL: no such id */
+    uint64_t *slots;     /* [mask + 1] open addressing: 0 or the hash's upper half, id + 1 */
+    size_t mask;
     int n, capacity;
     struct hash_key key;
 };
 
-/* Room for `capacity` tokens of `pool_bytes` bytes in all, NULs included. */
-void vocab_init(struct vocab *v, struct arena *a, int capacity, size_t pool_bytes);
+void vocab_init(struct vocab *v, struct arena *a, int capacity);
 enum vocab_put { VOCAB_OK, VOCAB_TOKEN_TWICE, VOCAB_ID_TWICE };
-/* 0 <= id < capacity */
+/* 0 <= id < capacity; the token, with a NUL behind, stays the caller's. */
 enum vocab_put vocab_put(struct vocab *v, const char *token, size_t bytes, int32_t id);
 /* The id, or -1. */
 int32_t vocab_find(const struct vocab *v, const char *token, size_t bytes);

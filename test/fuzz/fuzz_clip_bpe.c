@@ -1,0 +1,85 @@
+/* The CLIP tokenizer: files of arbitrary bytes, then a prompt of arbitrary bytes. The input is seven parts with NULs between: tokenizer.json,
+ * vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json, added_tokens.json, the prompt; an empty part is a file that is not
+ * there, but for vocab.json and merges.txt, which are then good ones. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "engine/error.h"
+#include "engine/text.h"
+#include "tokenizer/clip_bpe.h"
+
+static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+                                    "added_tokens.json"};
+enum { N_FILES = 6, LENGTH = 12 };
+
+static const char vocab[] = "{\"a\":0,\"b\":1,\"\xc3\x8c\":2,\"a</w>\":3,\"b</w>\":4,\"ab\":5,\"ab</w>\":6,\"aab\":7,\"!\":8,\"!</w>\":9,"
+                            "\"<|startoftext|>\":10,\"<|endoftext|>\":11}";
+static const char merges[] = "#version: 0.2\na b\na ab\na b</w>\n";
+
+static char dir[] = "/dev/shm/fuzz-clip-XXXXXX"; /* memory: a disk would set the pace */
+
+static const char *path_of(const char *name) {
+    static char path[64];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static void clean_up(void) {
+    for (int i = 0; i < N_FILES; i++) unlink(path_of(names[i]));
+    rmdir(dir);
+}
+
+static void put(int i, const char *text, size_t n) {
+    if (!n && i == 1) text = vocab, n = sizeof vocab - 1;
+    if (!n && i == 2) text = merges, n = sizeof merges - 1;
+    FILE *f = n ? fopen(path_of(names[i]), "wb") : NULL;
+    if (!f) unlink(path_of(names[i]));
+    else fwrite(text, 1, n, f), fclose(f);
+}
+
+static void encode(struct arena *a, const char *prompt) {
+    const struct clip_bpe *t = clip_bpe_open(a, dir);
+    int n, size = clip_bpe_vocab_size(t);
+    int32_t ids[LENGTH];
+    size_t cut_at;
+    assert(clip_bpe_eos(t) >= 0 && clip_bpe_eos(t) < size && clip_bpe_pad(t) >= 0 && clip_bpe_pad(t) < size);
+    const struct clip_piece *p = clip_bpe_pieces(a, t, prompt, &n);
+    for (int i = 0; i < n; i++) {
+        assert(p[i].id >= 0 && p[i].id < size && p[i].begin < p[i].end && p[i].end <= strlen(prompt));
+        assert(i == 0 || p[i].begin >= p[i - 1].begin);
+        assert(clip_bpe_token(t, p[i].id)[0]);
+    }
+    assert(clip_bpe_encode(a, t, prompt, ids, LENGTH, &cut_at) == (n > LENGTH - 2 ? n - (LENGTH - 2) : 0));
+    assert(cut_at <= strlen(prompt));
+    for (int i = 0; i < LENGTH; i++) assert(ids[i] >= 0 && ids[i] < size);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+    static struct arena arena; /* static: it outlives the longjmp of a refusal */
+    static char *prompt;
+    struct job job;
+    const char *at = (const char *)data, *end = at + n;
+    if (!prompt) {
+        if (!mkdtemp(dir)) abort();
+        atexit(clean_up);
+    }
+    for (int i = 0; i < N_FILES; i++) {
+        const char *stop = at < end ? memchr(at, 0, (size_t)(end - at)) : NULL;
+        if (!stop) stop = end;
+        put(i, at, (size_t)(stop - at));
+        at = stop < end ? stop + 1 : end;
+    }
+    free(prompt);
+    prompt = strndup(n ? at : "", (size_t)(end - at));
+    if (job_enter(&job)) {
+        encode(&arena, prompt);
+        job_leave(&job);
+    } else {
+        assert(job.code == FAIL_DATA || job.code == FAIL_UNSUPPORTED || job.code == FAIL_USAGE);
+        assert(utf8_valid(job.message, strlen(job.message), NULL));
+    }
+    arena_free(&arena);
+    return 0;
+}
