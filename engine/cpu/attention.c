@@ -16,7 +16,8 @@ enum { LANES = 16, MR = 8 }; /* 8 x 3 accumulators + 3 + a broadcast in 32 regis
 #else
 enum { LANES = 8, MR = 4 }; /* 4 x 3 + 3 + 1 in 16 */
 #endif
-enum { NV = 3, TILE = NV * LANES, KEYS = 64, GROUP = 4 /* tiles sharing a block of keys and values in the cache */ };
+enum { NV = 3, TILE = NV * LANES, KEYS = 64, GROUP = 8 /* tiles sharing a block of keys and values in the cache */ };
+enum { KV_CACHED = 512 << 10 };
 
 typedef float vf __attribute__((vector_size(LANES * 4)));
 
@@ -117,28 +118,38 @@ static void softmax_block(float *restrict s, float *restrict m, float *restrict 
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------------------------- */
 
+static void copy_in(const struct device *dev, float *dst, const void *p, int n) {
+    const float *src = row_load(dev, p, dst, n);
+    for (int i = 0; src != dst && i < n; i++) dst[i] = src[i];
+}
+
+/* LANES queries, f32, LANES channels of each. */
+typedef float square[LANES][LANES];
+
 /* Queries [q0, q0 + n) of the image starting at row `first`; lanes beyond n are zero. */
 static void tile_begin(const struct device *dev, struct tile tile, struct view q, size_t first, int q0, int n, int c0, int D) {
-    float scale = 1.44269504088896341f / sqrtf((float)D), in[ROW_CHUNK];
-    memset(tile.qt, 0, (size_t)(2 * D + 2) * TILE * sizeof(float)); /* ot and l too */
+    float scale = 1.44269504088896341f / sqrtf((float)D);
+    memset(tile.ot, 0, (size_t)D * TILE * sizeof(float));
+    memset(tile.l, 0, TILE * sizeof(float));
     for (int i = 0; i < TILE; i++) tile.m[i] = -FLT_MAX;
-    for (int i = 0; i < n; i++)
-        for (int d = 0; d < D; d += ROW_CHUNK) {
-            int width = imin(ROW_CHUNK, D - d);
-            const float *src = row_load(dev, row_at(dev, q, first + (size_t)(q0 + i), c0 + d), in, width);
-            for (int j = 0; j < width; j++) tile.qt[(d + j) * TILE + i] = src[j] * scale;
+    for (int i0 = 0; i0 < TILE; i0 += LANES)
+        for (int d = 0; d < D; d += LANES) {
+            square in = {0};
+            int width = imin(LANES, D - d), rows = imin(LANES, n - i0);
+            for (int i = 0; i < rows; i++) copy_in(dev, in[i], row_at(dev, q, first + (size_t)(q0 + i0 + i), c0 + d), width);
+            for (int j = 0; j < width; j++)
+                for (int i = 0; i < LANES; i++) tile.qt[(d + j) * TILE + i0 + i] = in[i][j] * scale;
         }
 }
 
 static void tile_end(const struct device *dev, struct tile tile, struct view y, size_t first, int q0, int n, int c0, int D) {
-    float out[ROW_CHUNK];
-    for (int i = 0; i < n; i++)
-        for (int d = 0; d < D; d += ROW_CHUNK) {
-            int width = imin(ROW_CHUNK, D - d);
-            void *at = row_at(dev, y, first + (size_t)(q0 + i), c0 + d);
-            float *dst = row_target(dev, at, out), inverse = 1 / tile.l[i];
-            for (int j = 0; j < width; j++) dst[j] = tile.ot[(d + j) * TILE + i] * inverse;
-            row_store(dev, at, dst, width);
+    for (int i0 = 0; i0 < TILE; i0 += LANES)
+        for (int d = 0; d < D; d += LANES) {
+            square out = {0};
+            int width = imin(LANES, D - d), rows = imin(LANES, n - i0);
+            for (int j = 0; j < width; j++)
+                for (int i = 0; i < LANES; i++) out[i][j] = tile.ot[(d + j) * TILE + i0 + i] / tile.l[i0 + i];
+            for (int i = 0; i < rows; i++) row_store(dev, row_at(dev, y, first + (size_t)(q0 + i0 + i), c0 + d), out[i], width);
         }
 }
 
@@ -173,17 +184,19 @@ static void attend(const struct device *dev, struct view y, struct view q, struc
     for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(dev, buf->tiles[i], y, first_q, t, imin(TILE, q1 - t), c0, D);
 }
 
+/* Tasks are (image, head, group of queries). Consecutive ones share what is dearer to fetch: a head's keys and values, or, where all
+ * heads' fit in the cache (text), the rows of the queries. */
 void cpu_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
     int Tq = q.H * q.W, D = q.C / n_heads, groups = (Tq + GROUP * TILE - 1) / (GROUP * TILE);
+    bool heads_first = (size_t)k.H * k.W * k.C * sizeof(float) <= KV_CACHED;
 #pragma omp parallel num_threads(cpu_of(dev)->n_threads)
     {
         struct lane_buffers buf = buffers_of(cpu_of(dev), D, omp_get_thread_num());
-#pragma omp for schedule(dynamic) collapse(3)
-        for (int n = 0; n < q.N; n++)
-            for (int h = 0; h < n_heads; h++)
-                for (int g = 0; g < groups; g++) {
-                    int q0 = g * GROUP * TILE;
-                    attend(dev, y, q, k, v, n, h * D, D, q0, imin(Tq, q0 + GROUP * TILE), causal, &buf);
-                }
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < q.N * n_heads * groups; i++) {
+            int n = i / (n_heads * groups), rest = i % (n_heads * groups);
+            int h = heads_first ? rest % n_heads : rest / groups, q0 = (heads_first ? rest / n_heads : rest % groups) * GROUP * TILE;
+            attend(dev, y, q, k, v, n, h * D, D, q0, imin(Tq, q0 + GROUP * TILE), causal, &buf);
+        }
     }
 }

@@ -202,11 +202,11 @@ void cpu_linear(struct device *dev, struct view y, struct view x, struct weight 
 
 /* ---- GEGLU: the product goes to scratch, so many rows at a time that it stays in the cache --------------------------------------- */
 
-enum { GEGLU_BYTES = 4 << 20 };
+enum { GEGLU_BYTES = 4 << 20, GEGLU_ROWS = 512 /* at least: fewer do not repay reading the weight again */ };
 
 static int geglu_rows(const struct linear_plan *plan, size_t T, size_t done) {
-    size_t rows = (size_t)GEGLU_BYTES / ((size_t)plan->K * sizeof(float)) / 16 * 16;
-    if (rows < 16) rows = 16;
+    size_t rows = (size_t)GEGLU_BYTES / ((size_t)plan->K * sizeof(float));
+    if (rows < GEGLU_ROWS) rows = GEGLU_ROWS;
     return (int)(T - done < rows ? T - done : rows);
 }
 
