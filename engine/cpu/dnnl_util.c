@@ -31,19 +31,33 @@ static dnnl_memory_desc_t md_copy(const dnnl_memory_desc_t *md) {
 #endif
 }
 
-/* The scratchpad is ours; sum: y += result instead of y = result. */
-static dnnl_primitive_attr_t attr_create(bool sum) {
-    dnnl_primitive_attr_t attr;
-    cpu_check(dnnl_primitive_attr_create(&attr), "attributes");
-    cpu_check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "scratchpad mode");
-    if (!sum) return attr;
-    dnnl_post_ops_t ops;
-    cpu_check(dnnl_post_ops_create(&ops), "post-ops");
+static void append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha) {
+#if DNNL_VERSION_MAJOR >= 3
+    cpu_check(dnnl_post_ops_append_eltwise(ops, kind, alpha, 0), "activation");
+#else
+    cpu_check(dnnl_post_ops_append_eltwise(ops, 1, kind, alpha, 0), "activation");
+#endif
+}
+
+static void append_sum(dnnl_post_ops_t ops) {
 #if DNNL_VERSION_MAJOR >= 3
     cpu_check(dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef), "sum");
 #else
     cpu_check(dnnl_post_ops_append_sum(ops, 1), "sum");
 #endif
+}
+
+/* The scratchpad is ours; sum: y += act(result) instead of y = act(result). */
+static dnnl_primitive_attr_t attr_create(bool sum, enum act act) {
+    dnnl_primitive_attr_t attr;
+    dnnl_post_ops_t ops;
+    cpu_check(dnnl_primitive_attr_create(&attr), "attributes");
+    cpu_check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "scratchpad mode");
+    cpu_check(dnnl_post_ops_create(&ops), "post-ops");
+    if (act == ACT_SILU) append_eltwise(ops, dnnl_eltwise_swish, 1);
+    if (act == ACT_QUICK_GELU) append_eltwise(ops, dnnl_eltwise_swish, 1.702f);
+    if (act == ACT_GELU) append_eltwise(ops, dnnl_eltwise_gelu_erf, 0);
+    if (sum) append_sum(ops);
     cpu_check(dnnl_primitive_attr_set_post_ops(attr, ops), "post-ops");
     dnnl_post_ops_destroy(ops);
     return attr;
@@ -62,7 +76,7 @@ void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const s
         layout ? md_copy(layout) : cpu_md(4, (dnnl_dims_t){c->K, c->C, c->R, c->R}, type, NULL);
     dnnl_memory_desc_t bias = cpu_md(1, (dnnl_dims_t){c->K}, dnnl_f32, (dnnl_dims_t){1});
     dnnl_dims_t stride = {c->stride, c->stride}, before = {c->top, c->left}, after = {c->bottom, c->right};
-    dnnl_primitive_attr_t attr = attr_create(c->sum);
+    dnnl_primitive_attr_t attr = attr_create(c->sum, ACT_NONE);
     dnnl_primitive_desc_t pd;
 #if DNNL_VERSION_MAJOR >= 3
     cpu_check(dnnl_convolution_forward_primitive_desc_create(&pd, dev->engine, dnnl_forward_inference, dnnl_convolution_direct, src,
@@ -73,6 +87,26 @@ void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const s
     cpu_check(dnnl_convolution_forward_desc_init(&desc, dnnl_forward_inference, dnnl_convolution_direct, &src, &weights,
                                                  c->bias ? &bias : NULL, &dst, stride, before, after), "convolution");
     cpu_check(dnnl_primitive_desc_create(&pd, &desc, attr, dev->engine, NULL), "convolution");
+#endif
+    dnnl_primitive_attr_destroy(attr);
+    cpu_md_destroy(&src), cpu_md_destroy(&dst), cpu_md_destroy(&weights), cpu_md_destroy(&bias);
+    cpu_primitive_init(p, dev, pd);
+}
+
+void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout) {
+    dnnl_data_type_t type = cpu_dnnl_type(dev);
+    dnnl_memory_desc_t src = cpu_md(2, (dnnl_dims_t){m->T, m->C}, type, (dnnl_dims_t){m->x_ld, 1});
+    dnnl_memory_desc_t dst = cpu_md(2, (dnnl_dims_t){m->T, m->K}, m->y_f32 ? dnnl_f32 : type, (dnnl_dims_t){m->y_ld, 1});
+    dnnl_memory_desc_t weights = layout ? md_copy(layout) : cpu_md(2, (dnnl_dims_t){m->C, m->K}, type, NULL);
+    dnnl_memory_desc_t bias = cpu_md(2, (dnnl_dims_t){1, m->K}, dnnl_f32, (dnnl_dims_t){m->K, 1});
+    dnnl_primitive_attr_t attr = attr_create(m->sum, (enum act)m->act);
+    dnnl_primitive_desc_t pd;
+#if DNNL_VERSION_MAJOR >= 3
+    cpu_check(dnnl_matmul_primitive_desc_create(&pd, dev->engine, src, weights, m->bias ? bias : NULL, dst, attr), "matmul");
+#else
+    dnnl_matmul_desc_t desc;
+    cpu_check(dnnl_matmul_desc_init(&desc, &src, &weights, m->bias ? &bias : NULL, &dst), "matmul");
+    cpu_check(dnnl_primitive_desc_create(&pd, &desc, attr, dev->engine, NULL), "matmul");
 #endif
     dnnl_primitive_attr_destroy(attr);
     cpu_md_destroy(&src), cpu_md_destroy(&dst), cpu_md_destroy(&weights), cpu_md_destroy(&bias);
@@ -140,10 +174,11 @@ void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, v
 
 void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w, const void *b,
                        void *scratchpad) {
-    dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->src},  {DNNL_ARG_WEIGHTS, p->weights},       {DNNL_ARG_DST, p->dst},
-                              {DNNL_ARG_BIAS, p->bias}, {DNNL_ARG_SCRATCHPAD, p->scratchpad}};
-    const void *buffers[] = {x, w, y, b, scratchpad};
-    for (int i = 0; i < 5; i++) cpu_check(dnnl_memory_set_data_handle(args[i].memory, (void *)(uintptr_t)buffers[i]), "buffer");
-    cpu_check(dnnl_primitive_execute(p->primitive, dev->stream, 5, args), "execute");
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->src}, {DNNL_ARG_WEIGHTS, p->weights}, {DNNL_ARG_DST, p->dst},
+                                    {DNNL_ARG_SCRATCHPAD, p->scratchpad}, {DNNL_ARG_BIAS, p->bias}};
+    const void *buffers[] = {x, w, y, scratchpad, b};
+    int n = b ? 5 : 4; /* matmul refuses a bias it was not made for */
+    for (int i = 0; i < n; i++) cpu_check(dnnl_memory_set_data_handle(args[i].memory, (void *)(uintptr_t)buffers[i]), "buffer");
+    cpu_check(dnnl_primitive_execute(p->primitive, dev->stream, n, args), "execute");
     cpu_check(dnnl_stream_wait(dev->stream), "wait");
 }

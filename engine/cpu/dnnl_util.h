@@ -35,6 +35,15 @@ struct cpu_conv {
 
 /* layout: the weights' layout, or NULL to choose the best. */
 void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout);
+
+/* y [T,K] = act(x [T,C] wᵀ (+ b f32 [K])) (+ y), w [K,C]; rows x_ld and y_ld apart; of the device's dtype, y f32 if y_f32.
+ * Only integers, without holes: compared by memcmp. */
+struct cpu_matmul {
+    int T, C, K, x_ld, y_ld, act, bias, sum, y_f32;
+};
+
+/* layout: as above. */
+void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout);
 /* Makes p of a primitive descriptor, which it destroys. */
 void cpu_primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl_primitive_desc_t pd);
 void cpu_primitive_destroy(struct cpu_primitive *p);
