@@ -24,11 +24,17 @@ void cpu_conv2d_plan(struct device *base, struct view y, struct view x, struct w
     struct conv_call c = {y, x, temb, residual, w, b, shape};
     check_shapes(&c);
     cpu_plan_dense(cpu_of(base), b);
-    conv_direct_plan(cpu_of(base), &c);
+    if (w->plan ? conv_winograd_packed(w) : conv_winograd_fits(&c)) /* the first use of w decides its layout */
+        conv_winograd_plan(cpu_of(base), &c);
+    else
+        conv_direct_plan(cpu_of(base), &c);
 }
 
 void cpu_conv2d(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
                 struct view residual, struct conv_shape shape) {
     struct conv_call c = {y, x, temb, residual, w, b, shape};
-    conv_direct(cpu_of(base), &c);
+    if (conv_winograd_packed(w))
+        conv_winograd(cpu_of(base), &c);
+    else
+        conv_direct(cpu_of(base), &c);
 }

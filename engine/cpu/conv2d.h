@@ -15,4 +15,10 @@ struct conv_call {
 void conv_direct_plan(struct cpu_device *dev, const struct conv_call *c);
 void conv_direct(struct cpu_device *dev, const struct conv_call *c);
 
+/* Winograd, see conv2d_winograd.c: 3x3 of stride 1 with C % 16 == 0 and K % 16 == 0; strided and enlarged operands as they are. */
+bool conv_winograd_fits(const struct conv_call *c);
+bool conv_winograd_packed(const struct weight *w); /* w has been planned for it */
+void conv_winograd_plan(struct cpu_device *dev, const struct conv_call *c);
+void conv_winograd(struct cpu_device *dev, const struct conv_call *c);
+
 #endif
