@@ -65,6 +65,8 @@ double sigma_to_t(const struct plan *p, double sigma);
 double final_sigma(const struct plan *p);
 /* schedule->sigmas = l's n levels in f32 and `last`. */
 float *plan_sigmas(const struct plan *p, const struct levels *l, double last);
+/* Schedulers of two model calls a step list each level between first and last twice, and the last `last_times`. */
+void plan_sigmas_twice(const struct plan *p, int last_times);
 
 /* ---- scheduler.c ------------------------------------------------------------------------------------------------------------ */
 

@@ -12,15 +12,21 @@
 #include "engine/text.h"
 #include "schedulers/plan.h"
 
-extern const struct scheduler ddim_scheduler, dpm_multistep_scheduler, euler_ancestral_scheduler, euler_scheduler, lms_scheduler, pndm_scheduler;
+extern const struct scheduler ddim_scheduler, ddpm_scheduler, dpm_multistep_scheduler, euler_ancestral_scheduler, euler_scheduler,
+    heun_scheduler, kdpm2_ancestral_scheduler, kdpm2_scheduler, lms_scheduler, pndm_scheduler, unipc_scheduler;
 
 const struct scheduler *const schedulers[] = {
     &pndm_scheduler,
     &ddim_scheduler,
+    &ddpm_scheduler,
     &euler_scheduler,
     &euler_ancestral_scheduler,
+    &heun_scheduler,
     &lms_scheduler,
+    &kdpm2_scheduler,
+    &kdpm2_ancestral_scheduler,
     &dpm_multistep_scheduler,
+    &unipc_scheduler,
     NULL,
 };
 
@@ -176,8 +182,9 @@ bool row_clip(struct sched_row *r, const struct sched_config *c, struct form x0)
     r->clip = c->thresholding ? CLIP_QUANTILE : CLIP_FIXED;
     r->clip_value = (float)(c->thresholding ? c->sample_max_value : c->clip_sample_range);
     r->clip_quantile = (float)c->dynamic_thresholding_ratio;
-    r->dx = (float)x0.x;
-    r->de = (float)x0.e;
+    /* ᾱ = 0 makes an infinity of x0, whose clipped value any large enough factor gives as well */
+    r->dx = (float)fmin(x0.x, 1e15);
+    r->de = (float)fmax(x0.e, -1e15);
     return true;
 }
 

@@ -161,3 +161,12 @@ float *plan_sigmas(const struct plan *p, const struct levels *l, double last) {
     s->sigmas[l->n] = (float)last;
     return s->sigmas;
 }
+
+void plan_sigmas_twice(const struct plan *p, int last_times) {
+    struct schedule *s = p->schedule;
+    int n = s->n_sigmas - 1, twice = 2 * n - 1 + last_times;
+    float *sigmas = arena_array(p->arena, (size_t)twice, sizeof *sigmas);
+    for (int i = 0; i < twice; i++) sigmas[i] = s->sigmas[(i + 1) / 2 < n ? (i + 1) / 2 : n];
+    s->sigmas = sigmas;
+    s->n_sigmas = twice;
+}

@@ -3,7 +3,8 @@
     python test/reference/make_schedulers.py [CLASS… | swaps]        (diffusers 0.42.1, torch 2.15.0, scipy)
 
 Each case is a whole run: model(x, t) = 0.7 tanh(x) + 0.1 cos(0.01 t) on sixteen values, x0 = z init_noise_sigma (or, with a strength,
-0.8 z noised as image to image does), noise from torch's CPU generator. Text to image leaves the scheduler to find its place by the
+0.8 z noised as image to image does), f32 noise from torch's CPU generator, all
+else in f64, so that the cases hold diffusers' arithmetic and not its rounding (Euler's and DPM-Solver's step() goes through f32). Text to image leaves the scheduler to find its place by the
 timestep; image to image tells it the index. Kept: timesteps and sigmas (with the first prediction type only), four values after some of the
 rows, all values at the end; null where diffusers computes NaN, "refused" where it raises.
 """
@@ -93,11 +94,53 @@ EXTRAS = {
         ({**ZERO_SNR, **V}, {}, [1, 7, 20]), ({**ZERO_SNR, "algorithm_type": "sde-dpmsolver++", **V}, {}, [7]), (ZERO_SNR, {}, [7]),
         ({"timestep_spacing": "trailing"}, {}, [61]), ({}, {}, [333, 1000]), ({"solver_order": 3}, {}, [333]),
     ],
+    "UniPCMultistepScheduler": [
+        ({**DPM, "predict_x0": x, "solver_type": t, "solver_order": o}, {}, [2, 5, 20])
+        for x in (True, False) for t in ("bh1", "bh2") for o in (1, 2, 3)
+    ] + [
+        (extra, {}, [1, 2, 10, 50]) for extra in (KARRAS, EXPONENTIAL, BETA)
+    ] + [
+        ({**KARRAS, **DPM, "sigma_min": 0.1, "sigma_max": 10.0}, {}, [7]), ({**EXPONENTIAL, **DPM}, {}, [7]),
+        ({"solver_type": "bh1"}, {}, [5]), ({"predict_x0": False}, {}, [5]), ({"lower_order_final": False}, {}, [5]),
+        ({"lower_order_final": False, **DPM}, {}, [5, 20]), ({"disable_corrector": [0, 1, 5]}, {}, [10]),
+        ({"predict_x0": False, **DPM, **V}, {}, [7]), ({"predict_x0": False, **DPM, **SAMPLE}, {}, [7]),
+        ({"predict_x0": False, **DPM, "thresholding": True}, {}, [7]), ({"thresholding": True, "sample_max_value": 2.0}, {}, [1, 7]),
+        ({**ZERO_SNR, **V}, {}, [1, 7, 20]), (ZERO_SNR, {}, [7]), ({"timestep_spacing": "trailing"}, {}, [61]),
+        ({"beta_schedule": "squaredcos_cap_v2", **KARRAS}, {}, [7]), ({"solver_order": 3}, {}, [333]),
+    ],
+    "HeunDiscreteScheduler": [
+        (extra, {}, [1, 2, 10, 50]) for extra in (KARRAS, EXPONENTIAL, BETA, {"clip_sample": True, "clip_sample_range": 1.2, "timestep_spacing": "leading"})
+    ] + [
+        ({"clip_sample": True, **V}, {}, [7]), ({"clip_sample": True, **SAMPLE}, {}, [7]), ({"beta_schedule": "exp"}, {}, [7]),
+        ({"beta_schedule": "squaredcos_cap_v2"}, {}, [7]), ({"timestep_spacing": "trailing"}, {}, [61]), ({}, {}, [333]),
+    ],
+    "DDPMScheduler": [
+        ({"variance_type": t}, {}, [1, 10, 50]) for t in ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
+    ] + [
+        ({"clip_sample": False, "variance_type": t}, {}, [20]) for t in ("fixed_small", "fixed_small_log", "fixed_large")
+    ] + [
+        ({"beta_schedule": t, "clip_sample": False}, {}, [7]) for t in ("squaredcos_cap_v2", "sigmoid", "laplace")
+    ] + [
+        ({"thresholding": True, "sample_max_value": 2.0}, {}, [1, 7]), ({"thresholding": True, **V}, {}, [7]),
+        ({"clip_sample_range": 0.5, **SAMPLE}, {}, [7]), ({**ZERO_SNR, "clip_sample": False, **V}, {}, [1, 7, 20]), (ZERO_SNR, {}, [7]),
+        ({"timestep_spacing": "trailing"}, {}, [61]), ({"steps_offset": 0, "clip_sample": False}, {}, [20, 333, 1000]),
+        ({"steps_offset": 0, "beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}, {}, [1000]),
+    ],
+    "KDPM2DiscreteScheduler": [(extra, {}, [1, 2, 10, 50]) for extra in (KARRAS, EXPONENTIAL, BETA)] + [
+        ({"beta_schedule": "squaredcos_cap_v2"}, {}, [7]), ({"timestep_spacing": "trailing"}, {}, [61]), ({}, {}, [333]),
+    ],
+    "KDPM2AncestralDiscreteScheduler": [(extra, {}, [1, 2, 10, 50]) for extra in (KARRAS, EXPONENTIAL, BETA)] + [
+        ({"beta_schedule": "squaredcos_cap_v2"}, {}, [7]), ({"timestep_spacing": "trailing"}, {}, [61]), ({}, {}, [333]),
+    ],
 }
 
 
 def model(x, t):
     return 0.7 * torch.tanh(x) + 0.1 * torch.cos(0.01 * t)
+
+
+def randn(shape, generator=None, dtype=None, **kwargs):
+    return torch.randn(shape, generator=generator).to(dtype)
 
 
 def short(values, digits=7):
@@ -110,7 +153,7 @@ def step_arguments(scheduler, given, generator):
 
 
 def start(scheduler, n, strength, generator):
-    z = torch.tensor(Z).reshape(1, 4, 2, 2)
+    z = torch.tensor(Z).double().reshape(1, 4, 2, 2)
     scheduler.set_timesteps(n)
     if strength is None:
         if (scheduler.timesteps == scheduler.timesteps[0]).sum() > 1 and hasattr(scheduler, "set_begin_index"):
@@ -120,7 +163,7 @@ def start(scheduler, n, strength, generator):
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
     timesteps = scheduler.timesteps[first:]
-    noise = torch.randn(z.shape, generator=generator)
+    noise = randn(z.shape, generator, z.dtype)
     return scheduler.add_noise(0.8 * z, noise, timesteps[:1]), timesteps
 
 
@@ -262,6 +305,10 @@ def write(name, cases):
 
 
 def main():
+    for cls in EXTRAS:
+        module = sys.modules[getattr(diffusers, cls).__module__]
+        if hasattr(module, "randn_tensor"):
+            module.randn_tensor = randn
     for name in sys.argv[1:] or [*EXTRAS, "swaps"]:
         if name == "swaps":
             write(name, swaps(list(EXTRAS)))
