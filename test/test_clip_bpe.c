@@ -1,5 +1,5 @@
-/* The CLIP tokenizer against transformers: ids, padding, what is cut off, the bytes behind each piece; and every code point's class,
- * lower case and NFC against the tokenizers library. Fixtures by test/reference/make_tokenizer.py. */
+/* The CLIP tokenizer against transformers: ids, padding, what is cut off, the bytes behind each piece; and every code
+ * point's class, lower case and NFC against the tokenizers library. Fixtures by test/reference/make_tokenizer.py. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +35,7 @@ static cJSON *load_fixture(const char *path) {
 static int number(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key)->valueint; }
 static const cJSON *list(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
 
-/* ---- cases ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- cases ------------------------------------------------------------------------------------------------------- */
 
 static void check_pieces(const char *name, const cJSON *c, const struct clip_piece *pieces, int n) {
     const char *text = list(c, "text")->valuestring;
@@ -43,10 +43,12 @@ static void check_pieces(const char *name, const cJSON *c, const struct clip_pie
     for (int i = 0; i < n && want; i++, want = want->next)
         if (pieces[i].id != want->valueint)
             fail_msg("%s: '%s': id %d: got %d, want %d", name, text, i, pieces[i].id, want->valueint);
-    if (n != cJSON_GetArraySize(list(c, "ids"))) fail_msg("%s: '%s': got %d ids, want %d", name, text, n, cJSON_GetArraySize(list(c, "ids")));
+    if (n != cJSON_GetArraySize(list(c, "ids")))
+        fail_msg("%s: '%s': got %d ids, want %d", name, text, n, cJSON_GetArraySize(list(c, "ids")));
 }
 
-/* The library gives a composed character the range of its first code point; ours must contain that, and be equal where nothing is composed. */
+/* The library gives a composed character the range of its first code point; ours must contain that, and be equal where
+ * nothing is composed. */
 static void check_ranges(const char *name, const cJSON *c, const struct clip_piece *pieces, int n) {
     bool exact = cJSON_IsTrue(list(c, "nfc"));
     const cJSON *begin = list(c, "begin")->child, *end = list(c, "end")->child;
@@ -54,12 +56,13 @@ static void check_ranges(const char *name, const cJSON *c, const struct clip_pie
         int b = (int)pieces[i].begin, e = (int)pieces[i].end;
         bool good = exact ? b == begin->valueint && e == end->valueint : b <= begin->valueint && e >= end->valueint;
         if (!good)
-            fail_msg("%s: '%s': piece %d: got bytes %d..%d, want %d..%d", name, list(c, "text")->valuestring, i, b, e, begin->valueint,
-                     end->valueint);
+            fail_msg("%s: '%s': piece %d: got bytes %d..%d, want %d..%d", name, list(c, "text")->valuestring, i, b, e,
+                     begin->valueint, end->valueint);
     }
 }
 
-static void check_padded(const char *name, const cJSON *c, const struct clip_bpe *t, const struct clip_piece *pieces, int n) {
+static void check_padded(const char *name, const cJSON *c, const struct clip_bpe *t, const struct clip_piece *pieces,
+                         int n) {
     struct arena a = {0};
     int32_t ids[LENGTH];
     size_t cut_at;
@@ -120,7 +123,9 @@ static void link_file(const char *from, const char *dir, const char *name) {
 /* … and with "!" (2.x): the same vocabulary, linked to beside other configs. */
 static void test_sd2(void **state) {
     (void)state;
-    static const char *const files[][2] = {{"clip", "vocab.json"}, {"clip", "merges.txt"}, {"sd2", "tokenizer_config.json"},
+    static const char *const files[][2] = {{"clip", "vocab.json"},
+                                           {"clip", "merges.txt"},
+                                           {"sd2", "tokenizer_config.json"},
                                            {"sd2", "special_tokens_map.json"}};
     char dir[] = "/tmp/diffuse-test-XXXXXX", path[128];
     assert_non_null(mkdtemp(dir));
@@ -142,7 +147,7 @@ static void test_small(void **state) {
     check_cases("tiny-sd2", "test/fixtures/tiny-sd2/tokenizer", LENGTH, 250);
 }
 
-/* added_tokens_decoder; added_tokens.json; tokenizer.json as transformers 5 saves it, and as older repositories have it */
+/* added_tokens_decoder; added_tokens.json; tokenizer.json as transformers 5 saves it, and as it used to be */
 static void test_variants(void **state) {
     (void)state;
     check_cases("decoder", FIXTURES "decoder", 0, 50);
@@ -161,7 +166,7 @@ static void test_token(void **state) {
     arena_free(&a);
 }
 
-/* ---- Unicode ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Unicode ----------------------------------------------------------------------------------------------------- */
 
 static void check_ranges_of(const cJSON *ranges, const char *name, enum clip_class class) {
     const cJSON *r = ranges->child;
@@ -169,7 +174,8 @@ static void check_ranges_of(const cJSON *ranges, const char *name, enum clip_cla
         if (cp >= 0xd800 && cp < 0xe000) continue;
         while (r && cp > (uint32_t)cJSON_GetArrayItem(r, 1)->valueint) r = r->next;
         bool want = r && cp >= (uint32_t)cJSON_GetArrayItem(r, 0)->valueint;
-        if ((clip_class_of(cp) == class) != want) fail_msg("U+%04X: got class %d, want %s%s", cp, clip_class_of(cp), want ? "" : "not ", name);
+        if ((clip_class_of(cp) == class) != want)
+            fail_msg("U+%04X: got class %d, want %s%s", cp, clip_class_of(cp), want ? "" : "not ", name);
     }
 }
 
@@ -193,7 +199,8 @@ static uint64_t block_hash(uint32_t block, const char *before, const char *after
     return hash;
 }
 
-/* Every code point alone; between marks that sort before and after every other; after a Hangul syllable without a final. */
+/* Every code point alone; between marks that sort before and after every other; after a Hangul syllable without a
+ * final. */
 static void check_normalized(const cJSON *hashes) {
     static const char *const forms[][2] = {{"", ""}, {"x\u0345", "\u0334\u0301"}, {"\u1100\u1161", ""}};
     const cJSON *block;
@@ -204,7 +211,8 @@ static void check_normalized(const cJSON *hashes) {
             const char *want = cJSON_GetArrayItem(block, f)->valuestring;
             snprintf(hash, sizeof hash, "%016jx", (uintmax_t)block_hash(b, forms[f][0], forms[f][1]));
             if (*want && strcmp(hash, want) != 0)
-                fail_msg("U+%04X…U+%04X, form %d: normalized to %s, want %s", b << 12, (b << 12) + 0xfff, f, hash, want);
+                fail_msg("U+%04X…U+%04X, form %d: normalized to %s, want %s", b << 12, (b << 12) + 0xfff, f, hash,
+                         want);
         }
         b++;
     }
@@ -221,7 +229,7 @@ static void test_unicode(void **state) {
     cJSON_Delete(fixture);
 }
 
-/* ---- hostile prompts ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- hostile prompts --------------------------------------------------------------------------------------------- */
 
 static void expect_refusal(const struct clip_bpe *t, const char *text, const char *fragment) {
     static struct arena a;
@@ -253,7 +261,8 @@ static void test_refused_prompts(void **state) {
 /* 64 KiB of one letter, of marks in the wrong order, of special tokens: all in n log n. */
 static void test_long_prompts(void **state) {
     (void)state;
-    static const char *const parts[] = {"a", "\u0301\u0323", "<|endoftext|>", "!", "<|", "ab", " ", "\u0130", "'", "\U0001d160"};
+    static const char *const parts[] = {"a", "\u0301\u0323", "<|endoftext|>", "!", "<|", "ab", " ", "\u0130",
+                                        "'", "\U0001d160"};
     struct arena a = {0};
     const struct clip_bpe *t = clip_bpe_open(&a, FIXTURES "clip");
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
@@ -263,8 +272,10 @@ static void test_long_prompts(void **state) {
         int n_pieces;
         const struct clip_piece *pieces = clip_bpe_pieces(&a, t, text, &n_pieces);
         for (int i = 0; i < n_pieces; i++)
-            if (pieces[i].begin >= pieces[i].end || pieces[i].end > strlen(text) || (i && pieces[i].begin < pieces[i - 1].begin))
-                fail_msg("'%s'…: piece %d: bytes %zu..%zu of %zu", parts[k], i, pieces[i].begin, pieces[i].end, strlen(text));
+            if (pieces[i].begin >= pieces[i].end || pieces[i].end > strlen(text) ||
+                (i && pieces[i].begin < pieces[i - 1].begin))
+                fail_msg("'%s'…: piece %d: bytes %zu..%zu of %zu", parts[k], i, pieces[i].begin, pieces[i].end,
+                         strlen(text));
         if (k == 2) assert_int_equal(n_pieces, (64 << 10) / 13);
         if (k == 6) assert_int_equal(n_pieces, 0);
     }

@@ -66,7 +66,7 @@ static void expect_prompt(const char *id, int code, const char *fragment, const 
 
 static void expect(const char *id, int code, const char *fragment) { expect_prompt(id, code, fragment, "ab a"); }
 
-/* ---- small files --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- small files ------------------------------------------------------------------------------------------------- */
 
 struct row {
     const char *id;
@@ -182,7 +182,7 @@ static void test_missing(void **state) {
     expect("no vocabulary", FAIL_INPUT, V);
 }
 
-/* ---- large files ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- large files ------------------------------------------------------------------------------------------------- */
 
 /* T4, T11: n tokens more; 10^5 are no trouble, more than 2^20 are refused. */
 static void put_many_tokens(int n) {
@@ -254,7 +254,7 @@ static void test_chain(void **state) {
     assert_int_equal(n, 255 + 8 + 1); /* 255 of 256 letters, one each of 128 … 1, and a</w> */
 }
 
-/* ---- tokenizer.json ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tokenizer.json ---------------------------------------------------------------------------------------------- */
 
 struct edit {
     int code;

@@ -1,5 +1,6 @@
-/* Text to ids. The text is cut at the added tokens, each part normalized (clip_text.c), cut again at those added tokens that are looked for
- * after that, then into words; a word's bytes are merged pair by pair, best rank first (Sennrich, Haddow and Birch 2016). */
+/* Text to ids. The text is cut at the added tokens, each part normalized (clip_text.c), cut again at those added tokens
+ * that are looked for after that, then into words; a word's bytes are merged pair by pair, best rank first (Sennrich,
+ * Haddow and Birch 2016). */
 #include "tokenizer/clip_bpe.h"
 
 #include <assert.h>
@@ -17,7 +18,7 @@ int clip_bpe_eos(const struct clip_bpe *t) { return t->eos; }
 int clip_bpe_pad(const struct clip_bpe *t) { return t->pad; }
 const char *clip_bpe_token(const struct clip_bpe *t, int32_t id) { return vocab_token(&t->vocab, id); }
 
-/* ---- one word --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- one word ---------------------------------------------------------------------------------------------------- */
 
 struct symbol {
     int32_t id, prev, next; /* neighbours in the word; -1: none */
@@ -103,7 +104,8 @@ static void encode_word(struct encoder *e, size_t begin, size_t end) {
     for (int i = 0; i < n; i++) {
         bool last = i == n - 1;
         int32_t id = e->t->byte_id[last][(unsigned char)e->text.bytes[begin + (size_t)i]];
-        e->symbols[i] = (struct symbol){id < 0 ? e->t->unk : id, i - 1, last ? -1 : i + 1, (uint32_t)begin + (uint32_t)i, 1};
+        e->symbols[i] =
+            (struct symbol){id < 0 ? e->t->unk : id, i - 1, last ? -1 : i + 1, (uint32_t)begin + (uint32_t)i, 1};
     }
     for (int i = 0; i < n - 1; i++) heap_push(e, i);
     merge_symbols(e);
@@ -113,7 +115,7 @@ static void encode_word(struct encoder *e, size_t begin, size_t end) {
     }
 }
 
-/* ---- words ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- words ------------------------------------------------------------------------------------------------------- */
 
 static bool begins_with(const char *s, size_t n, const char *word) {
     size_t m = strlen(word);
@@ -151,7 +153,7 @@ static size_t special_bytes(const char *s, size_t n) {
 
 /* The words of the normalized text in [at, end):
  *   <\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
- * and ByteLevel's own pattern then divides the first two, where they are no added tokens, in three: <| startoftext |>. */
+ * and ByteLevel's own pattern then divides the first two, where they are no added tokens: <| startoftext |>. */
 static void encode_words(struct encoder *e, size_t at, size_t end) {
     const char *s = e->text.bytes;
     for (size_t next; at < end; at = next) {
@@ -170,7 +172,7 @@ static void encode_words(struct encoder *e, size_t at, size_t end) {
     }
 }
 
-/* ---- added tokens --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- added tokens ------------------------------------------------------------------------------------------------ */
 
 static void encode_normalized(struct encoder *e, const char *source, size_t begin, size_t end) {
     if (begin == end) return;
@@ -211,7 +213,8 @@ struct clip_piece *clip_bpe_pieces(struct arena *a, const struct clip_bpe *t, co
     return e.pieces;
 }
 
-int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length, size_t *cut_at) {
+int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length,
+                    size_t *cut_at) {
     assert(length >= 2);
     int n, kept;
     const struct clip_piece *pieces = clip_bpe_pieces(a, t, text, &n);

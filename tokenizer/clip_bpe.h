@@ -1,5 +1,6 @@
-/* CLIP's byte-pair tokenizer exactly as transformers >= 5 runs it (the "fast" dialect): NFC, lower case per code point, no control
- * stripping, no CJK spacing; words split by 's|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+ and ByteLevel. */
+/* CLIP's byte-pair tokenizer exactly as transformers >= 5 runs it (the "fast" dialect): NFC, lower case per code point,
+ * no control stripping, no CJK spacing; words split by 's|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+ and
+ * ByteLevel. */
 #ifndef TOKENIZER_CLIP_BPE_H
 #define TOKENIZER_CLIP_BPE_H
 
@@ -10,10 +11,11 @@
 
 struct clip_bpe;
 
-/* Reads DIR/tokenizer.json where there is one, as transformers does, else DIR/vocab.json and merges.txt; and special_tokens_map.json,
- * tokenizer_config.json and added_tokens.json, where they are. Everything is checked: ids 0..n-1 once, merges within the vocabulary, each pair
- * once, special tokens present. Dies FAIL_INPUT, FAIL_DATA, or FAIL_UNSUPPORTED where the files ask for another tokenizer than CLIP's or an
- * option we do not have (left padding, single_word …). */
+/* Reads DIR/tokenizer.json where there is one, as transformers does, else DIR/vocab.json and merges.txt; and
+ * special_tokens_map.json, tokenizer_config.json and added_tokens.json, where they are. Everything is checked: ids
+ * 0..n-1 once, merges within the vocabulary, each pair once, special tokens present. Dies FAIL_INPUT, FAIL_DATA, or
+ * FAIL_UNSUPPORTED where the files ask for another tokenizer than CLIP's or an option we do not have (left padding,
+ * single_word …). */
 struct clip_bpe *clip_bpe_open(struct arena *a, const char *dir);
 
 int clip_bpe_vocab_size(const struct clip_bpe *t);
@@ -28,16 +30,18 @@ struct clip_piece {
     size_t begin, end; /* byte range in the prompt as given */
 };
 
-/* All pieces of the UTF-8 text, without bos/eos, untruncated; *n receives their number. Dies FAIL_USAGE on invalid UTF-8 or more than
- * 64 KiB. Time O(bytes log bytes). */
+/* All pieces of the UTF-8 text, without bos/eos, untruncated; *n receives their number. Dies FAIL_USAGE on invalid
+ * UTF-8 or more than 64 KiB. Time O(bytes log bytes). */
 struct clip_piece *clip_bpe_pieces(struct arena *a, const struct clip_bpe *t, const char *text, int *n);
 
 /* ids[0..length) = bos, pieces, eos, padding, truncated as transformers does (padding="max_length", truncation=True).
- * Returns the number of pieces cut off; *cut_at receives the byte offset in the text of the first of them, or the text's length.
- * length >= 2. */
-int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length, size_t *cut_at);
+ * Returns the number of pieces cut off; *cut_at receives the byte offset in the text of the first of them, or the
+ * text's length. length >= 2. */
+int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length,
+                    size_t *cut_at);
 
-/* The token's own text as in the vocabulary ("cat</w>", bytes as GPT-2's printable stand-ins), in the tokenizer's arena. */
+/* The token's own text as in the vocabulary ("cat</w>", bytes as GPT-2's printable stand-ins), in the tokenizer's
+ * arena. */
 const char *clip_bpe_token(const struct clip_bpe *t, int32_t id);
 
 #endif

@@ -6,7 +6,7 @@
 #include <utf8proc.h>
 #include "engine/text.h"
 
-/* ---- classes and cases ---------------------------------------------------------------------------------------------------------------- */
+/* ---- classes and cases ------------------------------------------------------------------------------------------- */
 
 struct range {
     uint32_t first, last;
@@ -66,7 +66,7 @@ int clip_lower(uint32_t cp, uint32_t lower[2]) {
     return lower[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp), 1;
 }
 
-/* ---- NFC ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- NFC --------------------------------------------------------------------------------------------------------- */
 
 struct point {
     uint32_t cp, begin, end;
@@ -74,17 +74,18 @@ struct point {
 
 /* Combining since Unicode 10, so neither reordered nor composed by the reference. */
 static const struct range unknown_marks[] = {
-    {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},
-    {0xeba, 0xeba},     {0x1715, 0x1715},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0xa82c, 0xa82c},   {0x10d24, 0x10d27},
-    {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b},
-    {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11930}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0},
-    {0x11a34, 0x11a34}, {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97},
-    {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
-    {0x1e4ec, 0x1e4ef},
+    {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xc3c, 0xc3c},
+    {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},
+    {0xa82c, 0xa82c},   {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50},
+    {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a},
+    {0x11930, 0x11930}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34},
+    {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97},
+    {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae},
+    {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
 };
 
-/* Whether NFC may reorder cp or compose it with what precedes it: only marks, and the vowels and finals of Hangul, ever do. (U+11A7 is no
- * final, but libutf8proc composes it.) */
+/* Whether NFC may reorder cp or compose it with what precedes it: only marks, and the vowels and finals of Hangul, ever
+ * do. (U+11A7 is no final, but libutf8proc composes it.) */
 static bool joins_previous(uint32_t cp) {
     if (cp < 0x300) return false;
     utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
@@ -115,13 +116,15 @@ struct nfc_scratch {
     size_t capacity;
 };
 
-/* NFC of in[0..n), a character and the marks that join it. Returns the number of points written to out, which may be in. */
+/* NFC of in[0..n), a character and the marks that join it. Returns the number of points written to out, which may be
+ * in. */
 static size_t compose_cluster(struct point *out, const struct point *in, size_t n, const struct nfc_scratch *w) {
     size_t m = 0;
     int unused = 0;
     for (size_t i = 0; i < n; i++) {
-        utf8proc_ssize_t more = utf8proc_decompose_char((int32_t)in[i].cp, w->cps + m, (utf8proc_ssize_t)(w->capacity - m),
-                                                        UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &unused);
+        utf8proc_ssize_t more =
+            utf8proc_decompose_char((int32_t)in[i].cp, w->cps + m, (utf8proc_ssize_t)(w->capacity - m),
+                                    UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &unused);
         assert(more > 0 && (size_t)more <= w->capacity - m);
         m += (size_t)more;
     }
@@ -159,13 +162,14 @@ static size_t compose_points(struct arena *a, struct point *out, const struct po
             out[m++] = in[i];
             continue;
         }
-        if (!w.cps) w.cps = arena_array(a, w.capacity, sizeof *w.cps), w.keys = arena_array(a, w.capacity, sizeof *w.keys);
+        if (!w.cps)
+            w.cps = arena_array(a, w.capacity, sizeof *w.cps), w.keys = arena_array(a, w.capacity, sizeof *w.keys);
         m += compose_cluster(out + m, in + i, next - i, &w);
     }
     return m;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static void push(struct clip_text *t, uint32_t cp, const struct point *from) {
     int length = utf8_encode(t->bytes + t->n, cp);

@@ -1,6 +1,7 @@
-/* What CLIP does to a text before it looks for words: NFC, runs of white space to one blank, lower case per code point; every byte of
- * the result remembers the bytes of the source it came from. Classes, cases and combining marks are those of the tokenizers library
- * (0.23: Oniguruma with Unicode 16, Rust's Unicode 17, NFC of Unicode 9), where libutf8proc has another Unicode version. */
+/* What CLIP does to a text before it looks for words: NFC, runs of white space to one blank, lower case per code point;
+ * every byte of the result remembers the bytes of the source it came from. Classes, cases and combining marks are those
+ * of the tokenizers library (0.23: Oniguruma with Unicode 16, Rust's Unicode 17, NFC of Unicode 9), where libutf8proc
+ * has another Unicode version. */
 #ifndef TOKENIZER_CLIP_TEXT_H
 #define TOKENIZER_CLIP_TEXT_H
 
@@ -14,7 +15,8 @@ struct clip_text {
     size_t n;
 };
 
-/* Normalizes source[begin..end), valid UTF-8 below 4 GiB. A character that NFC changed stands for its whole combining sequence. */
+/* Normalizes source[begin..end), valid UTF-8 below 4 GiB. A character that NFC changed stands for its whole combining
+ * sequence. */
 struct clip_text clip_text_normalize(struct arena *a, const char *source, size_t begin, size_t end);
 
 enum clip_class { CLIP_SPACE, CLIP_LETTER, CLIP_NUMBER, CLIP_OTHER }; /* \s, \p{L}, \p{N}, the rest */

@@ -5,7 +5,7 @@
 #include <sys/random.h>
 #include "engine/error.h"
 
-/* ---- SipHash-1-3 (Aumasson and Bernstein 2012) ------------------------------------------------------------------------------------------- */
+/* ---- SipHash-1-3 (Aumasson and Bernstein 2012) ------------------------------------------------------------------- */
 
 static inline uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
 
@@ -57,7 +57,7 @@ static size_t table_mask(size_t capacity) {
     return size - 1;
 }
 
-/* ---- tokens -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
 void vocab_init(struct vocab *v, struct arena *a, int capacity) {
     *v = (struct vocab){.capacity = capacity, .mask = table_mask((size_t)capacity), .key = random_key()};
@@ -100,7 +100,7 @@ const char *vocab_token(const struct vocab *v, int32_t id) {
     return v->tokens[id];
 }
 
-/* ---- merges --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- merges ------------------------------------------------------------------------------------------------------ */
 
 void merges_init(struct merges *m, struct arena *a, size_t capacity) {
     *m = (struct merges){.mask = table_mask(capacity), .key = random_key()};
@@ -128,7 +128,7 @@ const struct merge *merges_find(const struct merges *m, int32_t left, int32_t ri
     return slot->pair ? slot : NULL;
 }
 
-/* ---- added tokens --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- added tokens ------------------------------------------------------------------------------------------------ */
 
 const struct added *added_match(const struct added_set *s, const char *text, size_t n) {
     const struct added *best = NULL;

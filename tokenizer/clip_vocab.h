@@ -1,4 +1,5 @@
-/* The tables behind the CLIP tokenizer: tokens by text and by id, merges by pair, tokens found in the text as they stand. */
+/* The tables behind the CLIP tokenizer: tokens by text and by id, merges by pair, tokens found in the text as they
+ * stand. */
 #ifndef TOKENIZER_CLIP_VOCAB_H
 #define TOKENIZER_CLIP_VOCAB_H
 
@@ -84,8 +85,8 @@ struct json_span {
     size_t begin, end;
 };
 
-/* clip_special.c: reads special_tokens_map.json, tokenizer_config.json and added_tokens.json of dir, and added_tokens of tokenizer.json;
- * sets bos, eos, pad, unk, max_length and the added sets. The vocabulary is loaded. */
+/* clip_special.c: reads special_tokens_map.json, tokenizer_config.json and added_tokens.json of dir, and added_tokens
+ * of tokenizer.json; sets bos, eos, pad, unk, max_length and the added sets. The vocabulary is loaded. */
 void clip_special_load(struct clip_bpe *t, const char *dir, struct json_span json_added);
 
 #endif

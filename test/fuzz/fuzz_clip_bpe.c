@@ -1,6 +1,6 @@
-/* The CLIP tokenizer: files of arbitrary bytes, then a prompt of arbitrary bytes. The input is seven parts with NULs between: tokenizer.json,
- * vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json, added_tokens.json, the prompt; an empty part is a file that is not
- * there, but for vocab.json and merges.txt, which are then good ones. */
+/* The CLIP tokenizer: files of arbitrary bytes, then a prompt of arbitrary bytes. The input is seven parts with NULs
+ * between: tokenizer.json, vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json, added_tokens.json,
+ * the prompt. An empty part is a file that is not there, or for vocab.json and merges.txt a good one. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +10,14 @@
 #include "engine/text.h"
 #include "tokenizer/clip_bpe.h"
 
-static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
-                                    "added_tokens.json"};
+static const char *const names[] = {
+    "tokenizer.json",          "vocab.json",       "merges.txt", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json"};
 enum { N_FILES = 6, LENGTH = 12 };
 
-static const char vocab[] = "{\"a\":0,\"b\":1,\"\xc3\x8c\":2,\"a</w>\":3,\"b</w>\":4,\"ab\":5,\"ab</w>\":6,\"aab\":7,\"!\":8,\"!</w>\":9,"
-                            "\"<|startoftext|>\":10,\"<|endoftext|>\":11}";
+static const char vocab[] =
+    "{\"a\":0,\"b\":1,\"\xc3\x8c\":2,\"a</w>\":3,\"b</w>\":4,\"ab\":5,\"ab</w>\":6,\"aab\":7,\"!\":8,\"!</w>\":9,"
+    "\"<|startoftext|>\":10,\"<|endoftext|>\":11}";
 static const char merges[] = "#version: 0.2\na b\na ab\na b</w>\n";
 
 static char dir[] = "/dev/shm/fuzz-clip-XXXXXX"; /* memory: a disk would set the pace */
