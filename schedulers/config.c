@@ -217,7 +217,8 @@ static void rename_solver(const struct scheduler *s, struct sched_config *c) {
     if (!algorithm || !c->algorithm_type || is_one_of(c->algorithm_type, algorithm)) return;
     bool takes_deis = is_one_of("deis", algorithm);
     if (takes_deis && is_one_of(c->algorithm_type, "dpmsolver|dpmsolver++")) c->algorithm_type = "deis";
-    if (!takes_deis && !strcmp(c->algorithm_type, "deis")) c->algorithm_type = "dpmsolver++";
+    bool zero = c->final_sigmas_type && !strcmp(c->final_sigmas_type, "zero"); /* refused before the name is replaced */
+    if (!takes_deis && !zero && !strcmp(c->algorithm_type, "deis")) c->algorithm_type = "dpmsolver++";
 }
 
 /* diffusers looks these up in the config whether or not the class has them. */

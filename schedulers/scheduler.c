@@ -12,8 +12,9 @@
 #include "engine/text.h"
 #include "schedulers/plan.h"
 
-extern const struct scheduler ddim_scheduler, ddpm_scheduler, dpm_multistep_scheduler, euler_ancestral_scheduler, euler_scheduler,
-    heun_scheduler, kdpm2_ancestral_scheduler, kdpm2_scheduler, lms_scheduler, pndm_scheduler, unipc_scheduler;
+extern const struct scheduler ddim_scheduler, ddpm_scheduler, deis_scheduler, dpm_multistep_scheduler, dpm_singlestep_scheduler,
+    euler_ancestral_scheduler, euler_scheduler, heun_scheduler, kdpm2_ancestral_scheduler, kdpm2_scheduler, lcm_scheduler, lms_scheduler,
+    pndm_scheduler, tcd_scheduler, unipc_scheduler;
 
 const struct scheduler *const schedulers[] = {
     &pndm_scheduler,
@@ -26,7 +27,11 @@ const struct scheduler *const schedulers[] = {
     &kdpm2_scheduler,
     &kdpm2_ancestral_scheduler,
     &dpm_multistep_scheduler,
+    &dpm_singlestep_scheduler,
     &unipc_scheduler,
+    &deis_scheduler,
+    &lcm_scheduler,
+    &tcd_scheduler,
     NULL,
 };
 

@@ -2,8 +2,8 @@
  *     test_schedulers            the project's own cases in test/fixtures/schedulers
  *     test_schedulers FILE…      any files of that format
  *
- * A case: cls and config (the constructor's arguments), or stored, pipeline and target (a scheduler_config.json, the pipeline class
- * it is loaded into, the class it is swapped to); num_inference_steps, step_kwargs, strength for image to image; and what
+ * A case: cls and config (the constructor's arguments), or stored, pipeline and target (a scheduler_config.json by
+ * its name in the file's table, the pipeline class it is loaded into, the class it is swapped to); num_inference_steps, step_kwargs, strength for image to image; and what
  * diffusers made of it. A case with "refused" expects us to refuse it, as does one whose final values are null (NaN there). */
 #include <glob.h>
 #include <math.h>
@@ -124,9 +124,9 @@ static bool compare_list(const char *path, const cJSON *c, const char *what, con
 }
 
 /* The constructor's arguments as the JSON that gives them. */
-static struct json *stored_config(struct arena *a, const cJSON *c) {
-    const cJSON *stored = member(c, "stored");
-    cJSON *copy = cJSON_Duplicate(stored ? stored : member(c, "config"), true);
+static struct json *stored_config(struct arena *a, const cJSON *root, const cJSON *c) {
+    const char *stored = text_of(c, "stored");
+    cJSON *copy = cJSON_Duplicate(stored ? member(member(root, "stored"), stored) : member(c, "config"), true);
     if (!stored) cJSON_AddStringToObject(copy, "_class_name", text_of(c, "cls"));
     char *text = cJSON_PrintUnformatted(copy);
     struct json *o = json_parse(a, arena_strdup(a, text), strlen(text), "scheduler_config.json");
@@ -150,12 +150,12 @@ static const char **overrides_of(struct arena *a, const cJSON *c) {
     return list;
 }
 
-static struct schedule *plan_case(struct arena *a, const cJSON *c) {
+static struct schedule *plan_case(struct arena *a, const cJSON *root, const cJSON *c) {
     const char *target_name = text_of(c, "target"), *pipeline = text_of(c, "pipeline");
     const struct scheduler *target = target_name ? scheduler_find(target_name) : NULL, *found;
     if (target_name && !target) die(FAIL_USAGE, "no scheduler '%s'", target_name);
     struct sched_config *config =
-        sched_config_load(a, stored_config(a, c), "scheduler_config.json", target,
+        sched_config_load(a, stored_config(a, root, c), "scheduler_config.json", target,
                           pipeline && !strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE,
                           overrides_of(a, c), &found);
     int n = member(c, "num_inference_steps")->valueint, skip = 0;
@@ -276,7 +276,7 @@ static void check_case(const char *path, const cJSON *root, const cJSON *c) {
     struct job job;
     n_cases++;
     if (job_enter(&job)) {
-        struct schedule *s = plan_case(&a, c);
+        struct schedule *s = plan_case(&a, root, c);
         const cJSON *order = member(c, "order"), *init = member(c, "init_noise_sigma");
         if (expects_refusal(c)) complain(path, c, "expected to be refused, as diffusers rejects it or computes NaN");
         else if (order && order->valueint != s->order) complain(path, c, "order: expected %d, found %d", order->valueint, s->order);
