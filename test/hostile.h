@@ -234,9 +234,9 @@ static const char *judge(const struct row *r, const struct outcome *o) {
     }
     if (!r->code && *o->err && strncmp(o->err, "diffuse: warning: ", 18) != 0) return "accepted, but stderr is not empty";
     if (rmdir(path_of("cwd")) != 0) return "something was left in the working directory";
+    if (r->generate) return NULL;
     if (o->cpu_seconds > CPU_SECONDS) return "too slow";
-    if (!r->generate && o->rss > rss_allowed(r)) return "too much memory";
-    return NULL;
+    return o->rss > rss_allowed(r) ? "too much memory" : NULL;
 }
 
 static struct outcome inspect(const struct row *r) {
