@@ -19,17 +19,23 @@ static void moments_merge(struct moments *a, struct moments b) {
     a->count = count;
 }
 
-/* One thread's row buffers and channel vectors, all f32[C]. */
-struct lane { float *sum, *mean, *scale, *in, *out; };
-enum { LANE_VECTORS = 5 };
+/* One thread's moments of a block [groups], channel vectors and row buffers [C]. */
+struct lane { struct moments *block; float *sum, *mean, *scale, *shift, *in, *out; };
+enum { LANE_VECTORS = 6 };
 
-static size_t stats_count(const struct cpu_device *dev, struct view x, int groups) {
-    return (size_t)x.N * (size_t)dev->n_threads * (size_t)groups;
+static size_t lane_bytes(int C, int groups) {
+    return ((size_t)groups * sizeof(struct moments) + (size_t)LANE_VECTORS * C * sizeof(float) + 63) / 64 * 64;
 }
 
-static struct lane lane_of(struct cpu_device *dev, struct view x, int groups, int thread) {
-    float *p = (float *)((struct moments *)dev->scratch + stats_count(dev, x, groups)) + (size_t)thread * LANE_VECTORS * x.C;
-    return (struct lane){p, p + x.C, p + 2 * x.C, p + 3 * x.C, p + 4 * x.C};
+static struct lane lane_of(const struct cpu_device *dev, int C, int groups, int thread) {
+    char *p = (char *)dev->scratch + lane_bytes(C, groups) * (size_t)thread;
+    float *f = (float *)(p + (size_t)groups * sizeof(struct moments));
+    return (struct lane){(struct moments *)p, f, f + C, f + 2 * C, f + 3 * C, f + 4 * C, f + 5 * C};
+}
+
+/* After the lanes: moments of each image's parts, [N, n_threads, groups]. */
+static struct moments *part_moments(const struct cpu_device *dev, int C, int groups) {
+    return (struct moments *)((char *)dev->scratch + lane_bytes(C, groups) * (size_t)dev->n_threads);
 }
 
 void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
@@ -38,25 +44,28 @@ void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struc
     assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C && x.C % groups == 0);
     cpu_plan_dense(cpu_of(dev), w);
     cpu_plan_dense(cpu_of(dev), b);
-    cpu_scratch_reserve(cpu_of(dev), stats_count(cpu_of(dev), x, groups) * sizeof(struct moments) +
-                                         (size_t)cpu_of(dev)->n_threads * LANE_VECTORS * (size_t)x.C * sizeof(float));
+    size_t n_threads = (size_t)cpu_of(dev)->n_threads;
+    cpu_scratch_reserve(cpu_of(dev), n_threads * (lane_bytes(x.C, groups) + (size_t)x.N * groups * sizeof(struct moments)));
 }
 
-/* Rows [t0, t1) of x, one block: adds each group's moments to stats. */
+/* Rows [t0, t1) of x, one block: adds each group's moments to stats. Sums are of differences from the block's first row, squares of
+ * differences from the group's mean. */
 static void block_moments(const struct device *dev, struct view x, size_t t0, size_t t1, struct lane lane, int groups,
                           struct moments *stats) {
     int per_group = x.C / groups;
-    double count = (double)(t1 - t0) * per_group;
+    double rows = (double)(t1 - t0);
+    memcpy(lane.mean, row_load(dev, row_at(dev, x, t0, 0), lane.in, x.C), (size_t)x.C * sizeof *lane.mean);
     memset(lane.sum, 0, (size_t)x.C * sizeof *lane.sum);
-    for (size_t t = t0; t < t1; t++) {
+    for (size_t t = t0 + 1; t < t1; t++) {
         const float *src = row_load(dev, row_at(dev, x, t, 0), lane.in, x.C);
 #pragma omp simd
-        for (int c = 0; c < x.C; c++) lane.sum[c] += src[c];
+        for (int c = 0; c < x.C; c++) lane.sum[c] += src[c] - lane.mean[c];
     }
     for (int g = 0; g < groups; g++) {
         double sum = 0;
-        for (int c = g * per_group; c < (g + 1) * per_group; c++) sum += lane.sum[c];
-        for (int c = g * per_group; c < (g + 1) * per_group; c++) lane.mean[c] = (float)(sum / count);
+        for (int c = g * per_group; c < (g + 1) * per_group; c++) sum += lane.mean[c] + lane.sum[c] / rows;
+        lane.block[g] = (struct moments){rows * per_group, sum / per_group, 0};
+        for (int c = g * per_group; c < (g + 1) * per_group; c++) lane.mean[c] = (float)lane.block[g].mean;
     }
     memset(lane.sum, 0, (size_t)x.C * sizeof *lane.sum);
     for (size_t t = t0; t < t1; t++) {
@@ -65,60 +74,64 @@ static void block_moments(const struct device *dev, struct view x, size_t t0, si
         for (int c = 0; c < x.C; c++) lane.sum[c] += (src[c] - lane.mean[c]) * (src[c] - lane.mean[c]);
     }
     for (int g = 0; g < groups; g++) {
-        double m2 = 0;
-        for (int c = g * per_group; c < (g + 1) * per_group; c++) m2 += lane.sum[c];
-        moments_merge(&stats[g], (struct moments){count, lane.mean[g * per_group], m2});
+        for (int c = g * per_group; c < (g + 1) * per_group; c++) lane.block[g].m2 += lane.sum[c];
+        moments_merge(&stats[g], lane.block[g]);
     }
 }
 
-/* y = (x - mean) * scale + b, rows [t0, t1). */
+/* y = (x - mean) * scale + shift, rows [t0, t1). */
 static void normalise(const struct device *dev, struct view y, struct view x, size_t t0, size_t t1, struct lane lane,
-                      const float *b, bool silu) {
+                      bool silu) {
     for (size_t t = t0; t < t1; t++) {
         const float *src = row_load(dev, row_at(dev, x, t, 0), lane.in, x.C);
         float *dst = row_target(dev, row_at(dev, y, t, 0), lane.out);
         if (silu) {
 #pragma omp simd
-            for (int c = 0; c < x.C; c++) dst[c] = vm_silu((src[c] - lane.mean[c]) * lane.scale[c] + b[c]);
+            for (int c = 0; c < x.C; c++) dst[c] = vm_silu((src[c] - lane.mean[c]) * lane.scale[c] + lane.shift[c]);
         } else {
 #pragma omp simd
-            for (int c = 0; c < x.C; c++) dst[c] = (src[c] - lane.mean[c]) * lane.scale[c] + b[c];
+            for (int c = 0; c < x.C; c++) dst[c] = (src[c] - lane.mean[c]) * lane.scale[c] + lane.shift[c];
         }
         row_store(dev, row_at(dev, y, t, 0), dst, x.C);
     }
 }
 
+/* The channel vectors of one image from its parts' moments. */
+static void prepare(struct lane lane, const struct moments *parts, int n_parts, int C, int groups, const float *w, const float *b, float eps) {
+    int per_group = C / groups;
+    for (int g = 0; g < groups; g++) {
+        struct moments all = {0};
+        for (int p = 0; p < n_parts; p++) moments_merge(&all, parts[p * groups + g]);
+        float rstd = (float)(1 / sqrt(all.m2 / all.count + eps)), rest = (float)(all.mean - (float)all.mean);
+        for (int c = g * per_group; c < (g + 1) * per_group; c++) {
+            lane.mean[c] = (float)all.mean;
+            lane.scale[c] = rstd * w[c];
+            lane.shift[c] = b[c] - rest * lane.scale[c]; /* what the f32 mean lost */
+        }
+    }
+}
+
 void cpu_group_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
                     bool silu) {
-    int parts = cpu_of(dev)->n_threads, per_group = x.C / groups; /* each image's rows are cut into one part per thread */
+    int n_parts = cpu_of(dev)->n_threads; /* each image's rows are cut into one part per thread */
     size_t rows = (size_t)x.H * x.W, block = (size_t)imax(1, imin(BLOCK_ROWS, BLOCK_ELEMENTS / x.C));
-    struct moments *stats = cpu_of(dev)->scratch;
-    const float *scale = w->packed;
-#pragma omp parallel num_threads(parts)
+    struct moments *parts = part_moments(cpu_of(dev), x.C, groups);
+#pragma omp parallel num_threads(n_parts)
     {
-        struct lane lane = lane_of(cpu_of(dev), x, groups, omp_get_thread_num());
+        struct lane lane = lane_of(cpu_of(dev), x.C, groups, omp_get_thread_num());
 #pragma omp for schedule(static)
-        for (int i = 0; i < x.N * parts; i++) {
-            size_t first = (size_t)(i / parts) * rows, p = (size_t)(i % parts);
-            size_t t0 = first + rows * p / (size_t)parts, t1 = first + rows * (p + 1) / (size_t)parts;
-            memset(stats + (size_t)i * groups, 0, (size_t)groups * sizeof *stats);
+        for (int i = 0; i < x.N * n_parts; i++) {
+            size_t first = (size_t)(i / n_parts) * rows, p = (size_t)(i % n_parts);
+            size_t t0 = first + rows * p / (size_t)n_parts, t1 = first + rows * (p + 1) / (size_t)n_parts;
+            memset(parts + (size_t)i * groups, 0, (size_t)groups * sizeof *parts);
             for (size_t t = t0; t < t1; t += block)
-                block_moments(dev, x, t, t + block < t1 ? t + block : t1, lane, groups,
-                              stats + (size_t)i * groups);
+                block_moments(dev, x, t, t + block < t1 ? t + block : t1, lane, groups, parts + (size_t)i * groups);
         }
 #pragma omp for schedule(static)
-        for (int i = 0; i < x.N * parts; i++) {
-            size_t first = (size_t)(i / parts) * rows, p = (size_t)(i % parts);
-            for (int g = 0; g < groups; g++) {
-                struct moments all = {0};
-                for (int j = i / parts * parts; j < (i / parts + 1) * parts; j++) moments_merge(&all, stats[(size_t)j * groups + g]);
-                float rstd = (float)(1 / sqrt(all.m2 / all.count + eps));
-                for (int c = g * per_group; c < (g + 1) * per_group; c++) {
-                    lane.mean[c] = (float)all.mean;
-                    lane.scale[c] = rstd * scale[c];
-                }
-            }
-            normalise(dev, y, x, first + rows * p / (size_t)parts, first + rows * (p + 1) / (size_t)parts, lane, b->packed, silu);
+        for (int i = 0; i < x.N * n_parts; i++) {
+            size_t first = (size_t)(i / n_parts) * rows, p = (size_t)(i % n_parts);
+            prepare(lane, parts + (size_t)(i / n_parts) * n_parts * groups, n_parts, x.C, groups, w->packed, b->packed, eps);
+            normalise(dev, y, x, first + rows * p / (size_t)n_parts, first + rows * (p + 1) / (size_t)n_parts, lane, silu);
         }
     }
 }

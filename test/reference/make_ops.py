@@ -106,15 +106,15 @@ def norms():
     group_norm(1, 2, 2, 2560, 32, False, eps=1e-6)
     group_norm(1, 9, 7, 24, 4, False, exp=13)
     group_norm(1, 9, 7, 24, 4, False, exp=-14)  # the variance is about eps / 10000
-    # A mean 1e4 times the deviation 0.58: an f32 mean is off by up to 2^-11, the result by 8.5e-4 |w|.
-    group_norm(1, 40, 40, 24, 4, False, offset=8192, step=31, tol=4e-4, tol16=None)
+    # A mean 1e4 times the deviation: bf16 cannot hold such values.
+    group_norm(1, 40, 40, 24, 4, False, offset=8192, step=31, tol16=None)
     layer_norm(5, 12)
     layer_norm(5, 12, in_place=True, pad=3)
     layer_norm(1, 1)
     layer_norm(3, 1280, pad=8)
     layer_norm(2, 517, exp=13)
     layer_norm(2, 517, exp=-14)
-    layer_norm(4, 768, offset=8192, tol=4e-4, tol16=None)
+    layer_norm(4, 768, offset=8192, tol16=None)
 
 
 def attention(N, heads, D, Tq, Tk, causal=False, shared=False, pad=0, exp=0, **kw):
