@@ -18,7 +18,7 @@ def quiet(module, *ends):
 
 def new_vae():
     vae = AutoencoderKL(
-        sample_size=128, latent_channels=4, block_out_channels=(32, 48, 64), layers_per_block=1, norm_num_groups=8,
+        sample_size=128, latent_channels=4, block_out_channels=(32, 48, 64), layers_per_block=1, norm_num_groups=1,
         down_block_types=["DownEncoderBlock2D"] * 3, up_block_types=["UpDecoderBlock2D"] * 3)
     # the posterior's logarithm of variance starts small: noise of the latents' own size would hide them for hundreds of steps
     nn.init.zeros_(vae.quant_conv.weight.data[4:])
@@ -29,7 +29,7 @@ def new_vae():
 def new_unet():
     """32x32 and 16x16 are convolutions alone; the 8x8 level attends, to itself and to the words."""
     unet = UNet2DConditionModel(
-        sample_size=LATENT, in_channels=4, out_channels=4, block_out_channels=(48, 96, 128), layers_per_block=1, norm_num_groups=8,
+        sample_size=LATENT, in_channels=4, out_channels=4, block_out_channels=(48, 96, 128), layers_per_block=1, norm_num_groups=4,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=CONTEXT, attention_head_dim=4)
     return quiet(unet, ".conv2", ".proj_out", "conv_out")
