@@ -5,7 +5,10 @@
 #include "cli/print.h"
 #include "cli/result.h"
 #include "cli/signals.h"
+#include "cli/terminal.h"
 #include "engine/pipeline.h"
+
+#include <unistd.h>
 
 static void inspect(struct arena *a, const struct options *o) {
     struct settings settings = settings_of(o);
@@ -23,7 +26,7 @@ static void show_tokens(struct arena *a, const struct options *o) {
     const char *revision, *dir = checkpoint_locate(a, o->model, &revision);
     struct clip_bpe *tokenizer = clip_bpe_open(a, arena_printf(a, "%s/tokenizer", dir));
     int length = clip_bpe_max_length(tokenizer);
-    print_tokens(tokenizer, o->tokens_text, length ? length : 77, o->json, o->color == WHEN_ALWAYS);
+    print_tokens(tokenizer, o->tokens_text, length ? length : 77, o->json, terminal_has_color(STDOUT_FILENO, o->color));
 }
 
 int main(int argc, char **argv) {

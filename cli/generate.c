@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 struct settings settings_of(const struct options *o) {
     return (struct settings){
@@ -41,12 +42,22 @@ static uint64_t memory_available(void) {
     return kib * 1024;
 }
 
+/* oneDNN does not survive an allocation that fails while it makes its kernels. */
+static void check_address_space(uint64_t need) {
+    enum { KERNELS = 256 << 20 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need + KERNELS)
+        die(FAIL_MEMORY, "out of memory: the address space limit (ulimit -v) is %.2f GB, %.2f GB needed", (double)limit.rlim_cur / 1e9,
+            (double)(need + KERNELS) / 1e9);
+}
+
 static void check_memory(const struct pipeline *p, const struct options *o) {
     struct memory_plan m = pipeline_memory(p);
     uint64_t need = m.weights + m.activations + m.scratch, free_bytes = memory_available();
     if (o->verbose || o->dry_run)
         fprintf(stderr, "memory: weights %.2f GB, activations %.2f GB, scratch %.2f GB\n", (double)m.weights / 1e9, (double)m.activations / 1e9,
                 (double)m.scratch / 1e9);
+    check_address_space(need);
     if (free_bytes && need > free_bytes)
         die_hint(FAIL_MEMORY, "a smaller --size, or --dtype bf16", "out of memory: %.2f GB needed, %.2f GB free", (double)need / 1e9,
                  (double)free_bytes / 1e9);
@@ -117,73 +128,112 @@ static void write_request(struct arena *a, const struct pipeline *p, const struc
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
 }
 
-/* One image from noise to a published file, and its path on stdout. */
-static void make_image(struct arena *a, struct run *run) {
+static const void *encode(struct arena *a, const struct run *run, const uint8_t *rgb, size_t *size) {
+    struct pipeline *p = run->pipeline;
+    struct metadata m = metadata_of(p, run->k);
+    struct png_comment comments[METADATA_COMMENTS_MAX];
+    int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
+    if (p->settings.dump) write_request(a, p, &m, run->k);
+    return png_encode(a, rgb, p->settings.width, p->settings.height, comments, n_comments, size);
+}
+
+/* What became of one image: the path of a complete file, or the PNG itself where it goes to stdout. */
+struct result {
+    const char *path;
+    bool skipped; /* the file was there and stays */
+    const void *png;
+    size_t size;
+    double ms;
+};
+
+/* One image from noise to a published file. */
+static struct result make_image(struct arena *a, struct run *run) {
     struct pipeline *p = run->pipeline;
     const struct options *o = run->options;
-    const struct settings *s = &p->settings;
     const char *path = output_path(a, p, o, run->k);
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
-    if (!to_stdout && !publish_check(path, o->on_exists)) {
-        event_image(run->k + 1, path, s->seed + (uint64_t)run->k, 0, true);
-        if (!o->json) result_path(a, path, o->null_separated);
-        return;
-    }
+    if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
     progress_image(run->k, o->count, p->schedule->n_rows);
     run->row_start = start;
-    uint8_t *rgb = arena_array(a, 3 * (size_t)s->width, (size_t)s->height);
+    uint8_t *rgb = arena_array(a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
     pipeline_generate(p, run->k, rgb);
     double made = clock_ms();
-    struct metadata m = metadata_of(p, run->k);
-    struct png_comment comments[METADATA_COMMENTS_MAX];
-    int n_comments = metadata_comments(a, &m, o->metadata, comments);
-    size_t size;
-    const void *png = png_encode(a, rgb, s->width, s->height, comments, n_comments, &size);
-    if (s->dump) write_request(a, p, &m, run->k);
+    struct result r = {.path = path};
+    r.png = encode(a, run, rgb, &r.size);
     progress_clear();
-    if (to_stdout) {
-        result_write(png, size);
-    } else {
-        path = publish_file(a, path, png, size, o->on_exists);
-        event_image(run->k + 1, path, m.seed, clock_ms() - start, false);
-        if (!o->json) result_path(a, path, o->null_separated);
+    if (!to_stdout) {
+        const char *published = publish_file(a, path, r.png, r.size, o->on_exists);
+        r.skipped = !published; /* somebody else made it meanwhile */
+        if (published) r.path = published;
     }
+    r.ms = clock_ms() - start;
     if (o->verbose) report_timings(a, p, clock_ms() - made);
+    return r;
 }
 
-/* Several images: one that fails is reported and the others are made. */
+/* Standard output lost ends the run, whatever images are left. */
+static void report(struct arena *a, const struct run *run, const struct result *r) {
+    if (!strcmp(r->path, "-")) {
+        result_write(r->png, r->size);
+        return;
+    }
+    event_image(run->k + 1, r->path, run->pipeline->settings.seed + (uint64_t)run->k, r->ms, r->skipped);
+    if (!run->options->json) result_path(a, r->path, run->options->null_separated);
+}
+
+/* One of several images that fails is reported and the others are made. */
+static bool make_one_of_many(struct arena *a, struct run *run, struct result *result) {
+    struct job job;
+    if (job_enter(&job)) {
+        *result = make_image(a, run);
+        job_leave(&job);
+        return true;
+    }
+    progress_clear();
+    fprintf(stderr, "diffuse: image %d: %s\n", run->k + 1, job.message);
+    event_error(job.code, job.message);
+    return false;
+}
+
 static int make_images(struct run *run) {
-    volatile int n_failed = 0;
+    int n_failed = 0;
     for (run->k = 0; run->k < run->options->count; run->k++) {
         struct arena a = {0};
-        struct job job;
-        if (run->options->count == 1) {
-            make_image(&a, run);
-        } else if (job_enter(&job)) {
-            make_image(&a, run);
-            job_leave(&job);
-        } else {
-            progress_clear();
-            fprintf(stderr, "diffuse: image %d: %s\n", run->k + 1, job.message);
-            event_error(job.code, job.message);
-            n_failed++;
-        }
+        struct result result;
+        bool made = true;
+        if (run->options->count == 1) result = make_image(&a, run);
+        else made = make_one_of_many(&a, run, &result);
+        if (made) report(&a, run, &result);
+        n_failed += !made;
         arena_free(&a);
     }
     return n_failed;
 }
 
 static void print_plan(struct arena *a, const struct pipeline *p, const struct options *o) {
-    for (int k = 0; k < o->count; k++)
+    enum { PRINTED_MAX = 20 };
+    for (int k = 0; k < o->count && k < PRINTED_MAX; k++)
         fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, p, o, k), (unsigned long long)(p->settings.seed + (uint64_t)k));
+    if (o->count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->count - PRINTED_MAX);
+}
+
+static void report_failure(int code, const char *message) {
+    event_error(code, message);
+    event_end(code, 0, 0);
 }
 
 int generate(struct arena *a, const struct options *o) {
     double start = clock_ms();
     struct settings settings = settings_of(o);
+    if (o->json && !o->dry_run) {
+        events_enable();
+        error_on_exit(report_failure);
+    }
     struct pipeline *p = pipeline_open(a, &settings);
+    if (p->text && !settings.prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     check_outputs(a, p, o);
+    check_address_space(0);
     pipeline_plan(p, open_device(o));
     check_memory(p, o);
     if (o->dry_run) {
@@ -192,7 +242,6 @@ int generate(struct arena *a, const struct options *o) {
         return 0;
     }
     if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)p->settings.seed);
-    if (o->json) events_enable();
     struct metadata m = metadata_of(p, 0);
     event_start(&m, o->count);
     pipeline_load(p);

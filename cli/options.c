@@ -163,7 +163,6 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     o->prompt = check_text(a, operand ? operand : o->prompt, "prompt", draws);
     o->negative = check_text(a, o->negative, "--negative", false);
     o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
-    if (draws && !o->prompt) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
 }
 
 void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
@@ -175,6 +174,7 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     if (!o->model && model && *model) o->model = model;
     check_output(a, o);
     check_prompt(a, o, operand);
+    if (!o->model && !o->prompt && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
     if (!o->model && o->command != CMD_LIST_SCHEDULERS)
         die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
     if (!o->seed_given) o->seed = rng_random_seed();

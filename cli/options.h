@@ -15,7 +15,7 @@ enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 struct options {
     enum command command;
-    const char *prompt;            /* valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL only without CMD_GENERATE */
+    const char *prompt;            /* valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL where none was given: some models take none */
     const char *negative;          /* NULL: absent, which some pipelines tell apart from "" */
     const char *output;            /* template, checked and completed by template_resolve; "-" = PNG on stdout */
     const char *model;             /* -m, else DIFFUSE_MODEL; NULL only with CMD_LIST_SCHEDULERS */

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include "cli/options.h"
 
-/* WHEN_ALWAYS where stderr is no such terminal: plain lines, one every 10 s and one at the end of each image. Also hooks
- * error_before_exit, so that a message never lands in the bar. */
+/* WHEN_ALWAYS where stderr is no such terminal: plain lines, one every 10 s and one at the end of each image. Also clears
+ * the line before an error message, which thus never lands in the bar. */
 void progress_begin(enum when progress, enum when color, bool quiet);
 /* Image k of count (from 0) begins; it takes n_rows model calls. */
 void progress_image(int k, int count, int n_rows);

@@ -55,13 +55,14 @@ struct dump *dump_open(struct pipeline *p, int k, const float *noise) {
     *d = (struct dump){p, &p->image_arena, pipeline_dump_dir(p, &p->image_arena, k)};
     make_dir(p->settings.dump);
     make_dir(d->dir);
-    struct st_writer *text = st_writer_new(d->arena);
-    add_text(d, text, "", p->ids, p->guided);
-    if (p->guided) add_text(d, text, "negative_", p->negative_ids, 0);
-    st_write(text, arena_printf(d->arena, "%s/text.safetensors", d->dir));
-
+    if (p->text) {
+        struct st_writer *text = st_writer_new(d->arena);
+        add_text(d, text, "", p->ids, p->guided);
+        if (p->guided) add_text(d, text, "negative_", p->negative_ids, 0);
+        st_write(text, arena_printf(d->arena, "%s/text.safetensors", d->dir));
+    }
     struct st_writer *start = st_writer_new(d->arena);
-    add_f32(start, "noise", (const int64_t[]){1, p->vae->latent_channels, p->latent_height, p->latent_width}, noise);
+    add_f32(start, "noise", (const int64_t[]){1, p->channels, p->latent_height, p->latent_width}, noise);
     st_write(start, arena_printf(d->arena, "%s/noise.safetensors", d->dir));
     return d;
 }

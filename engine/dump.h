@@ -1,6 +1,6 @@
 /* --dump DIR: what each stage saw and made, as safetensors with the axes torch would have, for comparing with diffusers.
  *
- *   text.safetensors       ids, negative_ids [1,T] I64; embeddings, negative_embeddings [1,T,C]
+ *   text.safetensors       ids, negative_ids [1,T] I64; embeddings, negative_embeddings [1,T,C] (where there is a prompt)
  *   noise.safetensors      noise [1,C,H,W], before init_noise_sigma
  *   step-0000.safetensors  per scheduler row: timestep [1], model_input [B,C,H,W], guided [1,C,H,W], latents [1,C,H,W] after the row
  *   image.safetensors      decoded [1,3,H,W] F32, image [H,W,3] U8

@@ -1,5 +1,6 @@
 #include "engine/error.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +9,16 @@
 #include "engine/text.h"
 
 int error_quiet;
-void (*error_before_exit)(void);
+enum { ON_EXIT_MAX = 4 };
+static void (*on_exit_functions[ON_EXIT_MAX])(int code, const char *message);
+static int n_on_exit;
 
 static struct job *innermost;
+
+void error_on_exit(void (*f)(int code, const char *message)) {
+    assert(n_on_exit < ON_EXIT_MAX);
+    on_exit_functions[n_on_exit++] = f;
+}
 
 void job_push(struct job *j) {
     j->outer = innermost;
@@ -40,7 +48,7 @@ static _Noreturn void fail(int code, const char *hint, const char *fmt, va_list 
         memcpy(j->message, line, sizeof line);
         longjmp(j->env, 1);
     }
-    if (error_before_exit) error_before_exit();
+    while (n_on_exit > 0) on_exit_functions[--n_on_exit](code, line); /* one that fails itself does not run again */
     fprintf(stderr, "diffuse: %s\n", line);
     if (hint) {
         char safe[ERROR_MAX];

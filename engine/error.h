@@ -49,7 +49,8 @@ _Noreturn void die_hint(int code, const char *hint, const char *fmt, ...) __attr
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 extern int error_quiet;
 
-/* Called (if set) before the process ends in die(): puts the terminal back in order. */
-extern void (*error_before_exit)(void);
+/* Calls f(code, message) when die() is about to end the process, the last one registered first: the terminal is put back in order, the
+ * failure reported where programs read it. At most 4. */
+void error_on_exit(void (*f)(int code, const char *message));
 
 #endif

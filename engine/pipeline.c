@@ -17,14 +17,33 @@ static struct component *require_component(const struct checkpoint *c, const cha
     return component;
 }
 
-static void check_pipeline_class(const struct checkpoint *c) {
-    if (!c->pipeline_class) die(FAIL_UNSUPPORTED, "%s: no model_index.json: not a text-to-image checkpoint", c->dir);
-    if (strcmp(c->pipeline_class, "StableDiffusionPipeline") != 0)
-        die(FAIL_UNSUPPORTED, "%s: pipeline class '%s' is not supported; supported: StableDiffusionPipeline", c->dir, c->pipeline_class);
+/* The pipelines there are, and what sets them apart. */
+struct pipeline_class {
+    const char *name;
+    bool takes_prompt;
+    int default_steps;
+    const char *scheduler; /* the class it converts any stored scheduler to, or NULL */
+    enum sched_fixup fixup;
+};
+
+static const struct pipeline_class pipeline_classes[] = {
+    {"StableDiffusionPipeline", true, 50, NULL, FIXUP_STABLE_DIFFUSION},
+    {"DDPMPipeline", false, 1000, NULL, FIXUP_NONE},
+    {"DDIMPipeline", false, 50, "DDIMScheduler", FIXUP_NONE},
+};
+
+/* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. */
+static const struct pipeline_class *find_pipeline_class(const struct checkpoint *c) {
+    const char *name = c->pipeline_class ? c->pipeline_class : "DDPMPipeline";
+    for (size_t i = 0; i < sizeof pipeline_classes / sizeof *pipeline_classes; i++)
+        if (strcmp(pipeline_classes[i].name, name) == 0) return &pipeline_classes[i];
+    die_hint(FAIL_UNSUPPORTED, "supported: StableDiffusionPipeline, DDPMPipeline, DDIMPipeline", "%s: pipeline class '%s' is not supported",
+             c->dir, name);
 }
 
-static void check_parts_agree(const struct pipeline *p) {
+static void check_text_to_image(const struct pipeline *p) {
     const char *dir = p->checkpoint->dir;
+    if (!p->unet->conditional) die(FAIL_UNSUPPORTED, "%s: unet/config.json: a UNet2DModel takes no prompt", dir);
     if (p->text->hidden_size != p->unet->cross_dim)
         die(FAIL_UNSUPPORTED, "%s: text_encoder/config.json: 'hidden_size' %d, but unet/config.json: 'cross_attention_dim' %d", dir,
             p->text->hidden_size, p->unet->cross_dim);
@@ -38,6 +57,14 @@ static void check_parts_agree(const struct pipeline *p) {
         die(FAIL_UNSUPPORTED, "%s: vae/config.json: 'out_channels' %d: only 3 is supported", dir, p->vae->out_channels);
 }
 
+static void check_unconditional(const struct pipeline *p) {
+    const char *dir = p->checkpoint->dir;
+    if (p->unet->conditional) die(FAIL_UNSUPPORTED, "%s: a UNet2DConditionModel needs a text encoder", dir);
+    if (p->unet->in_channels != 3 || p->unet->out_channels != 3)
+        die(FAIL_UNSUPPORTED, "%s: %d input and %d output channels: only pictures of 3 are supported", dir, p->unet->in_channels,
+            p->unet->out_channels);
+}
+
 /* Old checkpoints say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
 static void fix_sample_size(struct pipeline *p) {
     int major = 0, minor = 0;
@@ -47,32 +74,40 @@ static void fix_sample_size(struct pipeline *p) {
 }
 
 static void check_size(const struct pipeline *p, int size, const char *what) {
-    int factor = p->vae->factor;
-    if (size % factor == 0 && size >= factor) return;
-    int below = size / factor * factor, above = below + factor;
-    if (below == 0) die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d", what, size, factor, above);
-    die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d and %d", what, size, factor, below, above);
+    int multiple = p->size_multiple;
+    if (size % multiple == 0 && size >= multiple) return;
+    int below = size / multiple * multiple, above = below + multiple;
+    if (below == 0) die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d", what, size, multiple, above);
+    die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d and %d", what, size, multiple, below, above);
 }
 
-static void fill_defaults(struct pipeline *p) {
+static void fill_text_defaults(struct pipeline *p) {
     struct settings *s = &p->settings;
-    if (s->steps == 0) s->steps = 50;
     if (isnan(s->guidance)) s->guidance = 7.5;
-    if (s->clip_skip < 0) s->clip_skip = 0;
     if (!s->negative) s->negative = "";
-    if (!s->width || !s->height) {
-        s->width = p->unet->sample_width * p->vae->factor;
-        s->height = p->unet->sample_height * p->vae->factor;
-    }
-    check_size(p, s->width, "width");
-    check_size(p, s->height, "height");
     if (s->clip_skip > p->text->n_layers)
         die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, p->text->n_layers);
-    p->latent_width = s->width / p->vae->factor;
-    p->latent_height = s->height / p->vae->factor;
     p->guided = s->guidance > 1;
     int limit = clip_bpe_max_length(p->tokenizer);
     p->n_tokens = limit > 0 && limit < p->text->max_positions ? limit : p->text->max_positions;
+}
+
+static void fill_defaults(struct pipeline *p, const struct pipeline_class *class) {
+    struct settings *s = &p->settings;
+    p->factor = p->vae ? p->vae->factor : 1;
+    p->size_multiple = p->factor * p->unet->size_multiple;
+    p->channels = p->unet->in_channels;
+    if (s->steps == 0) s->steps = class->default_steps;
+    if (s->clip_skip < 0) s->clip_skip = 0;
+    if (p->text) fill_text_defaults(p);
+    if (!s->width || !s->height) {
+        s->width = p->unet->sample_width * p->factor;
+        s->height = p->unet->sample_height * p->factor;
+    }
+    check_size(p, s->width, "width");
+    check_size(p, s->height, "height");
+    p->latent_width = s->width / p->factor;
+    p->latent_height = s->height / p->factor;
 }
 
 static const struct scheduler *find_scheduler(const char *name) {
@@ -97,20 +132,20 @@ static const struct scheduler *parse_scheduler(struct arena *a, const char *text
     return *name ? find_scheduler(name) : NULL;
 }
 
-static void open_schedule(struct pipeline *p, const struct json *stored) {
+static void open_schedule(struct pipeline *p, const struct json *stored, const struct pipeline_class *class) {
     const char *overrides[OVERRIDES_MAX + 1];
     const struct scheduler *target = parse_scheduler(p->arena, p->settings.scheduler, overrides);
-    p->sched_config = sched_config_load(p->arena, stored, json_path(stored), target, FIXUP_STABLE_DIFFUSION, overrides, &p->scheduler);
+    if (!target && class->scheduler) target = scheduler_find(class->scheduler);
+    p->sched_config = sched_config_load(p->arena, stored, json_path(stored), target, class->fixup, overrides, &p->scheduler);
     sched_config_set_eta(p->sched_config, p->settings.eta);
-    p->schedule = schedule_plan(p->arena, p->scheduler, p->sched_config, p->settings.steps ? p->settings.steps : 50);
+    p->schedule = schedule_plan(p->arena, p->scheduler, p->sched_config, p->settings.steps ? p->settings.steps : class->default_steps);
 }
 
 struct schedule *pipeline_schedule(struct arena *a, const struct settings *settings) {
-    struct pipeline p = {.arena = a, .settings = *settings};
-    const char *revision, *dir = checkpoint_locate(a, settings->model, &revision);
-    char *path = arena_printf(a, "%s/scheduler/scheduler_config.json", dir);
-    if (!file_exists(path)) path = arena_printf(a, "%s/scheduler_config.json", dir);
-    open_schedule(&p, json_load(a, path));
+    struct pipeline p = {.arena = a, .settings = *settings, .checkpoint = checkpoint_open(a, settings->model, settings->variant)};
+    struct component *scheduler = require_component(p.checkpoint, "scheduler");
+    open_schedule(&p, scheduler->config, find_pipeline_class(p.checkpoint));
+    checkpoint_close(p.checkpoint);
     return p.schedule;
 }
 
@@ -136,7 +171,7 @@ static const float *read_latents(struct pipeline *p) {
     struct st_file *f = st_open(p->arena, p->settings.latents);
     const struct st_tensor *t = f->n_tensors == 1 ? &f->tensors[0] : st_find(f, "latents");
     if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
-    int C = p->vae->latent_channels, H = p->latent_height, W = p->latent_width, r = t->rank;
+    int C = p->channels, H = p->latent_height, W = p->latent_width, r = t->rank;
     if (r < 3 || r > 4 || (r == 4 && t->shape[0] != 1) || t->shape[r - 3] != C || t->shape[r - 2] != H || t->shape[r - 1] != W)
         die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected shape [1,%d,%d,%d]", f->path, t->name, C, H, W);
     if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
@@ -149,25 +184,34 @@ static const float *read_latents(struct pipeline *p) {
     return noise;
 }
 
+static void open_text_and_vae(struct pipeline *p) {
+    struct component *text = require_component(p->checkpoint, "text_encoder"), *vae = require_component(p->checkpoint, "vae");
+    p->tokenizer = clip_bpe_open(p->arena, require_component(p->checkpoint, "tokenizer")->dir);
+    p->text = clip_text_bind(text);
+    component_check(text);
+    p->vae = vae_bind(vae);
+    component_check(vae);
+}
+
 struct pipeline *pipeline_open(struct arena *a, const struct settings *settings) {
     struct pipeline *p = arena_alloc(a, sizeof *p);
     p->arena = a;
     p->settings = *settings;
     p->checkpoint = checkpoint_open(a, settings->model, settings->variant);
-    check_pipeline_class(p->checkpoint);
-    struct component *text = require_component(p->checkpoint, "text_encoder"), *unet = require_component(p->checkpoint, "unet");
-    struct component *vae = require_component(p->checkpoint, "vae"), *scheduler = require_component(p->checkpoint, "scheduler");
-    p->tokenizer = clip_bpe_open(a, require_component(p->checkpoint, "tokenizer")->dir);
-    p->text = clip_text_bind(text);
-    component_check(text);
+    const struct pipeline_class *class = find_pipeline_class(p->checkpoint);
+    struct component *unet = require_component(p->checkpoint, "unet"), *scheduler = require_component(p->checkpoint, "scheduler");
     p->unet = unet_bind(unet);
     component_check(unet);
-    p->vae = vae_bind(vae);
-    component_check(vae);
-    check_parts_agree(p);
-    fix_sample_size(p);
-    fill_defaults(p);
-    open_schedule(p, scheduler->config);
+    if (class->takes_prompt) {
+        open_text_and_vae(p);
+        check_text_to_image(p);
+        fix_sample_size(p);
+    } else {
+        check_unconditional(p);
+        if (p->settings.prompt) die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", p->checkpoint->name, class->name);
+    }
+    fill_defaults(p, class);
+    open_schedule(p, scheduler->config, class);
     if (p->settings.prompt) tokenize(p);
     if (p->settings.latents) p->given_noise = read_latents(p);
     return p;
@@ -187,19 +231,19 @@ static void prepare(struct pipeline *p) {
     const struct schedule *s = p->schedule;
     float *t = arena_array(p->arena, (size_t)s->n_rows, sizeof *t);
     for (int i = 0; i < s->n_rows; i++) t[i] = s->rows[i].t;
-    encode_text(p);
+    if (p->text) encode_text(p);
     p->unet_run = unet_prepare(p->device, p->unet, p->arena, p->context, t, s->n_rows);
     p->timings.text_ms = clock_ms() - start;
 }
 
 static size_t latent_count(const struct pipeline *p) {
-    return (size_t)p->vae->latent_channels * (size_t)p->latent_height * (size_t)p->latent_width;
+    return (size_t)p->channels * (size_t)p->latent_height * (size_t)p->latent_width;
 }
 
 static struct latents alloc_latents(struct pipeline *p) {
     struct device *dev = p->device;
     size_t bytes = latent_count(p) * sizeof(float);
-    struct latents l = {.N = 1, .H = p->latent_height, .W = p->latent_width, .C = p->vae->latent_channels};
+    struct latents l = {.N = 1, .H = p->latent_height, .W = p->latent_width, .C = p->channels};
     l.x = arena_push(dev, bytes);
     l.e = arena_push(dev, bytes);
     l.z = arena_push(dev, bytes);
@@ -227,6 +271,10 @@ static void denoise_row(struct pipeline *p, struct latents *l, int row, struct d
 static struct view decode(struct pipeline *p, const struct latents *l) {
     struct device *dev = p->device;
     struct view image = view_alloc(dev, 1, p->settings.height, p->settings.width, 3);
+    if (!p->vae) {
+        dev->ops->model_input(dev, image, l->x, 1, 1);
+        return image;
+    }
     size_t mark = arena_mark(dev);
     struct view z = view_alloc(dev, 1, l->H, l->W, l->C);
     dev->ops->model_input(dev, z, l->x, (float)(1 / p->vae->scaling_factor), 1);
@@ -245,23 +293,26 @@ void pipeline_plan(struct pipeline *p, struct device *device) {
     device->plan_end(device);
 }
 
-static void model_components(const struct pipeline *p, struct component *components[3]) {
-    components[0] = checkpoint_find(p->checkpoint, "text_encoder");
-    components[1] = checkpoint_find(p->checkpoint, "unet");
-    components[2] = checkpoint_find(p->checkpoint, "vae");
+/* The components whose weights run; returns their number. */
+static int model_components(const struct pipeline *p, struct component *components[3]) {
+    int n = 0;
+    if (p->text) components[n++] = checkpoint_find(p->checkpoint, "text_encoder");
+    components[n++] = checkpoint_find(p->checkpoint, "unet");
+    if (p->vae) components[n++] = checkpoint_find(p->checkpoint, "vae");
+    return n;
 }
 
 struct memory_plan pipeline_memory(const struct pipeline *p) {
     struct component *components[3];
-    model_components(p, components);
-    return (struct memory_plan){weights_packed_bytes(p->device, components, 3), p->device->arena_peak, p->device->scratch_bytes(p->device)};
+    int n = model_components(p, components);
+    return (struct memory_plan){weights_packed_bytes(p->device, components, n), p->device->arena_peak, p->device->scratch_bytes(p->device)};
 }
 
 void pipeline_load(struct pipeline *p) {
     struct component *components[3];
-    model_components(p, components);
+    int n = model_components(p, components);
     double start = clock_ms();
-    p->timings.bytes_read = weights_load(p->device, components, 3);
+    p->timings.bytes_read = weights_load(p->device, components, n);
     p->timings.load_ms = clock_ms() - start;
 }
 

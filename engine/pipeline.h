@@ -1,4 +1,7 @@
-/* The order of stages: prompt -> ids -> context; noise -> UNet and scheduler row, n times -> VAE -> pixels.
+/* The order of stages.
+ *
+ *   StableDiffusionPipeline      prompt -> ids -> context; noise -> UNet and scheduler row, n times -> VAE -> pixels
+ *   DDPMPipeline, DDIMPipeline   noise -> UNet and scheduler row, n times -> pixels: text, vae and tokenizer are NULL
  *
  *     struct pipeline *p = pipeline_open(&arena, &settings);   every file of the checkpoint checked, no weight read
  *     pipeline_plan(p, device);                                shapes, algorithms, peak memory
@@ -23,7 +26,7 @@ struct settings {
     const char *model, *variant;
     const char *prompt, *negative;    /* negative NULL = "" */
     uint64_t seed;
-    int steps;                        /* 0: 50 */
+    int steps;                        /* 0: 50, DDPM 1000 */
     double guidance;                  /* NAN: 7.5 */
     double guidance_rescale, eta;
     int clip_skip;                    /* -1 or 0: none */
@@ -60,10 +63,12 @@ struct pipeline {
     int32_t *ids, *negative_ids;      /* n_tokens each */
     const float *given_noise;         /* --latents, [C,H,W], or NULL */
     bool guided;                      /* guidance > 1: the UNet runs on two images, [unconditional, conditional] */
-    int latent_height, latent_width;
+    int factor;                       /* pixels per latent: the VAE's, or 1 */
+    int size_multiple;                /* width and height are multiples of it */
+    int channels, latent_height, latent_width; /* of what is denoised */
 
     struct device *device;
-    struct view context;              /* [1|2,1,n_tokens,cross_dim] */
+    struct view context;              /* [1|2,1,n_tokens,cross_dim], or none */
     struct unet_run *unet_run;
     bool prepared;                    /* context and unet_run are computed */
     struct arena image_arena;         /* host memory of one image */

@@ -2,20 +2,22 @@
 
 #include <assert.h>
 
+/* Keys and values of every transformer of the levels, in order; returns how many so far. */
+static int prepare_levels(struct device *dev, const struct unet_level *levels, int n_levels, struct view *kv, int n, struct view context) {
+    for (int i = 0; i < n_levels; i++)
+        for (int j = 0; levels[i].attention == ATTENTION_CROSS && j < levels[i].n_layers; n += levels[i].transformers[j++].n_blocks)
+            transformer_prepare(dev, &levels[i].transformers[j], kv + n, context);
+    return n;
+}
+
 struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows) {
     const struct ops *op = dev->ops;
     struct unet_run *run = arena_alloc(a, sizeof *run);
     run->temb = view_alloc(dev, 1, 1, n_rows, m->n_temb);
     run->kv = arena_array(a, (size_t)m->n_transformer_blocks, sizeof *run->kv);
-    int n = 0;
-    for (int i = 0; i < m->n_levels; i++)
-        for (int j = 0; m->down[i].attention && j < m->down[i].n_layers; n += m->down[i].attentions[j++].n_blocks)
-            transformer_prepare(dev, &m->down[i].attentions[j], run->kv + n, context);
-    transformer_prepare(dev, &m->mid_transformer, run->kv + n, context);
-    n += m->mid_transformer.n_blocks;
-    for (int i = 0; i < m->n_levels; i++)
-        for (int j = 0; m->up[i].attention && j < m->up[i].n_layers; n += m->up[i].attentions[j++].n_blocks)
-            transformer_prepare(dev, &m->up[i].attentions[j], run->kv + n, context);
+    int n = prepare_levels(dev, m->down, m->n_levels, run->kv, 0, context);
+    if (m->mid_attention == ATTENTION_CROSS) transformer_prepare(dev, &m->mid_transformer, run->kv + n, context);
+    n = prepare_levels(dev, m->up, m->n_levels, run->kv, n + m->mid_transformer.n_blocks, context);
     assert(n == m->n_transformer_blocks);
 
     size_t mark = arena_mark(dev);
@@ -69,7 +71,7 @@ static struct view resnet_temb(const struct pass *p, const struct resnet *r) {
     return view_slice(p->dev, row, r->temb_at, r->c_out);
 }
 
-/* One resnet and, at attention levels, its transformer: x -> y */
+/* One resnet and the attention after it, if any: x -> y */
 static void layer_forward(struct pass *p, const struct unet_level *level, int j, const char *block, int i, struct view y, struct view x) {
     struct device *dev = p->dev;
     size_t mark = arena_mark(dev);
@@ -77,12 +79,12 @@ static void layer_forward(struct pass *p, const struct unet_level *level, int j,
     struct view h = level->attention ? view_alloc(dev, x.N, x.H, x.W, r->c_out) : y;
     resnet_forward(dev, r, h, x, resnet_temb(p, r));
     tap_view(dev, h, "%s_blocks.%d.resnets.%d", block, i, j);
-    if (level->attention) {
-        const struct transformer *t = &level->attentions[j];
-        transformer_forward(dev, t, y, h, p->run->kv + p->kv_at);
-        p->kv_at += t->n_blocks;
-        tap_view(dev, y, "%s_blocks.%d.attentions.%d", block, i, j);
+    if (level->attention == ATTENTION_CROSS) {
+        transformer_forward(dev, &level->transformers[j], y, h, p->run->kv + p->kv_at);
+        p->kv_at += level->transformers[j].n_blocks;
     }
+    if (level->attention == ATTENTION_SELF) attention_block_forward(dev, &level->attentions[j], y, h);
+    if (level->attention) tap_view(dev, y, "%s_blocks.%d.attentions.%d", block, i, j);
     arena_release(dev, mark);
 }
 
@@ -110,17 +112,19 @@ static struct view down_forward(struct pass *p, struct view x) {
     return h;
 }
 
-/* y = resnet(transformer(resnet(x))) */
+/* y = resnet(attention(resnet(x))) */
 static void mid_forward(struct pass *p, struct view y, struct view x) {
     struct device *dev = p->dev;
+    const struct unet *m = p->m;
     size_t mark = arena_mark(dev);
-    struct view a = view_alloc(dev, x.N, x.H, x.W, x.C), b = view_alloc(dev, x.N, x.H, x.W, x.C);
-    resnet_forward(dev, &p->m->mid_resnets[0], a, x, resnet_temb(p, &p->m->mid_resnets[0]));
+    struct view a = view_alloc(dev, x.N, x.H, x.W, x.C), b = m->mid_attention ? view_alloc(dev, x.N, x.H, x.W, x.C) : a;
+    resnet_forward(dev, &m->mid_resnets[0], a, x, resnet_temb(p, &m->mid_resnets[0]));
     tap_view(dev, a, "mid_block.resnets.0");
-    transformer_forward(dev, &p->m->mid_transformer, b, a, p->run->kv + p->kv_at);
-    p->kv_at += p->m->mid_transformer.n_blocks;
-    tap_view(dev, b, "mid_block.attentions.0");
-    resnet_forward(dev, &p->m->mid_resnets[1], y, b, resnet_temb(p, &p->m->mid_resnets[1]));
+    if (m->mid_attention == ATTENTION_CROSS) transformer_forward(dev, &m->mid_transformer, b, a, p->run->kv + p->kv_at);
+    if (m->mid_attention == ATTENTION_SELF) attention_block_forward(dev, &m->mid_attn, b, a);
+    if (m->mid_attention) tap_view(dev, b, "mid_block.attentions.0");
+    p->kv_at += m->mid_transformer.n_blocks;
+    resnet_forward(dev, &m->mid_resnets[1], y, b, resnet_temb(p, &m->mid_resnets[1]));
     tap_view(dev, y, "mid_block.resnets.1");
     arena_release(dev, mark);
 }

@@ -1,4 +1,5 @@
-/* UNet2DConditionModel (diffusers models/unets/unet_2d_condition.py): the denoiser of SD 1.x and 2.x. */
+/* The denoisers: UNet2DConditionModel (diffusers models/unets/unet_2d_condition.py) of SD 1.x and 2.x, which attends to a prompt, and
+ * UNet2DModel (unet_2d.py) of DDPM, which does not. They differ in the attention between their resnets. */
 #ifndef ENGINE_UNET_H
 #define ENGINE_UNET_H
 
@@ -6,20 +7,29 @@
 
 enum { UNET_LEVELS_MAX = 8, UNET_LAYERS_MAX = 32 };
 
+enum unet_attention {
+    ATTENTION_NONE,  /* DownBlock2D, UpBlock2D */
+    ATTENTION_CROSS, /* CrossAttnDownBlock2D, …: a transformer after each resnet */
+    ATTENTION_SELF,  /* AttnDownBlock2D, …: an attention block after each resnet */
+};
+
 struct unet_level {
-    bool attention;                      /* CrossAttnDownBlock2D / CrossAttnUpBlock2D, else DownBlock2D / UpBlock2D */
+    enum unet_attention attention;
     int n_layers;
     struct resnet *resnets;              /* n_layers */
-    struct transformer *attentions;      /* n_layers, where attention */
+    struct transformer *transformers;    /* n_layers, where ATTENTION_CROSS */
+    struct attention_block *attentions;  /* n_layers, where ATTENTION_SELF */
     struct weight *sampler_w, *sampler_b; /* down- or up-sampler [C,C,3,3], NULL at the last level */
 };
 
 struct unet {
-    int sample_height, sample_width; /* of the latents, default size */
-    int in_channels, out_channels, n_levels, groups, cross_dim, downsample_padding;
+    bool conditional;                /* UNet2DConditionModel: takes a prompt */
+    int sample_height, sample_width; /* default size of its input */
+    int size_multiple;               /* of height and width of its input */
+    int in_channels, out_channels, n_levels, groups, attention_groups, cross_dim, downsample_padding;
     int block_out_channels[UNET_LEVELS_MAX];
     int layers_per_block[UNET_LEVELS_MAX], n_heads[UNET_LEVELS_MAX], transformer_layers[UNET_LEVELS_MAX];
-    bool down_attention[UNET_LEVELS_MAX], up_attention[UNET_LEVELS_MAX], mid_attention;
+    enum unet_attention down_attention[UNET_LEVELS_MAX], up_attention[UNET_LEVELS_MAX], mid_attention;
     bool flip_sin_to_cos;
     float freq_shift, eps;
 
@@ -30,10 +40,14 @@ struct unet {
     struct weight *conv_in_w, *conv_in_b;
     struct unet_level down[UNET_LEVELS_MAX], up[UNET_LEVELS_MAX];
     struct resnet mid_resnets[2];
-    struct transformer mid_transformer;
+    struct transformer mid_transformer;  /* where mid_attention is ATTENTION_CROSS */
+    struct attention_block mid_attn;     /* where it is ATTENTION_SELF */
     struct weight *conv_norm_out_w, *conv_norm_out_b, *conv_out_w, *conv_out_b;
 };
 
+/* Fills the configuration's part of *m; dies FAIL_DATA, FAIL_UNSUPPORTED. */
+void unet_read_config(struct unet *m, const struct json *config);
+/* Reads the config and binds every tensor; lives in the component's arena. */
 struct unet *unet_bind(struct component *c);
 
 /* What depends on the prompt and the timesteps alone, computed once a run. */
@@ -41,10 +55,10 @@ struct unet_run {
     struct view temb; /* [1,1,n_rows,n_temb] */
     struct view *kv;  /* n_transformer_blocks views [N,1,T,2C], in order of use */
 };
-/* context [N,1,T,cross_dim]; t: n_rows host floats. Views in the device's arena, *run in `a`. */
+/* context [N,1,T,cross_dim], none where not conditional; t: n_rows host floats. Views in the device's arena, *run in `a`. */
 struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows);
 
-/* The model output for row `row` of the schedule.   x [N,H,W,in_channels]   y [N,H,W,out_channels]; any H, W >= 1 */
+/* The model output for row `row` of the schedule.   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple */
 void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, int row);
 
 #endif

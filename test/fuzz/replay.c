@@ -10,8 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int main(int argc, char **argv) {
     struct arena a = {0};
-    const char *name = argc ? strrchr(argv[0], '_') : NULL;
-    const char *dir = argc > 1 ? argv[1] : arena_printf(&a, "test/fuzz/corpus/%s", name ? name + 1 : "");
+    const char *name = argc ? strstr(argv[0], "replay_") : NULL;
+    const char *dir = argc > 1 ? argv[1] : arena_printf(&a, "test/fuzz/corpus/%s", name ? name + strlen("replay_") : "");
     DIR *d = opendir(dir);
     int n = 0;
     for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
