@@ -111,7 +111,7 @@ static void test_arena(void **state) {
     assert_true(a.bytes >= 50 * (1 << 20));
     arena_free(&a);
     assert_true(!a.last && !a.bytes);
-    assert_string_equal(arena_printf(&a, "%s-%0200d", "é", 7) + 200, "07");
+    assert_string_equal(arena_printf(&a, "%s-%0200d", "é", 7) + 200, "007");
     assert_string_equal(arena_strdup(&a, ""), "");
     assert_dies(FAIL_MEMORY, "out of memory", arena_alloc(&a, SIZE_MAX));
     assert_dies(FAIL_MEMORY, "out of memory", arena_array(&a, SIZE_MAX / 2, 3));
