@@ -1,5 +1,7 @@
 #include "cli/metadata.h"
 
+#include <math.h>
+
 #include <string.h>
 #include "cli/version.h"
 #include "engine/text.h"
@@ -51,12 +53,12 @@ static const char *model_name(struct arena *a, const struct metadata *m) {
 
 const char *metadata_infotext(struct arena *a, const struct metadata *m) {
     struct buffer b = {.arena = a};
-    if (*m->prompt) buffer_printf(&b, "%s\n", m->prompt);
+    if (m->prompt && *m->prompt) buffer_printf(&b, "%s\n", m->prompt);
     if (m->negative && *m->negative) buffer_printf(&b, "Negative prompt: %s\n", m->negative);
     add_number(&b, "Steps", m->steps);
     add_pair(&b, "Sampler", sampler_name(m->scheduler_class));
     add_pair(&b, "Schedule type", m->schedule_type);
-    add_number(&b, "CFG scale", m->guidance);
+    if (!isnan(m->guidance)) add_number(&b, "CFG scale", m->guidance);
     add_pair(&b, "Seed", arena_printf(a, "%llu", (unsigned long long)m->seed));
     add_pair(&b, "Size", arena_printf(a, "%dx%d", m->width, m->height));
     add_pair(&b, "Model hash", m->model_hash ? arena_printf(a, "%.10s", m->model_hash) : NULL);

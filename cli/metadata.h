@@ -8,7 +8,7 @@
 #include "engine/dtype.h"
 #include "engine/rng.h"
 
-/* Values in force, defaults filled in. Texts NULL where there is none. */
+/* Values in force, defaults filled in. Texts NULL where there is none, guidance NAN where there is no prompt to be guided by. */
 struct metadata {
     const char *prompt, *negative;
     const char *model;            /* as given with -m */

@@ -116,7 +116,7 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
     size_t mark = arena_mark(f->device);
     const struct st_tensor *t;
     float *timestep = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/timestep", scene), &t);
-    struct view x = upload(f, "sample"), context = upload(f, "context");
+    struct view x = upload(f, "sample"), context = m->conditional ? upload(f, "context") : no_view;
     struct view y = view_alloc(f->device, x.N, x.H, x.W, m->out_channels);
     /* two rows, the second one used: the row is looked up, not assumed */
     struct unet_run *run = unet_prepare(f->device, m, &f->arena, context, (float[]){7, timestep[0]}, 2);
@@ -129,17 +129,21 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
     arena_release(f->device, mark);
 }
 
-static void unet_matches(const char *name) {
-    static const char *const scenes[] = {"unet_t1", "unet_t500", "unet_t981.5", "unet_odd", "unet_wide"};
+/* n_blocks: how many blocks' outputs are recorded at least, every scene's own output aside. */
+static void unet_matches(const char *name, const char *const scenes[], int n_blocks) {
     struct fixture *f = fixture_open(name);
     struct component *c = checkpoint_find(f->checkpoint, "unet");
     struct unet *m = unet_bind(c);
-    for (int i = 0; i < 5; i++) unet_case(f, m, scenes[i]);
+    int n = 0;
+    for (; scenes[n]; n++) unet_case(f, m, scenes[n]);
     load(f, c);
-    for (int i = 0; i < 5; i++) unet_case(f, m, scenes[i]);
-    assert_true(f->n_compared > 5 + 2 * 20); /* every block of two scenes, every output */
+    for (int i = 0; i < n; i++) unet_case(f, m, scenes[i]);
+    assert_true(f->n_compared >= n + n_blocks);
     fixture_close(f);
 }
+
+static const char *const conditional_scenes[] = {"unet_t1", "unet_t500", "unet_t981.5", "unet_odd", "unet_wide", NULL};
+static const char *const unconditional_scenes[] = {"unet_t1", "unet_t500", "unet_t999", NULL};
 
 static void vae_case(struct fixture *f, const struct vae *m, const char *scene) {
     f->scene = scene;
@@ -166,15 +170,18 @@ static void vae_matches(const char *name) {
 
 static void test_text_sd1(void **state) { (void)state, text_matches("tiny-sd1"); }
 static void test_text_sd2(void **state) { (void)state, text_matches("tiny-sd2"); }
-static void test_unet_sd1(void **state) { (void)state, unet_matches("tiny-sd1"); }
-static void test_unet_sd2(void **state) { (void)state, unet_matches("tiny-sd2"); }
+static void test_unet_sd1(void **state) { (void)state, unet_matches("tiny-sd1", conditional_scenes, 2 * 25); }
+static void test_unet_sd2(void **state) { (void)state, unet_matches("tiny-sd2", conditional_scenes, 2 * 40); }
+static void test_unet_ddpm(void **state) { (void)state, unet_matches("tiny-ddpm", unconditional_scenes, 20); }
+static void test_unet_ddpm_new(void **state) { (void)state, unet_matches("tiny-ddpm-new", unconditional_scenes, 20); }
 static void test_vae_sd1(void **state) { (void)state, vae_matches("tiny-sd1"); }
 static void test_vae_sd2(void **state) { (void)state, vae_matches("tiny-sd2"); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2), cmocka_unit_test(test_unet_sd1),
-        cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),
+        cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_unet_ddpm), cmocka_unit_test(test_unet_ddpm_new),
+        cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
