@@ -11,7 +11,7 @@
 static const float two_pi_f = 6.2831853071795864769f;
 static const double two_pi = 6.2831853071795864769;
 
-/* ---- mt19937 --------------------------------------------------------------------------------------------------------- */
+/* ---- mt19937 ----------------------------------------------------------------------------------------------------- */
 
 enum { MT_N = 624, MT_M = 397 };
 
@@ -61,8 +61,8 @@ static void mt_block(struct rng *r, float d[16]) {
     box_muller_16(d);
 }
 
-/* Fewer than sixteen values come one by one from a double Box-Muller, whose second value is kept for the next small draw: it
- * outlives any large draw in between. */
+/* Fewer than sixteen values come one by one from a double Box-Muller, whose second value is kept for the next small
+ * draw: it outlives any large draw in between. */
 static double mt_normal_double(struct rng *r) {
     if (r->has_spare) {
         r->has_spare = false;
@@ -83,14 +83,14 @@ static void cpu_normal(struct rng *r, float *x, size_t n, enum dtype dtype) {
     size_t whole = n / 16 * 16;
     for (size_t i = 0; i < whole; i += 16) mt_block(r, x + i);
     if (whole == n) return;
-    /* The last sixteen are drawn anew and overwrite values already made. In f32 torch has by then drawn n uniforms, one for
-     * each value; in half precision only those of the whole blocks. */
+    /* The last sixteen are drawn anew and overwrite values already made. In f32 torch has by then drawn n uniforms, one
+     * for each value; in half precision only those of the whole blocks. */
     if (dtype == DT_F32)
         for (size_t i = whole; i < n; i++) mt_u32(r);
     mt_block(r, x + n - 16);
 }
 
-/* ---- Philox4x32-10 --------------------------------------------------------------------------------------------------- */
+/* ---- Philox4x32-10 ----------------------------------------------------------------------------------------------- */
 
 static void philox_round(uint32_t c[4], uint32_t k0, uint32_t k1) {
     uint64_t p0 = 0xd2511f53ull * c[0], p1 = 0xcd9e8d57ull * c[2];
@@ -118,7 +118,7 @@ static void philox_pair(uint32_t a, uint32_t b, float *first, float *second) {
     *second = radius * cosf(angle);
 }
 
-/* torch launches P = blocks * 256 threads; thread i makes four normals per round k and writes them to i + P (4k + j). */
+/* torch launches P = blocks * 256 threads; thread i makes four normals a round k and writes them to i + P (4k + j). */
 static void cuda_normal(struct rng *r, float *x, size_t n) {
     size_t blocks = (size_t)r->n_sms * (size_t)(r->threads_per_sm / 256), needed = (n + 255) / 256;
     size_t threads = (needed < blocks ? needed : blocks) * 256, round = 0;
@@ -135,7 +135,7 @@ static void cuda_normal(struct rng *r, float *x, size_t n) {
     r->offset += 4 * round;
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------------------ */
+/* ---- both -------------------------------------------------------------------------------------------------------- */
 
 void rng_init(struct rng *r, enum rng_kind kind, uint64_t seed, int n_sms) {
     assert(kind == RNG_CPU || n_sms > 0);

@@ -1,4 +1,5 @@
-/* A scheduler's effective options: class defaults, the checkpoint's JSON, the pipeline's fix-ups, a swap to another class, overrides. */
+/* A scheduler's effective options: class defaults, the checkpoint's JSON, the pipeline's fix-ups, a swap to another
+ * class, overrides. */
 #include "schedulers/config.h"
 
 #include <assert.h>
@@ -11,7 +12,11 @@
 #include "engine/json.h"
 #include "engine/text.h"
 
-enum field_type { INTEGER, NUMBER, BOOLEAN, STRING, NUMBERS, INTEGERS, REFUSED /* of another family of models: only false or null */ };
+/* REFUSED: of another family of models, only false or null will do. */
+enum field_type { INTEGER, NUMBER, BOOLEAN, STRING, NUMBERS, INTEGERS, REFUSED };
+
+static const size_t field_size[] = {sizeof(int),    sizeof(double),   sizeof(bool), sizeof(char *),
+                                    sizeof(double *), sizeof(int64_t *), 0};
 
 struct field {
     const char *key;
@@ -98,7 +103,7 @@ static const char *class_option(const struct scheduler *s, const char *key) {
     return NULL;
 }
 
-/* ---- values from text -------------------------------------------------------------------------------------------------- */
+/* ---- values from text -------------------------------------------------------------------------------------------- */
 
 static bool parse_bool(const char *text, bool *value) {
     if (!strcasecmp(text, "true") || !strcmp(text, "1")) return *value = true, true;
@@ -142,14 +147,15 @@ static void set_default(struct arena *a, struct sched_config *c, int i, const ch
     (void)wrong;
 }
 
-/* ---- values from the JSON ------------------------------------------------------------------------------------------------ */
+/* ---- values from the JSON ---------------------------------------------------------------------------------------- */
 
 static void read_trained_betas(struct arena *a, struct sched_config *c, const struct json *o) {
     int n = c->num_train_timesteps;
     double *betas = arena_array(a, (size_t)n, sizeof *betas);
     int found = json_number_array(o, "trained_betas", betas, n);
     if (found != n)
-        die(FAIL_DATA, "%s: field 'trained_betas': expected num_train_timesteps = %d numbers, found %d", c->path, n, found);
+        die(FAIL_DATA, "%s: field 'trained_betas': expected num_train_timesteps = %d numbers, found %d", c->path, n,
+            found);
     for (int i = 0; i < n; i++)
         if (!(betas[i] > 0 && betas[i] < 1))
             die(FAIL_DATA, "%s: field 'trained_betas': expected numbers between 0 and 1, found %g", c->path, betas[i]);
@@ -172,7 +178,8 @@ static void read_field(struct arena *a, struct sched_config *c, const struct jso
     case NUMBERS: read_trained_betas(a, c, o); break;
     case INTEGERS: read_disable_corrector(a, c, o); break;
     case REFUSED:
-        die(FAIL_UNSUPPORTED, "%s: field '%s': set for models of another family, which are not supported", c->path, f->key);
+        die(FAIL_UNSUPPORTED, "%s: field '%s': set for models of another family, which are not supported", c->path,
+            f->key);
     }
     c->inherited |= (uint64_t)1 << i;
 }
@@ -182,8 +189,8 @@ static bool is_off(const struct json *o, const char *key) {
     return json_is_null(o, key) || !json_bool(o, key, false);
 }
 
-/* Every known key of the JSON, whatever its class: keys a class does not have are kept by diffusers and reach another class in a swap.
- * null counts as absent: for all such keys it means the default. */
+/* Every known key of the JSON, whatever its class: keys a class does not have are kept by diffusers and reach another
+ * class in a swap. null counts as absent: for all such keys it means the default. */
 static struct sched_config read_json(struct arena *a, const struct json *o, const char *path) {
     struct sched_config c = {.path = path, .num_train_timesteps = 1000};
     const char *skip[64]; /* keys a saved _use_default_values declares absent */
@@ -197,7 +204,7 @@ static struct sched_config read_json(struct arena *a, const struct json *o, cons
     return c;
 }
 
-/* ---- classes --------------------------------------------------------------------------------------------------------------- */
+/* ---- classes ----------------------------------------------------------------------------------------------------- */
 
 static bool is_one_of(const char *value, const char *choices) {
     size_t length = strlen(value);
@@ -212,7 +219,8 @@ static bool is_one_of(const char *value, const char *choices) {
 /* Constructors accept each other's solver names and put their own in place. */
 static void rename_solver(const struct scheduler *s, struct sched_config *c) {
     const char *solver = class_option(s, "solver_type"), *algorithm = class_option(s, "algorithm_type");
-    if (solver && c->solver_type && !is_one_of(c->solver_type, solver) && is_one_of(c->solver_type, "midpoint|heun|logrho|bh1|bh2"))
+    if (solver && c->solver_type && !is_one_of(c->solver_type, solver) &&
+        is_one_of(c->solver_type, "midpoint|heun|logrho|bh1|bh2"))
         c->solver_type = is_one_of("bh2", solver) ? "bh2" : is_one_of("midpoint", solver) ? "midpoint" : "logrho";
     if (!algorithm || !c->algorithm_type || is_one_of(c->algorithm_type, algorithm)) return;
     bool takes_deis = is_one_of("deis", algorithm);
@@ -233,12 +241,7 @@ static struct sched_config build(struct arena *a, const struct scheduler *s, con
         uint64_t bit = (uint64_t)1 << i;
         if (option) set_default(a, &c, i, option);
         if (!(given->inherited & bit) || !(option || (always_read() & bit))) continue;
-        switch (fields[i].type) {
-        case INTEGER: *(int *)field_at(&c, i) = *(int *)((char *)given + fields[i].offset); break;
-        case BOOLEAN: *(bool *)field_at(&c, i) = *(bool *)((char *)given + fields[i].offset); break;
-        case NUMBER: *(double *)field_at(&c, i) = *(double *)((char *)given + fields[i].offset); break;
-        default: memcpy(field_at(&c, i), (char *)given + fields[i].offset, sizeof(void *)); break;
-        }
+        memcpy(field_at(&c, i), (const char *)given + fields[i].offset, field_size[fields[i].type]);
         c.inherited |= bit;
     }
     c.n_disable_corrector = c.disable_corrector ? given->n_disable_corrector : 0;
@@ -246,7 +249,8 @@ static struct sched_config build(struct arena *a, const struct scheduler *s, con
     return c;
 }
 
-/* StableDiffusionPipeline's constructor. It changes values only, also those of keys that were absent: a swap then loses them. */
+/* StableDiffusionPipeline's constructor. It changes values only, also those of keys that were absent: a swap then loses
+ * them. */
 static void fix_up(struct sched_config *c, bool has_offset, bool has_clip, enum sched_fixup fixup) {
     if (fixup != FIXUP_STABLE_DIFFUSION) return;
     if (has_offset) c->steps_offset = 1;
@@ -260,7 +264,7 @@ static void pass_on(struct sched_config *given, const struct scheduler *stored, 
     fix_up(given, has & field_bit("steps_offset"), has & field_bit("clip_sample"), fixup);
 }
 
-/* ---- checks ----------------------------------------------------------------------------------------------------------------- */
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
 
 static void check_choice(const struct sched_config *c, int i) {
     const char *option = class_option(c->scheduler, fields[i].key);
@@ -268,8 +272,8 @@ static void check_choice(const struct sched_config *c, int i) {
     const char *value = *(const char **)field_at((struct sched_config *)c, i);
     if (is_one_of(value, option)) return;
     bool user = c->overridden >> i & 1;
-    die(user ? FAIL_USAGE : FAIL_UNSUPPORTED, "%s: %s: field '%s': expected %s, found '%s'", user ? "--scheduler" : c->path,
-        c->scheduler->class_name, fields[i].key, option, value);
+    die(user ? FAIL_USAGE : FAIL_UNSUPPORTED, "%s: %s: field '%s': expected %s, found '%s'",
+        user ? "--scheduler" : c->path, c->scheduler->class_name, fields[i].key, option, value);
 }
 
 static void check(const struct sched_config *c) {
@@ -279,11 +283,12 @@ static void check(const struct sched_config *c) {
         die(user ? FAIL_USAGE : FAIL_DATA, "%s: field 'beta_start': expected at most beta_end = %g, found %g",
             user ? "--scheduler" : c->path, c->beta_end, c->beta_start);
     if (c->use_karras_sigmas + c->use_exponential_sigmas + c->use_beta_sigmas > 1)
-        die(FAIL_UNSUPPORTED, "%s: %s: at most one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas can be set", c->path,
+        die(FAIL_UNSUPPORTED,
+            "%s: %s: at most one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas can be set", c->path,
             c->scheduler->class_name);
 }
 
-/* ---- overrides ---------------------------------------------------------------------------------------------------------------- */
+/* ---- overrides --------------------------------------------------------------------------------------------------- */
 
 static const char *suggest_option(struct arena *a, const struct scheduler *s, const char *key) {
     const char *keys[N_FIELDS + 1] = {0};
@@ -319,13 +324,13 @@ static void override(struct arena *a, struct sched_config *c, const char *given)
     c->overridden |= (uint64_t)1 << i;
 }
 
-/* ---- exported ------------------------------------------------------------------------------------------------------------------- */
+/* ---- exported ---------------------------------------------------------------------------------------------------- */
 
 /* Classes diffusers swaps freely, though we do not run them. */
 static bool is_foreign_but_compatible(const char *name) {
-    return !strcmp(name, "DPMSolverSDEScheduler") || !strcmp(name, "DDIMInverseScheduler") || !strcmp(name, "DDIMParallelScheduler") ||
-           !strcmp(name, "DDPMParallelScheduler") || !strcmp(name, "SASolverScheduler") ||
-           !strcmp(name, "DPMSolverMultistepInverseScheduler");
+    return !strcmp(name, "DPMSolverSDEScheduler") || !strcmp(name, "DDIMInverseScheduler") ||
+           !strcmp(name, "DDIMParallelScheduler") || !strcmp(name, "DDPMParallelScheduler") ||
+           !strcmp(name, "SASolverScheduler") || !strcmp(name, "DPMSolverMultistepInverseScheduler");
 }
 
 static const struct scheduler *stored_class(const struct json *stored, const char *path, bool swapped) {
@@ -337,8 +342,9 @@ static const struct scheduler *stored_class(const struct json *stored, const cha
     die_hint(FAIL_UNSUPPORTED, "diffuse --list schedulers", "%s: scheduler class '%s' is not supported", path, name);
 }
 
-struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
-                                       enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler) {
+struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path,
+                                       const struct scheduler *target, enum sched_fixup fixup,
+                                       const char *const *overrides, const struct scheduler **scheduler) {
     const struct scheduler *own = stored_class(stored, path, target != NULL);
     struct sched_config given = read_json(a, stored, path), *c = arena_alloc(a, sizeof *c);
     if (target) {

@@ -9,7 +9,8 @@ static void fill_row(const struct plan *p, struct sched_row *r, int64_t t) {
     const struct sched_config *c = p->config;
     int64_t previous = t - p->T / p->n_steps; /* whatever the spacing */
     double alpha = alpha_at(p, t), next = previous >= 0 ? alpha_at(p, previous) : final_alpha(p);
-    double s = c->eta * sqrt((1 - next) / (1 - alpha) * (double)(1 - (float)alpha / (float)next)); /* f32: 1 - ᾱ/ᾱ_prev cancels */
+    double beta = (double)(1 - (float)alpha / (float)next); /* cancels, and so has diffusers' f32 error */
+    double s = c->eta * sqrt((1 - next) / (1 - alpha) * beta);
     double to_x0 = sqrt(next), to_eps = sqrt(1 - next - s * s);
     struct form x0 = form_x0(plan_prediction(p), alpha), eps = form_eps(plan_prediction(p), alpha);
 
@@ -39,11 +40,12 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"ddim", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02", "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
-    "trained_betas=none", "clip_sample=true", "set_alpha_to_one=true", "steps_offset=0",
-    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
-    "clip_sample_range=1", "sample_max_value=1", "timestep_spacing=leading|trailing|linspace", "rescale_betas_zero_snr=false",
-    "eta=0", "use_clipped_model_output=false", NULL,
+    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "clip_sample=true",
+    "set_alpha_to_one=true", "steps_offset=0", "prediction_type=epsilon|sample|v_prediction", "thresholding=false",
+    "dynamic_thresholding_ratio=0.995", "clip_sample_range=1", "sample_max_value=1",
+    "timestep_spacing=leading|trailing|linspace", "rescale_betas_zero_snr=false", "eta=0",
+    "use_clipped_model_output=false", NULL,
 };
 const struct scheduler ddim_scheduler = {
     .class_name = "DDIMScheduler",

@@ -1,4 +1,5 @@
-/* DPM-Solver and DPM-Solver++, multistep: orders 1 to 3 over past values, deterministic or with fresh noise in every step. */
+/* DPM-Solver and DPM-Solver++, multistep: orders 1 to 3 over past values, deterministic or with fresh noise in every
+ * step. */
 #include <math.h>
 #include <string.h>
 
@@ -57,16 +58,16 @@ static void plan(struct plan *p) {
     }
 }
 
-static const char *const names[] = {"dpm++", "dpm++2m", "dpmpp_2m", "dpm_solver_multistep", "dpmsolver++", NULL};
+static const char *const names[] = {"dpm++2m", "dpm++", "dpmpp_2m", "dpm_solver_multistep", "dpmsolver++", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02", "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
-    "trained_betas=none", "solver_order=2", "prediction_type=epsilon|sample|v_prediction", "thresholding=false",
-    "dynamic_thresholding_ratio=0.995", "sample_max_value=1",
-    "algorithm_type=dpmsolver++|dpmsolver|sde-dpmsolver|sde-dpmsolver++", "solver_type=midpoint|heun", "lower_order_final=true",
-    "euler_at_final=false", "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
-    "use_lu_lambdas=false", "final_sigmas_type=zero|sigma_min", "lambda_min_clipped=-inf",
-    "variance_type=none|fixed_small|fixed_small_log|fixed_large|fixed_large_log", "timestep_spacing=linspace|leading|trailing",
-    "steps_offset=0", "rescale_betas_zero_snr=false", NULL,
+    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "solver_order=2",
+    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1", "algorithm_type=dpmsolver++|dpmsolver|sde-dpmsolver|sde-dpmsolver++",
+    "solver_type=midpoint|heun", "lower_order_final=true", "euler_at_final=false", "use_karras_sigmas=false",
+    "use_exponential_sigmas=false", "use_beta_sigmas=false", "use_lu_lambdas=false", "final_sigmas_type=zero|sigma_min",
+    "lambda_min_clipped=-inf", "variance_type=none|fixed_small|fixed_small_log|fixed_large|fixed_large_log",
+    "timestep_spacing=linspace|leading|trailing", "steps_offset=0", "rescale_betas_zero_snr=false", NULL,
 };
 const struct scheduler dpm_multistep_scheduler = {
     .class_name = "DPMSolverMultistepScheduler",

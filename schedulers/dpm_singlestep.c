@@ -1,12 +1,12 @@
-/* DPM-Solver and DPM-Solver++, singlestep: blocks of one, two or three model calls; each call of a block starts again from the block's
- * first sample, by the order of its place in the block. */
+/* DPM-Solver and DPM-Solver++, singlestep: blocks of one, two or three model calls; each call of a block starts again
+ * from the block's first sample, by the order of its place in the block. */
 #include <math.h>
 #include <string.h>
 
 #include "schedulers/dpm.h"
 
-/* The order of call i of n: 1 2 1 2 … or 1 2 3 1 2 3 …, with lower orders at the end where lower_order_final, which diffusers sets itself
- * for an uneven rest and for a final sigma of 0. */
+/* The order of call i of n: 1 2 1 2 … or 1 2 3 1 2 3 …, with lower orders at the end where lower_order_final, which
+ * diffusers sets itself for an uneven rest and for a final sigma of 0. */
 static int order_at(const struct sched_config *c, int i, int n) {
     int block = c->solver_order, rest = n % block;
     bool zero = !strcmp(c->final_sigmas_type, "zero"), lower = c->lower_order_final || rest || zero;
@@ -16,7 +16,9 @@ static int order_at(const struct sched_config *c, int i, int n) {
     return zero && i == n - 1 ? 1 : order;
 }
 
-static double lambda_between(const float *sigmas, int i, int j) { return log((double)sigmas[i]) - log((double)sigmas[j]); }
+static double lambda_between(const float *sigmas, int i, int j) {
+    return log((double)sigmas[i]) - log((double)sigmas[j]);
+}
 
 /* Step i from the block's sample at level i - order + 1; values of the block: d[order-1] first. */
 static void fill_row(const struct plan *p, struct sched_row *r, enum dpm_algorithm a, int i, int order) {
@@ -57,13 +59,14 @@ static void plan(struct plan *p) {
     }
 }
 
-static const char *const names[] = {"dpm++ singlestep", "dpm++2s", "dpmpp_2s", "dpm_solver_singlestep", NULL};
+static const char *const names[] = {"dpm++2s", "dpmpp_2s", "dpm++ singlestep", "dpm_solver_singlestep", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02", "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
-    "trained_betas=none", "solver_order=2", "prediction_type=epsilon|sample|v_prediction", "thresholding=false",
-    "dynamic_thresholding_ratio=0.995", "sample_max_value=1", "algorithm_type=dpmsolver++|dpmsolver|sde-dpmsolver++",
-    "solver_type=midpoint|heun", "lower_order_final=false", "use_karras_sigmas=false", "use_exponential_sigmas=false",
-    "use_beta_sigmas=false", "final_sigmas_type=zero|sigma_min", "lambda_min_clipped=-inf",
+    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "solver_order=2",
+    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1", "algorithm_type=dpmsolver++|dpmsolver|sde-dpmsolver++", "solver_type=midpoint|heun",
+    "lower_order_final=false", "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
+    "final_sigmas_type=zero|sigma_min", "lambda_min_clipped=-inf",
     "variance_type=none|fixed_small|fixed_small_log|fixed_large|fixed_large_log", NULL,
 };
 const struct scheduler dpm_singlestep_scheduler = {

@@ -54,11 +54,13 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"euler", "k_euler", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02", "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
-    "trained_betas=none", "prediction_type=epsilon|v_prediction|sample|original_sample", "interpolation_type=linear|log_linear",
-    "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false", "sigma_min=none", "sigma_max=none",
-    "timestep_spacing=linspace|leading|trailing", "timestep_type=discrete|continuous", "steps_offset=0",
-    "rescale_betas_zero_snr=false", "final_sigmas_type=zero|sigma_min", "s_churn=0", "s_tmin=0", "s_tmax=inf", "s_noise=1", NULL,
+    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none",
+    "prediction_type=epsilon|v_prediction|sample|original_sample", "interpolation_type=linear|log_linear",
+    "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false", "sigma_min=none",
+    "sigma_max=none", "timestep_spacing=linspace|leading|trailing", "timestep_type=discrete|continuous",
+    "steps_offset=0", "rescale_betas_zero_snr=false", "final_sigmas_type=zero|sigma_min", "s_churn=0", "s_tmin=0",
+    "s_tmax=inf", "s_noise=1", NULL,
 };
 const struct scheduler euler_scheduler = {
     .class_name = "EulerDiscreteScheduler",

@@ -1,5 +1,6 @@
-/* DPM-Solver-2 in σ as k-diffusion has it: the derivative at the start leads to a middle level, the derivative there over the whole step;
- * the last step, to σ = 0, is Euler's. The ancestral form steps to σ_down and adds noise up to the next level again. */
+/* DPM-Solver-2 in σ as k-diffusion has it: the derivative at the start leads to a middle level, the derivative there
+ * over the whole step; the last step, to σ = 0, is Euler's. The ancestral form steps to σ_down and adds noise up to the
+ * next level again. */
 #include <math.h>
 
 #include "schedulers/plan.h"
@@ -33,7 +34,7 @@ static void plan_stages(struct plan *p, bool ancestral) {
         int i = j / 2;
         struct stage s = stage_at(sigmas, i, l.n, ancestral);
         double sigma = (double)sigmas[i], here = j % 2 ? s.middle : sigma, step = (j % 2 ? s.end : s.middle) - sigma;
-        if (here == 0) plan_refuse(p, "%d steps of this noise schedule lead an ancestral step to a level of 0, where diffusers divides by it", p->n_steps);
+        if (here == 0) plan_refuse(p, "%d steps lead to a level of 0 amid a step, where diffusers divides by it", p->n_steps);
         struct form d = form_derivative(plan_prediction(p), here, here);
         row_sigma(r, j % 2 ? sigma_to_t(p, s.middle) : l.t[i], here);
         r->save = j % 2 == 0;
@@ -51,11 +52,13 @@ static void plan(struct plan *p) { plan_stages(p, false); }
 static void plan_ancestral(struct plan *p) { plan_stages(p, true); }
 
 static const char *const names[] = {"kdpm2", "dpm2", "k_dpm_2", NULL};
-static const char *const ancestral_names[] = {"kdpm2_a", "dpm2 a", "k_dpm_2_a", "k_dpm_2_ancestral", "dpm_2_ancestral", NULL};
+static const char *const ancestral_names[] = {"kdpm2_a",           "dpm2 a",          "k_dpm_2_a",
+                                              "k_dpm_2_ancestral", "dpm_2_ancestral", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012", "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
-    "trained_betas=none", "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
-    "prediction_type=epsilon|v_prediction", "timestep_spacing=linspace|leading|trailing", "steps_offset=0", NULL,
+    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "use_karras_sigmas=false",
+    "use_exponential_sigmas=false", "use_beta_sigmas=false", "prediction_type=epsilon|v_prediction",
+    "timestep_spacing=linspace|leading|trailing", "steps_offset=0", NULL,
 };
 const struct scheduler kdpm2_scheduler = {
     .class_name = "KDPM2DiscreteScheduler",

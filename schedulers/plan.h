@@ -1,5 +1,5 @@
-/* What the schedulers share: the noise schedule, spacings of timesteps and noise levels, and the algebra of a model's output.
- * Inside schedulers/ only. Numbers are double, except where diffusers' own f32 tables decide the result. */
+/* What the schedulers share: the noise schedule, spacings of timesteps and noise levels, and the algebra of a model's
+ * output. Inside schedulers/ only. Numbers are double, except where diffusers' own f32 tables decide the result. */
 #ifndef SCHEDULERS_PLAN_H
 #define SCHEDULERS_PLAN_H
 
@@ -23,24 +23,25 @@ struct plan {
 
 _Noreturn void plan_refuse(const struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- noise_schedule.c --------------------------------------------------------------------------------------------------- */
+/* ---- noise_schedule.c -------------------------------------------------------------------------------------------- */
 
-/* Fills the tables. With rescale_betas_zero_snr the last ᾱ is 0; `floor` makes it 2^-24, as the schedulers that divide by it do. */
+/* Fills the tables. With rescale_betas_zero_snr the last ᾱ is 0; `floor` makes it 2^-24, as the schedulers that divide
+ * by it do. */
 void plan_noise(struct plan *p, bool floor);
 /* ᾱ at timestep t; negative t count from the end as in Python. Dies where diffusers' look-up fails. */
 double alpha_at(const struct plan *p, int64_t t);
 /* 1 if set_alpha_to_one, else ᾱ[0]. */
 double final_alpha(const struct plan *p);
 
-/* ---- spacing.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- spacing.c --------------------------------------------------------------------------------------------------- */
 
 enum spacing {
     SPACING_WHOLE,    /* n points, rounded: DDPM, DDIM, PNDM */
     SPACING_FRACTION, /* n points, linspace left fractional and rounded to f32: the σ-space schedulers */
     SPACING_INNER,    /* the upper n of n + 1 points, rounded: multistep solvers, which never reach timestep 0 */
 };
-/* Timesteps by config.timestep_spacing, falling; *n receives their number: numpy's arange makes one more than asked for some n.
- * last: the number of training timesteps to spread over. */
+/* Timesteps by config.timestep_spacing, falling; *n receives their number: numpy's arange makes one more than asked for
+ * some n. last: the number of training timesteps to spread over. */
 double *space_timesteps(const struct plan *p, enum spacing spacing, int last, int *n);
 
 struct levels {
@@ -49,15 +50,15 @@ struct levels {
 };
 /* sigma[i] = the table at t[i], between its entries linear. */
 void levels_interpolate(const struct plan *p, struct levels *l);
-/* Replaces levels by the Karras, exponential or beta ones where the config asks for them; true if so. They lie between sigma_max and
- * sigma_min, or the config's, which any class obeys that finds them in the JSON. */
+/* Replaces levels by the Karras, exponential or beta ones where the config asks for them; true if so. They lie between
+ * sigma_max and sigma_min, or the config's, which any class obeys that finds them in the JSON. */
 bool levels_convert(const struct plan *p, struct levels *l, double sigma_max, double sigma_min);
 /* Even steps of log σ (Lu et al. 2022), where use_lu_lambdas is set; true if so. */
 bool levels_lu(const struct plan *p, struct levels *l);
 /* The levels of the σ-space schedulers: spacing, table, conversion over their own range. */
 struct levels sigma_levels(const struct plan *p);
-/* The levels of the multistep solvers: n of n + 1 points, or a conversion over the whole table, whose timesteps are whole: rounded
- * where `round` (Karras and lu levels only), else cut off. */
+/* The levels of the multistep solvers: n of n + 1 points, or a conversion over the whole table, whose timesteps are
+ * whole: rounded where `round` (Karras and lu levels only), else cut off. */
 struct levels solver_levels(const struct plan *p, int last, bool round);
 /* The fractional timestep whose σ is `sigma`. */
 double sigma_to_t(const struct plan *p, double sigma);
@@ -68,7 +69,7 @@ float *plan_sigmas(const struct plan *p, const struct levels *l, double last);
 /* Schedulers of two model calls a step list each level between first and last twice, and the last `last_times`. */
 void plan_sigmas_twice(const struct plan *p, int last_times);
 
-/* ---- scheduler.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- scheduler.c ------------------------------------------------------------------------------------------------- */
 
 /* rows[0 .. total - skip): returns schedule->rows after setting its size, each row x_next = 0, in_scale 1. */
 struct sched_row *plan_rows(struct plan *p, int total, int order);

@@ -1,6 +1,7 @@
-/* Pseudo numerical methods (Liu et al. 2022): three pseudo Runge-Kutta steps of four model calls each, unless skip_prk_steps,
- * then Adams-Bashforth on the model's raw outputs. With A = sqrt(ᾱ'/ᾱ), B = -(ᾱ' - ᾱ) / (ᾱ sqrt(1-ᾱ') + sqrt(ᾱ (1-ᾱ) ᾱ')):
- *     x_next = A x + B m,   m: a combination of outputs; for v-prediction m becomes sqrt(ᾱ) m + sqrt(1-ᾱ) x */
+/* Pseudo numerical methods (Liu et al. 2022): three pseudo Runge-Kutta steps of four model calls each, unless
+ * skip_prk_steps, then Adams-Bashforth on the model's raw outputs:
+ *     x_next = A x + B m,    A = sqrt(ᾱ'/ᾱ),    B = -(ᾱ' - ᾱ) / (ᾱ sqrt(1-ᾱ') + sqrt(ᾱ (1-ᾱ) ᾱ'))
+ * m is a combination of outputs; for v-prediction it becomes sqrt(ᾱ) m + sqrt(1-ᾱ) x. */
 #include <math.h>
 
 #include "schedulers/plan.h"
@@ -17,12 +18,13 @@ static struct transfer transfer(const struct plan *p, int64_t t, int64_t next_t)
     return (struct transfer){A, B};
 }
 
-/* Stage 0..3 of a pseudo Runge-Kutta step from the saved sample s, all with the step's own timestep; the ring holds the stages'
- * outputs on top of the earlier steps' first ones, which are all that stays:
- *     0: x = A s + B k1     1: x = A s + B k2     2: x = A s + B k3     3: x = A s + B (k1/6 + k2/3 + k3/3 + k4/6)
- * The last needs k1 k2 k3 and k4 beside two earlier ones, one more than the ring holds: so stage 2 already turns s into
- * A s + B (k1/6 + k2/3 + k3/3) of stage 3 and takes it out of its own x again. */
-static void fill_prk(const struct plan *p, struct sched_row *r, int stage, int64_t step_t, int64_t next_t, int64_t last_t) {
+/* Stage 0..3 of a pseudo Runge-Kutta step from the saved sample s, all with the step's own timestep:
+ *     0: x = A s + B k1    1: x = A s + B k2    2: x = A s + B k3    3: x = A s + B (k1/6 + k2/3 + k3/3 + k4/6)
+ * The ring holds the stages' outputs on top of the earlier steps' first ones, which are all that stays. The last stage
+ * needs k1 k2 k3 and k4 beside two earlier ones, one more than the ring holds: so stage 2 already turns s into stage
+ * 3's A s + B (k1/6 + k2/3 + k3/3) and takes that out of its own x again. */
+static void fill_prk(const struct plan *p, struct sched_row *r, int stage, int64_t step_t, int64_t next_t,
+                     int64_t last_t) {
     struct transfer f = transfer(p, step_t, next_t), last = transfer(p, step_t, last_t);
     r->push = stage < 3;
     r->de = r->push ? 1 : 0;
@@ -55,8 +57,8 @@ static void fill_prk(const struct plan *p, struct sched_row *r, int stage, int64
     }
 }
 
-/* Call number `call` of the linear multistep part, with `stored` outputs in the ring before it. Call 1 repeats the first step from its
- * sample with the mean of both outputs, and its output is not kept. */
+/* Call number `call` of the linear multistep part, with `stored` outputs in the ring before it. Call 1 repeats the
+ * first step from its sample with the mean of both outputs, and its output is not kept. */
 static void fill_plms(const struct plan *p, struct sched_row *r, int call, int stored, int64_t t) {
     static const double weights[4][4] = {
         {1}, {3 / 2.0, -1 / 2.0}, {23 / 12.0, -16 / 12.0, 5 / 12.0}, {55 / 24.0, -59 / 24.0, 37 / 24.0, -9 / 24.0}};
@@ -101,7 +103,8 @@ static void plan(struct plan *p) {
     int n, n_prk = 0, total;
     plan_noise(p, false);
     double *t = space_timesteps(p, SPACING_WHOLE, p->T, &n);
-    int64_t *calls = p->config->skip_prk_steps ? plms_timesteps(p, t, n, &total) : prk_timesteps(p, t, n, &n_prk, &total);
+    int64_t *calls =
+        p->config->skip_prk_steps ? plms_timesteps(p, t, n, &total) : prk_timesteps(p, t, n, &n_prk, &total);
     struct sched_row *rows = plan_rows(p, total, 1);
     int64_t half = p->T / p->n_steps / 2;
     /* Calls are counted from the first one made, also where the list's front is left out. */
@@ -122,9 +125,10 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"pndm", "plms", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02", "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
-    "trained_betas=none", "skip_prk_steps=false", "set_alpha_to_one=false", "prediction_type=epsilon|v_prediction",
-    "timestep_spacing=leading|linspace|trailing", "steps_offset=0", NULL,
+    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "skip_prk_steps=false",
+    "set_alpha_to_one=false", "prediction_type=epsilon|v_prediction", "timestep_spacing=leading|linspace|trailing",
+    "steps_offset=0", NULL,
 };
 const struct scheduler pndm_scheduler = {
     .class_name = "PNDMScheduler",

@@ -12,9 +12,9 @@
 #include "engine/text.h"
 #include "schedulers/plan.h"
 
-extern const struct scheduler ddim_scheduler, ddpm_scheduler, deis_scheduler, dpm_multistep_scheduler, dpm_singlestep_scheduler,
-    euler_ancestral_scheduler, euler_scheduler, heun_scheduler, kdpm2_ancestral_scheduler, kdpm2_scheduler, lcm_scheduler, lms_scheduler,
-    pndm_scheduler, tcd_scheduler, unipc_scheduler;
+extern const struct scheduler ddim_scheduler, ddpm_scheduler, deis_scheduler, dpm_multistep_scheduler,
+    dpm_singlestep_scheduler, euler_ancestral_scheduler, euler_scheduler, heun_scheduler, kdpm2_ancestral_scheduler,
+    kdpm2_scheduler, lcm_scheduler, lms_scheduler, pndm_scheduler, tcd_scheduler, unipc_scheduler;
 
 const struct scheduler *const schedulers[] = {
     &pndm_scheduler,
@@ -35,7 +35,7 @@ const struct scheduler *const schedulers[] = {
     NULL,
 };
 
-/* ---- names ------------------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 static bool is_filler(char c) { return c == '-' || c == '_' || c == ' '; }
 
@@ -70,7 +70,7 @@ const char *scheduler_suggest(const char *name) {
     return suggest(name, all);
 }
 
-/* ---- planning ------------------------------------------------------------------------------------------------------------------ */
+/* ---- planning ---------------------------------------------------------------------------------------------------- */
 
 void plan_refuse(const struct plan *p, const char *fmt, ...) {
     char reason[512];
@@ -94,16 +94,17 @@ struct sched_row *plan_rows(struct plan *p, int total, int order) {
 
 static void check_coefficient(const struct plan *p, int row, const char *name, float value) {
     if (!isfinite(value))
-        plan_refuse(p, "%d steps with these options give %s = %g in row %d: diffusers computes no image from that either", p->n_steps,
-                    name, (double)value, row);
+        plan_refuse(p,
+                    "%d steps with these options give %s = %g in row %d: diffusers computes no image from that either",
+                    p->n_steps, name, (double)value, row);
 }
 
 static void check_row(const struct plan *p, int i, const struct sched_row *r) {
-    const struct { const char *name; float value; } all[] = {
-        {"t", r->t},   {"sigma", r->sigma}, {"in_scale", r->in_scale}, {"dx", r->dx}, {"de", r->de}, {"ax", r->ax},       {"as", r->as},
-        {"cx", r->cx}, {"ce", r->ce},       {"cs", r->cs},             {"cz", r->cz}, {"add_x", r->add_x}, {"add_z", r->add_z},
-    };
-    for (size_t k = 0; k < sizeof all / sizeof *all; k++) check_coefficient(p, i, all[k].name, all[k].value);
+    const char *const names[] = {"t",  "sigma", "in_scale", "dx", "de",    "ax",   "as",
+                                 "cx", "ce",    "cs",       "cz", "add_x", "add_z"};
+    const float values[] = {r->t,  r->sigma, r->in_scale, r->dx, r->de,    r->ax,   r->as,
+                            r->cx, r->ce,    r->cs,       r->cz, r->add_x, r->add_z};
+    for (size_t k = 0; k < sizeof values / sizeof *values; k++) check_coefficient(p, i, names[k], values[k]);
     for (int k = 0; k < SCHED_HISTORY; k++) {
         check_coefficient(p, i, "ad", r->ad[k]);
         check_coefficient(p, i, "cd", r->cd[k]);
@@ -113,10 +114,11 @@ static void check_row(const struct plan *p, int i, const struct sched_row *r) {
     p->schedule->saves |= r->save;
 }
 
-struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps,
-                                    int skip_steps) {
+struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler,
+                                    const struct sched_config *config, int n_steps, int skip_steps) {
     int most = config->num_train_timesteps;
-    if (n_steps < 1 || n_steps > most) die(FAIL_USAGE, "--steps: expected 1 to %d for this model, found %d", most, n_steps);
+    if (n_steps < 1 || n_steps > most)
+        die(FAIL_USAGE, "--steps: expected 1 to %d for this model, found %d", most, n_steps);
     assert(skip_steps >= 0 && scheduler == config->scheduler);
     struct schedule *s = arena_alloc(a, sizeof *s);
     *s = (struct schedule){.scheduler = scheduler, .n_steps = n_steps, .init_noise_sigma = 1, .order = 1};
@@ -127,11 +129,12 @@ struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *sch
     return s;
 }
 
-struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps) {
+struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config,
+                               int n_steps) {
     return schedule_plan_from(a, scheduler, config, n_steps, 0);
 }
 
-/* ---- the algebra of a model's output --------------------------------------------------------------------------------------------- */
+/* ---- the algebra of a model's output ----------------------------------------------------------------------------- */
 
 enum prediction plan_prediction(const struct plan *p) {
     const char *kind = p->config->prediction_type;
@@ -165,7 +168,7 @@ struct form form_derivative(enum prediction kind, double sigma, double sigma_hat
     }
 }
 
-/* ---- rows -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 void row_vp(struct sched_row *r, double t, double alpha) {
     r->t = (float)t;

@@ -1,7 +1,7 @@
 /* A scheduler is a table of numbers: it plans all rows before the loop and never sees a tensor.
  *
- * With x the latents, e the guided model output at (in_scale * x, t), z fresh noise, d[] past values (newest first) and s one
- * saved sample, a row does
+ * With x the latents, e the guided model output at (in_scale * x, t), z fresh noise, d[] past values (newest first) and
+ * s one saved sample, a row does
  *
  *     v      = clip(dx*x + de*e)
  *     if push: v becomes d[0], older values move up           (otherwise v is d[0] for this row only, nothing moves)
@@ -9,7 +9,8 @@
  *     x_next = cx*x + ce*e + cs*s + sum cd[k]*d[k] + cz*z     with the new s
  *     then the newest `drop` values of d are forgotten
  *
- * Coefficients are computed in double and applied in f32. DDPM's learned variance will be the one elementwise exception. */
+ * A row that reads stored values pushes, and drops again where v is not to stay. Coefficients are computed in double
+ * and applied in f32. DDPM's learned variance will be the one elementwise exception. */
 #ifndef SCHEDULERS_SCHEDULER_H
 #define SCHEDULERS_SCHEDULER_H
 
@@ -19,7 +20,8 @@
 
 enum { SCHED_HISTORY = 5 };
 
-enum sched_clip { CLIP_NONE, CLIP_FIXED /* to [-clip_value, clip_value] */, CLIP_QUANTILE /* dynamic thresholding, Imagen */ };
+/* FIXED: to [-clip_value, clip_value]; QUANTILE: dynamic thresholding (Saharia et al. 2022). */
+enum sched_clip { CLIP_NONE, CLIP_FIXED, CLIP_QUANTILE };
 
 struct sched_row {
     float t;          /* what the time embedding receives; may be fractional */
@@ -47,22 +49,23 @@ struct schedule {
     float init_noise_sigma;    /* x_0 = init_noise_sigma * noise */
     int history;               /* depth of d[] the rows use, 0..SCHED_HISTORY; at least 1 where v is used */
     bool saves;                /* any row keeps s */
-    int order;                 /* model calls per full step, as diffusers' .order: image to image skips t_start*order rows */
-    float *sigmas;             /* diffusers' .sigmas: n_sigmas noise levels, the final one included; NULL for schedulers without */
+    int order;     /* model calls per full step, as diffusers' .order: image to image skips t_start*order rows */
+    float *sigmas; /* diffusers' .sigmas: n_sigmas noise levels, the final one included; NULL for schedulers without */
     int n_sigmas;
 };
 
-/* Everything diffusers' schedulers read, after class defaults, the checkpoint's JSON and the user's overrides. One struct for all:
- * a scheduler reads the fields its class has. */
+/* Everything diffusers' schedulers read, after class defaults, the checkpoint's JSON and the user's overrides. One
+ * struct for all: a scheduler reads the fields its class has. */
 struct sched_config;
 struct plan;
 
 struct scheduler {
     const char *class_name;      /* "PNDMScheduler" */
-    const char *const *names;    /* NULL-terminated: short name first, then the names people type in A1111 and ComfyUI */
+    const char *const *names; /* NULL-terminated: short name first, then the names people type in A1111 and ComfyUI */
     const char *summary;         /* one line for --list schedulers */
     const char *model_calls;     /* for n steps: "n", "n + 1", "2n - 1" */
-    /* NULL-terminated: what its constructor and step() take, "key=default" or "key=default|other|other" where only these are allowed */
+    /* NULL-terminated: what its constructor and step() take, "key=default" or "key=default|other|other" where only
+     * these are allowed */
     const char *const *options;
     void (*plan)(struct plan *p); /* schedulers/plan.h; dies FAIL_UNSUPPORTED for combinations diffusers rejects */
 };
@@ -80,23 +83,28 @@ enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sa
 /* Reads a scheduler_config.json (object `stored`, from file `path` for messages) as diffusers would build it:
  *   target NULL: the class named by _class_name, with class defaults for absent keys and the pipeline's fix-ups;
  *   target set:  target.from_config(pipe.scheduler.config): keys absent from the JSON take the new class's defaults.
- * overrides: NULL-terminated "key=value" strings applied last; a bare "karras", "exponential", "beta" or "lu" asks for those sigmas.
- * May be NULL. All values are range-checked (FAIL_DATA / FAIL_UNSUPPORTED / FAIL_USAGE). *scheduler receives the class to plan with. */
-struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
-                                       enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler);
+ * overrides: NULL-terminated "key=value" strings applied last; a bare "karras", "exponential", "beta" or "lu" asks for
+ * those sigmas. May be NULL. All values are range-checked (FAIL_DATA / FAIL_UNSUPPORTED / FAIL_USAGE). *scheduler
+ * receives the class to plan with. */
+struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path,
+                                       const struct scheduler *target, enum sched_fixup fixup,
+                                       const char *const *overrides, const struct scheduler **scheduler);
 
 /* What a pipeline passes to step(): eta, for the classes that take it. An override "eta=" stays. */
 void sched_config_set_eta(struct sched_config *config, double eta);
 int sched_config_train_timesteps(const struct sched_config *config);
 const char *sched_config_prediction_type(const struct sched_config *config);
-/* Where each option of the class came from, for -v: "inherited", "default", "option"; NULL where the class has no such option. */
+/* Where each option of the class came from, for -v: "inherited", "default", "option"; NULL where the class has no such
+ * option. */
 const char *sched_config_origin(const struct sched_config *config, const char *key);
 
 /* Plans n_steps (1..num_train_timesteps, else FAIL_USAGE). Every coefficient is finite, or it dies FAIL_UNSUPPORTED. */
-struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps);
-/* The same without the first skip_steps steps (skip_steps * order rows), for image to image: multistep methods start without a
- * history there, though some go on counting steps from the true beginning. rows[0].add_x, .add_z noise the clean image. */
-struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps,
-                                    int skip_steps);
+struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config,
+                               int n_steps);
+/* The same without the first skip_steps steps (skip_steps * order rows), for image to image: multistep methods start
+ * without a history there, though some go on counting steps from the true beginning. rows[0].add_x, .add_z noise the
+ * clean image. */
+struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler,
+                                    const struct sched_config *config, int n_steps, int skip_steps);
 
 #endif

@@ -1,4 +1,5 @@
-/* Which timesteps and noise levels n steps visit. The arithmetic is numpy's, in double, with its rounding half to even. */
+/* Which timesteps and noise levels n steps visit. The arithmetic is numpy's, in double, with its rounding half to even.
+ */
 #include <math.h>
 #include <string.h>
 
@@ -18,8 +19,8 @@ static double linspace_at(double a, double b, int n, int i) {
     return n > 1 ? i * ((b - a) / (n - 1)) + a : a;
 }
 
-/* The points of 0, 1 … last - 1 that leave out none of the end: last, last - T/n … above 0, rounded, less 1. numpy's arange takes its
- * step from its first two values, so that its length and rounding are those of their difference. */
+/* The points of 0, 1 … last - 1 that leave out none of the end: last, last - T/n … above 0, rounded, less 1. numpy's
+ * arange takes its step from its first two values, so that its length and rounding are those of their difference. */
 static double *trailing(const struct plan *p, int last, int *n) {
     double step = -(p->T / (double)p->n_steps), delta = (last + step) - last;
     *n = (int)ceil(-last / step);
@@ -80,7 +81,8 @@ static double karras(double max, double min, double ramp) {
 }
 
 /* Inverse of the regularised incomplete beta function I_x(0.6, 0.6): Newton's method on the power series
- * B_x(a,a) = x^a sum (1-a)_k / (k! (a+k)) x^k, which converges like 2^-k where x <= 1/2; the other half is its mirror image. */
+ * B_x(a,a) = x^a sum (1-a)_k / (k! (a+k)) x^k, which converges like 2^-k where x <= 1/2; the other half is its mirror
+ * image. */
 static double beta_quantile(double q) {
     const double a = 0.6, complete = exp(2 * lgamma(a) - lgamma(2 * a));
     if (q > 0.5) return 1 - beta_quantile(1 - q);

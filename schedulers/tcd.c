@@ -1,6 +1,6 @@
-/* Trajectory consistency distillation (Zheng et al. 2024): a call leads along the trajectory to timestep s = (1-eta) t_next, from where
- * noise leads back up to t_next:
- *     y = sqrt(ᾱ_s) x0 + sqrt(1-ᾱ_s) eps,    x_next = sqrt(ᾱ_next/ᾱ_s) y + sqrt(1 - ᾱ_next/ᾱ_s) z;  the last step ends with y */
+/* Trajectory consistency distillation (Zheng et al. 2024): a call leads along the trajectory to y at timestep
+ * s = (1-eta) t_next, from where noise leads back up to t_next; the last step ends with y:
+ *     y = sqrt(ᾱ_s) x0 + sqrt(1-ᾱ_s) eps,    x_next = sqrt(ᾱ_next/ᾱ_s) y + sqrt(1 - ᾱ_next/ᾱ_s) z */
 #include <math.h>
 
 #include "schedulers/consistency.h"
@@ -30,11 +30,12 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"tcd", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012", "beta_schedule=scaled_linear|linear|squaredcos_cap_v2",
-    "trained_betas=none", "original_inference_steps=50", "clip_sample=false", "clip_sample_range=1", "set_alpha_to_one=true",
-    "steps_offset=0", "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
-    "sample_max_value=1", "timestep_spacing=leading|trailing|linspace", "timestep_scaling=10", "rescale_betas_zero_snr=false",
-    "eta=0.3", NULL,
+    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012",
+    "beta_schedule=scaled_linear|linear|squaredcos_cap_v2", "trained_betas=none", "original_inference_steps=50",
+    "clip_sample=false", "clip_sample_range=1", "set_alpha_to_one=true", "steps_offset=0",
+    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1", "timestep_spacing=leading|trailing|linspace", "timestep_scaling=10",
+    "rescale_betas_zero_snr=false", "eta=0.3", NULL,
 };
 const struct scheduler tcd_scheduler = {
     .class_name = "TCDScheduler",

@@ -1,6 +1,7 @@
-/* UniPC (Zhao et al. 2023): every model output first corrects the sample it was computed from, then predicts the next one.
- * Both are  x_t = X x_s - A phi1 m0 - A B (sum_k rho_k (m_k - m0)/r_k [+ rho (m_t - m0)]),  A = α_t and X = σ_t/σ_s for predict_x0
- * (A = σ_t, X = α_t/α_s else), hh = -h (h), phi1 = e^hh - 1, B = phi1 (bh2) or hh (bh1), and rho from a Vandermonde system in r. */
+/* UniPC (Zhao et al. 2023): a model output first corrects the sample it was computed from, then predicts the next one.
+ *     x_t = X x_s - A phi1 m0 - A B (sum_k rho_k (m_k - m0)/r_k [+ rho (m_t - m0) in the corrector])
+ *     predict_x0: X = σ_t/σ_s, A = α_t, hh = -h;    else X = α_t/α_s, A = σ_t, hh = h
+ *     phi1 = e^hh - 1;    B = phi1 (bh2) or hh (bh1);    rho from a Vandermonde system in r */
 #include <math.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ static struct bh bh_step(const struct plan *p, int s, int t, int order) {
     bool data = p->config->predict_x0;
     double from = (double)sigmas[s], to = (double)sigmas[t], h = log(from) - log(to), hh = data ? -h : h;
     double alpha_from = 1 / sqrt(from * from + 1), alpha_to = 1 / sqrt(to * to + 1);
-    struct bh f = {.X = data ? to * alpha_to / (from * alpha_from) : alpha_to / alpha_from, .A = data ? alpha_to : to * alpha_to};
+    struct bh f = {.X = data ? to * alpha_to / (from * alpha_from) : alpha_to / alpha_from,
+                   .A = data ? alpha_to : to * alpha_to};
     f.phi1 = expm1(hh);
     f.B = strcmp(p->config->solver_type, "bh1") ? f.phi1 : hh;
     double phi = f.phi1 / hh - 1, factorial = 1;
@@ -121,10 +123,11 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"unipc", "uni_pc", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02", "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
-    "trained_betas=none", "solver_order=2", "prediction_type=epsilon|sample|v_prediction", "thresholding=false",
-    "dynamic_thresholding_ratio=0.995", "sample_max_value=1", "predict_x0=true", "solver_type=bh2|bh1", "lower_order_final=true",
-    "disable_corrector=none", "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
+    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "solver_order=2",
+    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1", "predict_x0=true", "solver_type=bh2|bh1", "lower_order_final=true", "disable_corrector=none",
+    "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
     "timestep_spacing=linspace|leading|trailing", "steps_offset=0", "final_sigmas_type=zero|sigma_min",
     "rescale_betas_zero_snr=false", "sigma_min=none", "sigma_max=none", NULL,
 };

@@ -18,7 +18,8 @@
 #include "engine/file.h"
 #include "engine/rng.h"
 
-/* torch's vector logarithm and sine differ from libm's by up to 3 ulp of values below 6; a GPU's fast sine by a little more. */
+/* torch's vector logarithm and sine differ from libm's by up to 3 ulp of values below 6; a GPU's fast sine by a little
+ * more. */
 static const double cpu_tolerance = 1e-6, cuda_tolerance = 2e-6;
 enum { GOLDEN_SMS = 132 };
 
@@ -66,14 +67,16 @@ static void check_draw(const char *path, const char *list, const cJSON *c, enum 
     free(x);
 }
 
-/* All values of a half-precision draw. They are f32 normals rounded once, so one may fall on the other side of a rounding
- * boundary: half a unit in the last place of its type. Vectors of torch before 2.15, which drew fewer random bits for these types, are
- * of another generator: named and not compared. */
+/* All values of a half-precision draw. They are f32 normals rounded once, so one may fall on the other side of a
+ * rounding boundary: half a unit in the last place of its type. Vectors of torch before 2.15, which drew fewer random
+ * bits for these types, are of another generator: named and not compared. */
 static void check_half(const char *path, const cJSON *c) {
-    const char *type = cJSON_GetObjectItem(c, "dtype")->valuestring, *torch = cJSON_GetObjectItem(c, "torch")->valuestring;
+    const char *type = cJSON_GetObjectItem(c, "dtype")->valuestring,
+               *torch = cJSON_GetObjectItem(c, "torch")->valuestring;
     const cJSON *values = cJSON_GetObjectItem(c, "values"), *v;
     if (strncmp(torch, "2.15.", 5)) {
-        print_message("%s: cpu_half: %s: SKIPPED: a vector of torch %s, another generator than 2.15's\n", path, type, torch);
+        print_message("%s: cpu_half: %s: SKIPPED: a vector of torch %s, another generator than 2.15's\n", path, type,
+                      torch);
         return;
     }
     enum dtype dtype = strcmp(type, "float16") ? DT_BF16 : DT_F16;
@@ -184,7 +187,8 @@ static double seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* One SD latent (4 x 64 x 64); printed, and only gross slowness fails: the machine may be shared and the build unoptimised. */
+/* One SD latent (4 x 64 x 64); printed, and only gross slowness fails: the machine may be shared and the build
+ * unoptimised. */
 static void test_speed(void **state) {
     (void)state;
     static float x[16384];

@@ -3,8 +3,9 @@
  *     test_schedulers FILE…      any files of that format
  *
  * A case: cls and config (the constructor's arguments), or stored, pipeline and target (a scheduler_config.json by
- * its name in the file's table, the pipeline class it is loaded into, the class it is swapped to); num_inference_steps, step_kwargs, strength for image to image; and what
- * diffusers made of it. A case with "refused" expects us to refuse it, as does one whose final values are null (NaN there). */
+ * its name in the file's table, the pipeline class it is loaded into, the class it is swapped to); num_inference_steps,
+ * step_kwargs, strength for image to image; and what diffusers made of it. A case with "refused" expects us to refuse
+ * it, as does one whose final values are null (NaN there). */
 #include <glob.h>
 #include <math.h>
 #include <setjmp.h>
@@ -27,7 +28,7 @@
 
 enum { N = 16, MAX_OVERRIDES = 16 };
 
-/* ---- a row, literally as schedulers/scheduler.h defines it ------------------------------------------------------------------------- */
+/* ---- a row, literally as schedulers/scheduler.h defines it ------------------------------------------------------- */
 
 struct state {
     float x[N], saved[N], d[SCHED_HISTORY][N];
@@ -78,7 +79,7 @@ static void execute(const struct sched_row *r, struct state *s, const float *e, 
     }
 }
 
-/* ---- the cases ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- the cases --------------------------------------------------------------------------------------------------- */
 
 static int n_failures, n_cases;
 
@@ -106,7 +107,8 @@ static void complain(const char *path, const cJSON *c, const char *fmt, ...) {
                     member(c, "num_inference_steps")->valueint, what);
 }
 
-static bool compare_list(const char *path, const cJSON *c, const char *what, const cJSON *want, const float *got, int n, double tolerance) {
+static bool compare_list(const char *path, const cJSON *c, const char *what, const cJSON *want, const float *got, int n,
+                         double tolerance) {
     if (cJSON_GetArraySize(want) != n) {
         complain(path, c, "%s: expected %d values, found %d", what, cJSON_GetArraySize(want), n);
         return false;
@@ -144,7 +146,9 @@ static const char **overrides_of(struct arena *a, const cJSON *c) {
         cJSON_ArrayForEach(v, member(c, sources[i])) {
             assert_true(n < MAX_OVERRIDES);
             if (cJSON_IsNumber(v)) list[n++] = arena_printf(a, "%s=%.17g", v->string, v->valuedouble);
-            else list[n++] = arena_printf(a, "%s=%s", v->string, cJSON_IsBool(v) ? cJSON_IsTrue(v) ? "true" : "false" : v->valuestring);
+            else
+                list[n++] = arena_printf(a, "%s=%s", v->string,
+                                         cJSON_IsBool(v) ? cJSON_IsTrue(v) ? "true" : "false" : v->valuestring);
         }
     }
     return list;
@@ -154,10 +158,10 @@ static struct schedule *plan_case(struct arena *a, const cJSON *root, const cJSO
     const char *target_name = text_of(c, "target"), *pipeline = text_of(c, "pipeline");
     const struct scheduler *target = target_name ? scheduler_find(target_name) : NULL, *found;
     if (target_name && !target) die(FAIL_USAGE, "no scheduler '%s'", target_name);
-    struct sched_config *config =
-        sched_config_load(a, stored_config(a, root, c), "scheduler_config.json", target,
-                          pipeline && !strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE,
-                          overrides_of(a, c), &found);
+    struct sched_config *config = sched_config_load(
+        a, stored_config(a, root, c), "scheduler_config.json", target,
+        pipeline && !strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE,
+        overrides_of(a, c), &found);
     int n = member(c, "num_inference_steps")->valueint, skip = 0;
     const cJSON *strength = member(c, "strength");
     if (strength) {
@@ -219,12 +223,14 @@ static void start(const cJSON *c, const cJSON *root, const struct schedule *s, s
     if (from_image) rng_normal(r, noise, N, DT_F32);
     for (int i = 0; i < N; i++) {
         float z = (float)cJSON_GetArrayItem(member(root, "z"), i)->valuedouble;
-        state->x[i] = from_image ? s->rows[0].add_x * (0.8f * z) + s->rows[0].add_z * noise[i] : z * s->init_noise_sigma;
+        state->x[i] =
+            from_image ? s->rows[0].add_x * (0.8f * z) + s->rows[0].add_z * noise[i] : z * s->init_noise_sigma;
     }
 }
 
-/* 1e-5 of the largest value of the case's outputs, or one f32 rounding error of the largest value seen so far: diffusers' own error
- * where a step takes x from thousands (zero terminal SNR) down to tens. `seen` is kept by the caller. */
+/* 1e-5 of the largest value of the case's outputs, or one f32 rounding error of the largest value seen so far:
+ * diffusers' own error where a step takes x from thousands (zero terminal SNR) down to tens. `seen` is kept by the
+ * caller. */
 static double row_tolerance(const float *x, double outputs, double *seen) {
     for (int i = 0; i < N; i++) *seen = fmax(*seen, fabs((double)x[i]));
     return fmax(1e-5 * outputs, 0x1p-23 * *seen);
@@ -234,7 +240,8 @@ static void model(float *e, const struct state *s, const struct sched_row *r) {
     for (int i = 0; i < N; i++) e[i] = 0.7f * tanhf(r->in_scale * s->x[i]) + 0.1f * cosf(0.01f * r->t);
 }
 
-/* traj_first4: the first four values after every row, or the last ones if they are fewer; with traj_rows, after the rows named there. */
+/* traj_first4: the first four values after every row, or the last ones if they are fewer; with traj_rows, after the
+ * rows named there. */
 static bool check_row_values(const char *path, const cJSON *c, int row, int n_rows, const float *x, double tolerance) {
     const cJSON *trajectory = member(c, "traj_first4"), *rows = member(c, "traj_rows"), *v;
     int at = rows ? -1 : row - (n_rows - cJSON_GetArraySize(trajectory)), i = 0;
@@ -279,9 +286,11 @@ static void check_case(const char *path, const cJSON *root, const cJSON *c) {
         struct schedule *s = plan_case(&a, root, c);
         const cJSON *order = member(c, "order"), *init = member(c, "init_noise_sigma");
         if (expects_refusal(c)) complain(path, c, "expected to be refused, as diffusers rejects it or computes NaN");
-        else if (order && order->valueint != s->order) complain(path, c, "order: expected %d, found %d", order->valueint, s->order);
+        else if (order && order->valueint != s->order)
+            complain(path, c, "order: expected %d, found %d", order->valueint, s->order);
         else if (init && !(fabs((double)s->init_noise_sigma - init->valuedouble) <= 2e-6 * init->valuedouble))
-            complain(path, c, "init_noise_sigma: expected %.9g, found %.9g", init->valuedouble, (double)s->init_noise_sigma);
+            complain(path, c, "init_noise_sigma: expected %.9g, found %.9g", init->valuedouble,
+                     (double)s->init_noise_sigma);
         else if (check_timesteps(path, c, s) && check_sigmas(path, c, s)) run_case(path, root, c, s);
         job_leave(&job);
     } else if (!expects_refusal(c) || (job.code != FAIL_UNSUPPORTED && job.code != FAIL_USAGE)) {
@@ -306,9 +315,10 @@ static void check_file(void **state) {
     if (!n_cases) fail_msg("%s: no cases in it", path);
 }
 
-/* ---- configuration ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- configuration ----------------------------------------------------------------------------------------------- */
 
-/* Plans with `config` of class `cls`, swapped to `target` unless NULL, one override or NULL; returns the exit code, 0 if all went well. */
+/* Plans with `config` of class `cls`, swapped to `target` unless NULL, one override or NULL; returns the exit code, 0
+ * if all went well. */
 static int plan_text(const char *json, const char *target, const char *override, int n_steps, char *message) {
     struct arena a = {0};
     struct job job;
@@ -347,23 +357,30 @@ static void test_bad_configs(void **state) {
         {"{\"_class_name\":\"DDIMScheduler\",\"beta_end\":1}", FAIL_DATA, "beta_end"},
         {"{\"_class_name\":\"DDIMScheduler\",\"beta_start\":\"small\"}", FAIL_DATA, "beta_start"},
         {"{\"_class_name\":\"DDIMScheduler\",\"beta_schedule\":\"wavy\"}", FAIL_UNSUPPORTED, "beta_schedule"},
-        {"{\"_class_name\":\"DDIMScheduler\",\"prediction_type\":\"flow_prediction\"}", FAIL_UNSUPPORTED, "prediction_type"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"prediction_type\":\"flow_prediction\"}", FAIL_UNSUPPORTED,
+         "prediction_type"},
         {"{\"_class_name\":\"PNDMScheduler\",\"prediction_type\":\"sample\"}", FAIL_UNSUPPORTED, "prediction_type"},
         {"{\"_class_name\":\"DDIMScheduler\",\"timestep_spacing\":\"wide\"}", FAIL_UNSUPPORTED, "timestep_spacing"},
         {"{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":1}", FAIL_DATA, "clip_sample"},
         {"{\"_class_name\":\"DDIMScheduler\",\"trained_betas\":[0.1,0.2]}", FAIL_DATA, "trained_betas"},
-        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":[0.1,1.5]}", FAIL_DATA, "trained_betas"},
-        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":0.1}", FAIL_DATA, "trained_betas"},
-        {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_karras_sigmas\":true,\"use_beta_sigmas\":true}", FAIL_UNSUPPORTED, "at most one"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":[0.1,1.5]}", FAIL_DATA,
+         "trained_betas"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":0.1}", FAIL_DATA,
+         "trained_betas"},
+        {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_karras_sigmas\":true,\"use_beta_sigmas\":true}",
+         FAIL_UNSUPPORTED, "at most one"},
         {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_flow_sigmas\":true}", FAIL_UNSUPPORTED, "use_flow_sigmas"},
         {"{\"_class_name\":\"PNDMScheduler\"}", FAIL_UNSUPPORTED, "at least 4 steps"},
-        {"{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":false,\"rescale_betas_zero_snr\":true,\"timestep_spacing\":\"trailing\"}", FAIL_UNSUPPORTED, "row 0"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":false,\"rescale_betas_zero_snr\":true,\"timestep_"
+         "spacing\":\"trailing\"}",
+         FAIL_UNSUPPORTED, "row 0"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char message[ERROR_MAX];
         int code = plan_text(rows[i].json, NULL, NULL, 3, message);
         if (code != rows[i].code || !strstr(message, rows[i].says))
-            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].json, rows[i].code, rows[i].says, code, message);
+            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].json, rows[i].code, rows[i].says, code,
+                     message);
     }
 }
 
@@ -398,7 +415,8 @@ static void test_overrides(void **state) {
         char message[ERROR_MAX];
         int code = plan_text("{\"_class_name\":\"PNDMScheduler\"}", rows[i].target, rows[i].override, 3, message);
         if (code != rows[i].code || !strstr(message, rows[i].says))
-            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].override, rows[i].code, rows[i].says, code, message);
+            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].override, rows[i].code, rows[i].says, code,
+                     message);
     }
 }
 
@@ -409,7 +427,8 @@ static void test_steps_range(void **state) {
     assert_int_equal(plan_text(json, NULL, NULL, 51, NULL), FAIL_USAGE);
     assert_int_equal(plan_text(json, NULL, NULL, 50, NULL), 0);
     json = "{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":50,\"steps_offset\":1}";
-    assert_int_equal(plan_text(json, NULL, NULL, 50, NULL), FAIL_UNSUPPORTED); /* timestep 50 of 0..49: IndexError in diffusers */
+    assert_int_equal(plan_text(json, NULL, NULL, 50, NULL),
+                     FAIL_UNSUPPORTED); /* timestep 50 of 0..49: IndexError in diffusers */
 }
 
 static void test_names(void **state) {
