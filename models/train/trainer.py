@@ -84,8 +84,9 @@ class Training:
         torch.nn.utils.clip_grad_norm_(self.live, 1.0)
         self.optimizer.step()
         keep = min(self.decay, (1 + self.step) / (10 + self.step))
-        for k, m in self.modules.items():
-            torch._foreach_lerp_(list(self.averaged[k].parameters()), list(m.parameters()), 1 - keep)
+        with torch.no_grad():
+            for k, m in self.modules.items():
+                torch._foreach_lerp_(list(self.averaged[k].parameters()), list(m.parameters()), 1 - keep)
         self.step += 1
         self.logged.append(loss.detach())
         if self.step % 50 == 0:
