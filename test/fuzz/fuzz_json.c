@@ -34,22 +34,23 @@ static void scan_all(struct arena *a, const char *text, size_t n) {
             assert(job.code == FAIL_DATA && utf8_valid(job.message, strlen(job.message), NULL)); \
     } while (0)
 
-static void get_all(struct arena *a, const struct json *o) {
+static void get_one(struct arena *a, const struct json *o, const char *key) {
     static int64_t integers[8];
     static double numbers[8];
     static const char *strings[8];
-    for (int i = 0, n = json_n_keys(o); i < n && i < 64; i++) {
-        const char *key = json_key(o, i);
-        assert(json_has(o, key));
-        TRY(json_int(o, key, 0, -100, INT64_MAX));
-        TRY(assert(!isnan(json_number(o, key, 0, -INFINITY, INFINITY))));
-        TRY(json_bool(o, key, false));
-        TRY(json_string(o, key, ""));
-        TRY(json_int_array(o, key, integers, 8, 0, 1000, true));
-        TRY(json_number_array(o, key, numbers, 8));
-        TRY(json_string_array(o, key, strings, 8));
-        TRY(struct json *inner = json_object(a, o, key); if (inner) json_n_keys(inner));
-    }
+    assert(json_has(o, key));
+    TRY(json_int(o, key, 0, -100, INT64_MAX));
+    TRY(assert(!isnan(json_number(o, key, 0, -INFINITY, INFINITY))));
+    TRY(json_bool(o, key, false));
+    TRY(json_string(o, key, ""));
+    TRY(json_int_array(o, key, integers, 8, 0, 1000, true));
+    TRY(json_number_array(o, key, numbers, 8));
+    TRY(json_string_array(o, key, strings, 8));
+    TRY(struct json *inner = json_object(a, o, key); if (inner) json_n_keys(inner));
+}
+
+static void get_all(struct arena *a, const struct json *o) {
+    for (int i = 0, n = json_n_keys(o); i < n && i < 64; i++) get_one(a, o, json_key(o, i));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
