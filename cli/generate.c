@@ -63,12 +63,14 @@ static void check_memory(const struct pipeline *p, const struct options *o) {
                  (double)free_bytes / 1e9);
 }
 
-static const char *output_path(struct arena *a, const struct pipeline *p, const struct options *o, int k) {
+/* The path of image k after `step` of its rows, -1 for the finished one. */
+static const char *output_path(struct arena *a, const struct pipeline *p, const struct options *o, int k, int step) {
     if (!strcmp(o->output, "-")) return o->output;
     const struct settings *s = &p->settings;
     struct template_fields fields = {.seed = s->seed + (uint64_t)k, .n = k + 1, .prompt = s->prompt, .model = s->model,
-                                     .scheduler = p->scheduler->names[0], .steps = s->steps, .width = s->width, .height = s->height};
-    return template_expand(a, o->output, &fields);
+                                     .scheduler = p->scheduler->names[0], .steps = s->steps, .width = s->width, .height = s->height,
+                                     .step = step < 0 ? p->schedule->n_rows : step};
+    return template_expand(a, step < 0 ? o->output : template_with_step(a, o->output), &fields);
 }
 
 static struct metadata metadata_of(const struct pipeline *p, int k) {
@@ -86,7 +88,11 @@ static struct metadata metadata_of(const struct pipeline *p, int k) {
 static void check_outputs(struct arena *a, const struct pipeline *p, const struct options *o) {
     enum { CHECKED_MAX = 10000 };
     if (!strcmp(o->output, "-")) return;
-    for (int k = 0; k < o->count && k < CHECKED_MAX; k++) publish_check(output_path(a, p, o, k), o->on_exists);
+    for (int k = 0; k < o->count && k < CHECKED_MAX; k++) {
+        publish_check(output_path(a, p, o, k, -1), o->on_exists);
+        for (int step = o->save_every; o->save_every && step < p->schedule->n_rows; step += o->save_every)
+            publish_check(output_path(a, p, o, k, step), o->on_exists);
+    }
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -111,14 +117,6 @@ struct run {
     double row_start;
 };
 
-static void on_step(void *data, int row, int n_rows) {
-    struct run *run = data;
-    double now = clock_ms();
-    event_step(run->k + 1, row + 1, n_rows, now - run->row_start);
-    run->row_start = now;
-    progress_row(row + 1);
-}
-
 static void write_request(struct arena *a, const struct pipeline *p, const struct metadata *m, int k) {
     struct json_out j = {.text = {.arena = a}};
     json_out_open(&j, NULL, '{');
@@ -137,6 +135,30 @@ static const void *encode(struct arena *a, const struct run *run, const uint8_t 
     return png_encode(a, rgb, p->settings.width, p->settings.height, comments, n_comments, size);
 }
 
+/* --save-every: the picture on its way. */
+static void save_snapshot(const struct run *run, int step) {
+    struct pipeline *p = run->pipeline;
+    struct arena a = {0};
+    uint8_t *rgb = arena_array(&a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
+    size_t size;
+    pipeline_snapshot(p, rgb);
+    const void *png = encode(&a, run, rgb, &size);
+    progress_clear();
+    const char *path = publish_file(&a, output_path(&a, p, run->options, run->k, step), png, size, run->options->on_exists);
+    if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
+    arena_free(&a);
+}
+
+static void on_step(void *data, int row, int n_rows) {
+    struct run *run = data;
+    int every = run->options->save_every;
+    double now = clock_ms();
+    event_step(run->k + 1, row + 1, n_rows, now - run->row_start);
+    if (every && (row + 1) % every == 0 && row + 1 < n_rows) save_snapshot(run, row + 1);
+    run->row_start = clock_ms();
+    progress_row(row + 1);
+}
+
 /* What became of one image: the path of a complete file, or the PNG itself where it goes to stdout. */
 struct result {
     const char *path;
@@ -150,7 +172,7 @@ struct result {
 static struct result make_image(struct arena *a, struct run *run) {
     struct pipeline *p = run->pipeline;
     const struct options *o = run->options;
-    const char *path = output_path(a, p, o, run->k);
+    const char *path = output_path(a, p, o, run->k, -1);
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
@@ -214,7 +236,7 @@ static int make_images(struct run *run) {
 static void print_plan(struct arena *a, const struct pipeline *p, const struct options *o) {
     enum { PRINTED_MAX = 20 };
     for (int k = 0; k < o->count && k < PRINTED_MAX; k++)
-        fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, p, o, k), (unsigned long long)(p->settings.seed + (uint64_t)k));
+        fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, p, o, k, -1), (unsigned long long)(p->settings.seed + (uint64_t)k));
     if (o->count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->count - PRINTED_MAX);
 }
 

@@ -271,6 +271,7 @@ const struct option_spec option_table[] = {
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", .set = set_force},
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error (default), skip, number, overwrite", .set = set_enum, AT(on_exists), .words = on_exists},
     {0, "no-clobber", NULL, GROUP_OUTPUT, NULL, .set = set_no_clobber},
+    {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", .set = set_int, AT(save_every), IN(1, 100000)},
     {0, "metadata", "WHAT", GROUP_OUTPUT, "in the PNG: full (default), minimal, none", .set = set_word, AT(metadata),
      .words = metadata_levels},
     {'j', "json", NULL, GROUP_OUTPUT, "JSON on standard output in place of paths", .set = set_flag, AT(json)},

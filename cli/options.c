@@ -148,6 +148,7 @@ static void check_output(struct arena *a, struct options *o) {
     if (o->json && o->null_separated) die_pair("--json", "--null", "JSON lines end with a newline");
     if (o->output && !strcmp(o->output, "-")) {
         if (o->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
+        if (o->save_every) die_pair("--output -", "--save-every", "expected one image on standard output");
         if (o->json) die_pair("--output -", "--json", "both write to standard output");
         if (o->command == CMD_GENERATE && !o->dry_run && isatty(STDOUT_FILENO))
             die_hint(FAIL_USAGE, "'-o FILE' or '| program'", "--output -: standard output is a terminal, expected a file or a pipe");

@@ -40,6 +40,7 @@ struct options {
     int threads;                   /* 0: one per core */
     const char *latents;           /* safetensors file with the initial noise, or NULL */
     const char *dump;              /* directory, or NULL */
+    int save_every;                /* also save the picture after every so many rows; 0: no */
     bool dry_run, json, strict, null_separated;
     enum on_exists on_exists;
     int verbose;                   /* -v count */

@@ -12,9 +12,9 @@
 #define DEFAULT_NAME "diffuse-{seed}.png"
 
 enum { SLUG_MAX = 60, COMPONENT_MAX = 255, FIELD_MAX = 256 };
-enum field { SEED, N, SLUG, MODEL, SCHEDULER, STEPS, WIDTH, HEIGHT };
+enum field { SEED, N, SLUG, MODEL, SCHEDULER, STEPS, STEP, WIDTH, HEIGHT };
 
-static const char *const field_names[] = {"seed", "n", "slug", "model", "scheduler", "steps", "w", "h", NULL};
+static const char *const field_names[] = {"seed", "n", "slug", "model", "scheduler", "steps", "step", "w", "h", NULL};
 
 /* ---- syntax ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -24,22 +24,21 @@ static enum field parse_field(const char *s, const char **after) {
     if (!s[n]) die_hint(FAIL_USAGE, "'{{' stands for a brace", "--output: '%s': expected '}'", s);
     for (int i = 0; field_names[i]; i++)
         if (strlen(field_names[i]) == n - 1 && !memcmp(s + 1, field_names[i], n - 1)) return *after = s + n + 1, (enum field)i;
-    die_hint(FAIL_USAGE, "fields are {seed} {n} {slug} {model} {scheduler} {steps} {w} {h}; '{{' stands for a brace",
+    die_hint(FAIL_USAGE, "fields are {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace",
              "--output: unknown field '%.*s}'", (int)n, s);
 }
 
-/* Checks the template; true if every image of a run gets its own name. */
-static bool check_fields(const char *template) {
-    bool unique = false;
+/* Checks the template; the set of fields it has, bit f for field f. */
+static unsigned check_fields(const char *template) {
+    unsigned fields = 0;
     for (const char *s = template; *s;) {
         if (*s != '{') s++;
         else if (s[1] == '{') s += 2;
         else {
-            enum field f = parse_field(s, &s);
-            unique |= f == SEED || f == N;
+            fields |= 1u << parse_field(s, &s);
         }
     }
-    return unique;
+    return fields;
 }
 
 static const char *last_component(const char *path) {
@@ -64,9 +63,15 @@ const char *template_resolve(struct arena *a, const char *output, int count) {
     if (!output) return DEFAULT_NAME;
     if (output[strlen(output) - 1] == '/') output = arena_printf(a, "%s%s", output, DEFAULT_NAME);
     check_extension(output);
-    if (check_fields(output) || count == 1) return output;
+    if (check_fields(output) & (1u << SEED | 1u << N) || count == 1) return output;
     const char *ext = extension(output);
     return arena_printf(a, "%.*s-{seed}%s", (int)(ext - output), output, ext);
+}
+
+const char *template_with_step(struct arena *a, const char *template) {
+    if (check_fields(template) & 1u << STEP) return template;
+    const char *ext = extension(template);
+    return arena_printf(a, "%.*s-step{step}%s", (int)(ext - template), template, ext);
 }
 
 /* ---- fields ------------------------------------------------------------------------------------------------------------------------ */
@@ -124,6 +129,7 @@ static void field_value(char out[FIELD_MAX], enum field f, const struct template
     case MODEL: make_model(out, v->model ? v->model : ""); break;
     case SCHEDULER: make_plain(out, v->scheduler ? v->scheduler : "", v->scheduler ? strlen(v->scheduler) : 0); break;
     case STEPS: snprintf(out, FIELD_MAX, "%d", v->steps); break;
+    case STEP: snprintf(out, FIELD_MAX, "%04d", v->step); break;
     case WIDTH: snprintf(out, FIELD_MAX, "%d", v->width); break;
     case HEIGHT: snprintf(out, FIELD_MAX, "%d", v->height); break;
     }

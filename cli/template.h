@@ -1,4 +1,4 @@
-/* Output names: a template with fields {seed} {n} {slug} {model} {scheduler} {steps} {w} {h}; "{{" is a brace. */
+/* Output names: a template with fields {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; "{{" is a brace. */
 #ifndef CLI_TEMPLATE_H
 #define CLI_TEMPLATE_H
 
@@ -13,12 +13,15 @@ struct template_fields {
     const char *model;      /* {model}: its last path component without @REV */
     const char *scheduler;
     int steps, width, height;
+    int step;               /* rows done so far, four digits: --save-every */
 };
 
 /* The template for -o's value: NULL is the default one, "DIR/" gets it appended, and with count > 1 a template without {seed} and {n}
  * gets "-{seed}" before its extension, so that no two images of a run share a name. Dies FAIL_USAGE on an unknown field, an open
  * brace, or the extension of another image format. */
 const char *template_resolve(struct arena *a, const char *output, int count);
+/* The template for pictures saved on the way: "-step{step}" is put before its extension unless it has {step} already. */
+const char *template_with_step(struct arena *a, const char *template);
 /* Dies FAIL_USAGE where a path component becomes longer than 255 bytes, or the path as long as PATH_MAX. */
 const char *template_expand(struct arena *a, const char *template, const struct template_fields *fields);
 

@@ -356,6 +356,7 @@ void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
     }
     size_t mark = arena_mark(dev), n = latent_count(p), n_pixels = (size_t)p->settings.width * (size_t)p->settings.height;
     struct latents l = alloc_latents(p);
+    p->latents = &l;
     struct rng rng;
     rng_init(&rng, p->settings.rng, p->settings.seed + (uint64_t)k, p->settings.rng_sms);
     float *noise = arena_array(&p->image_arena, n, sizeof *noise);
@@ -375,6 +376,12 @@ void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
     p->timings.vae_ms = clock_ms() - start;
     if (dump) dump_image(dump, decoded, rgb, p->settings.height, p->settings.width);
     arena_release(dev, mark);
+}
+
+void pipeline_snapshot(struct pipeline *p, uint8_t *rgb) {
+    size_t mark = arena_mark(p->device);
+    p->device->ops->to_rgb8(p->device, rgb, decode(p, p->latents));
+    arena_release(p->device, mark);
 }
 
 void pipeline_close(struct pipeline *p) {

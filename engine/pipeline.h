@@ -73,8 +73,9 @@ struct pipeline {
     bool prepared;                    /* context and unet_run are computed */
     struct arena image_arena;         /* host memory of one image */
     struct timings timings;
+    const struct latents *latents;    /* of the image under way */
 
-    void (*on_step)(void *data, int row, int n_rows); /* after each row, when set */
+    void (*on_step)(void *data, int row, int n_rows); /* after each row, when set; may call pipeline_snapshot */
     void *on_step_data;
 };
 
@@ -90,6 +91,8 @@ struct memory_plan pipeline_memory(const struct pipeline *p);
 void pipeline_load(struct pipeline *p);
 /* rgb: host bytes [height,width,3]. Dies FAIL_INTERNAL if latents or image are not finite, naming the stage. */
 void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb);
+/* The picture as it stands, from on_step.   rgb: host bytes [height,width,3] */
+void pipeline_snapshot(struct pipeline *p, uint8_t *rgb);
 void pipeline_close(struct pipeline *p);
 /* Where --dump puts image k. */
 const char *pipeline_dump_dir(const struct pipeline *p, struct arena *a, int k);

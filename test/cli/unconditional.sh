@@ -1,0 +1,41 @@
+#!/bin/sh
+# Models that take no prompt, and --save-every: pictures on the way, for them and for text to image.
+root=$PWD
+. "$(dirname "$0")/common"
+DDPM=$root/test/fixtures/tiny-ddpm
+
+run -m "$DDPM" -s 1 --steps 6 --save-every 2 -o box/cat.png
+expect_code 0
+expect_out box/cat-step0002.png box/cat-step0004.png box/cat.png
+for f in box/*.png; do expect_png "$f"; done
+cmp -s box/cat-step0002.png box/cat-step0004.png && fail 'two steps, one picture'
+
+# the finished picture does not depend on what was saved on the way
+run -m "$DDPM" -s 1 --steps 6 -o box/plain.png
+expect_same box/plain.png box/cat.png
+
+# pictures on the way are not overwritten either, and that is known before any work
+rm box/cat.png box/cat-step0002.png
+run -m "$DDPM" -s 1 --steps 6 --save-every 2 -o box/cat.png
+expect_error 73 'diffuse: box/cat-step0004.png: the file exists' "$(tail -n 1 err)"
+expect_box cat-step0004.png plain.png
+rm box/*
+
+run -m "$DDPM" -s 1 --steps 4 -c 2 --save-every 3 -o 'box/{n}-{step}.png'
+expect_code 0
+expect_box 1-0003.png 1-0004.png 2-0003.png 2-0004.png
+rm box/*
+
+draw --steps 3 --save-every 3 -o box/fox.png 'a fox'
+expect_code 0
+expect_box fox-step0003.png fox.png # PLMS calls the model once more than it takes steps
+rm box/*
+
+run -m "$DDPM" -o box/x.png 'a cat'
+expect_error 2 "diffuse: a prompt, but $DDPM draws without one: it is a DDPMPipeline"
+draw -o box/x.png
+expect_error 2 'diffuse: expected a prompt, found none' "hint: try 'diffuse --help'"
+draw --save-every 1 -o - x
+expect_error 2 'diffuse: --output - and --save-every: expected one image on standard output'
+expect_box
+finish
