@@ -290,7 +290,6 @@ void pipeline_plan(struct pipeline *p, struct device *device) {
     denoise_row(p, &l, 0, NULL);
     decode(p, &l);
     device->arena_used = 0;
-    device->plan_end(device);
 }
 
 /* The components whose weights run; returns their number. */
@@ -312,6 +311,7 @@ void pipeline_load(struct pipeline *p) {
     struct component *components[3];
     int n = model_components(p, components);
     double start = clock_ms();
+    p->device->plan_end(p->device);
     p->timings.bytes_read = weights_load(p->device, components, n);
     p->timings.load_ms = clock_ms() - start;
 }

@@ -81,13 +81,14 @@ struct pipeline {
 
 /* Opens and checks every file of the checkpoint and plans the schedule. *settings is copied. */
 struct pipeline *pipeline_open(struct arena *a, const struct settings *settings);
-/* Plans one image on the device, which the pipeline owns from here on (pipeline_close). */
+/* Plans one image on the device, which the pipeline owns from here on (pipeline_close). Allocates next to nothing. */
 void pipeline_plan(struct pipeline *p, struct device *device);
 /* Bytes the run will hold, known after planning. */
 struct memory_plan {
     uint64_t weights, activations, scratch;
 };
 struct memory_plan pipeline_memory(const struct pipeline *p);
+/* Allocates what was planned, then reads and packs the weights. */
 void pipeline_load(struct pipeline *p);
 /* rgb: host bytes [height,width,3]. Dies FAIL_INTERNAL if latents or image are not finite, naming the stage. */
 void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb);

@@ -143,7 +143,7 @@ static void unet_matches(const char *name, const char *const scenes[], int n_blo
 }
 
 static const char *const conditional_scenes[] = {"unet_t1", "unet_t500", "unet_t981.5", "unet_odd", "unet_wide", NULL};
-static const char *const unconditional_scenes[] = {"unet_t1", "unet_t500", "unet_t999", NULL};
+static const char *const unconditional_scenes[] = {"unet_t1", "unet_t500", "unet_t999", "unet_larger", NULL};
 
 static void vae_case(struct fixture *f, const struct vae *m, const char *scene) {
     f->scene = scene;
