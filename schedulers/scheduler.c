@@ -196,9 +196,12 @@ bool row_clip(struct sched_row *r, const struct sched_config *c, struct form x0)
     return true;
 }
 
+/* volatile: each product is rounded before the difference, also where the build fuses multiply-adds. */
 struct ancestral ancestral_levels(float sigma, float next) {
-    float up = sqrtf(next * next * (sigma * sigma - next * next) / (sigma * sigma));
-    return (struct ancestral){up, sqrtf(next * next - up * up)};
+    volatile float from2 = sigma * sigma, to2 = next * next;
+    float up = sqrtf(to2 * (from2 - to2) / from2);
+    volatile float up2 = up * up;
+    return (struct ancestral){up, sqrtf(to2 - up2)};
 }
 
 float sigma_init_noise(const struct plan *p) {

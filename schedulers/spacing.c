@@ -25,7 +25,10 @@ static double *trailing(const struct plan *p, int last, int *n) {
     double step = -(p->T / (double)p->n_steps), delta = (last + step) - last;
     *n = (int)ceil(-last / step);
     double *t = arena_array(p->arena, (size_t)*n, sizeof *t);
-    for (int i = 0; i < *n; i++) t[i] = nearbyint(last + i * delta) - 1;
+    for (int i = 0; i < *n; i++) {
+        volatile double below = i * delta; /* rounded before the sum, also where the build fuses multiply-adds: ties */
+        t[i] = nearbyint(last + below) - 1;
+    }
     return t;
 }
 
