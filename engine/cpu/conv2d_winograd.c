@@ -3,7 +3,8 @@
  *   y = Aᵀ [(G g Gᵀ) . (Bᵀ d B)] A        d: a 6x6 patch of x   g: the 3x3 filter   y: a 4x4 tile of the output
  *
  * Point by point of the 6x6 that is a product of matrices, [tiles,C] x [C,K]. Evaluation points 0, ±5/8, ±3/2, ∞: of all eighths
- * they give the smallest error; with f32 sums it is 1.2 to 1.9 times the direct algorithm's rms (0, ±1, ±2, ∞: 2.5 to 3.8 times).
+ * they give the smallest error, half that of 0, ±1, ±2, ∞. Against float64 the rms error is 1.2 times that of oneDNN's direct algorithm
+ * at C = 128, 0.8 times at 320, 0.5 times at 2560: the sums over C are taken a chunk at a time.
  *
  * Filters are kept as they are, nine numbers each, and transformed when used, a chunk of channels at a time into the L2 cache: for a
  * block of 96 tiles that is 4 % of the arithmetic, where transformed filters would take four times the memory and its traffic.
