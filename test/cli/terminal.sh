@@ -8,7 +8,7 @@ escape=$(printf '\033')
 on_terminal() {
     what="$*"
     rm -f box/*
-    script -qec "$* '$DIFFUSE' -m '$MODEL' -s 1 --steps 40 --threads 1 --size 64x64 x -o box/a.png 2>&1" /dev/null </dev/null >out 2>err
+    script -qec "$* '$DIFFUSE' -m '$MODEL' -s 1 --steps 900 --threads 1 --size 64x64 x -o box/a.png 2>&1" /dev/null </dev/null >out 2>err
     code=$?
     expect_code 0
     expect_png box/a.png
@@ -16,7 +16,7 @@ on_terminal() {
 
 on_terminal TERM=xterm
 grep -q "${escape}\[K" out || fail 'no bar'
-grep -q 'step [0-9]*/4[01]' out || fail 'no steps'
+grep -q 'step [0-9]*/90[01]' out || fail 'no steps'
 tr '\r' '\n' <out | tail -n 2 | grep -q "^${escape}\[Kbox/a.png\$" || fail 'the bar is not erased before the path'
 for columns in -1 0 1 1000000000 x; do
     on_terminal TERM=xterm COLUMNS=$columns

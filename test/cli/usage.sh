@@ -28,7 +28,7 @@ run -m "$MODEL" --on-exists overwite x
 expect_error 2 "diffuse: --on-exists: expected error, skip, number or overwrite, found 'overwite'" "hint: did you mean 'overwrite'?"
 run -m "$MODEL" -o '{foo}.png' x
 expect_error 2 "diffuse: --output: unknown field '{foo}'" \
-    "hint: fields are {seed} {n} {slug} {model} {scheduler} {steps} {w} {h}; '{{' stands for a brace"
+    "hint: fields are {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace"
 run -m "$MODEL" -o x.jpg x
 expect_error 2 "diffuse: --output: 'x.jpg': expected a name ending in .png, the only format written" \
     "hint: pipe '-o -' into a converter"
