@@ -40,8 +40,9 @@ struct device {
 
     /* Bytes of w in the layout planning chose; 0 if no planned op uses it (it is then not loaded). */
     size_t (*packed_bytes)(struct device *dev, const struct weight *w);
-    /* Packs w->packed from the parts' raw file bytes raw[0..n_parts). Called from several threads at once, single-threaded inside. */
-    void (*pack)(struct device *dev, struct weight *w, const void *const raw[]);
+    /* Packs w->packed from the parts' raw file bytes raw[0..n_parts). Called from several threads at once, single-threaded inside, and
+     * must not die there: false where memory to convert in is lacking. */
+    bool (*pack)(struct device *dev, struct weight *w, const void *const raw[]);
     /* Ends planning: switches `ops` to the running table and allocates the arena and scratch (dies with FAIL_MEMORY). */
     void (*plan_end)(struct device *dev);
     /* Bytes of scratch planned beside the arena. */

@@ -165,8 +165,7 @@ static int load_one(struct device *dev, struct weight *w, char *staging, const s
         raw[i] = staging;
         staging += round_up(w->parts[i]->bytes, LINE);
     }
-    dev->pack(dev, w, raw);
-    return 0;
+    return dev->pack(dev, w, raw) ? 0 : ENOMEM;
 }
 
 /* One buffer a thread, kept for all it reads: its pages are faulted in once, as huge ones where the kernel has them. */

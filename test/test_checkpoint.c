@@ -214,7 +214,7 @@ static size_t copy_bytes(struct device *dev, const struct weight *w) {
     return w->kind == WEIGHT_TABLE ? 0 : n + 0 * (size_t)dev->planning; /* no planned op uses a table */
 }
 
-static void copy_pack(struct device *dev, struct weight *w, const void *const raw[]) {
+static bool copy_pack(struct device *dev, struct weight *w, const void *const raw[]) {
     (void)dev;
     float *dst = w->packed;
     for (int i = 0; i < w->n_parts; i++) {
@@ -222,6 +222,7 @@ static void copy_pack(struct device *dev, struct weight *w, const void *const ra
         dtype_to_f32(dst, raw[i], w->parts[i]->dtype, n);
         dst += n;
     }
+    return true;
 }
 
 static void *copy_alloc(struct device *dev, size_t bytes) {

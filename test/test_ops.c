@@ -64,7 +64,7 @@ static void weight_pack(struct device *dev, struct test_weight *t) {
     t->w.packed_bytes = dev->packed_bytes(dev, &t->w);
     assert_true(t->w.packed_bytes > 0);
     t->w.packed = dev->alloc(dev, t->w.packed_bytes);
-    dev->pack(dev, &t->w, (const void *[]){t->values});
+    assert_true(dev->pack(dev, &t->w, (const void *[]){t->values}));
 }
 
 static void put(const struct device *dev, struct view v, size_t i, float value) {
@@ -431,7 +431,7 @@ static void test_parts_and_shapes(void **state) {
     for (int i = 0; i < 2; i++) dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
     dev->plan_end(dev);
     w.packed = dev->alloc(dev, dev->packed_bytes(dev, &w));
-    dev->pack(dev, &w, (const void *[]){top, bottom});
+    assert_true(dev->pack(dev, &w, (const void *[]){top, bottom}));
     for (int i = 0; i < 2; i++) {
         dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
         for (int t = 0; t < views[i].W; t++)

@@ -9,17 +9,17 @@
 #include <float.h>
 #include <omp.h>
 #include "engine/cpu/row.h"
+#include "engine/cpu/vec.h"
 #include "engine/cpu/vmath.h"
 
-#ifdef __AVX512F__
-enum { LANES = 16, MR = 8 }; /* 8 x 3 accumulators + 3 + a broadcast in 32 registers */
-#else
-enum { LANES = 8, MR = 4 }; /* 4 x 3 + 3 + 1 in 16 */
-#endif
-enum { NV = 3, TILE = NV * LANES, KEYS = 64, GROUP = 8 /* tiles sharing a block of keys and values in the cache */ };
-enum { KV_CACHED = 512 << 10 };
-
-typedef float vf __attribute__((vector_size(LANES * 4)));
+enum {
+    NV = 3,                             /* vectors of queries in a tile */
+    MR = VEC_REGISTERS == 32 ? 8 : 4,   /* keys or channels at a time: MR x 3 accumulators, 3 vectors and a broadcast in the registers */
+    TILE = NV * LANES,
+    KEYS = 64,                          /* keys in a block */
+    GROUP = 8,                          /* tiles that share a block of keys and values in the cache */
+    KV_CACHED = 512 << 10,              /* bytes of all heads' keys that stay in the cache */
+};
 
 /* One tile of queries, f32, channels or keys in rows of TILE lanes. */
 struct tile { float *qt, *ot, *m, *l; };
@@ -52,36 +52,47 @@ void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct
 
 /* ---- the two products -------------------------------------------------------------------------------------------------------------- */
 
-/* c[i][:] (+)= sum_j a[i*row + j*col] b[j][:], rows rows of TILE lanes. */
-#define KERNEL(rows)                                                                                                       \
-    do {                                                                                                                   \
-        vf acc[rows][NV];                                                                                                  \
-        for (int i = 0; i < rows; i++)                                                                                     \
-            for (int v = 0; v < NV; v++) acc[i][v] = scale ? ((const vf *)c)[i * NV + v] * scale[v] : (vf){0};             \
-        for (int j = 0; j < n; j++) {                                                                                      \
-            vf bj[NV];                                                                                                     \
-            for (int v = 0; v < NV; v++) bj[v] = b[j * NV + v];                                                            \
-            for (int i = 0; i < rows; i++)                                                                                 \
-                for (int v = 0; v < NV; v++) acc[i][v] += a[i * row + j * col] * bj[v];                                    \
-        }                                                                                                                  \
-        for (int i = 0; i < rows; i++)                                                                                     \
-            for (int v = 0; v < NV; v++) ((vf *)c)[i * NV + v] = acc[i][v];                                                \
-    } while (0)
+/* c[i][:] = scale c[i][:] + sum_j a[i*row + j*col] b[j][:], `rows` rows of TILE lanes; scale NULL: 0. gcc keeps acc in registers once the
+ * loops over it are unrolled. */
+static inline __attribute__((always_inline)) void product_rows(vec *c, const float *a, size_t row, size_t col, const vec *b,
+                                                               const vec *scale, int n, const int rows) {
+    vec acc[MR][NV];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int v = 0; v < NV; v++) acc[i][v] = scale ? c[i * NV + v] * scale[v] : (vec){0};
+    for (int j = 0; j < n; j++) {
+        vec b0 = b[j * NV], b1 = b[j * NV + 1], b2 = b[j * NV + 2];
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            acc[i][0] += a[i * row + j * col] * b0;
+            acc[i][1] += a[i * row + j * col] * b1;
+            acc[i][2] += a[i * row + j * col] * b2;
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int v = 0; v < NV; v++) c[i * NV + v] = acc[i][v];
+}
 
-static inline __attribute__((always_inline)) void product(float *c, const float *a, size_t row, size_t col, const vf *b, const vf *scale,
-                                                          int m, int n) {
-    for (; m >= MR; m -= MR, c += MR * TILE, a += MR * row) KERNEL(MR);
-    for (; m > 0; m--, c += TILE, a += row) KERNEL(1);
+/* The same for m rows. */
+static inline __attribute__((always_inline)) void product(float *c, const float *a, size_t row, size_t col, const float *b,
+                                                          const float *scale, int m, int n) {
+    int i = 0;
+    for (; m - i >= MR; i += MR) product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, MR);
+    for (; m - i >= 4; i += 4) product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, 4);
+    for (; m - i >= 1; i++) product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, 1);
 }
 
 /* S[k][q] = K[k][:] Qt[:][q] */
 static void scores(float *s, const float *k, size_t ld, const float *qt, int n_keys, int D) {
-    product(s, k, ld, 1, (const vf *)qt, NULL, n_keys, D);
+    product(s, k, ld, 1, qt, NULL, n_keys, D);
 }
 
 /* Ot[d][q] = alpha[q] Ot[d][q] + sum_k V[k][d] P[k][q] */
 static void add_values(float *ot, const float *v, size_t ld, const float *p, const float *alpha, int n_keys, int D) {
-    product(ot, v, 1, ld, (const vf *)p, (const vf *)alpha, D, n_keys);
+    product(ot, v, 1, ld, p, alpha, D, n_keys);
 }
 
 /* ---- softmax, a block at a time ---------------------------------------------------------------------------------------------------- */
@@ -118,38 +129,28 @@ static void softmax_block(float *restrict s, float *restrict m, float *restrict 
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------------------------- */
 
-static void copy_in(const struct device *dev, float *dst, const void *p, int n) {
-    const float *src = row_load(dev, p, dst, n);
-    for (int i = 0; src != dst && i < n; i++) dst[i] = src[i];
-}
-
-/* LANES queries, f32, LANES channels of each. */
-typedef float square[LANES][LANES];
-
 /* Queries [q0, q0 + n) of the image starting at row `first`; lanes beyond n are zero. */
 static void tile_begin(const struct device *dev, struct tile tile, struct view q, size_t first, int q0, int n, int c0, int D) {
-    float scale = 1.44269504088896341f / sqrtf((float)D);
-    memset(tile.ot, 0, (size_t)D * TILE * sizeof(float));
-    memset(tile.l, 0, TILE * sizeof(float));
+    float scale = 1.44269504088896341f / sqrtf((float)D), in[ROW_CHUNK];
+    memset(tile.qt, 0, (size_t)(2 * D + 2) * TILE * sizeof(float)); /* ot and l too */
     for (int i = 0; i < TILE; i++) tile.m[i] = -FLT_MAX;
-    for (int i0 = 0; i0 < TILE; i0 += LANES)
-        for (int d = 0; d < D; d += LANES) {
-            square in = {0};
-            int width = imin(LANES, D - d), rows = imin(LANES, n - i0);
-            for (int i = 0; i < rows; i++) copy_in(dev, in[i], row_at(dev, q, first + (size_t)(q0 + i0 + i), c0 + d), width);
-            for (int j = 0; j < width; j++)
-                for (int i = 0; i < LANES; i++) tile.qt[(d + j) * TILE + i0 + i] = in[i][j] * scale;
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < D; d += ROW_CHUNK) {
+            int width = imin(ROW_CHUNK, D - d);
+            const float *src = row_load(dev, row_at(dev, q, first + (size_t)(q0 + i), c0 + d), in, width);
+            for (int j = 0; j < width; j++) tile.qt[(d + j) * TILE + i] = src[j] * scale;
         }
 }
 
 static void tile_end(const struct device *dev, struct tile tile, struct view y, size_t first, int q0, int n, int c0, int D) {
-    for (int i0 = 0; i0 < TILE; i0 += LANES)
-        for (int d = 0; d < D; d += LANES) {
-            square out = {0};
-            int width = imin(LANES, D - d), rows = imin(LANES, n - i0);
-            for (int j = 0; j < width; j++)
-                for (int i = 0; i < LANES; i++) out[i][j] = tile.ot[(d + j) * TILE + i0 + i] / tile.l[i0 + i];
-            for (int i = 0; i < rows; i++) row_store(dev, row_at(dev, y, first + (size_t)(q0 + i0 + i), c0 + d), out[i], width);
+    float out[ROW_CHUNK];
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < D; d += ROW_CHUNK) {
+            int width = imin(ROW_CHUNK, D - d);
+            void *at = row_at(dev, y, first + (size_t)(q0 + i), c0 + d);
+            float *dst = row_target(dev, at, out), inverse = 1 / tile.l[i];
+            for (int j = 0; j < width; j++) dst[j] = tile.ot[(d + j) * TILE + i] * inverse;
+            row_store(dev, at, dst, width);
         }
 }
 
@@ -184,19 +185,21 @@ static void attend(const struct device *dev, struct view y, struct view q, struc
     for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(dev, buf->tiles[i], y, first_q, t, imin(TILE, q1 - t), c0, D);
 }
 
-/* Tasks are (image, head, group of queries). Consecutive ones share what is dearer to fetch: a head's keys and values, or, where all
+/* Tasks are (image, head, group of tiles). Consecutive ones share what is dearer to fetch: a head's keys and values, or, where all
  * heads' fit in the cache (text), the rows of the queries. */
 void cpu_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
-    int Tq = q.H * q.W, D = q.C / n_heads, groups = (Tq + GROUP * TILE - 1) / (GROUP * TILE);
+    int Tq = q.H * q.W, D = q.C / n_heads, n_threads = cpu_of(dev)->n_threads, tiles = (Tq + TILE - 1) / TILE;
+    int width = TILE * imin(GROUP, imax(1, q.N * n_heads * tiles / (4 * n_threads))); /* queries of a task: at least 4 tasks a thread */
+    int groups = (Tq + width - 1) / width;
     bool heads_first = (size_t)k.H * k.W * k.C * sizeof(float) <= KV_CACHED;
-#pragma omp parallel num_threads(cpu_of(dev)->n_threads)
+#pragma omp parallel num_threads(n_threads)
     {
         struct lane_buffers buf = buffers_of(cpu_of(dev), D, omp_get_thread_num());
 #pragma omp for schedule(dynamic)
         for (int i = 0; i < q.N * n_heads * groups; i++) {
             int n = i / (n_heads * groups), rest = i % (n_heads * groups);
-            int h = heads_first ? rest % n_heads : rest / groups, q0 = (heads_first ? rest / n_heads : rest % groups) * GROUP * TILE;
-            attend(dev, y, q, k, v, n, h * D, D, q0, imin(Tq, q0 + GROUP * TILE), causal, &buf);
+            int h = heads_first ? rest % n_heads : rest / groups, q0 = (heads_first ? rest / n_heads : rest % groups) * width;
+            attend(dev, y, q, k, v, n, h * D, D, q0, imin(Tq, q0 + width), causal, &buf);
         }
     }
 }

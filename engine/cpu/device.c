@@ -106,21 +106,33 @@ static size_t cpu_packed_bytes(struct device *dev, const struct weight *w) {
     return plan ? plan->packed_bytes : 0;
 }
 
-static void cpu_pack(struct device *base, struct weight *w, const void *const raw[]) {
-    struct cpu_plan *plan = w->plan;
-    bool as_is = w->n_parts == 1 && w->parts[0]->dtype == DT_F32 && (uintptr_t)raw[0] % sizeof(float) == 0;
-    float *src = as_is ? NULL : malloc(weight_elements(w) * sizeof *src);
-    if (!as_is && !src) die(FAIL_MEMORY, "cpu: out of memory: %zu bytes needed", weight_elements(w) * sizeof *src);
-    for (size_t i = 0, at = 0; !as_is && i < (size_t)w->n_parts; i++) {
+/* The parts' f32 values one behind the other, if they lie so in the file's bytes. */
+static const float *dense_f32(const struct weight *w, const void *const raw[]) {
+    for (int i = 0; i < w->n_parts; i++)
+        if (w->parts[i]->dtype != DT_F32 || (i && raw[i] != (const char *)raw[i - 1] + w->parts[i - 1]->bytes)) return NULL;
+    return (uintptr_t)raw[0] % sizeof(float) ? NULL : raw[0];
+}
+
+static void convert_parts(float *dst, const struct weight *w, const void *const raw[]) {
+    for (int i = 0; i < w->n_parts; i++) {
         size_t n = w->parts[i]->bytes / dtype_table[w->parts[i]->dtype].size;
-        dtype_to_f32(src + at, raw[i], w->parts[i]->dtype, n);
-        at += n;
+        dtype_to_f32(dst, raw[i], w->parts[i]->dtype, n);
+        dst += n;
     }
+}
+
+static bool cpu_pack(struct device *base, struct weight *w, const void *const raw[]) {
+    const struct cpu_plan *plan = w->plan;
+    const float *dense = dense_f32(w, raw);
+    float *converted = dense ? NULL : malloc(weight_elements(w) * sizeof *converted);
+    if (!dense && !converted) return false;
+    if (converted) convert_parts(converted, w, raw);
     int threads = omp_get_max_threads();
     omp_set_num_threads(1); /* this thread's setting: oneDNN must not start a team for every loader thread */
-    plan->pack(cpu_of(base), w, as_is ? raw[0] : src);
+    plan->pack(cpu_of(base), w, dense ? dense : converted);
     omp_set_num_threads(threads);
-    free(src);
+    free(converted);
+    return true;
 }
 
 static size_t cpu_scratch_bytes(const struct device *dev) { return ((const struct cpu_device *)dev)->scratch_bytes; }
