@@ -1,6 +1,7 @@
 #include "cli/generate.h"
 #include "cli/events.h"
 #include "cli/png.h"
+#include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/template.h"
@@ -254,6 +255,7 @@ int generate(struct arena *a, const struct options *o) {
     }
     struct pipeline *p = pipeline_open(a, &settings);
     if (p->text && !settings.prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
+    if (o->verbose) print_origins(a, p->scheduler, p->sched_config, checkpoint_find(p->checkpoint, "scheduler")->config);
     check_outputs(a, p, o);
     check_address_space(0);
     pipeline_plan(p, open_device(o));

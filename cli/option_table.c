@@ -136,17 +136,14 @@ static void set_device(struct arena *a, struct options *o, const struct option_s
     o->device = (enum device_kind)parse_indexed(a, spec, value, &o->device_index);
 }
 
-/* NAME, empty for the checkpoint's own, then KEY=VALUE items, which the scheduler's config checks. */
+/* NAME, empty for the checkpoint's own, then options after ',' or ':', which the scheduler's config checks. */
 static void set_scheduler(struct arena *a, struct options *o, const struct option_spec *spec, const char *value) {
-    char *list = arena_strdup(a, value);
-    char *name = strsep(&list, ",");
+    char *list = arena_strdup(a, value), *name = strsep(&list, ",:");
     if (*name && !scheduler_find(name)) {
         const char *near = scheduler_suggest(name);
         const char *hint = near ? arena_printf(a, "did you mean '%s'?", near) : "'diffuse --list schedulers' shows what there is";
         die_hint(FAIL_USAGE, hint, "--%s: unknown scheduler '%s'", spec->name, name);
     }
-    for (char *item; (item = strsep(&list, ","));)
-        if (!strchr(item, '=') || *item == '=') die(FAIL_USAGE, "--%s: expected KEY=VALUE after the name, found '%s'", spec->name, item);
     o->scheduler = value;
 }
 

@@ -1,6 +1,7 @@
 #include "cli/print.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include "cli/json_out.h"
 #include "cli/result.h"
@@ -150,6 +151,30 @@ void print_schedulers(bool json) {
         buffer_printf(&b, ")\n");
     }
     print_buffer(&b);
+}
+
+/* The options whose origin is `origin`, with "key=default" cut to the key. */
+static void origin_line(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const char *origin) {
+    struct buffer line = {.arena = a};
+    for (const char *const *option = scheduler->options; *option; option++) {
+        const char *key = arena_printf(a, "%.*s", (int)strcspn(*option, "="), *option), *from = sched_config_origin(config, key);
+        if (from && !strcmp(from, origin)) buffer_printf(&line, " %s", key);
+    }
+    if (line.length) fprintf(stderr, "%s: %s:%s\n", scheduler->class_name, origin, line.data);
+}
+
+void print_origins(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const struct json *stored) {
+    static const char *const origins[] = {"inherited", "option", "default"};
+    for (int i = 0; i < 3; i++) origin_line(a, scheduler, config, origins[i]);
+    struct buffer dropped = {.arena = a};
+    for (int i = 0; i < json_n_keys(stored); i++) {
+        const char *key = json_key(stored, i);
+        if (*key != '_' && !sched_config_origin(config, key)) buffer_printf(&dropped, " %s", key);
+    }
+    char safe[1024];
+    if (!dropped.length) return;
+    escape_text(safe, sizeof safe, dropped.data, dropped.length); /* keys are the checkpoint's own words */
+    fprintf(stderr, "%s: dropped:%s\n", scheduler->class_name, safe);
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------------------------ */

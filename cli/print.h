@@ -3,11 +3,15 @@
 #define CLI_PRINT_H
 
 #include <stdbool.h>
+#include "engine/json.h"
 #include "schedulers/scheduler.h"
 #include "tokenizer/clip_bpe.h"
 
 void print_schedule(const struct schedule *schedule, bool json);
 void print_schedulers(bool json);
+/* On stderr, for -v: which options of the scheduler in force came from the checkpoint's config, which are its own defaults or the command
+ * line's, and which of the config's keys it has no use for. */
+void print_origins(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const struct json *stored);
 /* The text's pieces, and which fall beyond a context of `length` tokens (77). */
 void print_tokens(const struct clip_bpe *tokenizer, const char *text, int length, bool json, bool color);
 

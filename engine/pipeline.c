@@ -120,11 +120,11 @@ static const struct scheduler *find_scheduler(const char *name) {
 
 enum { OVERRIDES_MAX = 32 };
 
-/* "NAME,key=value,key=value": the name may be empty for the checkpoint's own scheduler. */
+/* "NAME,key=value,…" or "NAME:karras": the name may be empty for the checkpoint's own scheduler. */
 static const struct scheduler *parse_scheduler(struct arena *a, const char *text, const char **overrides) {
     int n = 0;
-    char *rest = arena_strdup(a, text ? text : ""), *name = strsep(&rest, ",");
-    for (char *item; (item = strsep(&rest, ",")) != NULL;) {
+    char *rest = arena_strdup(a, text ? text : ""), *name = strsep(&rest, ",:");
+    for (char *item; (item = strsep(&rest, ",:")) != NULL;) {
         if (n == OVERRIDES_MAX) die(FAIL_USAGE, "--scheduler: more than %d options", OVERRIDES_MAX);
         overrides[n++] = item;
     }
