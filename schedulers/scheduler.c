@@ -190,9 +190,10 @@ bool row_clip(struct sched_row *r, const struct sched_config *c, struct form x0)
     r->clip = c->thresholding ? CLIP_QUANTILE : CLIP_FIXED;
     r->clip_value = (float)(c->thresholding ? c->sample_max_value : c->clip_sample_range);
     r->clip_quantile = (float)c->dynamic_thresholding_ratio;
-    /* ᾱ = 0 makes an infinity of x0, whose clipped value any large enough factor gives as well */
-    r->dx = (float)fmin(x0.x, 1e15);
-    r->de = (float)fmax(x0.e, -1e15);
+    /* ᾱ = 0 makes an infinity of x0, whose clipped value any large enough factor gives as well; its quantile is NaN */
+    double most = c->thresholding ? INFINITY : 1e15;
+    r->dx = (float)fmin(x0.x, most);
+    r->de = (float)fmax(x0.e, -most);
     return true;
 }
 

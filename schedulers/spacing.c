@@ -147,9 +147,10 @@ struct levels sigma_levels(const struct plan *p) {
 struct levels solver_levels(const struct plan *p, int last, bool round) {
     struct levels l;
     l.t = space_timesteps(p, SPACING_INNER, last, &l.n);
-    bool even = levels_convert(p, &l, (double)p->sigmas[p->T - 1], (double)p->sigmas[0]);
-    round = round && (p->config->use_karras_sigmas || p->config->use_lu_lambdas);
-    if (!even && !levels_lu(p, &l)) levels_interpolate(p, &l);
+    bool lu = !p->config->use_karras_sigmas && levels_lu(p, &l);
+    bool even = lu || levels_convert(p, &l, (double)p->sigmas[p->T - 1], (double)p->sigmas[0]);
+    if (!even) levels_interpolate(p, &l);
+    round = round && (lu || p->config->use_karras_sigmas);
     for (int i = 0; i < l.n; i++) l.t[i] = round ? nearbyint(l.t[i]) : trunc(l.t[i]);
     return l;
 }
