@@ -55,6 +55,7 @@ struct device {
 
 /* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = one per core. Starts planning. */
 struct device *cpu_device_open(enum dtype dtype, int n_threads);
+bool cpu_has_bf16(void);
 
 /* ---- the activation arena -------------------------------------------------------------------------------------------------------- */
 

@@ -152,10 +152,6 @@ static float *read_expected(size_t *n) {
     return values;
 }
 
-static bool has_bf16(void) {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
-}
-
 static size_t kept(const struct conv_case *c) { return ((size_t)c->N * c->Ho * c->Wo * c->K + (size_t)c->step - 1) / (size_t)c->step; }
 
 static void test_cases(void **state) {
@@ -172,7 +168,7 @@ static void test_cases(void **state) {
             continue;
         }
         assert_true(at + kept(&c) <= n);
-        if (!strcmp(c.dtype, "bf16") && !has_bf16()) printf("%s: skipped, this CPU has no bf16\n", c.name);
+        if (!strcmp(c.dtype, "bf16") && !cpu_has_bf16()) printf("%s: skipped, this CPU has no bf16\n", c.name);
         else
             for (int n_threads = 1; n_threads <= 3; n_threads++)
                 assert_int_equal(run_case(&c, expected + at, n_threads), kept(&c));

@@ -326,10 +326,6 @@ static void case_sched_step(struct test_case *t) {
 
 /* ---- every case -------------------------------------------------------------------------------------------------------------------- */
 
-static bool has_bf16(void) {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
-}
-
 static void run_case(void (*run)(struct test_case *), const char *name, enum dtype dtype, int n_threads) {
     const struct st_tensor *tensor;
     struct test_case t = {.name = name, .want = fixture_f32(&fixture_arena, fixture, name, &tensor)};
@@ -346,7 +342,7 @@ static void run_cases(const char *op, void (*run)(struct test_case *), int at_le
         if (strncmp(name, op, strlen(op)) != 0 || name[strlen(op)] != ' ') continue;
         found++;
         for (int n_threads = 1; n_threads <= 3; n_threads++) run_case(run, name, DT_F32, n_threads);
-        if (has_bf16() && strstr(name, " tol16=")) run_case(run, name, DT_BF16, 2);
+        if (cpu_has_bf16() && strstr(name, " tol16=")) run_case(run, name, DT_BF16, 2);
     }
     if (found < at_least) fail_msg("%s: %d cases of '%s', expected at least %d", fixture_path, found, op, at_least);
     st_close(fixture);

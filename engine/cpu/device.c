@@ -238,10 +238,14 @@ static void cpu_close(struct device *base) {
     free(dev);
 }
 
+bool cpu_has_bf16(void) {
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
 struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     if (dtype != DT_F32 && dtype != DT_BF16)
         die(FAIL_DEVICE, "cpu: expected type F32 or BF16, found %s", dtype_table[dtype].name);
-    if (dtype == DT_BF16 && (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) != dnnl_cpu_isa_avx512_core_bf16)
+    if (dtype == DT_BF16 && !cpu_has_bf16())
         die(FAIL_DEVICE, "cpu: this CPU has no bf16 arithmetic (avx512_bf16): use f32");
     struct cpu_device *dev = cpu_new(sizeof *dev);
     if (n_threads > 0) omp_set_num_threads(n_threads);
