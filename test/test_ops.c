@@ -441,6 +441,37 @@ static void test_parts_and_shapes(void **state) {
     dev->close(dev);
 }
 
+/* A value that is not finite reaches the result, where it is noticed: no clamp or maximum may hide it. */
+static void test_nan(void **state) {
+    (void)state;
+    enum { T = 40, C = 24 };
+    struct device *dev = cpu_device_open(DT_F32, 2);
+    struct test_case t = {.name = "nan", .dev = dev};
+    struct test_weight w[WEIGHTS];
+    weight_new(&w[0], WEIGHT_MATRIX, SEED_W, 2 * C, C, 0);
+    weight_new(&w[1], WEIGHT_VECTOR, SEED_B, 2 * C, 1, 0);
+    struct view x = view_new(&t, SEED_X, 1, 1, T, C, 0), y = view_new(&t, SEED_R, 1, 1, T, C, 0), in[3];
+    for (int i = 0; i < 3; i++) in[i] = view_new(&t, SEED_Q + i, 1, 1, T, C, 0);
+    const size_t at = 3 * C + 5;
+    for (int pass = 0; pass < 2; pass++) {
+        put(dev, x, at, NAN);
+        dev->ops->silu(dev, y, x);
+        if (pass) assert_true(isnan(get(dev, y, at)));
+        dev->ops->linear_geglu(dev, y, x, &w[0].w, &w[1].w);
+        if (pass) assert_true(isnan(get(dev, y, 3 * C)));
+        for (int i = 0; i < 3; i++) { /* q, k, v */
+            float kept = get(dev, in[i], at);
+            put(dev, in[i], at, NAN);
+            dev->ops->attention(dev, y, in[0], in[1], in[2], 2, false);
+            if (pass) assert_true(isnan(get(dev, y, at)));
+            put(dev, in[i], at, kept);
+        }
+        if (!pass) begin_run(&t, 2, w);
+    }
+    free_all(2, w, 5, (struct view[]){x, y, in[0], in[1], in[2]});
+    dev->close(dev);
+}
+
 static void test_unused_weight_is_not_packed(void **state) {
     (void)state;
     struct device *dev = cpu_device_open(DT_F32, 1);
@@ -499,7 +530,7 @@ int main(void) {
         cmocka_unit_test(test_linear), cmocka_unit_test(test_geglu), cmocka_unit_test(test_group_norm), cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_silu), cmocka_unit_test(test_add), cmocka_unit_test(test_embed),
         cmocka_unit_test(test_timestep_embed), cmocka_unit_test(test_model_input), cmocka_unit_test(test_sched_step),
-        cmocka_unit_test(test_to_rgb8), cmocka_unit_test(test_transfers), cmocka_unit_test(test_parts_and_shapes),
+        cmocka_unit_test(test_to_rgb8), cmocka_unit_test(test_transfers), cmocka_unit_test(test_parts_and_shapes), cmocka_unit_test(test_nan),
         cmocka_unit_test(test_unused_weight_is_not_packed), cmocka_unit_test(test_arena), cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
