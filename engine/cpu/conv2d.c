@@ -2,7 +2,9 @@
 #include <assert.h>
 #include "engine/cpu/conv2d.h"
 
-static int output_size(int in, int before, int after, int R, int stride) { return (in + before + after - R) / stride + 1; }
+static int output_size(int in, int before, int after, int R, int stride) {
+    return (in + before + after - R) / stride + 1;
+}
 
 static void check_shapes(const struct conv_call *c) {
     struct view y = c->y, x = c->x;
@@ -13,14 +15,15 @@ static void check_shapes(const struct conv_call *c) {
     assert((R == 1 || R == 3) && (s.stride == 1 || s.stride == 2) && (s.upsample == 1 || s.upsample == 2));
     assert(y.N == x.N && y.H <= Ho && y.H > Ho - s.upsample && y.W <= Wo && y.W > Wo - s.upsample);
     assert(!c->b || (c->b->rank == 1 && c->b->shape[0] == y.C));
-    assert(!c->temb.p || ((c->temb.N == y.N || c->temb.N == 1) && c->temb.H == 1 && c->temb.W == 1 && c->temb.C == y.C));
+    assert(!c->temb.p ||
+           ((c->temb.N == y.N || c->temb.N == 1) && c->temb.H == 1 && c->temb.W == 1 && c->temb.C == y.C));
     assert(!c->residual.p ||
            (c->residual.N == y.N && c->residual.H == y.H && c->residual.W == y.W && c->residual.C == y.C));
     (void)Ho, (void)Wo;
 }
 
-void cpu_conv2d_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
-                     struct view residual, struct conv_shape shape) {
+void cpu_conv2d_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b,
+                     struct view temb, struct view residual, struct conv_shape shape) {
     struct conv_call c = {y, x, temb, residual, w, b, shape};
     check_shapes(&c);
     cpu_plan_dense(cpu_of(base), b);

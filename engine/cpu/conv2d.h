@@ -11,11 +11,13 @@ struct conv_call {
     struct conv_shape shape;
 };
 
-/* oneDNN, one primitive for each distinct shape a weight is used at: anything, but strided or enlarged operands are copied first. */
+/* oneDNN, one primitive for each distinct shape a weight is used at: anything, but strided or enlarged operands are
+ * copied first. */
 void conv_direct_plan(struct cpu_device *dev, const struct conv_call *c);
 void conv_direct(struct cpu_device *dev, const struct conv_call *c);
 
-/* Winograd, see conv2d_winograd.c: 3x3 of stride 1 with C % 16 == 0 and K % 16 == 0; strided and enlarged operands as they are. */
+/* Winograd, see conv2d_winograd.c: 3x3 of stride 1 with C % 16 == 0 and K % 16 == 0; strided and enlarged operands as
+ * they are. */
 bool conv_winograd_fits(const struct conv_call *c);
 bool conv_winograd_packed(const struct weight *w); /* w has been planned for it */
 void conv_winograd_plan(struct cpu_device *dev, const struct conv_call *c);

@@ -1,5 +1,5 @@
-/* Convolution by oneDNN. Its fast kernels take dense NHWC only, so channel slices and enlarged inputs go through scratch; temb and
- * residual are laid into the output first and the primitive adds to it. */
+/* Convolution by oneDNN. Its fast kernels take dense NHWC only, so channel slices and enlarged inputs go through
+ * scratch; temb and residual are laid into the output first and the primitive adds to it. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +18,15 @@ struct direct_plan {
     struct direct_shape *shapes; /* the first one planned, last in the list, chose the layout */
 };
 
-static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-static size_t element_bytes(const struct cpu_device *dev) { return dtype_table[dev->base.dtype].size; }
-static bool is_dense(struct view v) { return v.ld == v.C; }
+static size_t align64(size_t bytes) {
+    return (bytes + 63) & ~(size_t)63;
+}
+static size_t element_bytes(const struct cpu_device *dev) {
+    return dtype_table[dev->base.dtype].size;
+}
+static bool is_dense(struct view v) {
+    return v.ld == v.C;
+}
 
 static struct cpu_conv conv_of(const struct conv_call *c) {
     struct conv_shape s = c->shape;
@@ -30,8 +36,8 @@ static struct cpu_conv conv_of(const struct conv_call *c) {
         H = c->y.H * s.stride - s.stride + R - s.top - s.bottom;
         W = c->y.W * s.stride - s.stride + R - s.left - s.right;
     }
-    return (struct cpu_conv){c->x.N, H, W, c->x.C, c->y.H, c->y.W, c->y.C, R, s.stride, s.top, s.left, s.bottom, s.right,
-                             c->b != NULL, sum};
+    return (struct cpu_conv){c->x.N,   H,     W,      c->x.C,   c->y.H,  c->y.W,       c->y.C, R,
+                             s.stride, s.top, s.left, s.bottom, s.right, c->b != NULL, sum};
 }
 
 static struct direct_shape *find(const struct direct_plan *plan, const struct cpu_conv *conv) {
@@ -62,7 +68,8 @@ struct layout {
     size_t x, y, scratchpad, bytes;
 };
 
-static struct layout scratch_layout(const struct cpu_device *dev, const struct conv_call *c, const struct direct_shape *s) {
+static struct layout scratch_layout(const struct cpu_device *dev, const struct conv_call *c,
+                                    const struct direct_shape *s) {
     bool copy_x = c->shape.upsample == 2 || !is_dense(c->x);
     size_t x_bytes = copy_x ? (size_t)s->conv.N * s->conv.H * s->conv.W * s->conv.C * element_bytes(dev) : 0;
     size_t y_bytes = is_dense(c->y) ? 0 : view_rows(c->y) * c->y.C * element_bytes(dev);
@@ -118,7 +125,8 @@ static void lay_addends(struct cpu_device *dev, struct view y, struct view temb,
         for (int c = 0; c < y.C; c += ROW_CHUNK) {
             float sum[ROW_CHUNK] = {0}, buffer[ROW_CHUNK];
             int n = imin(y.C - c, ROW_CHUNK);
-            const float *t = temb.p ? row_load(base, row_at(base, temb, temb.N == 1 ? 0 : r / rows_per_image, c), buffer, n) : sum;
+            const float *t =
+                temb.p ? row_load(base, row_at(base, temb, temb.N == 1 ? 0 : r / rows_per_image, c), buffer, n) : sum;
             for (int i = 0; i < n && t != sum; i++) sum[i] = t[i];
             const float *a = residual.p ? row_load(base, row_at(base, residual, r, c), buffer, n) : NULL;
             for (int i = 0; i < n && a; i++) sum[i] += a[i];
@@ -137,7 +145,8 @@ void conv_direct(struct cpu_device *dev, const struct conv_call *c) {
         copy_input(dev, x, c->x, c->shape.upsample);
     }
     if (!is_dense(y)) y = (struct view){scratch + l.y, y.N, y.H, y.W, y.C, y.C};
-    if (c->temb.p || (c->residual.p && (c->residual.p != y.p || c->residual.ld != y.ld))) lay_addends(dev, y, c->temb, c->residual);
+    if (c->temb.p || (c->residual.p && (c->residual.p != y.p || c->residual.ld != y.ld)))
+        lay_addends(dev, y, c->temb, c->residual);
     cpu_primitive_run(&s->primitive, dev, y.p, x.p, c->w->packed, c->b ? c->b->packed : NULL, scratch + l.scratchpad);
     if (y.p != c->y.p) copy_rows(dev, c->y, y);
 }

@@ -1,21 +1,25 @@
-/* 3x3 convolution of stride 1 by Winograd's F(4x4,3x3) (Lavin & Gray 2015): 36 products give 16 outputs, a quarter of the direct 144.
+/* 3x3 convolution of stride 1 by Winograd's F(4x4,3x3) (Lavin & Gray 2015): 36 products give 16 outputs, a quarter of
+ * the direct 144.
  *
  *   y = Aᵀ [(G g Gᵀ) . (Bᵀ d B)] A        d: a 6x6 patch of x   g: the 3x3 filter   y: a 4x4 tile of the output
  *
- * Point by point of the 6x6 that is a product of matrices, [tiles,C] x [C,K]. Evaluation points 0, ±5/8, ±3/2, ∞: of all eighths
- * they give the smallest error, half that of 0, ±1, ±2, ∞. Against float64 the rms error is 1.2 times that of oneDNN's direct algorithm
- * at C = 128, 0.8 times at 320, 0.5 times at 2560: the sums over C are taken a chunk at a time.
+ * Point by point of the 6x6 that is a product of matrices, [tiles,C] x [C,K]. Evaluation points 0, ±5/8, ±3/2, ∞: of
+ * all eighths they give the smallest error, half that of 0, ±1, ±2, ∞. Against float64 the rms error is 1.2 times that
+ * of oneDNN's direct algorithm at C = 128, 0.8 times at 320, 0.5 times at 2560: the sums over C are taken a chunk at a
+ * time.
  *
- * Filters are kept as they are, nine numbers each, and transformed when used, a chunk of channels at a time into the L2 cache: for a
- * block of 96 tiles that is 4 % of the arithmetic, where transformed filters would take four times the memory and its traffic.
- * One pass over as many patches as the L3 cache holds:
- *   1. all threads transform x's patches: V [block][chunk][36][tile][channel];
- *   2. units of one block of tiles and one panel of K go to the threads as they come free: for each chunk of channels transform the
- *      filters to U and multiply, M += V U; then transform M back, add b, temb and residual, write y.
+ * Filters are kept as they are, nine numbers each, and transformed when used, a chunk of channels at a time into the L2
+ * cache: for a block of 96 tiles that is 4 % of the arithmetic, where transformed filters would take four times the
+ * memory and its traffic. One pass, over as many patches as the L3 cache holds:
+ *
+ *   1. All threads transform x's patches: V [block][chunk][36][tile][channel].
+ *   2. Units of one block of tiles and one panel of K go to the threads as they come free. For each chunk of channels
+ *      transform the filters to U and multiply, M += V U; then transform M back, add b, temb and residual, write y.
+ *
  * Every sum is taken in the same order whichever thread takes it.
  *
- * Speed per AVX-512 core of 160 GFLOP/s: SD 1.5's layers of 16x16 to 64x64 as the direct algorithm at 430 (oneDNN's: 150), those of 8x8,
- * bound by reading the weights, at 245. */
+ * Speed per AVX-512 core of 160 GFLOP/s: SD 1.5's layers of 16x16 to 64x64 as the direct algorithm at 430 (oneDNN's:
+ * 150), those of 8x8, bound by reading the weights, at 245. */
 #include <assert.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -23,34 +27,38 @@
 #include "engine/cpu/panel_gemm.h"
 #include "engine/cpu/row.h"
 
+enum { TILE = 4, PATCH = 6, POINTS = 36, TAPS = 9 };
 enum {
-    TILE = 4, PATCH = 6, POINTS = 36, TAPS = 9,
-    CHANNELS = 16,        /* C and K are multiples: whole vectors on every machine */
-    BLOCK = 96,           /* tiles multiplied with one transformed chunk of filters */
-    CHUNK = 64,           /* channels of a chunk: U and M of a unit are 0.7 MB and stay in the L2 cache */
-    SKEW = 16,            /* floats between points: a power of two apart, all 36 would share one set of the L1 cache */
-    PASS_BYTES = 4 << 20  /* of V for each thread, shared by them all: to stay in the L3 cache */
+    CHANNELS = 16,       /* C and K are multiples: whole vectors on every machine */
+    BLOCK = 96,          /* tiles multiplied with one transformed chunk of filters */
+    CHUNK = 64,          /* channels of a chunk: U and M of a unit are 0.7 MB and stay in the L2 cache */
+    SKEW = 16,           /* floats between points: a power of two apart, all 36 would share one set of the L1 cache */
+    PASS_BYTES = 4 << 20 /* of V for each thread, shared by them all: to stay in the L3 cache */
 };
+
+_Static_assert(CHANNELS % LANES == 0, "whole vectors");
 
 /* One call, cut up. */
 struct job {
     const struct conv_call *call;
     bool bf16;
-    int H, W;              /* of x, enlarged and cropped */
+    int H, W; /* of x, enlarged and cropped */
     int tiles_h, tiles_w, n_tiles;
-    int chunk;             /* channels in each but the last */
-    int pass;              /* tiles transformed at a time … */
-    int block;             /* … and multiplied at a time */
-    int panels;            /* of K */
+    int chunk;               /* channels in each but the last */
+    int pass;                /* tiles transformed at a time … */
+    int block;               /* … and multiplied at a time */
+    int panels;              /* of K */
     size_t v_chunk, v_block; /* floats of V for one chunk of a block, and for all its chunks */
     size_t v_floats, u_floats, private_floats;
-    float *v, *private;    /* shared; each thread's own U and M */
-    const void *zeros;     /* a pixel outside x */
+    float *v, *private; /* shared; each thread's own U and M */
+    const void *zeros;  /* a pixel outside x */
 };
 
-static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
 
-/* ---- the transforms, in one dimension; rows then columns make two --------------------------------------------------------------------- */
+/* ---- the transforms, in one dimension; rows then columns make two ------------------------------------------------ */
 
 #define PA 0.625f /* the points: 0, ±PA, ±PB, ∞ */
 #define PB 1.5f
@@ -90,7 +98,7 @@ static inline void tile_points(vec y[TILE], const vec m[PATCH]) {
     y[3] = (A2 * PA) * odd_a + (B2 * PB) * odd_b + m[5];
 }
 
-/* ---- planning and packing -------------------------------------------------------------------------------------------------------------- */
+/* ---- planning and packing ---------------------------------------------------------------------------------------- */
 
 bool conv_winograd_fits(const struct conv_call *c) {
     size_t tiles = (size_t)c->y.N * ceil_div(c->y.H, TILE) * ceil_div(c->y.W, TILE);
@@ -139,10 +147,13 @@ static void pack(struct cpu_device *dev, struct weight *w, const float *src) {
                 }
 }
 
-static void destroy(struct cpu_plan *plan) { free(plan); }
+static void destroy(struct cpu_plan *plan) {
+    free(plan);
+}
 
 void conv_winograd_plan(struct cpu_device *dev, const struct conv_call *c) {
     struct job j = job_of(dev, c);
+    assert(c->shape.stride == 1);
     cpu_scratch_reserve(dev, scratch_bytes(dev, &j));
     if (c->w->plan) return;
     struct cpu_plan *plan = cpu_new(sizeof *plan);
@@ -152,9 +163,11 @@ void conv_winograd_plan(struct cpu_device *dev, const struct conv_call *c) {
     cpu_plan_register(dev, c->w, plan);
 }
 
-bool conv_winograd_packed(const struct weight *w) { return w->plan && ((const struct cpu_plan *)w->plan)->pack == pack; }
+bool conv_winograd_packed(const struct weight *w) {
+    return w->plan && ((const struct cpu_plan *)w->plan)->pack == pack;
+}
 
-/* ---- running --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* The pixels of tile's patch; those outside x are zeros. */
 static void patch_pixels(const struct job *j, int tile, const void *pixels[PATCH][PATCH]) {
@@ -202,12 +215,14 @@ static void transform_input(const struct job *j, int tile, float *block, size_t 
 }
 
 /* u [36][depth][PANEL] = G g Gᵀ of the filters g [depth][9][PANEL] from element `at` of w on. */
-static inline __attribute__((always_inline)) void transform_filters(float *u, const void *w, size_t at, size_t depth, bool bf16) {
+static inline __attribute__((always_inline)) void transform_filters(float *u, const void *w, size_t at, size_t depth,
+                                                                    bool bf16) {
     for (size_t i = 0; i < depth * PANEL; i += LANES) {
         vec rows[PATCH][3];
         for (size_t q = 0; q < 3; q++) {
             vec g[3], column[PATCH];
-            for (size_t r = 0; r < 3; r++) g[r] = vec_get(w, at + i / PANEL * TAPS * PANEL + (r * 3 + q) * PANEL + i % PANEL, bf16);
+            for (size_t r = 0; r < 3; r++)
+                g[r] = vec_get(w, at + i / PANEL * TAPS * PANEL + (r * 3 + q) * PANEL + i % PANEL, bf16);
             filter_points(column, g);
             for (size_t r = 0; r < PATCH; r++) rows[r][q] = column[r];
         }
@@ -276,14 +291,16 @@ static void run_pass(const struct job *j, int first, int n) {
 #pragma omp for schedule(static)
     for (int i = 0; i < n; i++) {
         int begin = i / j->block * j->block;
-        transform_input(j, first + i, j->v + begin / j->block * j->v_block, (size_t)(i - begin), (size_t)imin(j->block, n - begin));
+        transform_input(j, first + i, j->v + begin / j->block * j->v_block, (size_t)(i - begin),
+                        (size_t)imin(j->block, n - begin));
     }
     float *u = j->private + (size_t)omp_get_thread_num() * j->private_floats;
     float *m = u + j->u_floats;
 #pragma omp for schedule(dynamic)
     for (int unit = 0; unit < ceil_div(n, j->block) * j->panels; unit++) {
         int begin = unit / j->panels * j->block;
-        run_unit(j, j->v + begin / j->block * j->v_block, first + begin, imin(j->block, n - begin), unit % j->panels, u, m);
+        run_unit(j, j->v + begin / j->block * j->v_block, first + begin, imin(j->block, n - begin), unit % j->panels, u,
+                 m);
     }
 }
 

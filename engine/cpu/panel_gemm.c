@@ -1,12 +1,12 @@
-/* gcc keeps acc[][] in registers once the loops over it are unrolled, so every number of rows is compiled on its own. On AVX-512:
- * 28 accumulators, 2 vectors of b, one broadcast of a; 14 cycles of FMA to 8 of loads. 90 % of peak measured from the caches.
- * The products are summed first and then added to c: with a deep product cut up by its caller, that is several times as exact as
- * one long sum. */
+/* gcc keeps acc[][] in registers once the loops over it are unrolled, so every number of rows is compiled on its own.
+ * On AVX-512: 28 accumulators, 2 vectors of b, one broadcast of a; 14 cycles of FMA to 8 of loads. 90 % of peak
+ * measured from the caches. The products are summed first and then added to c: with a deep product cut up by its
+ * caller, that is several times as exact as one long sum. */
 #include "engine/cpu/panel_gemm.h"
 
 static inline __attribute__((always_inline)) void rows_gemm(float *restrict c, const float *restrict a, size_t lda,
-                                                            const float *restrict b, int depth, bool accumulate, size_t ahead,
-                                                            const int rows) {
+                                                            const float *restrict b, int depth, bool accumulate,
+                                                            size_t ahead, const int rows) {
     vec acc[PANEL_ROWS][2];
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) acc[i][0] = acc[i][1] = (vec){0};
@@ -26,7 +26,8 @@ static inline __attribute__((always_inline)) void rows_gemm(float *restrict c, c
     }
 }
 
-static void some_rows(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate, size_t ahead) {
+static void some_rows(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate,
+                      size_t ahead) {
     switch (rows) {
 #define ROWS(n) \
     case n: rows_gemm(c, a, lda, b, depth, accumulate, ahead, n); break;
@@ -38,7 +39,8 @@ static void some_rows(float *c, const float *a, size_t lda, const float *b, int 
     }
 }
 
-void panel_gemm(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate, size_t ahead) {
+void panel_gemm(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate,
+                size_t ahead) {
     int groups = (rows + PANEL_ROWS - 1) / PANEL_ROWS;
     for (int g = 0; g < groups; g++) { /* of nearly equal size: a rest of one or two rows would waste the registers */
         int begin = rows * g / groups, end = rows * (g + 1) / groups;

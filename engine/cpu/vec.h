@@ -25,7 +25,9 @@ static inline vec vec_load(const float *p) {
     return v;
 }
 
-static inline void vec_store(float *p, vec v) { memcpy(p, &v, sizeof v); }
+static inline void vec_store(float *p, vec v) {
+    memcpy(p, &v, sizeof v);
+}
 
 static inline vec vec_load_bf16(const uint16_t *p) {
     vec_u16 h;
