@@ -15,7 +15,9 @@ void *arena_push(struct device *dev, size_t bytes) {
     return dev->arena_base + begin;
 }
 
-static size_t element_bytes(const struct device *dev) { return dtype_table[dev->dtype].size; }
+static size_t element_bytes(const struct device *dev) {
+    return dtype_table[dev->dtype].size;
+}
 
 struct view view_alloc(struct device *dev, int N, int H, int W, int C) {
     assert(N > 0 && H > 0 && W > 0 && C > 0);

@@ -1,6 +1,6 @@
-/* Every op of the CPU device but conv2d against PyTorch: the cases of fixtures/ops/ops.safetensors, whose names carry the parameters
- * (test/reference/make_ops.py), for 1 to 3 threads and, where the CPU has it, in bf16. Checked with each: channels beside a strided
- * view stay as they were, and no result depends on what scratch held before. */
+/* Every op of the CPU device but conv2d against PyTorch: the cases of fixtures/ops/ops.safetensors, whose names carry
+ * the parameters (test/reference/make_ops.py), for 1 to 3 threads and, where the CPU has it, in bf16. Checked with
+ * each: channels beside a strided view stay as they were, and no result depends on what scratch held before. */
 #include <math.h>
 #include "test/support.h"
 #include "engine/cpu/cpu.h"
@@ -18,7 +18,7 @@ static float operand(int seed, size_t index) {
     return (float)(i >> 8) / (float)(1 << 23) - 1;
 }
 
-/* ---- a case ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- a case ----------------------------------------------------------------------------------------------------- */
 
 struct test_case {
     const char *name;
@@ -40,7 +40,9 @@ static double param(const struct test_case *t, const char *key) {
     return value;
 }
 
-static int number(const struct test_case *t, const char *key) { return (int)param(t, key); }
+static int number(const struct test_case *t, const char *key) {
+    return (int)param(t, key);
+}
 
 /* A weight as loading makes it, of one f32 part. */
 struct test_weight {
@@ -56,7 +58,11 @@ static void weight_new(struct test_weight *t, enum weight_kind kind, int seed, i
     for (size_t i = 0; i < n; i++) t->values[i] = ldexpf(operand(seed, i), exponent);
     t->part = (struct st_tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
     t->parts[0] = &t->part;
-    t->w = (struct weight){.kind = kind, .name = "w", .rank = kind == WEIGHT_VECTOR ? 1 : 2, .shape = {K, C, 1, 1}, .n_parts = 1,
+    t->w = (struct weight){.kind = kind,
+                           .name = "w",
+                           .rank = kind == WEIGHT_VECTOR ? 1 : 2,
+                           .shape = {K, C, 1, 1},
+                           .n_parts = 1,
                            .parts = t->parts};
 }
 
@@ -68,8 +74,10 @@ static void weight_pack(struct device *dev, struct test_weight *t) {
 }
 
 static void put(const struct device *dev, struct view v, size_t i, float value) {
-    if (dev->dtype == DT_BF16) ((uint16_t *)v.p)[i] = f32_to_bf16(value);
-    else ((float *)v.p)[i] = value;
+    if (dev->dtype == DT_BF16)
+        ((uint16_t *)v.p)[i] = f32_to_bf16(value);
+    else
+        ((float *)v.p)[i] = value;
 }
 
 static float get(const struct device *dev, struct view v, size_t i) {
@@ -78,7 +86,8 @@ static float get(const struct device *dev, struct view v, size_t i) {
 
 static const float beside = -77; /* fills the channels beside a strided view: reading or writing them shows */
 
-/* operand() * 2^exp + offset, [N,H,W,C] in a tensor `pad` channels wider, in memory of its own for the address sanitizer. */
+/* operand() * 2^exp + offset, [N,H,W,C] in a tensor `pad` channels wider, in memory of its own for the address
+ * sanitizer. */
 static struct view view_new(const struct test_case *t, int seed, int N, int H, int W, int C, int pad) {
     struct view v = {NULL, N, H, W, C, C + pad};
     int exponent = seed == SEED_X || seed == SEED_Q ? (int)param_or(t, "exp", 0) : 0;
@@ -98,14 +107,15 @@ static void compare(const struct test_case *t, struct view y) {
         for (int c = 0; c < y.ld; c++) {
             float found = get(t->dev, y, row * (size_t)y.ld + (size_t)c);
             if (c >= y.C) {
-                if (found != beside) fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", t->name, row, c, (double)found);
+                if (found != beside)
+                    fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", t->name, row, c, (double)found);
             } else if (row % step == 0) {
                 float want = t->want[row / step * (size_t)y.C + (size_t)c];
                 double error = fabs((double)found - (double)want);
                 if (!(error <= tolerance))
                     fail_msg("%s, %s, %d threads: y[%zu,%d]: expected %.9g, found %.9g, error %.3g > %.3g", t->name,
-                             dtype_table[t->dev->dtype].name, cpu_of(t->dev)->n_threads, row, c, (double)want, (double)found, error,
-                             tolerance);
+                             dtype_table[t->dev->dtype].name, cpu_of(t->dev)->n_threads, row, c, (double)want,
+                             (double)found, error, tolerance);
                 worst = fmax(worst, error);
             }
         }
@@ -128,10 +138,11 @@ static void free_all(int n_weights, struct test_weight *weights, int n_views, co
     }
 }
 
-/* ---- the ops ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- the ops ---------------------------------------------------------------------------------------------------- */
 
 static void case_linear(struct test_case *t) {
-    int T = number(t, "T"), C = number(t, "C"), K = number(t, "K"), pad = number(t, "pad"), residual = number(t, "residual");
+    int T = number(t, "T"), C = number(t, "C"), K = number(t, "K"), pad = number(t, "pad"),
+        residual = number(t, "residual");
     bool bias = number(t, "bias");
     struct test_weight w[WEIGHTS];
     weight_new(&w[0], WEIGHT_MATRIX, SEED_W, K, C, -2);
@@ -165,9 +176,11 @@ static void case_group_norm(struct test_case *t) {
     struct test_weight w[WEIGHTS];
     weight_new(&w[0], WEIGHT_VECTOR, SEED_W, C, 1, 0);
     weight_new(&w[1], WEIGHT_VECTOR, SEED_B, C, 1, 0);
-    struct view x = view_new(t, SEED_X, N, H, W, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, N, H, W, C, 2 * pad);
+    struct view x = view_new(t, SEED_X, N, H, W, C, pad),
+                y = number(t, "in_place") ? x : view_new(t, SEED_R, N, H, W, C, 2 * pad);
     for (int pass = 0; pass < 2; pass++) {
-        t->dev->ops->group_norm(t->dev, y, x, &w[0].w, &w[1].w, number(t, "groups"), (float)param(t, "eps"), number(t, "silu"));
+        t->dev->ops->group_norm(t->dev, y, x, &w[0].w, &w[1].w, number(t, "groups"), (float)param(t, "eps"),
+                                number(t, "silu"));
         if (!pass) begin_run(t, 2, w);
     }
     compare(t, y);
@@ -179,7 +192,8 @@ static void case_layer_norm(struct test_case *t) {
     struct test_weight w[WEIGHTS];
     weight_new(&w[0], WEIGHT_VECTOR, SEED_W, C, 1, 0);
     weight_new(&w[1], WEIGHT_VECTOR, SEED_B, C, 1, 0);
-    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad),
+                y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
     for (int pass = 0; pass < 2; pass++) {
         t->dev->ops->layer_norm(t->dev, y, x, &w[0].w, &w[1].w, (float)param(t, "eps"));
         if (!pass) begin_run(t, 2, w);
@@ -203,7 +217,8 @@ static void case_attention(struct test_case *t) {
 
 static void case_silu(struct test_case *t) {
     int T = number(t, "T"), C = number(t, "C"), pad = number(t, "pad");
-    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad),
+                y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
     for (int pass = 0; pass < 2; pass++) {
         t->dev->ops->silu(t->dev, y, x);
         if (!pass) begin_run(t, 0, NULL);
@@ -271,7 +286,7 @@ static void case_model_input(struct test_case *t) {
     free(x);
 }
 
-/* ---- sched_step -------------------------------------------------------------------------------------------------------------------- */
+/* ---- sched_step ------------------------------------------------------------------------------------------------- */
 
 enum { ROW_FLOATS = 24, MODEL_SEED = 20, NOISE_SEED = 40 };
 
@@ -280,9 +295,20 @@ static struct arena fixture_arena;
 static struct st_file *fixture;
 
 static struct sched_row row_of(const float *p) {
-    struct sched_row r = {.push = p[0] != 0, .save = p[1] != 0, .drop = (int)p[2], .clip = (enum sched_clip)p[3], .clip_value = p[4],
-                          .clip_quantile = p[5], .dx = p[6], .de = p[7], .ax = p[8], .as = p[9], .cx = p[15], .ce = p[16],
-                          .cs = p[17], .cz = p[23]};
+    struct sched_row r = {.push = p[0] != 0,
+                          .save = p[1] != 0,
+                          .drop = (int)p[2],
+                          .clip = (enum sched_clip)p[3],
+                          .clip_value = p[4],
+                          .clip_quantile = p[5],
+                          .dx = p[6],
+                          .de = p[7],
+                          .ax = p[8],
+                          .as = p[9],
+                          .cx = p[15],
+                          .ce = p[16],
+                          .cs = p[17],
+                          .cz = p[23]};
     memcpy(r.ad, p + 10, sizeof r.ad);
     memcpy(r.cd, p + 18, sizeof r.cd);
     return r;
@@ -300,10 +326,12 @@ static void case_sched_step(struct test_case *t) {
     size_t n = (size_t)N * H * W * C;
     char name[64];
     const struct st_tensor *tensor;
-    snprintf(name, sizeof name, "%.*s.rows", (int)strcspn(strstr(t->name, "label=") + 6, " "), strstr(t->name, "label=") + 6);
+    snprintf(name, sizeof name, "%.*s.rows", (int)strcspn(strstr(t->name, "label=") + 6, " "),
+             strstr(t->name, "label=") + 6);
     const float *table = fixture_f32(&fixture_arena, fixture, name, &tensor);
     assert_int_equal(tensor->shape[1], ROW_FLOATS);
-    struct latents l = {N, H, W, C, .x = dense_new(SEED_X, n), .saved = unset_new(n), .z = unset_new(n), .e = unset_new(n)};
+    struct latents l = {
+        N, H, W, C, .x = dense_new(SEED_X, n), .saved = unset_new(n), .z = unset_new(n), .e = unset_new(n)};
     for (int k = 0; k < SCHED_HISTORY; k++) l.d[k] = unset_new(n);
     for (int i = -1; i < rows; i++) { /* -1: plan */
         struct sched_row row = row_of(table + (i < 0 ? 0 : i) * ROW_FLOATS);
@@ -324,7 +352,7 @@ static void case_sched_step(struct test_case *t) {
     free(l.x), free(l.saved), free(l.z), free(l.e);
 }
 
-/* ---- every case -------------------------------------------------------------------------------------------------------------------- */
+/* ---- every case ------------------------------------------------------------------------------------------------- */
 
 static void run_case(void (*run)(struct test_case *), const char *name, enum dtype dtype, int n_threads) {
     const struct st_tensor *tensor;
@@ -349,10 +377,10 @@ static void run_cases(const char *op, void (*run)(struct test_case *), int at_le
     arena_free(&fixture_arena);
 }
 
-#define TEST_OP(op, at_least)                                                                                              \
-    static void test_##op(void **state) {                                                                                  \
-        (void)state;                                                                                                       \
-        run_cases(#op, case_##op, at_least);                                                                               \
+#define TEST_OP(op, at_least)                \
+    static void test_##op(void **state) {    \
+        (void)state;                         \
+        run_cases(#op, case_##op, at_least); \
     }
 TEST_OP(linear, 16)
 TEST_OP(geglu, 3)
@@ -366,13 +394,14 @@ TEST_OP(timestep_embed, 8)
 TEST_OP(model_input, 2)
 TEST_OP(sched_step, 7)
 
-/* ---- the rest ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the rest --------------------------------------------------------------------------------------------------- */
 
 static void test_to_rgb8(void **state) {
     (void)state;
     const struct st_tensor *tensor;
     fixture = st_open(&fixture_arena, fixture_path);
-    float *x = fixture_f32(&fixture_arena, fixture, "to_rgb8.x", &tensor), *want = fixture_f32(&fixture_arena, fixture, "to_rgb8.y", &tensor);
+    float *x = fixture_f32(&fixture_arena, fixture, "to_rgb8.x", &tensor),
+          *want = fixture_f32(&fixture_arena, fixture, "to_rgb8.y", &tensor);
     int T = (int)tensor->shape[0];
     struct device *dev = cpu_device_open(DT_F32, 2);
     struct view v = {x, 1, 1, T, 3, 3};
@@ -381,7 +410,9 @@ static void test_to_rgb8(void **state) {
     dev->plan_end(dev);
     dev->ops->to_rgb8(dev, y, v);
     for (int i = 0; i < 3 * T; i++)
-        if (y[i] != want[i]) fail_msg("to_rgb8: x[%d,%d] %.9g: expected %g, found %d", i / 3, i % 3, (double)x[i], (double)want[i], y[i]);
+        if (y[i] != want[i])
+            fail_msg("to_rgb8: x[%d,%d] %.9g: expected %g, found %d", i / 3, i % 3, (double)x[i], (double)want[i],
+                     y[i]);
     dev->close(dev);
     free(y);
     st_close(fixture);
@@ -418,12 +449,14 @@ static void test_parts_and_shapes(void **state) {
     uint16_t top[4 * C], bottom[2 * C];
     for (int i = 0; i < 4 * C; i++) top[i] = f32_to_f16((float)(i % 7) - 3);
     for (int i = 0; i < 2 * C; i++) bottom[i] = f32_to_bf16((float)(i % 5) - 2);
-    const struct st_tensor a = {.name = "a", .dtype = DT_F16, .bytes = sizeof top}, b = {.name = "b", .dtype = DT_BF16, .bytes = sizeof bottom};
+    const struct st_tensor a = {.name = "a", .dtype = DT_F16, .bytes = sizeof top},
+                           b = {.name = "b", .dtype = DT_BF16, .bytes = sizeof bottom};
     const struct st_tensor *const parts[] = {&a, &b};
     struct weight w = {.kind = WEIGHT_MATRIX, .name = "w", .rank = 2, .shape = {K, C}, .n_parts = 2, .parts = parts};
     float x[5 * C], y[5 * K];
     for (int i = 0; i < 5 * C; i++) x[i] = (float)(i % 11);
-    struct view views[] = {{x, 1, 1, 5, C, C}, {x, 1, 1, 2, C, 2 * C}}, results[] = {{y, 1, 1, 5, K, K}, {y, 1, 1, 2, K, K}};
+    struct view views[] = {{x, 1, 1, 5, C, C}, {x, 1, 1, 2, C, 2 * C}},
+                results[] = {{y, 1, 1, 5, K, K}, {y, 1, 1, 2, K, K}};
     for (int i = 0; i < 2; i++) dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
     dev->plan_end(dev);
     w.packed = dev->alloc(dev, dev->packed_bytes(dev, &w));
@@ -434,8 +467,10 @@ static void test_parts_and_shapes(void **state) {
             for (int k = 0; k < K; k++) {
                 float want = 0; /* small integers: exact */
                 for (int c = 0; c < C; c++)
-                    want += x[t * views[i].ld + c] * (k < 4 ? (float)((k * C + c) % 7) - 3 : (float)(((k - 4) * C + c) % 5) - 2);
-                if (y[t * K + k] != want) fail_msg("shape %d: y[%d,%d]: expected %g, found %g", i, t, k, (double)want, (double)y[t * K + k]);
+                    want += x[t * views[i].ld + c] *
+                            (k < 4 ? (float)((k * C + c) % 7) - 3 : (float)(((k - 4) * C + c) % 5) - 2);
+                if (y[t * K + k] != want)
+                    fail_msg("shape %d: y[%d,%d]: expected %g, found %g", i, t, k, (double)want, (double)y[t * K + k]);
             }
     }
     dev->close(dev);
@@ -527,11 +562,24 @@ static void test_failures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear), cmocka_unit_test(test_geglu), cmocka_unit_test(test_group_norm), cmocka_unit_test(test_layer_norm),
-        cmocka_unit_test(test_attention), cmocka_unit_test(test_silu), cmocka_unit_test(test_add), cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_timestep_embed), cmocka_unit_test(test_model_input), cmocka_unit_test(test_sched_step),
-        cmocka_unit_test(test_to_rgb8), cmocka_unit_test(test_transfers), cmocka_unit_test(test_parts_and_shapes), cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_unused_weight_is_not_packed), cmocka_unit_test(test_arena), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_geglu),
+        cmocka_unit_test(test_group_norm),
+        cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_silu),
+        cmocka_unit_test(test_add),
+        cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_timestep_embed),
+        cmocka_unit_test(test_model_input),
+        cmocka_unit_test(test_sched_step),
+        cmocka_unit_test(test_to_rgb8),
+        cmocka_unit_test(test_transfers),
+        cmocka_unit_test(test_parts_and_shapes),
+        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_unused_weight_is_not_packed),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 #include "engine/error.h"
 #include "engine/safetensors.h"
 
-/* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ---------------------------------------------------- */
+/* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ---------------------------------- */
 
 enum { HUGE_PAGE = 2 << 20, PAGE = 4096 };
 
@@ -55,7 +55,7 @@ static void touch(char *p, size_t bytes) {
     for (size_t i = 0; i < bytes; i += PAGE) p[i] = 0;
 }
 
-/* ---- planning ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- planning --------------------------------------------------------------------------------------------------- */
 
 void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan) {
     assert(dev->base.planning && !w->plan);
@@ -80,7 +80,9 @@ static void pack_dense(struct cpu_device *dev, struct weight *w, const float *sr
     for (size_t i = 0; i < n; i++) dst[i] = f32_to_bf16(src[i]);
 }
 
-static void destroy_dense(struct cpu_plan *plan) { free(plan); }
+static void destroy_dense(struct cpu_plan *plan) {
+    free(plan);
+}
 
 void cpu_plan_dense(struct cpu_device *dev, struct weight *w) {
     if (!w || w->plan) return;
@@ -109,7 +111,8 @@ static size_t cpu_packed_bytes(struct device *dev, const struct weight *w) {
 /* The parts' f32 values one behind the other, if they lie so in the file's bytes. */
 static const float *dense_f32(const struct weight *w, const void *const raw[]) {
     for (int i = 0; i < w->n_parts; i++)
-        if (w->parts[i]->dtype != DT_F32 || (i && raw[i] != (const char *)raw[i - 1] + w->parts[i - 1]->bytes)) return NULL;
+        if (w->parts[i]->dtype != DT_F32 || (i && raw[i] != (const char *)raw[i - 1] + w->parts[i - 1]->bytes))
+            return NULL;
     return (uintptr_t)raw[0] % sizeof(float) ? NULL : raw[0];
 }
 
@@ -135,11 +138,14 @@ static bool cpu_pack(struct device *base, struct weight *w, const void *const ra
     return true;
 }
 
-static size_t cpu_scratch_bytes(const struct device *dev) { return ((const struct cpu_device *)dev)->scratch_bytes; }
+static size_t cpu_scratch_bytes(const struct device *dev) {
+    return ((const struct cpu_device *)dev)->scratch_bytes;
+}
 
-/* ---- the two tables ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the two tables --------------------------------------------------------------------------------------------- */
 
-static void plan_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
+static void plan_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos,
+                                float freq_shift) {
     (void)dev, (void)t, (void)flip_sin_to_cos, (void)freq_shift;
     assert(y.C % 2 == 0);
 }
@@ -164,8 +170,12 @@ static void plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
     assert(x.C == 3);
 }
 
-static void plan_upload(struct device *dev, struct view y, const float *x) { (void)dev, (void)y, (void)x; }
-static void plan_download(struct device *dev, float *y, struct view x) { (void)dev, (void)y, (void)x; }
+static void plan_upload(struct device *dev, struct view y, const float *x) {
+    (void)dev, (void)y, (void)x;
+}
+static void plan_download(struct device *dev, float *y, struct view x) {
+    (void)dev, (void)y, (void)x;
+}
 
 static void plan_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C) {
     (void)dev, (void)y, (void)x, (void)N, (void)H, (void)W, (void)C;
@@ -224,7 +234,7 @@ static void cpu_plan_end(struct device *base) {
     base->planning = false;
 }
 
-/* ---- open and close ---------------------------------------------------------------------------------------------------------------- */
+/* ---- open and close --------------------------------------------------------------------------------------------- */
 
 static void cpu_close(struct device *base) {
     struct cpu_device *dev = cpu_of(base);

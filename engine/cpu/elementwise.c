@@ -61,7 +61,8 @@ void cpu_embed(struct device *dev, struct view y, const int32_t *ids, struct wei
     }
 }
 
-/* Every step in f32 as torch does it: with t near 1000 one unit in the last place of a frequency moves the sine by 6e-5. */
+/* Every step in f32 as torch does it: with t near 1000 one unit in the last place of a frequency moves the sine by
+ * 6e-5. */
 void cpu_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
     int half = y.C / 2;
     int sin_at = flip_sin_to_cos ? half : 0, cos_at = flip_sin_to_cos ? 0 : half;

@@ -1,5 +1,6 @@
-/* Matrix products by oneDNN. A weight is packed once into the layout oneDNN asks for; each shape it is used with has a primitive,
- * made while planning. Bias, activation and a residual in y are applied to a tile of the result while it is in the cache. */
+/* Matrix products by oneDNN. A weight is packed once into the layout oneDNN asks for; each shape it is used with has a
+ * primitive, made while planning. Bias, activation and a residual in y are applied to a tile of the result while it is
+ * in the cache. */
 #include <assert.h>
 #include <stdlib.h>
 #include "engine/cpu/dnnl_util.h"
@@ -17,7 +18,7 @@ struct linear_plan {
     struct linear_shape *shapes; /* the first decides the layout of the weight */
 };
 
-/* ---- planning and packing --------------------------------------------------------------------------------------------------------- */
+/* ---- planning and packing --------------------------------------------------------------------------------------- */
 
 static void linear_pack(struct cpu_device *dev, struct weight *w, const float *src) {
     const struct linear_plan *plan = w->plan;
@@ -66,13 +67,14 @@ static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matm
 
 /* y [T,K] at ld y_ld = x w + b */
 static struct cpu_matmul product(const struct weight *w, const struct weight *b, int T, int x_ld, int y_ld) {
-    return (struct cpu_matmul){.T = T, .C = (int)w->shape[1], .K = (int)w->shape[0], .x_ld = x_ld, .y_ld = y_ld, .bias = b != NULL};
+    return (struct cpu_matmul){
+        .T = T, .C = (int)w->shape[1], .K = (int)w->shape[0], .x_ld = x_ld, .y_ld = y_ld, .bias = b != NULL};
 }
 
-/* ---- linear ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- linear ----------------------------------------------------------------------------------------------------- */
 
-static struct cpu_matmul linear_key(struct view y, struct view x, const struct weight *w, const struct weight *b, enum act act,
-                                    struct view residual) {
+static struct cpu_matmul linear_key(struct view y, struct view x, const struct weight *w, const struct weight *b,
+                                    enum act act, struct view residual) {
     struct cpu_matmul key = product(w, b, (int)view_rows(x), x.ld, y.ld);
     key.act = act;
     key.sum = residual.p && residual.p == y.p;
@@ -95,7 +97,7 @@ void cpu_linear(struct device *dev, struct view y, struct view x, struct weight 
     if (residual.p && !s->key.sum) cpu_add(dev, y, y, residual);
 }
 
-/* ---- GEGLU: the product goes to scratch, as many rows at a time as stay in the cache --------------------------------------------- */
+/* ---- GEGLU: the product goes to scratch, as many rows at a time as stay in the cache ---------------------------- */
 
 enum { GEGLU_BYTES = 4 << 20, GEGLU_ROWS = 512 /* at least: fewer do not repay reading the weight again */ };
 

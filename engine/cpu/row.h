@@ -33,7 +33,11 @@ static inline void row_store(const struct device *dev, void *p, const float *src
     for (int i = 0; i < n; i++) dst[i] = f32_to_bf16(src[i]);
 }
 
-static inline int imin(int a, int b) { return a < b ? a : b; }
-static inline int imax(int a, int b) { return a > b ? a : b; }
+static inline int imin(int a, int b) {
+    return a < b ? a : b;
+}
+static inline int imax(int a, int b) {
+    return a > b ? a : b;
+}
 
 #endif

@@ -1,10 +1,13 @@
-/* Guidance and the scheduler's row (schedulers/scheduler.h). Latents are small (a 512x512 picture's are 64 KB): clear beats clever. */
+/* Guidance and the scheduler's row (schedulers/scheduler.h). Latents are small (a 512x512 picture's are 64 KB): clear
+ * beats clever. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include "engine/cpu/row.h"
 
-static size_t latents_size(const struct latents *l) { return (size_t)l->N * l->H * l->W * l->C; }
+static size_t latents_size(const struct latents *l) {
+    return (size_t)l->N * l->H * l->W * l->C;
+}
 
 static int history_depth(const struct latents *l) {
     int depth = 0;
@@ -19,7 +22,7 @@ void cpu_sched_step_plan(struct device *dev, struct latents *l, struct view out,
     cpu_scratch_reserve(cpu_of(dev), 2 * latents_size(l) * sizeof(float)); /* v, and its magnitudes sorted */
 }
 
-/* ---- guidance ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- guidance --------------------------------------------------------------------------------------------------- */
 
 /* The images of `out` from n0 on, dense. */
 static void model_output(struct device *dev, float *e, struct view out, int n0, int N) {
@@ -48,7 +51,7 @@ static void guide(struct device *dev, struct latents *l, struct view out, float 
     }
 }
 
-/* ---- the row ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- the row ---------------------------------------------------------------------------------------------------- */
 
 /* y += k x; what a row does not use may be uninitialised, so 0 x is not computed. */
 static void axpy(float *y, float k, const float *x, size_t n) {
@@ -79,7 +82,8 @@ static void clip(float *v, float *scratch, size_t n, size_t per_image, const str
             limit = fminf(fmaxf(quantile(scratch, per_image, row->clip_quantile), 1), row->clip_value);
             divide = limit;
         }
-        for (size_t j = i; j < i + per_image; j++) v[j] = (v[j] < -limit ? -limit : v[j] > limit ? limit : v[j]) / divide;
+        for (size_t j = i; j < i + per_image; j++)
+            v[j] = (v[j] < -limit ? -limit : v[j] > limit ? limit : v[j]) / divide;
     }
 }
 

@@ -41,7 +41,9 @@ static inline float vm_swish(float x, float k) {
     return x * (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
-static inline float vm_silu(float x) { return vm_swish(x, 1.0f); }
+static inline float vm_silu(float x) {
+    return vm_swish(x, 1.0f);
+}
 
 /* erf(|x|) = 1 - 2^-p(|x|), one polynomial over [0, 4]: absolute error 1.3e-7. NaN gives 1. */
 static inline float vm_erf(float x) {
@@ -58,6 +60,8 @@ static inline float vm_erf(float x) {
     return copysignf(1.0f - vm_exp2(-p * a), x);
 }
 
-static inline float vm_gelu(float x) { return 0.5f * x * (1.0f + vm_erf(x * 0.70710678118654752f)); }
+static inline float vm_gelu(float x) {
+    return 0.5f * x * (1.0f + vm_erf(x * 0.70710678118654752f));
+}
 
 #endif
