@@ -51,7 +51,7 @@ $(BUILD)/test_%: test/test_%.c $(LIBRARY)
 $(BUILD)/replay_%: test/fuzz/fuzz_%.c test/fuzz/replay.c $(LIBRARY)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDLIBS)
 
-$(BUILD)/make_checkpoint: bench/make_checkpoint.c $(LIBRARY)
+$(BUILD)/%: bench/%.c $(LIBRARY)
 	$(CC) $(CFLAGS) -MMD -MP $< $(LIBRARY) -o $@ $(LDLIBS)
 
 check: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)

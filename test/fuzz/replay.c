@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
         n++;
     }
     if (d) closedir(d);
-    arena_free(&a);
     printf("%s: %d inputs\n", dir, n);
+    arena_free(&a);
     return n ? 0 : 1;
 }
