@@ -19,7 +19,7 @@ static void inspect(struct arena *a, const struct options *o) {
 
 static void show_schedule(struct arena *a, const struct options *o) {
     struct settings settings = settings_of(o);
-    print_schedule(pipeline_schedule(a, &settings), o->json);
+    print_schedule(pipeline_schedule(a, &settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
 }
 
 static void show_tokens(struct arena *a, const struct options *o) {

@@ -278,7 +278,8 @@ const struct option_spec option_table[] = {
     {0, "dry-run", NULL, GROUP_LOOK, "check everything, say what would be done", .set = set_flag, AT(dry_run)},
     {0, "inspect", NULL, GROUP_LOOK, "the model: components, parameters, memory", .set = set_inspect},
     {0, "tokens", "TEXT", GROUP_LOOK, "how TEXT is tokenized and what is cut off", .set = set_tokens},
-    {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes", .set = set_show_schedule},
+    {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes; also with -j", .set = set_show_schedule},
+    {0, "tsv", NULL, GROUP_LOOK, "the same, tab-separated", .set = set_flag, AT(tsv)},
     {0, "list", "schedulers", GROUP_LOOK, "the schedulers there are", .set = set_list, .words = lists},
 
     {'q', "quiet", NULL, GROUP_MESSAGES, "errors only", .set = set_flag, AT(quiet)},

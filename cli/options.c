@@ -146,6 +146,8 @@ static _Noreturn void die_pair(const char *one, const char *other, const char *w
 
 static void check_output(struct arena *a, struct options *o) {
     if (o->json && o->null_separated) die_pair("--json", "--null", "JSON lines end with a newline");
+    if (o->json && o->tsv) die_pair("--json", "--tsv", "expected one of them");
+    if (o->tsv && o->command != CMD_SHOW_SCHEDULE) die(FAIL_USAGE, "--tsv: expected --show-schedule with it, found none");
     if (o->output && !strcmp(o->output, "-")) {
         if (o->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
         if (o->save_every) die_pair("--output -", "--save-every", "expected one image on standard output");

@@ -42,6 +42,7 @@ struct options {
     const char *dump;              /* directory, or NULL */
     int save_every;                /* also save the picture after every so many rows; 0: no */
     bool dry_run, json, strict, null_separated;
+    bool tsv;                      /* with CMD_SHOW_SCHEDULE alone */
     enum on_exists on_exists;
     int verbose;                   /* -v count */
     bool quiet;

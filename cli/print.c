@@ -3,8 +3,11 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/json_out.h"
+#include "cli/plot.h"
 #include "cli/result.h"
+#include "cli/terminal.h"
 #include "engine/text.h"
 
 static void print_buffer(struct buffer *b) {
@@ -108,49 +111,119 @@ static void schedule_text(const struct schedule *s) {
         if (i >= 0) row_flags(&b, &s->rows[i]);
         buffer_printf(&b, "\n");
     }
+    if (isatty(STDOUT_FILENO)) plot_sigmas(&b, s, terminal_columns(STDOUT_FILENO));
     print_buffer(&b);
 }
 
-void print_schedule(const struct schedule *schedule, bool json) {
-    if (json) schedule_json(schedule);
-    else schedule_text(schedule);
+/* Every column, used or not, so that scripts find it at the same place whatever the scheduler. */
+static void schedule_tsv(const struct schedule *s) {
+    struct arena a = {0};
+    struct buffer b = {.arena = &a};
+    buffer_printf(&b, "row");
+    for (int c = 0; c < N_COLUMNS; c++)
+        for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++)
+            buffer_printf(&b, columns[c].n ? "\t%s%d" : "\t%s", columns[c].name, k);
+    buffer_printf(&b, "\tclip\tnoise\tpush\tsave\tdrop\n");
+    for (int i = 0; i < s->n_rows; i++) {
+        const struct sched_row *row = &s->rows[i];
+        buffer_printf(&b, "%d", i + 1);
+        for (int c = 0; c < N_COLUMNS; c++)
+            for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++) {
+                char text[NUMBER_TEXT_MAX];
+                float_text(text, cell(row, &columns[c])[k]);
+                buffer_printf(&b, "\t%s", text);
+            }
+        buffer_printf(&b, "\t%s\t%d\t%d\t%d\t%d\n", clip_name(row->clip), row->noise, row->push, row->save, row->drop);
+    }
+    print_buffer(&b);
+}
+
+void print_schedule(const struct schedule *schedule, enum print_format format) {
+    typedef void print(const struct schedule *);
+    static print *const forms[] = {[PRINT_TEXT] = schedule_text, [PRINT_TSV] = schedule_tsv, [PRINT_JSON] = schedule_json};
+    forms[format](schedule);
 }
 
 /* ---- schedulers -------------------------------------------------------------------------------------------------------------------- */
+
+/* "key=default|other|other" in its parts. */
+static void option_json(struct arena *a, struct json_out *j, const char *option) {
+    const char *value = option + strcspn(option, "=") + 1;
+    json_out_open(j, NULL, '{');
+    json_out_string(j, "key", arena_printf(a, "%.*s", (int)strcspn(option, "="), option));
+    json_out_string(j, "default", arena_printf(a, "%.*s", (int)strcspn(value, "|"), value));
+    if (strchr(value, '|')) {
+        json_out_open(j, "values", '[');
+        for (char *list = arena_strdup(a, value), *word; (word = strsep(&list, "|")) != NULL;) json_out_string(j, NULL, word);
+        json_out_close(j, '[');
+    }
+    json_out_close(j, '{');
+}
+
+static void scheduler_json(struct arena *a, struct json_out *j, const struct scheduler *s) {
+    json_out_open(j, NULL, '{');
+    json_out_string(j, "class", s->class_name);
+    json_out_open(j, "names", '[');
+    for (int k = 0; s->names[k]; k++) json_out_string(j, NULL, s->names[k]);
+    json_out_close(j, '[');
+    json_out_string(j, "summary", s->summary);
+    json_out_string(j, "model_calls", s->model_calls);
+    json_out_open(j, "options", '[');
+    for (int k = 0; s->options[k]; k++) option_json(a, j, s->options[k]);
+    json_out_close(j, '[');
+    json_out_close(j, '{');
+}
 
 static void schedulers_json(void) {
     struct arena a = {0};
     struct json_out j = {.text.arena = &a};
     json_out_open(&j, NULL, '{');
     json_out_open(&j, "schedulers", '[');
-    for (int i = 0; schedulers[i]; i++) {
-        json_out_open(&j, NULL, '{');
-        json_out_string(&j, "class", schedulers[i]->class_name);
-        json_out_open(&j, "names", '[');
-        for (int k = 0; schedulers[i]->names[k]; k++) json_out_string(&j, NULL, schedulers[i]->names[k]);
-        json_out_close(&j, '[');
-        json_out_string(&j, "summary", schedulers[i]->summary);
-        json_out_close(&j, '{');
-    }
+    for (int i = 0; schedulers[i]; i++) scheduler_json(&a, &j, schedulers[i]);
     json_out_close(&j, '[');
     json_out_close(&j, '{');
     print_json(&j);
 }
 
-void print_schedulers(bool json) {
-    if (json) {
-        schedulers_json();
-        return;
+/* Words one after the other in lines of 80 columns, the first after `title`, the others below it. */
+static void add_words(struct buffer *b, const char *title, const char *const *words) {
+    int indent = (int)strlen(title), column = indent;
+    buffer_printf(b, "%s", title);
+    for (; *words; words++) {
+        int n = (int)strlen(*words);
+        if (column > indent && column + 1 + n > 80) {
+            buffer_printf(b, "\n%*s", indent, "");
+            column = indent;
+        }
+        buffer_printf(b, " %s", *words);
+        column += 1 + n;
     }
+    buffer_printf(b, "\n");
+}
+
+static void scheduler_text(struct buffer *b, const struct scheduler *s) {
+    buffer_printf(b, "%s: %s\n", s->names[0], s->summary);
+    buffer_printf(b, "  also  %s", s->class_name);
+    for (int k = 1; s->names[k]; k++) buffer_printf(b, ", %s", s->names[k]);
+    buffer_printf(b, "\n  calls %s for n steps\n", s->model_calls);
+    add_words(b, "  takes", s->options);
+}
+
+static void schedulers_text(void) {
     struct arena a = {0};
     struct buffer b = {.arena = &a};
+    buffer_printf(&b, "-x NAME,KEY=VALUE,… changes options; below: KEY=DEFAULT, or KEY=DEFAULT|OTHER\n"
+                      "where only these values are taken.\n");
     for (int i = 0; schedulers[i]; i++) {
-        const struct scheduler *s = schedulers[i];
-        buffer_printf(&b, "%-8s %s (%s", s->names[0], s->summary, s->class_name);
-        for (int k = 1; s->names[k]; k++) buffer_printf(&b, ", %s", s->names[k]);
-        buffer_printf(&b, ")\n");
+        buffer_printf(&b, "\n");
+        scheduler_text(&b, schedulers[i]);
     }
     print_buffer(&b);
+}
+
+void print_schedulers(bool json) {
+    if (json) schedulers_json();
+    else schedulers_text();
 }
 
 /* The options whose origin is `origin`, with "key=default" cut to the key. */

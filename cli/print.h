@@ -1,4 +1,4 @@
-/* What --show-schedule, --list and --tokens print: an aligned table, or one JSON object. */
+/* What --show-schedule, --list and --tokens print: an aligned table, tab-separated values, or one JSON object. */
 #ifndef CLI_PRINT_H
 #define CLI_PRINT_H
 
@@ -7,7 +7,11 @@
 #include "schedulers/scheduler.h"
 #include "tokenizer/clip_bpe.h"
 
-void print_schedule(const struct schedule *schedule, bool json);
+enum print_format { PRINT_TEXT, PRINT_TSV, PRINT_JSON };
+
+/* PRINT_TEXT leaves out columns of zeros and, on a terminal, adds a plot of the noise levels. */
+void print_schedule(const struct schedule *schedule, enum print_format format);
+/* Names, model calls and options of every scheduler. */
 void print_schedulers(bool json);
 /* On stderr, for -v: which options of the scheduler in force came from the checkpoint's config, which are its own defaults or the command
  * line's, and which of the config's keys it has no use for. */

@@ -132,9 +132,9 @@ static bool any_variant(const struct checkpoint *c) {
     return false;
 }
 
-struct checkpoint *checkpoint_open(struct arena *a, const char *model, const char *variant) {
+/* The components by name, none opened. */
+static struct checkpoint *list_components(struct arena *a, const char *model) {
     struct checkpoint *c = arena_alloc(a, sizeof *c);
-    if (variant) check_variant_name(variant);
     c->name = arena_strdup(a, model);
     c->dir = checkpoint_locate(a, model, &c->revision);
     c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
@@ -145,8 +145,21 @@ struct checkpoint *checkpoint_open(struct arena *a, const char *model, const cha
         c->components[c->n_components++] = (struct component){.name = "unet", .library = "diffusers"};
     else
         fail_no_index(a, c->dir);
+    return c;
+}
+
+struct checkpoint *checkpoint_open(struct arena *a, const char *model, const char *variant) {
+    if (variant) check_variant_name(variant);
+    struct checkpoint *c = list_components(a, model);
     for (int i = 0; i < c->n_components; i++) component_open(c, &c->components[i], a, variant);
     if (variant && !any_variant(c)) die(FAIL_INPUT, "%s: no component has files of variant '%s'", c->dir, variant);
+    return c;
+}
+
+struct checkpoint *checkpoint_open_scheduler(struct arena *a, const char *model) {
+    struct checkpoint *c = list_components(a, model);
+    struct component *scheduler = checkpoint_find(c, "scheduler");
+    if (scheduler) component_open(c, scheduler, a, NULL);
     return c;
 }
 

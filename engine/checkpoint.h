@@ -42,6 +42,8 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
  * `hf download` line as hint. variant NULL or "fp16" …: used per component where its files exist.
  * Opens model_index.json and every component's config and the headers of its weight files. */
 struct checkpoint *checkpoint_open(struct arena *a, const char *model, const char *variant);
+/* The same without any model: model_index.json and the scheduler's config, the only one read. */
+struct checkpoint *checkpoint_open_scheduler(struct arena *a, const char *model);
 void checkpoint_close(struct checkpoint *c);
 /* NULL where absent or null. */
 struct component *checkpoint_find(const struct checkpoint *c, const char *name);

@@ -142,10 +142,9 @@ static void open_schedule(struct pipeline *p, const struct json *stored, const s
 }
 
 struct schedule *pipeline_schedule(struct arena *a, const struct settings *settings) {
-    struct pipeline p = {.arena = a, .settings = *settings, .checkpoint = checkpoint_open(a, settings->model, settings->variant)};
+    struct pipeline p = {.arena = a, .settings = *settings, .checkpoint = checkpoint_open_scheduler(a, settings->model)};
     struct component *scheduler = require_component(p.checkpoint, "scheduler");
     open_schedule(&p, scheduler->config, find_pipeline_class(p.checkpoint));
-    checkpoint_close(p.checkpoint);
     return p.schedule;
 }
 

@@ -98,7 +98,7 @@ void pipeline_close(struct pipeline *p);
 /* Where --dump puts image k. */
 const char *pipeline_dump_dir(const struct pipeline *p, struct arena *a, int k);
 
-/* The rows of settings' scheduler and steps, from the checkpoint's scheduler_config.json alone: for --show-schedule. */
+/* The rows of settings' scheduler and steps, from model_index.json and scheduler_config.json alone: for --show-schedule. */
 struct schedule *pipeline_schedule(struct arena *a, const struct settings *settings);
 
 #endif

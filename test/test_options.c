@@ -299,6 +299,10 @@ static void test_commands(void **state) {
     (void)state;
     assert_int_equal(parse("--show-schedule"), 0);
     assert_int_equal(options.command, CMD_SHOW_SCHEDULE);
+    assert_int_equal(parse("--show-schedule --tsv"), 0);
+    assert_true(options.tsv && options.command == CMD_SHOW_SCHEDULE);
+    expect_usage("--show-schedule --tsv --json", "--json and --tsv: expected one of them");
+    expect_usage("--tsv", "--tsv: expected --show-schedule with it, found none");
     assert_int_equal(parse_with("--inspect", NULL), 0);
     assert_int_equal(options.command, CMD_INSPECT);
     assert_int_equal(parse_with("--tokens", "a b"), 0);
