@@ -2,7 +2,7 @@
 #   make                     ./diffuse                    make check               every test
 #   make demo                draws a picture              make install PREFIX=…    binary, README and licence
 #   make fuzz SECONDS=60     every parser under libFuzzer (clang)
-#   make bench               bench/run.sh: measured figures
+#   make bench               bench/run.sh: measured figures    make valgrind   one whole generation, no leak, no bad access
 # config=release|debug|asan|tsan   MARCH=native|x86-64-v3|…   CC=gcc|clang
 config  ?= release
 MARCH   ?= native
@@ -57,6 +57,12 @@ $(BUILD)/%: bench/%.c $(LIBRARY)
 check: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 	@BUILD=$(BUILD) test/run.sh $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 
+# Without AVX-512, which valgrind does not know.
+valgrind:
+	$(MAKE) BUILD=build/valgrind MARCH=x86-64-v3 build/valgrind/diffuse
+	ONEDNN_MAX_CPU_ISA=AVX2 valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
+	  build/valgrind/diffuse -f -m test/fixtures/tiny-sd1 "a fox" -s 1 --steps 2 --size 64x64 --threads 1 -o build/valgrind/fox.png
+
 demo: diffuse
 	./diffuse -m test/fixtures/tiny-sd1 "a squirrel in Picasso style" -f -o out.png
 
@@ -81,6 +87,6 @@ install: diffuse
 clean:
 	rm -rf build diffuse
 
-.PHONY: all check demo fuzz bench install clean
+.PHONY: all check valgrind demo fuzz bench install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

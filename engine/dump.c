@@ -1,20 +1,15 @@
 #include "engine/dump.h"
 #include "engine/error.h"
-#include "engine/pipeline.h"
+#include "engine/safetensors.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 struct dump {
-    struct pipeline *pipeline;
     struct arena *arena;
     const char *dir;
 };
-
-static void make_dir(const char *path) {
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) die(FAIL_CREATE, "%s: %s", path, strerror(errno));
-}
 
 /* [N,H*W,C] -> [N,C,H*W] */
 static float *to_nchw(struct arena *a, const float *x, int N, size_t pixels, int C) {
@@ -41,30 +36,31 @@ static void add_latents(struct dump *d, struct st_writer *w, struct device *dev,
     add_f32(w, name, (const int64_t[]){l->N, l->C, l->H, l->W}, y);
 }
 
-static void add_text(struct dump *d, struct st_writer *w, const char *prefix, const int32_t *ids, int image) {
-    struct pipeline *p = d->pipeline;
-    int64_t *wide = arena_array(d->arena, (size_t)p->n_tokens, sizeof *wide);
-    for (int i = 0; i < p->n_tokens; i++) wide[i] = ids[i];
-    st_writer_add(w, arena_printf(d->arena, "%sids", prefix), DT_I64, 2, (const int64_t[]){1, p->n_tokens}, wide);
-    const float *embeddings = download(d, p->device, view_images(p->device, p->context, image, 1));
-    st_writer_add(w, arena_printf(d->arena, "%sembeddings", prefix), DT_F32, 3, (const int64_t[]){1, p->n_tokens, p->context.C}, embeddings);
+static void add_prompt(struct dump *d, struct st_writer *w, struct device *dev, const struct dump_prompt *prompt, int n_ids) {
+    int64_t *wide = arena_array(d->arena, (size_t)n_ids, sizeof *wide);
+    for (int i = 0; i < n_ids; i++) wide[i] = prompt->ids[i];
+    st_writer_add(w, arena_printf(d->arena, "%sids", prompt->prefix), DT_I64, 2, (const int64_t[]){1, n_ids}, wide);
+    st_writer_add(w, arena_printf(d->arena, "%sembeddings", prompt->prefix), DT_F32, 3, (const int64_t[]){1, n_ids, prompt->embeddings.C},
+                  download(d, dev, prompt->embeddings));
 }
 
-struct dump *dump_open(struct pipeline *p, int k, const float *noise) {
-    struct dump *d = arena_alloc(&p->image_arena, sizeof *d);
-    *d = (struct dump){p, &p->image_arena, pipeline_dump_dir(p, &p->image_arena, k)};
-    make_dir(p->settings.dump);
-    make_dir(d->dir);
-    if (p->text) {
-        struct st_writer *text = st_writer_new(d->arena);
-        add_text(d, text, "", p->ids, p->guided);
-        if (p->guided) add_text(d, text, "negative_", p->negative_ids, 0);
-        st_write(text, arena_printf(d->arena, "%s/text.safetensors", d->dir));
-    }
-    struct st_writer *start = st_writer_new(d->arena);
-    add_f32(start, "noise", (const int64_t[]){1, p->channels, p->latent_height, p->latent_width}, noise);
-    st_write(start, arena_printf(d->arena, "%s/noise.safetensors", d->dir));
+struct dump *dump_open(struct arena *a, const char *dir) {
+    struct dump *d = arena_alloc(a, sizeof *d);
+    *d = (struct dump){a, dir};
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST) die(FAIL_CREATE, "%s: %s", dir, strerror(errno));
     return d;
+}
+
+void dump_text(struct dump *d, struct device *dev, const struct dump_prompt *prompts, int n_prompts, int n_ids) {
+    struct st_writer *w = st_writer_new(d->arena);
+    for (int i = 0; i < n_prompts; i++) add_prompt(d, w, dev, &prompts[i], n_ids);
+    st_write(w, arena_printf(d->arena, "%s/text.safetensors", d->dir));
+}
+
+void dump_noise(struct dump *d, const float *noise, int C, int H, int W) {
+    struct st_writer *w = st_writer_new(d->arena);
+    add_f32(w, "noise", (const int64_t[]){1, C, H, W}, noise);
+    st_write(w, arena_printf(d->arena, "%s/noise.safetensors", d->dir));
 }
 
 void dump_step(struct dump *d, struct device *dev, int row, float t, struct view model_input, const struct latents *l) {

@@ -10,11 +10,19 @@
 
 #include "engine/ops.h"
 
-struct pipeline;
 struct dump;
 
-/* Image k: creates the directory and writes text and noise (NCHW). Lives in the pipeline's image arena. */
-struct dump *dump_open(struct pipeline *p, int k, const float *noise);
+/* Creates the directory. Everything lives in arena a, one image's. */
+struct dump *dump_open(struct arena *a, const char *dir);
+/* One prompt's ids and embeddings [1,1,n_ids,C] */
+struct dump_prompt {
+    const char *prefix; /* "", "negative_" */
+    const int32_t *ids;
+    struct view embeddings;
+};
+void dump_text(struct dump *d, struct device *dev, const struct dump_prompt *prompts, int n_prompts, int n_ids);
+/* noise [C,H,W] */
+void dump_noise(struct dump *d, const float *noise, int C, int H, int W);
 void dump_step(struct dump *d, struct device *dev, int row, float t, struct view model_input, const struct latents *l);
 /* decoded [height,width,3] as downloaded, rgb [height,width,3] */
 void dump_image(struct dump *d, const float *decoded, const uint8_t *rgb, int height, int width);

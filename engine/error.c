@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/file.h"
 #include "engine/text.h"
 
 int error_quiet;
@@ -55,7 +54,6 @@ static _Noreturn void fail(int code, const char *hint, const char *fmt, va_list 
         escape_text(safe, sizeof safe, hint, strlen(hint));
         fprintf(stderr, "hint: %s\n", safe);
     }
-    publish_abort();
     exit(code);
 }
 

@@ -345,6 +345,18 @@ static void denoise(struct pipeline *p, struct latents *l, struct rng *rng, floa
     }
 }
 
+static struct dump *start_dump(struct pipeline *p, int k, const float *noise) {
+    if (p->settings.count > 1) dump_open(&p->image_arena, p->settings.dump);
+    struct dump *dump = dump_open(&p->image_arena, pipeline_dump_dir(p, &p->image_arena, k));
+    if (p->text) {
+        const struct dump_prompt prompts[] = {{"", p->ids, view_images(p->device, p->context, p->guided, 1)},
+                                              {"negative_", p->negative_ids, view_images(p->device, p->context, 0, 1)}};
+        dump_text(dump, p->device, prompts, 1 + p->guided, p->n_tokens);
+    }
+    dump_noise(dump, noise, p->channels, p->latent_height, p->latent_width);
+    return dump;
+}
+
 void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
     struct device *dev = p->device;
     arena_free(&p->image_arena);
@@ -360,7 +372,7 @@ void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
     rng_init(&rng, p->settings.rng, p->settings.seed + (uint64_t)k, p->settings.rng_sms);
     float *noise = arena_array(&p->image_arena, n, sizeof *noise);
     start_latents(p, &l, &rng, noise);
-    struct dump *dump = p->settings.dump ? dump_open(p, k, noise) : NULL;
+    struct dump *dump = p->settings.dump ? start_dump(p, k, noise) : NULL;
 
     denoise(p, &l, &rng, noise, dump);
     dev->ops->download_latents(dev, noise, l.x, 1, l.H, l.W, l.C);
