@@ -5,8 +5,8 @@
 #include "cli/buffer.h"
 #include "schedulers/scheduler.h"
 
-/* The noise level of each row, on a logarithmic scale, in lines of at most `columns` columns (20 at least). Nothing where there are
- * fewer than two levels to tell apart. */
+/* The noise level of each row, on a logarithmic scale, in lines of at most `columns` columns (20 at least). Nothing
+ * where there are fewer than two levels to tell apart. */
 void plot_sigmas(struct buffer *b, const struct schedule *schedule, int columns);
 
 #endif

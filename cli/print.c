@@ -30,8 +30,8 @@ static const struct column {
 } columns[] = {
 #define ONE(field) {#field, offsetof(struct sched_row, field), 0}
 #define MANY(field) {#field, offsetof(struct sched_row, field), SCHED_HISTORY}
-    ONE(t), ONE(sigma), ONE(in_scale), ONE(clip_value), ONE(clip_quantile), ONE(dx), ONE(de), ONE(ax), ONE(as), MANY(ad),
-    ONE(cx), ONE(ce), ONE(cs), MANY(cd), ONE(cz), ONE(add_x), ONE(add_z),
+    ONE(t), ONE(sigma), ONE(in_scale), ONE(clip_value), ONE(clip_quantile), ONE(min_log), ONE(max_log),
+    ONE(dx), ONE(de), ONE(ax), ONE(as), MANY(ad), ONE(cx), ONE(ce), ONE(cs), MANY(cd), ONE(cz), ONE(add_x), ONE(add_z),
 };
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 
@@ -41,6 +41,10 @@ static const float *cell(const struct sched_row *row, const struct column *colum
 
 static const char *clip_name(enum sched_clip clip) {
     return clip == CLIP_FIXED ? "fixed" : clip == CLIP_QUANTILE ? "quantile" : "none";
+}
+
+static const char *variance_name(enum sched_variance variance) {
+    return variance == VARIANCE_LEARNED ? "learned" : variance == VARIANCE_RANGE ? "learned_range" : "planned";
 }
 
 static void row_json(struct json_out *j, const struct sched_row *row) {
@@ -56,6 +60,7 @@ static void row_json(struct json_out *j, const struct sched_row *row) {
         json_out_close(j, '[');
     }
     json_out_string(j, "clip", clip_name(row->clip));
+    json_out_string(j, "variance", variance_name(row->variance));
     json_out_bool(j, "noise", row->noise);
     json_out_bool(j, "push", row->push);
     json_out_bool(j, "save", row->save);
@@ -92,6 +97,7 @@ static void row_flags(struct buffer *b, const struct sched_row *row) {
     if (row->noise) buffer_printf(b, " noise");
     if (row->drop) buffer_printf(b, " drop %d", row->drop);
     if (row->clip != CLIP_NONE) buffer_printf(b, " clip %s", clip_name(row->clip));
+    if (row->variance) buffer_printf(b, " variance %s", variance_name(row->variance));
 }
 
 static void schedule_text(const struct schedule *s) {
@@ -123,7 +129,7 @@ static void schedule_tsv(const struct schedule *s) {
     for (int c = 0; c < N_COLUMNS; c++)
         for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++)
             buffer_printf(&b, columns[c].n ? "\t%s%d" : "\t%s", columns[c].name, k);
-    buffer_printf(&b, "\tclip\tnoise\tpush\tsave\tdrop\n");
+    buffer_printf(&b, "\tclip\tvariance\tnoise\tpush\tsave\tdrop\n");
     for (int i = 0; i < s->n_rows; i++) {
         const struct sched_row *row = &s->rows[i];
         buffer_printf(&b, "%d", i + 1);
@@ -133,14 +139,16 @@ static void schedule_tsv(const struct schedule *s) {
                 float_text(text, cell(row, &columns[c])[k]);
                 buffer_printf(&b, "\t%s", text);
             }
-        buffer_printf(&b, "\t%s\t%d\t%d\t%d\t%d\n", clip_name(row->clip), row->noise, row->push, row->save, row->drop);
+        buffer_printf(&b, "\t%s\t%s", clip_name(row->clip), variance_name(row->variance));
+        buffer_printf(&b, "\t%d\t%d\t%d\t%d\n", row->noise, row->push, row->save, row->drop);
     }
     print_buffer(&b);
 }
 
 void print_schedule(const struct schedule *schedule, enum print_format format) {
     typedef void print(const struct schedule *);
-    static print *const forms[] = {[PRINT_TEXT] = schedule_text, [PRINT_TSV] = schedule_tsv, [PRINT_JSON] = schedule_json};
+    static print *const forms[] = {
+        [PRINT_TEXT] = schedule_text, [PRINT_TSV] = schedule_tsv, [PRINT_JSON] = schedule_json};
     forms[format](schedule);
 }
 
@@ -154,7 +162,8 @@ static void option_json(struct arena *a, struct json_out *j, const char *option)
     json_out_string(j, "default", arena_printf(a, "%.*s", (int)strcspn(value, "|"), value));
     if (strchr(value, '|')) {
         json_out_open(j, "values", '[');
-        for (char *list = arena_strdup(a, value), *word; (word = strsep(&list, "|")) != NULL;) json_out_string(j, NULL, word);
+        char *list = arena_strdup(a, value);
+        for (char *word; (word = strsep(&list, "|")) != NULL;) json_out_string(j, NULL, word);
         json_out_close(j, '[');
     }
     json_out_close(j, '{');

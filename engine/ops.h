@@ -75,7 +75,8 @@ struct latents {
 
 /* e = uncond + guidance (cond - uncond) where out has 2N images [uncond…, cond…], e = out where it has N;
  * rescale φ > 0 (guidance only): e' = φ e std(cond)/std(e) + (1-φ) e, std over each image, unbiased (Lin et al. 2023, 3.4);
- * then the scheduler row (schedulers/scheduler.h) updates x, saved and d. */
+ * then the scheduler row (schedulers/scheduler.h) updates x, saved and d.
+ *   out [N|2N,H,W,C], or [N,H,W,2C]: the second half of the channels then predicts the variance, for rows that use it */
 typedef void op_sched_step(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
                            const struct sched_row *row);
 

@@ -60,9 +60,20 @@ static void check_text_to_image(const struct pipeline *p) {
 static void check_unconditional(const struct pipeline *p) {
     const char *dir = p->checkpoint->dir;
     if (p->unet->conditional) die(FAIL_UNSUPPORTED, "%s: a UNet2DConditionModel needs a text encoder", dir);
-    if (p->unet->in_channels != 3 || p->unet->out_channels != 3)
+    if (p->unet->in_channels != 3 || (p->unet->out_channels != 3 && p->unet->out_channels != 6))
         die(FAIL_UNSUPPORTED, "%s: %d input and %d output channels: only pictures of 3 are supported", dir, p->unet->in_channels,
             p->unet->out_channels);
+}
+
+/* A model that predicts a variance does so in as many channels again: it goes with a scheduler that uses one, and only
+ * with such a one. */
+static void check_variance(const struct pipeline *p) {
+    bool predicted = p->unet->out_channels != p->channels, used = p->schedule->rows[0].variance != VARIANCE_PLANNED;
+    if (predicted == used) return;
+    die_hint(FAIL_UNSUPPORTED, used ? "-x ddpm,variance_type=fixed_small" : "-x ddpm,variance_type=learned_range",
+             "%s: %d output channels for %d: the model predicts %s variance, which %s with these options %s",
+             p->checkpoint->dir, p->unet->out_channels, p->channels, predicted ? "a" : "no", p->scheduler->class_name,
+             used ? "needs" : "does not use");
 }
 
 /* Old checkpoints say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
@@ -211,6 +222,7 @@ struct pipeline *pipeline_open(struct arena *a, const struct settings *settings)
     }
     fill_defaults(p, class);
     open_schedule(p, scheduler->config, class);
+    check_variance(p);
     if (p->settings.prompt) tokenize(p);
     if (p->settings.latents) p->given_noise = read_latents(p);
     return p;

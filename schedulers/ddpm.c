@@ -1,6 +1,6 @@
 /* Denoising diffusion probabilistic models (Ho et al. 2020), (6) and (7), over the timesteps visited:
  *     x_next = sqrt(ᾱ_prev) β/(1-ᾱ) x0 + sqrt(α) (1-ᾱ_prev)/(1-ᾱ) x + s z,    α = ᾱ/ᾱ_prev, β = 1-α; no noise at t = 0
- * β is small and comes from f32 in diffusers: so it does here. */
+ * β is small and comes from f32 in diffusers: so it does here. s is planned, or learned: then the model predicts it. */
 #include <math.h>
 #include <string.h>
 
@@ -11,6 +11,15 @@ static double deviation(const char *variance_type, double small, double beta) {
     if (!strcmp(variance_type, "fixed_large")) return sqrt(beta);
     if (!strcmp(variance_type, "fixed_large_log")) return sqrt(log(beta));
     return sqrt(fmax(small, 1e-20));
+}
+
+/* Between the variances of fixed_small and fixed_large, for learned_range. */
+static void plan_variance(struct sched_row *r, const char *variance_type, double small, double beta) {
+    if (!strcmp(variance_type, "learned")) r->variance = VARIANCE_LEARNED;
+    if (strcmp(variance_type, "learned_range")) return;
+    r->variance = VARIANCE_RANGE;
+    r->min_log = (float)log(fmax(small, 1e-20));
+    r->max_log = (float)log(beta);
 }
 
 static void fill_row(const struct plan *p, struct sched_row *r, int64_t t, double alpha, double next) {
@@ -25,7 +34,9 @@ static void fill_row(const struct plan *p, struct sched_row *r, int64_t t, doubl
     r->cx = (float)(to_x0 * x0.x + to_x);
     r->ce = (float)(to_x0 * x0.e);
     r->noise = t > 0;
-    if (r->noise) r->cz = (float)deviation(p->config->variance_type, (1 - next) / (1 - alpha) * beta, beta);
+    double small = (1 - next) / (1 - alpha) * beta;
+    plan_variance(r, p->config->variance_type, small, beta);
+    if (r->noise) r->cz = r->variance ? 1 : (float)deviation(p->config->variance_type, small, beta);
 }
 
 static void plan(struct plan *p) {
@@ -44,7 +55,7 @@ static const char *const names[] = {"ddpm", NULL};
 static const char *const options[] = {
     "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
     "beta_schedule=linear|scaled_linear|squaredcos_cap_v2|sigmoid|laplace", "trained_betas=none",
-    "variance_type=fixed_small|fixed_small_log|fixed_large|fixed_large_log", "clip_sample=true",
+    "variance_type=fixed_small|fixed_small_log|fixed_large|fixed_large_log|learned|learned_range", "clip_sample=true",
     "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
     "clip_sample_range=1", "sample_max_value=1", "timestep_spacing=leading|linspace|trailing", "steps_offset=0",
     "rescale_betas_zero_snr=false", NULL,

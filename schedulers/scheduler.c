@@ -101,9 +101,9 @@ static void check_coefficient(const struct plan *p, int row, const char *name, f
 
 static void check_row(const struct plan *p, int i, const struct sched_row *r) {
     const char *const names[] = {"t",  "sigma", "in_scale", "dx", "de",    "ax",   "as",
-                                 "cx", "ce",    "cs",       "cz", "add_x", "add_z"};
+                                 "cx", "ce",    "cs",       "cz", "add_x", "add_z", "min_log", "max_log"};
     const float values[] = {r->t,  r->sigma, r->in_scale, r->dx, r->de,    r->ax,   r->as,
-                            r->cx, r->ce,    r->cs,       r->cz, r->add_x, r->add_z};
+                            r->cx, r->ce,    r->cs,       r->cz, r->add_x, r->add_z, r->min_log, r->max_log};
     for (size_t k = 0; k < sizeof values / sizeof *values; k++) check_coefficient(p, i, names[k], values[k]);
     for (int k = 0; k < SCHED_HISTORY; k++) {
         check_coefficient(p, i, "ad", r->ad[k]);

@@ -6,11 +6,12 @@
  *     v      = clip(dx*x + de*e)
  *     if push: v becomes d[0], older values move up           (otherwise v is d[0] for this row only, nothing moves)
  *     s      = ax*x + as*s + sum ad[k]*d[k]                   if save
- *     x_next = cx*x + ce*e + cs*s + sum cd[k]*d[k] + cz*z     with the new s
+ *     x_next = cx*x + ce*e + cs*s + sum cd[k]*d[k] + cz*z     with the new s; cz*u*z where the model predicts u
  *     then the newest `drop` values of d are forgotten
  *
  * A row that reads stored values pushes, and drops again where v is not to stay. Coefficients are computed in double
- * and applied in f32. DDPM's learned variance will be the one elementwise exception. */
+ * and applied in f32. The one number not planned is u, elementwise: the deviation DDPM's models of a learned variance
+ * predict. */
 #ifndef SCHEDULERS_SCHEDULER_H
 #define SCHEDULERS_SCHEDULER_H
 
@@ -23,6 +24,10 @@ enum { SCHED_HISTORY = 5 };
 /* FIXED: to [-clip_value, clip_value]; QUANTILE: dynamic thresholding (Saharia et al. 2022). */
 enum sched_clip { CLIP_NONE, CLIP_FIXED, CLIP_QUANTILE };
 
+/* u from the p that the model gives in its second C channels (Nichol & Dhariwal 2021, 3.1). LEARNED: sqrt(p);
+ * RANGE: exp of half the mix of min_log and max_log, of which p from -1 to 1 says how much is max_log. */
+enum sched_variance { VARIANCE_PLANNED, VARIANCE_LEARNED, VARIANCE_RANGE };
+
 struct sched_row {
     float t;          /* what the time embedding receives; may be fractional */
     float sigma;      /* noise level of x before the row, for display: sqrt((1-ᾱ)/ᾱ) */
@@ -33,6 +38,8 @@ struct sched_row {
     enum sched_clip clip;
     float clip_value;       /* FIXED: the range; QUANTILE: the largest threshold (sample_max_value) */
     float clip_quantile;    /* QUANTILE: dynamic_thresholding_ratio */
+    enum sched_variance variance; /* the same in every row */
+    float min_log, max_log;       /* RANGE */
     float dx, de;
     float ax, as, ad[SCHED_HISTORY];
     float cx, ce, cs, cd[SCHED_HISTORY], cz;

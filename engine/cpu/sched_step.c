@@ -18,8 +18,10 @@ static int history_depth(const struct latents *l) {
 void cpu_sched_step_plan(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
                          const struct sched_row *row) {
     (void)guidance, (void)rescale, (void)row;
-    assert((out.N == l->N || out.N == 2 * l->N) && out.H == l->H && out.W == l->W && out.C == l->C);
-    cpu_scratch_reserve(cpu_of(dev), 2 * latents_size(l) * sizeof(float)); /* v, and its magnitudes sorted */
+    assert(out.H == l->H && out.W == l->W);
+    assert((out.C == l->C && (out.N == l->N || out.N == 2 * l->N)) || (out.C == 2 * l->C && out.N == l->N));
+    /* v, and its magnitudes sorted or the next x */
+    cpu_scratch_reserve(cpu_of(dev), 2 * latents_size(l) * sizeof(float));
 }
 
 /* ---- guidance --------------------------------------------------------------------------------------------------- */
@@ -40,6 +42,7 @@ static double unbiased_std(const float *x, size_t n) {
 static void guide(struct device *dev, struct latents *l, struct view out, float guidance, float rescale) {
     size_t n = latents_size(l), per_image = n / (size_t)l->N;
     float *cond = cpu_of(dev)->scratch;
+    out = view_slice(dev, out, 0, l->C);
     model_output(dev, l->e, out, 0, l->N);
     if (out.N == l->N) return;
     model_output(dev, cond, out, l->N, l->N);
@@ -87,6 +90,17 @@ static void clip(float *v, float *scratch, size_t n, size_t per_image, const str
     }
 }
 
+/* y += k u z with the deviation u of the predicted variance p, which is overwritten. */
+static void add_learned_noise(float *y, float k, float *p, const float *z, size_t n, const struct sched_row *row) {
+    if (k == 0) return;
+    for (size_t i = 0; i < n; i++) {
+        float large = (p[i] + 1) / 2;
+        float log_variance = large * row->max_log + (1 - large) * row->min_log;
+        p[i] = row->variance == VARIANCE_LEARNED ? sqrtf(p[i]) : expf(0.5f * log_variance);
+    }
+    for (size_t i = 0; i < n; i++) y[i] += k * p[i] * z[i];
+}
+
 static void rotate(float **d, int depth, int by) {
     for (; by > 0 && depth > 0; by--) { /* the newest buffer becomes the last */
         float *first = d[0];
@@ -128,7 +142,12 @@ void cpu_sched_step(struct device *dev, struct latents *l, struct view out, floa
     axpy(next, row->ce, l->e, n);
     axpy(next, row->cs, l->saved, n);
     for (int k = 0; k < SCHED_HISTORY; k++) axpy(next, row->cd[k], d[k], n);
-    axpy(next, row->cz, l->z, n);
+    if (row->variance) {
+        cpu_download(dev, v, view_slice(dev, out, l->C, l->C)); /* v has been used */
+        add_learned_noise(next, row->cz, v, l->z, n, row);
+    } else {
+        axpy(next, row->cz, l->z, n);
+    }
     memcpy(l->x, next, n * sizeof *next);
     rotate(l->d, depth, row->drop);
 }

@@ -38,4 +38,22 @@ expect_error 2 'diffuse: expected a prompt, found none' "hint: try 'diffuse --he
 draw --save-every 1 -o - x
 expect_error 2 'diffuse: --output - and --save-every: expected one image on standard output'
 expect_box
+
+# learned variances: a model that predicts them and a scheduler that uses them, or neither
+LEARNED=$root/test/fixtures/tiny-ddpm-learned
+run -m "$LEARNED" -s 1 --steps 3 -o box/range.png
+expect_code 0
+run -m "$LEARNED" -s 1 --steps 3 -x ddpm,variance_type=learned -o box/learned.png
+expect_code 0
+cmp -s box/range.png box/learned.png && fail 'two kinds of variance, one picture'
+run -m "$LEARNED" -x ddim -o box/x.png
+expect_error 78 "diffuse: $LEARNED: 6 output channels for 3: the model predicts a variance, which DDIMScheduler with these options does not use" \
+    'hint: -x ddpm,variance_type=learned_range'
+run -m "$DDPM" -x ddpm,variance_type=learned -o box/x.png
+expect_error 78 "diffuse: $DDPM: 3 output channels for 3: the model predicts no variance, which DDPMScheduler with these options needs" \
+    'hint: -x ddpm,variance_type=fixed_small'
+draw -x ddpm,variance_type=learned_range -o box/x.png x
+expect_error 78 "diffuse: $MODEL: 4 output channels for 4: the model predicts no variance, which DDPMScheduler with these options needs" \
+    'hint: -x ddpm,variance_type=fixed_small'
+expect_box learned.png range.png
 finish

@@ -1,9 +1,10 @@
-"""Writes test/fixtures/tiny-ddpm and tiny-ddpm-new, what their UNet2DModel computes block by block (models/) and whole
+"""Writes test/fixtures/tiny-ddpm, tiny-ddpm-new and tiny-ddpm-learned, what their UNet2DModel computes block by block (models/) and whole
 generations of DDPMPipeline and DDIMPipeline (pipelines/), named and laid out as make_models.py and make_pipelines.py say;
 NAME/latents is the picture before x / 2 + 0.5.
 
 tiny-ddpm is shaped and stored as google/ddpm-cat-256: everything in the root, attention named query/key/value/proj_attn.
-tiny-ddpm-new is stored as today, less the keys whose value is UNet2DModel's default."""
+tiny-ddpm-new is stored as today, less the keys whose value is UNet2DModel's default.
+tiny-ddpm-learned predicts in three more channels the variance of its noise."""
 
 import json
 import shutil
@@ -62,20 +63,35 @@ NEW_UNET = {
     "sample_size": [16, 24],
 }
 NEW_SCHEDULER = json.loads(diffusers.DDPMScheduler().to_json_string())
+LEARNED_UNET = {
+    "_class_name": "UNet2DModel",
+    "_diffusers_version": diffusers.__version__,
+    "block_out_channels": [8, 16],
+    "down_block_types": ["DownBlock2D", "DownBlock2D"],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "out_channels": 6,
+    "sample_size": [12, 16],
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
+}
+LEARNED_SCHEDULER = {**NEW_SCHEDULER, "variance_type": "learned_range"}
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
 def build(config, seed):
-    """A random UNet whose output for unit noise has mean 0 and deviation 1, as a prediction of noise has."""
+    """A random UNet whose output for unit noise has mean 0 and deviation 1, as a prediction of noise has. Channels after the
+    first three predict a variance: positive, of which there is a root, and within -1 and 1."""
     generator = torch.Generator().manual_seed(seed)
     unet = UNet2DModel(**{k: v for k, v in config.items() if not k.startswith("_")}).eval()
     randomise(unet, generator)
     size = config["sample_size"]
     height, width = size if isinstance(size, list) else (size, size)
     y = unet(torch.randn(8, 3, height, width, generator=generator), 500).sample
-    scale = 1 / y.std(dim=(0, 2, 3))
-    unet.conv_out.bias.copy_((unet.conv_out.bias - y.mean(dim=(0, 2, 3))) * scale + torch.tensor([0.1, -0.05, -0.1]))
+    variances = y.shape[1] - 3
+    scale = torch.tensor([1.0] * 3 + [0.08] * variances) / y.std(dim=(0, 2, 3))
+    mean = torch.tensor([0.1, -0.05, -0.1] + [0.4] * variances)
+    unet.conv_out.bias.copy_((unet.conv_out.bias - y.mean(dim=(0, 2, 3))) * scale + mean)
     unet.conv_out.weight.mul_(scale[:, None, None, None])
     return unet
 
@@ -219,6 +235,19 @@ def new_cases(unet):
     yield one("ddpm", "DDPMScheduler", steps=10)
 
 
+def learned_cases(unet):
+    def one(*args, **options):
+        return picture_case(unet, *args, **options)
+
+    learned = ("DDPMScheduler", {"variance_type": "learned"})
+    yield one("range-5", steps=5, keep=["noise", "steps"])
+    yield one("range-10", steps=10)
+    yield one("range-count-2", steps=5, count=2)
+    yield one("range-trailing", "DDPMScheduler", {"timestep_spacing": "trailing"}, steps=4)
+    yield one("learned-5", *learned, steps=5, keep=["steps"])
+    yield one("learned-10", *learned, steps=10)
+
+
 def write_pipelines(name, pipe, cases):
     out = {}
     done = [run(pipe, c, out) for c in cases]
@@ -236,6 +265,9 @@ def main():
         pipe = load(name, pipeline)
         write_model(name, pipe.unet)
         write_pipelines(name, pipe, cases(pipe.unet))
+    write_checkpoint("tiny-ddpm-learned", "DDPMPipeline", LEARNED_UNET, LEARNED_SCHEDULER, seed=5, old=False)
+    pipe = load("tiny-ddpm-learned", DDPMPipeline)
+    write_pipelines("tiny-ddpm-learned", pipe, learned_cases(pipe.unet))
 
 
 if __name__ == "__main__":
