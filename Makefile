@@ -76,7 +76,7 @@ fuzz: $(TARGETS:%=build/fuzz/%)
 	for t in $(TARGETS); do mkdir -p build/corpus/$$t && build/fuzz/$$t -max_total_time=$(SECONDS) -timeout=10 \
 	  $$([ ! -f test/fuzz/$$t.dict ] || echo -dict=test/fuzz/$$t.dict) build/corpus/$$t test/fuzz/corpus/$$t || exit 1; done
 
-bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint
+bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(BUILD)/first_touch
 	@BUILD=$(BUILD) bench/run.sh
 
 install: diffuse

@@ -40,6 +40,8 @@ theirs() { # DTYPE: the median of three steps, in ms
 echo "$(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo), $THREADS threads, $("$DIFFUSE" --version | head -n 1)"
 echo "--version: $(wall "$DIFFUSE" --version) ms"
 echo "--inspect: $(wall "$DIFFUSE" --inspect -m "$MODEL") ms"
+touch=$(for _ in 1 2 3 4 5; do "$BUILD/first_touch"; sleep 1; done | sort -n | tr '\n' ' ')
+echo "first touch of memory: $touch GB/s"
 for dtype in $DTYPES; do
     : >"$WORK/ours"
     : >"$WORK/theirs"
