@@ -335,7 +335,10 @@ static void case_sched_step(struct test_case *t) {
     for (int k = 0; k < SCHED_HISTORY; k++) l.d[k] = unset_new(n);
     for (int i = -1; i < rows; i++) { /* -1: plan */
         struct sched_row row = row_of(table + (i < 0 ? 0 : i) * ROW_FLOATS);
-        struct view out = view_new(t, MODEL_SEED + i, N * (number(t, "guided") ? 2 : 1), H, W, C, number(t, "pad"));
+        int out_C = strstr(t->name, " max_log=") ? 2 * C : C;
+        row.variance = out_C > C ? VARIANCE_RANGE : VARIANCE_PLANNED;
+        row.min_log = (float)param_or(t, "min_log", 0), row.max_log = (float)param_or(t, "max_log", 0);
+        struct view out = view_new(t, MODEL_SEED + i, N * (number(t, "guided") ? 2 : 1), H, W, out_C, number(t, "pad"));
         for (size_t j = 0; j < n; j++) l.z[j] = operand(NOISE_SEED + i, j);
         t->dev->ops->sched_step(t->dev, &l, out, (float)param(t, "guidance"), (float)param(t, "rescale"), &row);
         if (i < 0) begin_run(t, 0, NULL);
@@ -392,7 +395,7 @@ TEST_OP(add, 4)
 TEST_OP(embed, 1)
 TEST_OP(timestep_embed, 8)
 TEST_OP(model_input, 2)
-TEST_OP(sched_step, 7)
+TEST_OP(sched_step, 9)
 
 /* ---- the rest --------------------------------------------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@ static void check_rows(const struct schedule *s) {
     for (int i = 0; i < s->n_rows; i++) {
         const struct sched_row *r = &s->rows[i];
         float sum = r->t + r->sigma + r->in_scale + r->clip_value + r->clip_quantile + r->dx + r->de + r->ax + r->as +
-                    r->cx + r->ce + r->cs + r->cz + r->add_x + r->add_z;
+                    r->cx + r->ce + r->cs + r->cz + r->add_x + r->add_z + r->min_log + r->max_log;
         for (int k = 0; k < SCHED_HISTORY; k++) sum += r->ad[k] + r->cd[k];
         if (!isfinite(sum)) abort();
     }

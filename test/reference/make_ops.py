@@ -191,19 +191,27 @@ def clip_values(v, r):
     return v
 
 
-def sched(label, rows, N=2, guided=True, guidance=7.5, rescale=0.0, pad=0):
-    """The rows one after another, as scheduler.h defines them; the model's output of row i has seed 20 + i, its noise 40 + i."""
+def sched(label, rows, N=2, guided=True, guidance=7.5, rescale=0.0, pad=0, range_at=None):
+    """The rows one after another, as scheduler.h defines them; the model's output of row i has seed 20 + i, its noise 40 + i.
+    range_at: the timestep whose learned_range of variances DDPMScheduler applies to the output's second half of channels."""
     H, Wd, C = 3, 5, 4
     shape = (N, H, Wd, C)
     x, s, d = operand(X, *shape), None, []
+    ddpm, logs = DDPMScheduler(), {}
+    ddpm.set_timesteps(10)
+    if range_at:
+        fixed = [ddpm._get_variance(range_at, variance_type=kind) for kind in ("fixed_small", "fixed_large")]
+        logs = {name: f"{v.log().item():.9g}" for name, v in zip(("min_log", "max_log"), fixed)}
     for i, r in enumerate(rows):
-        out = operand(20 + i, N * (2 if guided else 1), H, Wd, C)
-        e = out
+        out = operand(20 + i, N * (2 if guided else 1), H, Wd, 2 * C if range_at else C)
+        e = out[..., :C]
         if guided:
             uncond, cond = out.chunk(2)
             e = uncond + guidance * (cond - uncond)
             e = rescale_noise_cfg(e, cond, guidance_rescale=rescale) if rescale > 0 else e
         z = operand(40 + i, *shape)
+        if range_at:
+            z = (0.5 * ddpm._get_variance(range_at, out[..., C:], "learned_range")).exp() * z
         v = clip_values(r["dx"] * x + r["de"] * e, r)
         d = [v] + d if r["push"] else d
         now = d if r["push"] else [v] + d[1:]
@@ -216,7 +224,7 @@ def sched(label, rows, N=2, guided=True, guidance=7.5, rescale=0.0, pad=0):
                                              r["ax"], r["as_"], *r["ad"], r["cx"], r["ce"], r["cs"], *r["cd"], r["cz"]]]
     cases[f"{label}.rows"] = torch.tensor(flat).reshape(len(rows), -1)
     add("sched_step", x, label=label, N=N, H=H, W=Wd, C=C, rows=len(rows), guided=guided, guidance=guidance, rescale=rescale, pad=pad,
-        tol16=BF16)
+        tol16=BF16, **logs)
     name = list(cases)[-1]
     cases[name.replace("sched_step", "sched_step.e")] = e.reshape(-1, C).float()
 
@@ -227,6 +235,9 @@ def schedules():
     sched("unguided", [ddim], guided=False, pad=4)
     sched("rescale", [ddim, ddim], rescale=0.7, pad=4)
     sched("noise", [row(push=False, dx=1.1, de=-0.4, clip=1, clip_value=1.0, cx=0.2, cd=[0.7, 0, 0, 0, 0], cz=0.1)] * 2)
+    clipped = row(push=False, dx=1.1, de=-0.4, clip=1, clip_value=1.0, cx=0.2, cd=[0.7, 0, 0, 0, 0], cz=1.0)
+    sched("learned", [clipped, clipped, {**clipped, "cz": 0.0}], guided=False, range_at=100)
+    sched("learned-padded", [clipped], guided=False, pad=4, range_at=200)
     sched("quantile", [row(push=False, dx=1.1, de=-0.4, clip=2, clip_value=3.0, quantile=0.9, cx=0.2, cd=[0.7, 0, 0, 0, 0])], N=3)
     multistep = [row(cx=0.9, cd=[0.5, -0.2, 0.1, -0.05, 0.025][:i + 1] + [0.0] * (4 - i)) for i in range(5)]
     sched("multistep", multistep + [multistep[4]], guidance=1.5)
