@@ -70,7 +70,7 @@ demo: diffuse
 build/fuzz/%: test/fuzz/fuzz_%.c $(SOURCES)
 	@mkdir -p $(@D)
 	clang $(filter-out -fopenmp,$(CFLAGS)) -Wno-unknown-pragmas -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	  $^ -o $@ $(LDLIBS)
+	  $^ -o $@ $(LDLIBS) -lgomp
 
 fuzz: $(TARGETS:%=build/fuzz/%)
 	for t in $(TARGETS); do mkdir -p build/corpus/$$t && build/fuzz/$$t -max_total_time=$(SECONDS) -timeout=10 \
