@@ -1,0 +1,82 @@
+#!/bin/sh
+# What each option that changes the picture or the files does, from the command line to the disk.
+root=$PWD
+. "$(dirname "$0")/common"
+SD2=$root/test/fixtures/tiny-sd2
+
+differ() { cmp -s "$1" "$2" && fail "$1 and $2 are the same"; }
+
+# --dump, and its noise given back by --latents: the same picture, whatever the seed
+draw --size 64x64 -s 5 --dump tensors -o box/a.png x
+expect_code 0
+[ "$(ls tensors | tr '\n' ' ')" = 'image.safetensors noise.safetensors request.json step-0000.safetensors text.safetensors ' ] ||
+    fail "dumped: $(ls tensors)"
+grep -q '"seed":5,' tensors/request.json || fail "request.json: $(cat tensors/request.json)"
+draw --size 64x64 -s 6 --latents tensors/noise.safetensors --metadata none -o box/b.png x
+draw --size 64x64 -s 5 --metadata none -o box/c.png x
+draw --size 64x64 -s 6 --metadata none -o box/d.png x
+expect_same box/b.png box/c.png
+differ box/b.png box/d.png
+draw --size 128x64 --latents tensors/noise.safetensors -o box/e.png x
+expect_error 78 "diffuse: tensors/noise.safetensors: tensor 'noise': expected shape [1,4,8,16]"
+draw --latents nowhere.safetensors -o box/e.png x
+expect_code 66
+draw -c 2 --size 64x64 --dump several -o box/f.png x
+[ "$(ls several | tr '\n' ' ')" = 'seed-1 seed-2 ' ] || fail "dumped: $(ls several)"
+
+# the generator, its type, guidance and its rescaling each make another picture
+draw --size 64x64 -s 5 --metadata none --rng cuda -o box/cuda.png x
+differ box/c.png box/cuda.png
+draw --size 64x64 -s 5 --metadata none --rng cuda:40 -o box/cuda40.png x # one multiprocessor or a hundred: only large draws differ
+expect_same box/cuda.png box/cuda40.png
+draw --size 64x64 -s 5 --metadata none --rng-dtype fp16 -o box/half.png x
+differ box/c.png box/half.png
+draw --size 64x64 -s 5 --metadata none -g 1 -o box/g1.png x
+differ box/c.png box/g1.png
+draw --size 64x64 -s 5 --metadata none -g 3 -n y -o box/g3.png x
+draw --size 64x64 -s 5 --metadata none -g 3 -n y --guidance-rescale 1 -o box/rescaled.png x
+differ box/g3.png box/rescaled.png
+draw --size 64x64 -s 5 --metadata none -g 3 -o box/plain.png x
+differ box/g3.png box/plain.png
+draw --size 64x64 -s 5 --metadata none --clip-skip 2 -o box/skip.png x
+differ box/c.png box/skip.png
+draw --clip-skip 4 -o box/z.png x
+expect_error 2 'diffuse: --clip-skip 4: the text encoder has 3 layers'
+
+# --variant: this checkpoint has it for the UNet alone, the other components fall back in silence
+run -m "$SD2" -s 1 --steps 1 --size 64x64 --metadata none -o box/v32.png x
+run -m "$SD2" --variant fp16 -s 1 --steps 1 --size 64x64 --metadata none -o box/v16.png x
+expect_code 0
+[ ! -s err ] || fail 'stderr is not empty'
+differ box/v32.png box/v16.png
+run -m "$SD2" --variant fp16 --inspect --json
+grep -q '"unet":{"class":"UNet2DConditionModel",[^}]*"variant":"fp16","dtypes":\["F16"\]}' out || fail "$(cat out)"
+grep -q '"vae":{"class":"AutoencoderKL",[^}]*"variant":null,"dtypes":\["F32"\]}' out || fail "$(cat out)"
+grep -q '"scheduler":"DDIMScheduler","prediction_type":"v_prediction"' out || fail "$(cat out)"
+run -m "$SD2" --variant nope --inspect
+expect_code 66
+
+# a name in the Hugging Face cache
+snapshot=cache/models--someone--tiny/snapshots/0123456789abcdef0123456789abcdef01234567
+mkdir -p cache/models--someone--tiny/refs "$(dirname $snapshot)"
+ln -s "$MODEL" $snapshot
+printf 0123456789abcdef0123456789abcdef01234567 >cache/models--someone--tiny/refs/main
+export HF_HUB_CACHE="$work/cache"
+run -m someone/tiny -s 5 --steps 1 --size 64x64 --metadata none -o box/hub.png x
+expect_code 0
+expect_same box/c.png box/hub.png
+run -m someone/else -o box/z.png x
+expect_code 66
+grep -q '^hint: .*hf download someone/else' err || fail 'no hf download line'
+
+# devices and types there are none of
+draw --device cuda -o box/z.png x
+expect_code 69
+draw --dtype fp16 -o box/z.png x
+expect_error 69 'diffuse: --dtype fp16: the CPU device computes in fp32 or bf16' 'hint: --dtype fp32 or bf16'
+
+# where the options of the scheduler come from
+draw --size 64x64 -x euler:karras -v -o box/karras.png x
+grep -q '^EulerDiscreteScheduler: option: use_karras_sigmas$' err || fail 'no origin'
+grep -q '^EulerDiscreteScheduler: inherited: .*beta_schedule' err || fail 'no origin'
+finish
