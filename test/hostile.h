@@ -28,7 +28,7 @@ enum { CPU_SECONDS = 10 /* a hundred times what any row takes: work that grows w
        WALL_SECONDS = 60 /* a hang */ };
 
 struct row {
-    const char *id;         /* of the catalogue: "S19" */
+    const char *id;         /* of the list of bad inputs: S safetensors, I files and indexes, C configurations */
     int code;               /* expected exit status; 0: accepted */
     const char *fragment;   /* in the one line on stderr */
     const char *file;       /* the file changed, below the model's directory; NULL: none */

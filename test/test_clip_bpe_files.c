@@ -1,4 +1,4 @@
-/* Tokenizer files from strangers: which are refused, with what code and words, and which are not (the rows T of the catalogue). */
+/* Tokenizer files from strangers: which are refused, with what code and words, and which are not (rows T1 to T15). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -28,4 +28,10 @@ expect_same expected errors
 run -m "$MODEL" x -j -s -1
 expect_code 2
 [ ! -s out ] || fail 'stdout is not empty'
+# A failure before any image is told there as well.
+run -m nowhere x -j
+expect_code 66
+printf '%s\n' '{"v":1,"event":"error","code":66,"message":"nowhere: no such directory, and not in the Hugging Face cache"}' \
+    '{"v":1,"event":"end","code":66,"images":0,"ms":0}' >expected
+expect_same expected out
 finish
