@@ -26,7 +26,7 @@ def deterministic():
 def load_pipeline(folder):
     """diffusers 0.42.1's clip_skip reads text_encoder.text_model, which transformers >= 5 has flattened away: the alias
     gives it its meaning back. Set past torch, or the module would contain itself."""
-    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder)
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)  # transformers takes the files' type if not told
     if not hasattr(pipe.text_encoder, "text_model"):
         object.__setattr__(pipe.text_encoder, "text_model", pipe.text_encoder)
     pipe.set_progress_bar_config(disable=True)

@@ -152,7 +152,7 @@ def compare_text(judge, pipe, request, guided):
     ours = judge.file("text")
     texts = {"": request["prompt"], **({"negative_": request["negative"] or ""} if guided else {})}
     for prefix, text in texts.items():
-        ids = pipe.tokenizer(text, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        ids = pipe.tokenizer(text, padding="max_length", max_length=pipe.tokenizer.model_max_length, truncation=True, return_tensors="pt").input_ids
         judge.tensor("text", ours, f"{prefix}ids", ids)
     embeddings = pipe.encode_prompt(
         request["prompt"], "cpu", 1, guided, request["negative"], clip_skip=request["clip_skip"] or None
