@@ -19,6 +19,15 @@ DROPPED = 0.1  # captions left out, for guidance
 GAMMA = 5.0    # min-SNR weighting (Hang et al. 2023)
 
 
+def weights(snr):
+    """How much the error in epsilon counts at each signal-to-noise ratio.
+
+    Plain epsilon is nearly all about fine detail, where words are of no help: 16 000 pictures into a training by min-SNR alone, the right caption
+    predicted no better than a wrong one. The square root makes all but the lowest noise count about the same.
+    """
+    return (1 + 1 / snr).sqrt() * torch.clamp(GAMMA / snr, max=1)
+
+
 class Latents:
     """The pictures encoded so far, with their captions' ids; kept in files too."""
 
@@ -102,7 +111,7 @@ def main():
         with t.autocast():
             guess = unet(noisy, steps, text(ids).last_hidden_state).sample
         error = (guess.float() - noise).square().mean((1, 2, 3))
-        t.update((error * torch.clamp(GAMMA / snr[steps], max=1)).mean())
+        t.update((error * weights(snr[steps])).mean())
         if t.step % 200 == 0:
             print(f"{t.step} {t.seconds() / 60:.1f} min, {latents.n} pictures", flush=True)
     if drawing:
