@@ -56,4 +56,9 @@ draw -x ddpm,variance_type=learned_range -o box/x.png x
 expect_error 78 "diffuse: $MODEL: 4 output channels for 4: the model predicts no variance, which DDPMScheduler with these options needs" \
     'hint: -x ddpm,variance_type=fixed_small'
 expect_box learned.png range.png
+# what such a model may ask for and is not done is refused by name
+cp -r "$root/test/fixtures/tiny-ddpm-new" classes
+sed -i '0,/{/s//{"num_class_embeds": 10,/' classes/unet/config.json
+run -m classes -o box/x.png
+expect_error 78 "diffuse: classes/unet/config.json: 'num_class_embeds' is not supported"
 finish
