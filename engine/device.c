@@ -39,14 +39,6 @@ struct view view_images(const struct device *dev, struct view v, int n0, int N) 
     return v;
 }
 
-struct view view_reshape(struct view v, int N, int H, int W) {
-    assert((size_t)N * H * W == view_rows(v));
-    v.N = N;
-    v.H = H;
-    v.W = W;
-    return v;
-}
-
 void tap_view(struct device *dev, struct view y, const char *fmt, ...) {
     if (!dev->tap || dev->planning) return;
     char name[TAP_NAME_MAX];

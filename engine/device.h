@@ -71,8 +71,6 @@ static inline size_t view_rows(struct view v) { return (size_t)v.N * v.H * v.W; 
 struct view view_slice(const struct device *dev, struct view v, int c0, int C);
 /* Images [n0, n0+N) of v. */
 struct view view_images(const struct device *dev, struct view v, int n0, int N);
-/* The same rows seen as [N,H,W]; N*H*W must agree. */
-struct view view_reshape(struct view v, int N, int H, int W);
 static const struct view no_view = {0};
 
 void tap_view(struct device *dev, struct view y, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -2,8 +2,6 @@
 #include "engine/clock.h"
 #include "engine/dump.h"
 #include "engine/error.h"
-#include "engine/file.h"
-#include "engine/text.h"
 
 #include <math.h>
 #include <stdio.h>
