@@ -82,4 +82,17 @@ static const char *temp_dir(void) {
     return dir;
 }
 
+/* DIR/FMT; four calls before it is overwritten. */
+__attribute__((format(printf, 2, 3))) static const char *path_in(const char *dir, const char *fmt, ...) {
+    static char paths[4][2 * PATH_MAX];
+    static int turn;
+    char *path = paths[turn++ % 4];
+    int n = snprintf(path, PATH_MAX, "%s/", dir);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(path + n, PATH_MAX, fmt, ap);
+    va_end(ap);
+    return path;
+}
+
 #endif

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include "engine/cpu/cpu.h"
 #include "engine/safetensors.h"
+#include "test/views.h"
 
 #define FOLDER "test/fixtures/conv2d/"
 
@@ -78,19 +79,6 @@ static void weight_free(struct test_weight *t) {
     if (t) free(t->values);
     free(t);
 }
-
-static void put(const struct device *dev, struct view v, size_t i, float value) {
-    if (dev->dtype == DT_BF16)
-        ((uint16_t *)v.p)[i] = f32_to_bf16(value);
-    else
-        ((float *)v.p)[i] = value;
-}
-
-static float get(const struct device *dev, struct view v, size_t i) {
-    return dev->dtype == DT_BF16 ? bf16_to_f32(((uint16_t *)v.p)[i]) : ((float *)v.p)[i];
-}
-
-static const float beside = -77; /* fills the channels beside a strided view: reading or writing them shows */
 
 /* [N,H,W,C] in a tensor `pad` channels wider. */
 static struct view view_new(const struct device *dev, enum operand which, int N, int H, int W, int C, int pad) {

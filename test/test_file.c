@@ -14,19 +14,8 @@
 #include "test/files.h"
 
 static struct arena arena;
+#define in_dir(...) path_in(dir, __VA_ARGS__)
 static char dir[PATH_MAX];
-
-__attribute__((format(printf, 1, 2))) static const char *in_dir(const char *fmt, ...) {
-    static char paths[4][2 * PATH_MAX];
-    static int turn;
-    char *path = paths[turn++ % 4];
-    int n = snprintf(path, PATH_MAX, "%s/", dir);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(path + n, PATH_MAX, fmt, ap);
-    va_end(ap);
-    return path;
-}
 
 static void expect_content(const char *path, const char *want) {
     size_t n;

@@ -5,6 +5,7 @@
 #include "test/support.h"
 #include "engine/cpu/cpu.h"
 #include "engine/error.h"
+#include "test/views.h"
 
 enum { SEED_X = 1, SEED_W, SEED_B, SEED_R, SEED_Q, SEED_K, SEED_V };
 enum { WEIGHTS = 2 };
@@ -72,19 +73,6 @@ static void weight_pack(struct device *dev, struct test_weight *t) {
     t->w.packed = dev->alloc(dev, t->w.packed_bytes);
     assert_true(dev->pack(dev, &t->w, (const void *[]){t->values}));
 }
-
-static void put(const struct device *dev, struct view v, size_t i, float value) {
-    if (dev->dtype == DT_BF16)
-        ((uint16_t *)v.p)[i] = f32_to_bf16(value);
-    else
-        ((float *)v.p)[i] = value;
-}
-
-static float get(const struct device *dev, struct view v, size_t i) {
-    return dev->dtype == DT_BF16 ? bf16_to_f32(((uint16_t *)v.p)[i]) : ((float *)v.p)[i];
-}
-
-static const float beside = -77; /* fills the channels beside a strided view: reading or writing them shows */
 
 /* operand() * 2^exp + offset, [N,H,W,C] in a tensor `pad` channels wider, in memory of its own for the address
  * sanitizer. */

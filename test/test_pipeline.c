@@ -1,9 +1,8 @@
 /* Whole pictures against diffusers: the cases of test/fixtures/pipelines, each run through pipeline_open … pipeline_generate with --dump. */
 #include "test/support.h"
+#include "test/files.h"
 
 #include <cjson/cJSON.h>
-#include <dirent.h>
-#include <unistd.h>
 
 #include "engine/cpu/cpu.h"
 #include "engine/error.h"
@@ -15,7 +14,7 @@ struct scene {
     const cJSON *json;
     struct st_file *recorded;
     struct arena *arena;
-    char dump[64];
+    const char *dump;
 };
 
 static double number(const cJSON *json, const char *key, double fallback) {
@@ -50,17 +49,6 @@ static struct settings settings_of_scene(const struct scene *s) {
         .width = (int)number(s->json, "width", 0), .height = (int)number(s->json, "height", 0),
         .scheduler = scheduler_text(s), .rng = RNG_CPU, .rng_dtype = DT_F32, .dump = s->dump,
     };
-}
-
-static void remove_tree(struct arena *a, const char *dir) {
-    DIR *d = opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        char *path = arena_printf(a, "%s/%s", dir, e->d_name);
-        if (unlink(path) != 0) remove_tree(a, path);
-    }
-    if (d) closedir(d);
-    rmdir(dir);
 }
 
 /* Image k of the recorded [count,C,H,W] against the dumped [1,C,H,W]. The error of one model call (1e-4 at outputs of O(1)) is amplified by
@@ -137,10 +125,9 @@ static void run_file(const char *checkpoint, const char *file) {
     assert_true(cJSON_GetArraySize(cases) > 0);
     cJSON_ArrayForEach(item, cases) {
         struct arena arena = {0};
-        struct scene scene = {.checkpoint = checkpoint, .json = item, .recorded = recorded, .arena = &arena, .dump = "/tmp/diffuse-test-XXXXXX"};
-        assert_non_null(mkdtemp(scene.dump));
+        struct scene scene = {.checkpoint = checkpoint, .json = item, .recorded = recorded, .arena = &arena, .dump = temp_dir()};
         run_scene(&scene);
-        remove_tree(&arena, scene.dump);
+        remove_tree(scene.dump);
         arena_free(&arena);
     }
     st_close(recorded);
