@@ -118,10 +118,11 @@ struct run {
     double row_start;
 };
 
-static void write_request(struct arena *a, const struct pipeline *p, const struct metadata *m, int k) {
+static void write_request(struct arena *a, const struct pipeline *p, int k) {
     struct json_out j = {.text = {.arena = a}};
+    struct metadata m = metadata_of(p, k);
     json_out_open(&j, NULL, '{');
-    metadata_fields(&j, m);
+    metadata_fields(&j, &m);
     json_out_close(&j, '{');
     const char *path = arena_printf(a, "%s/request.json", pipeline_dump_dir(p, a, k));
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
@@ -132,7 +133,6 @@ static const void *encode(struct arena *a, const struct run *run, const uint8_t 
     struct metadata m = metadata_of(p, run->k);
     struct png_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
-    if (p->settings.dump) write_request(a, p, &m, run->k);
     return png_encode(a, rgb, p->settings.width, p->settings.height, comments, n_comments, size);
 }
 
@@ -182,6 +182,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     uint8_t *rgb = arena_array(a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
     pipeline_generate(p, run->k, rgb);
     double made = clock_ms();
+    if (p->settings.dump) write_request(a, p, run->k);
     struct result r = {.path = path};
     r.png = encode(a, run, rgb, &r.size);
     progress_clear();

@@ -7,8 +7,6 @@
 static void read_config(struct clip_text *m, const struct json *config) {
     static const struct config_only only[] = {
         {"use_attention_mask", ONLY_FALSE, 0, NULL},
-        {"quantization_config", ONLY_NULL, 0, NULL},
-        {"auto_map", ONLY_NULL, 0, NULL},
     };
     config_require_class(config, "CLIPTextModel");
     config_require(config, only, sizeof only / sizeof *only);

@@ -119,14 +119,6 @@ static void fill_defaults(struct pipeline *p, const struct pipeline_class *class
     p->latent_height = s->height / p->factor;
 }
 
-static const struct scheduler *find_scheduler(const char *name) {
-    const struct scheduler *found = scheduler_find(name);
-    if (found) return found;
-    const char *near = scheduler_suggest(name);
-    if (near) die(FAIL_USAGE, "unknown scheduler '%s'; did you mean '%s'?", name, near);
-    die_hint(FAIL_USAGE, "diffuse --list schedulers", "unknown scheduler '%s'", name);
-}
-
 enum { OVERRIDES_MAX = 32 };
 
 /* "NAME,key=value,…" or "NAME:karras": the name may be empty for the checkpoint's own scheduler. */
@@ -138,7 +130,10 @@ static const struct scheduler *parse_scheduler(struct arena *a, const char *text
         overrides[n++] = item;
     }
     overrides[n] = NULL;
-    return *name ? find_scheduler(name) : NULL;
+    if (!*name) return NULL;
+    const struct scheduler *found = scheduler_find(name);
+    if (!found) die(FAIL_USAGE, "unknown scheduler '%s'", name); /* the command line has suggested a near one already */
+    return found;
 }
 
 static void open_schedule(struct pipeline *p, const struct json *stored, const struct pipeline_class *class) {

@@ -15,8 +15,6 @@ static const struct config_only only[] = {
     {"resnet_time_scale_shift", ONLY_STRING, 0, "default"},
     {"time_embedding_type", ONLY_STRING, 0, "positional"},
     {"time_embedding_dim", ONLY_NULL, 0, NULL},
-    {"quantization_config", ONLY_NULL, 0, NULL},
-    {"auto_map", ONLY_NULL, 0, NULL},
 };
 
 /* … nor UNet2DConditionModel … */
