@@ -10,7 +10,8 @@ static void read_config(struct vae *m, const struct json *config) {
     static const struct config_only only[] = {
         {"act_fn", ONLY_STRING, 0, "silu"},     {"shift_factor", ONLY_NULL, 0, NULL},
         {"latents_mean", ONLY_NULL, 0, NULL},   {"latents_std", ONLY_NULL, 0, NULL},
-        {"use_quant_conv", ONLY_TRUE, 0, NULL},    };
+        {"use_quant_conv", ONLY_TRUE, 0, NULL},
+    };
     config_require_class(config, "AutoencoderKL");
     config_require(config, only, sizeof only / sizeof *only);
     m->latent_channels = (int)json_int(config, "latent_channels", 4, 1, 64);
