@@ -278,6 +278,7 @@ int generate(struct arena *a, const struct options *o) {
     struct run run = {.pipeline = p, .options = o};
     p->on_step = on_step;
     p->on_step_data = &run;
+    p->snapshots = o->save_every > 0;
     progress_begin(o->progress, o->color, o->quiet);
     int n_failed = make_images(&run), code = n_failed ? FAIL_ITEMS : 0;
     event_end(code, o->count - n_failed, clock_ms() - start);

@@ -20,8 +20,11 @@ static void embed(DEV, VIEW(y), UNUSED const int32_t *ids, WEIGHT(table), WEIGHT
 static void timestep_embed(DEV, VIEW(y), UNUSED const float *t, UNUSED bool flip, UNUSED float shift) {}
 static void silu(DEV, VIEW(y), VIEW(x)) {}
 static void add(DEV, VIEW(y), VIEW(a), VIEW(b)) {}
-static void model_input(DEV, VIEW(y), UNUSED const float *x, UNUSED float scale, UNUSED int copies) {}
-static void sched_step(DEV, UNUSED struct latents *l, VIEW(out), UNUSED float guidance, UNUSED float rescale, UNUSED const struct sched_row *row) {}
+static void model_input(DEV, VIEW(y), UNUSED const float *x, UNUSED float scale) {}
+static void set_schedule(DEV, UNUSED const struct sched_row *rows, UNUSED int n_rows, UNUSED int depth) {}
+static void next_row(DEV, VIEW(y), VIEW(table)) {}
+static void row_input(DEV, VIEW(y), UNUSED const struct latents *l, UNUSED int copies) {}
+static void sched_step(DEV, UNUSED const struct latents *l, VIEW(out), UNUSED float guidance, UNUSED float rescale) {}
 
 static size_t packed_bytes(struct device *dev, const struct weight *w) {
     size_t n = w->kind == WEIGHT_VECTOR ? sizeof(float) : dtype_table[dev->dtype].size;
@@ -37,7 +40,7 @@ static void close_device(struct device *dev) { free(dev); }
 static const struct ops ops = {
     .linear = linear, .linear_geglu = linear_geglu, .conv2d = conv2d, .group_norm = group_norm, .layer_norm = layer_norm,
     .attention = attention, .embed = embed, .timestep_embed = timestep_embed, .silu = silu, .add = add,
-    .model_input = model_input, .sched_step = sched_step,
+    .model_input = model_input, .set_schedule = set_schedule, .next_row = next_row, .row_input = row_input, .sched_step = sched_step,
 };
 
 struct device *count_device_open(enum dtype dtype) {

@@ -26,7 +26,8 @@ struct view {
 
 struct device {
     const char *name;     /* "cpu", "cuda:0" */
-    enum dtype dtype;     /* of activations and packed matrices: F32, BF16 (F16 on CUDA) */
+    enum dtype dtype;     /* of activations and packed matrices: F32, BF16, F16 on CUDA. May be changed between components (a VAE
+                           * that needs more range than the UNet); a weight keeps the type it was planned with. */
     const struct ops *ops; /* the table in force: planning's or running's */
     bool planning;
 
@@ -43,6 +44,10 @@ struct device {
     /* Packs w->packed from the parts' raw file bytes raw[0..n_parts). Called from several threads at once, single-threaded inside, and
      * must not die there: false where memory to convert in is lacking. */
     bool (*pack)(struct device *dev, struct weight *w, const void *const raw[]);
+    /* Instead of `pack`, where set: delivers the weights itself, items in order of use, and may go on doing so after it has returned
+     * (an op waits for the weights it reads). load_wait returns when all have come; both die FAIL_IO, FAIL_MEMORY. */
+    void (*load)(struct device *dev, struct weight *const items[], int n);
+    void (*load_wait)(struct device *dev);
     /* Ends planning: switches `ops` to the running table and allocates the arena and scratch (dies with FAIL_MEMORY). */
     void (*plan_end)(struct device *dev);
     /* Bytes of scratch planned beside the arena. */
@@ -51,6 +56,15 @@ struct device {
     void *(*alloc)(struct device *dev, size_t bytes);
     void (*free)(struct device *dev, void *p);
     void (*close)(struct device *dev); /* frees everything, dev included */
+
+    /* NULL, or: runs work(data), which launches the same ops with the same operands each time, and records it, so that it costs one
+     * submission from then on. */
+    void (*replay)(struct device *dev, void (*work)(void *data), void *data);
+    /* NULL where ops have finished when they return, or: marks a moment in the device's work, 0 <= i < n of the last time_begin. */
+    void (*time_begin)(struct device *dev, int n);
+    void (*time_mark)(struct device *dev, int i);
+    /* Waits for mark i, i > 0; milliseconds since mark i-1. */
+    double (*time_wait)(struct device *dev, int i);
 };
 
 /* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = one per core. Starts planning. */

@@ -59,29 +59,45 @@ typedef void op_silu(struct device *dev, struct view y, struct view x);
 /* y = a + b        [T,C]; y may be a or b */
 typedef void op_add(struct device *dev, struct view y, struct view a, struct view b);
 
-/* y[c*N + n] = scale * x[n] for each of the copies c: latents to model input, twice for classifier-free guidance
- *   x: f32 latents [N,H,W,C] dense, device memory   y [copies*N,H,W,C]: a slice where the model's input has more channels */
-typedef void op_model_input(struct device *dev, struct view y, const float *x, float scale, int copies);
+/* y = scale * x        x: f32 latents [N,H,W,C] dense, device memory   y [N,H,W,C] */
+typedef void op_model_input(struct device *dev, struct view y, const float *x, float scale);
 
 /* The latents' own state, f32, dense, [N,H,W,C] each, device memory. */
 struct latents {
     int N, H, W, C;
     float *x;                 /* the sample */
     float *saved;             /* s of predictor-corrector methods, or NULL where the schedule keeps none */
-    float *d[SCHED_HISTORY];  /* past values, newest first; all allocated up to the schedule's depth; the op rotates them */
+    float *d[SCHED_HISTORY];  /* past values: as many as the schedule is deep; the device knows which is the newest */
     float *z;                 /* this row's noise, uploaded by the caller where row->noise */
     float *e;                 /* the guided model output, written by sched_step (kept for --dump) */
 };
 
+/* The denoising loop. What a step reads of its row lies with the device, which counts the rows itself, so that the
+ * same launches serve every step:
+ *
+ *     set_schedule(dev, rows, n_rows, depth);      once an image: row 0 comes next, the history is empty
+ *     repeat: next_row, row_input, …the model…, sched_step */
+
+/* rows: n_rows host rows, copied; depth: schedule->history. Synchronises. */
+typedef void op_set_schedule(struct device *dev, const struct sched_row *rows, int n_rows, int depth);
+
+/* The next row becomes the current one; y = table[that row], what the model needs of its timestep
+ *   y [1,1,1,E]   table [1,1,n_rows,E] */
+typedef void op_next_row(struct device *dev, struct view y, struct view table);
+
+/* y[c*N + n] = in_scale * x[n] for each of the copies c: latents to model input, twice for classifier-free guidance
+ *   y [copies*N,H,W,C]: a slice where the model's input has more channels */
+typedef void op_row_input(struct device *dev, struct view y, const struct latents *l, int copies);
+
 /* e = uncond + guidance (cond - uncond) where out has 2N images [uncond…, cond…], e = out where it has N;
  * rescale φ > 0 (guidance only): e' = φ e std(cond)/std(e) + (1-φ) e, std over each image, unbiased (Lin et al. 2023, 3.4);
- * then the scheduler row (schedulers/scheduler.h) updates x, saved and d.
+ * then the current scheduler row (schedulers/scheduler.h) updates x, saved and d.
  *   out [N|2N,H,W,C], or [N,H,W,2C]: the second half of the channels then predicts the variance, for rows that use it */
-typedef void op_sched_step(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
-                           const struct sched_row *row);
+typedef void op_sched_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale);
 
-/* y = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255)        x [N,H,W,3]   y: host bytes [N,H,W,3] */
-typedef void op_to_rgb8(struct device *dev, uint8_t *y, struct view x);
+/* y = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255)        x [N,H,W,3]   y: host bytes [N,H,W,3]
+ * Returns how many values are not finite. Synchronises. */
+typedef int64_t op_to_rgb8(struct device *dev, uint8_t *y, struct view x);
 
 /* Host f32 <-> device view, dense on the host side; converts dtype; synchronises. */
 typedef void op_upload(struct device *dev, struct view y, const float *x);
@@ -102,6 +118,9 @@ struct ops {
     op_silu *silu;
     op_add *add;
     op_model_input *model_input;
+    op_set_schedule *set_schedule;
+    op_next_row *next_row;
+    op_row_input *row_input;
     op_sched_step *sched_step;
     op_to_rgb8 *to_rgb8;
     op_upload *upload;

@@ -257,17 +257,18 @@ static struct latents alloc_latents(struct pipeline *p) {
 }
 
 /* One row: l->x is denoised by one model call. */
-static void denoise_row(struct pipeline *p, struct latents *l, int row, struct dump *dump) {
+static void denoise_row(struct pipeline *p, const struct latents *l, struct dump *dump, int row) {
     struct device *dev = p->device;
     const struct ops *op = dev->ops;
-    const struct sched_row *r = &p->schedule->rows[row];
     size_t mark = arena_mark(dev);
     int N = 1 + p->guided;
     struct view x = view_alloc(dev, N, l->H, l->W, p->unet->in_channels), out = view_alloc(dev, N, l->H, l->W, p->unet->out_channels);
-    op->model_input(dev, x, l->x, r->in_scale, N);
-    unet_forward(dev, p->unet, p->unet_run, out, x, row);
-    op->sched_step(dev, l, out, (float)p->settings.guidance, (float)p->settings.guidance_rescale, r);
-    if (dump) dump_step(dump, dev, row, r->t, x, l);
+    struct view temb = view_alloc(dev, 1, 1, 1, p->unet->n_temb);
+    op->next_row(dev, temb, p->unet_run->temb);
+    op->row_input(dev, x, l, N);
+    unet_forward(dev, p->unet, p->unet_run, out, x, temb);
+    op->sched_step(dev, l, out, (float)p->settings.guidance, (float)p->settings.guidance_rescale);
+    if (dump) dump_step(dump, dev, row, p->schedule->rows[row].t, x, l);
     arena_release(dev, mark);
 }
 
@@ -276,12 +277,12 @@ static struct view decode(struct pipeline *p, const struct latents *l) {
     struct device *dev = p->device;
     struct view image = view_alloc(dev, 1, p->settings.height, p->settings.width, 3);
     if (!p->vae) {
-        dev->ops->model_input(dev, image, l->x, 1, 1);
+        dev->ops->model_input(dev, image, l->x, 1);
         return image;
     }
     size_t mark = arena_mark(dev);
     struct view z = view_alloc(dev, 1, l->H, l->W, l->C);
-    dev->ops->model_input(dev, z, l->x, (float)(1 / p->vae->scaling_factor), 1);
+    dev->ops->model_input(dev, z, l->x, (float)(1 / p->vae->scaling_factor));
     vae_decode(dev, p->vae, image, z);
     arena_release(dev, mark);
     return image;
@@ -291,7 +292,7 @@ void pipeline_plan(struct pipeline *p, struct device *device) {
     p->device = device;
     prepare(p);
     struct latents l = alloc_latents(p);
-    denoise_row(p, &l, 0, NULL);
+    denoise_row(p, &l, NULL, 0);
     decode(p, &l);
     device->arena_used = 0;
 }
@@ -336,18 +337,42 @@ static void start_latents(struct pipeline *p, struct latents *l, struct rng *rng
     p->device->ops->upload_latents(p->device, l->x, scaled, 1, l->H, l->W, l->C);
 }
 
+struct step {
+    struct pipeline *p;
+    const struct latents *l;
+};
+
+static void denoise_step(void *data) {
+    const struct step *step = data;
+    denoise_row(step->p, step->l, NULL, 0);
+}
+
+/* Row i has been given to the device: waits for it and says so. */
+static void finish_row(struct pipeline *p, int i, double ms) {
+    p->timings.step_ms[i] = p->device->time_wait ? p->device->time_wait(p->device, i + 1) : ms;
+    if (p->on_step) p->on_step(p->on_step_data, i, p->schedule->n_rows);
+}
+
+/* A device that works behind our back is kept one row ahead of what is reported, so that it never waits for us. */
 static void denoise(struct pipeline *p, struct latents *l, struct rng *rng, float *noise, struct dump *dump) {
-    const struct ops *op = p->device->ops;
-    for (int i = 0; i < p->schedule->n_rows; i++) {
+    struct device *dev = p->device;
+    int n_rows = p->schedule->n_rows, ahead = dev->time_wait && !p->snapshots && !dump;
+    struct step step = {p, l};
+    dev->ops->set_schedule(dev, p->schedule->rows, n_rows, p->schedule->history);
+    if (dev->time_begin) dev->time_begin(dev, n_rows + 1);
+    if (dev->time_mark) dev->time_mark(dev, 0);
+    for (int i = 0; i < n_rows; i++) {
         double start = clock_ms();
         if (p->schedule->rows[i].noise) {
             rng_normal(rng, noise, latent_count(p), p->settings.rng_dtype);
-            op->upload_latents(p->device, l->z, noise, 1, l->H, l->W, l->C);
+            dev->ops->upload_latents(dev, l->z, noise, 1, l->H, l->W, l->C);
         }
-        denoise_row(p, l, i, dump);
-        p->timings.step_ms[i] = clock_ms() - start;
-        if (p->on_step) p->on_step(p->on_step_data, i, p->schedule->n_rows);
+        if (dev->replay && !dump) dev->replay(dev, denoise_step, &step);
+        else denoise_row(p, l, dump, i);
+        if (dev->time_mark) dev->time_mark(dev, i + 1);
+        if (i >= ahead) finish_row(p, i - ahead, clock_ms() - start);
     }
+    if (ahead) finish_row(p, n_rows - 1, 0);
 }
 
 static struct dump *start_dump(struct pipeline *p, int k, const float *noise) {
@@ -385,12 +410,14 @@ void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
 
     double start = clock_ms();
     struct view image = decode(p, &l);
-    float *decoded = arena_array(&p->image_arena, 3 * n_pixels, sizeof *decoded);
-    dev->ops->download(dev, decoded, image);
-    check_finite(decoded, 3 * n_pixels, "decoded image");
-    dev->ops->to_rgb8(dev, rgb, image);
+    int64_t bad = dev->ops->to_rgb8(dev, rgb, image);
+    if (bad) die(FAIL_INTERNAL, "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, 3 * n_pixels);
     p->timings.vae_ms = clock_ms() - start;
-    if (dump) dump_image(dump, decoded, rgb, p->settings.height, p->settings.width);
+    if (dump) {
+        float *decoded = arena_array(&p->image_arena, 3 * n_pixels, sizeof *decoded);
+        dev->ops->download(dev, decoded, image);
+        dump_image(dump, decoded, rgb, p->settings.height, p->settings.width);
+    }
     arena_release(dev, mark);
 }
 

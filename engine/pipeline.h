@@ -75,8 +75,9 @@ struct pipeline {
     struct timings timings;
     const struct latents *latents;    /* of the image under way */
 
-    void (*on_step)(void *data, int row, int n_rows); /* after each row, when set; may call pipeline_snapshot */
+    void (*on_step)(void *data, int row, int n_rows); /* after each row, when set */
     void *on_step_data;
+    bool snapshots;                   /* on_step may call pipeline_snapshot: no row is begun before the last one is done */
 };
 
 /* Opens and checks every file of the checkpoint and plans the schedule. *settings is copied. */

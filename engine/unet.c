@@ -39,7 +39,8 @@ struct pass {
     struct device *dev;
     const struct unet *m;
     const struct unet_run *run;
-    int row, kv_at;
+    struct view temb;
+    int kv_at;
     int n_skips;
     struct view cat[UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1]; /* [hidden, skip] of each skip, in order of production */
     int c_hidden[UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1];    /* channels of the hidden part */
@@ -65,10 +66,7 @@ static struct view push_skip(struct pass *p, int N, int H, int W, int C) {
 }
 
 static struct view resnet_temb(const struct pass *p, const struct resnet *r) {
-    struct view row = p->run->temb;
-    row.p = (char *)row.p + (size_t)p->row * (size_t)row.ld * dtype_table[p->dev->dtype].size;
-    row.W = 1;
-    return view_slice(p->dev, row, r->temb_at, r->c_out);
+    return view_slice(p->dev, p->temb, r->temb_at, r->c_out);
 }
 
 /* One resnet and the attention after it, if any: x -> y */
@@ -156,9 +154,9 @@ static struct view up_forward(struct pass *p) {
     return h;
 }
 
-void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, int row) {
+void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb) {
     size_t mark = arena_mark(dev);
-    struct pass p = {.dev = dev, .m = m, .run = run, .row = row};
+    struct pass p = {.dev = dev, .m = m, .run = run, .temb = temb};
     plan_skips(&p);
     struct view bottom = down_forward(&p, x);
     mid_forward(&p, hidden_slot(&p), bottom);

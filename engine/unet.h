@@ -58,7 +58,8 @@ struct unet_run {
 /* context [N,1,T,cross_dim], none where not conditional; t: n_rows host floats. Views in the device's arena, *run in `a`. */
 struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows);
 
-/* The model output for row `row` of the schedule.   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple */
-void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, int row);
+/* The model output at the timestep that temb [1,1,1,n_temb], a row of run->temb, stands for.
+ *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple */
+void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb);
 
 #endif

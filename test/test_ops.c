@@ -266,7 +266,10 @@ static void case_model_input(struct test_case *t) {
     struct view y = view_new(t, SEED_R, copies * N, H, W, C, number(t, "pad"));
     float *x = dense_new(SEED_X, (size_t)N * H * W * C);
     for (int pass = 0; pass < 2; pass++) {
-        t->dev->ops->model_input(t->dev, y, x, (float)param(t, "scale"), copies);
+        struct sched_row row = {.in_scale = (float)param(t, "scale")};
+        t->dev->ops->set_schedule(t->dev, &row, 1, 0);
+        t->dev->ops->next_row(t->dev, no_view, no_view);
+        t->dev->ops->row_input(t->dev, y, &(struct latents){N, H, W, C, .x = x}, copies);
         if (!pass) begin_run(t, 0, NULL);
     }
     compare(t, y);
@@ -321,14 +324,19 @@ static void case_sched_step(struct test_case *t) {
     struct latents l = {
         N, H, W, C, .x = dense_new(SEED_X, n), .saved = unset_new(n), .z = unset_new(n), .e = unset_new(n)};
     for (int k = 0; k < SCHED_HISTORY; k++) l.d[k] = unset_new(n);
+    struct sched_row *schedule = arena_array(&fixture_arena, (size_t)rows, sizeof *schedule);
+    int out_C = strstr(t->name, " max_log=") ? 2 * C : C;
+    for (int i = 0; i < rows; i++) {
+        schedule[i] = row_of(table + i * ROW_FLOATS);
+        schedule[i].variance = out_C > C ? VARIANCE_RANGE : VARIANCE_PLANNED;
+        schedule[i].min_log = (float)param_or(t, "min_log", 0), schedule[i].max_log = (float)param_or(t, "max_log", 0);
+    }
     for (int i = -1; i < rows; i++) { /* -1: plan */
-        struct sched_row row = row_of(table + (i < 0 ? 0 : i) * ROW_FLOATS);
-        int out_C = strstr(t->name, " max_log=") ? 2 * C : C;
-        row.variance = out_C > C ? VARIANCE_RANGE : VARIANCE_PLANNED;
-        row.min_log = (float)param_or(t, "min_log", 0), row.max_log = (float)param_or(t, "max_log", 0);
+        if (i == 0) t->dev->ops->set_schedule(t->dev, schedule, rows, SCHED_HISTORY);
+        t->dev->ops->next_row(t->dev, no_view, no_view);
         struct view out = view_new(t, MODEL_SEED + i, N * (number(t, "guided") ? 2 : 1), H, W, out_C, number(t, "pad"));
         for (size_t j = 0; j < n; j++) l.z[j] = operand(NOISE_SEED + i, j);
-        t->dev->ops->sched_step(t->dev, &l, out, (float)param(t, "guidance"), (float)param(t, "rescale"), &row);
+        t->dev->ops->sched_step(t->dev, &l, out, (float)param(t, "guidance"), (float)param(t, "rescale"));
         if (i < 0) begin_run(t, 0, NULL);
         free(out.p);
     }

@@ -20,6 +20,10 @@ struct cpu_device {
     void *scratch;           /* allocated by plan_end; an op's contents do not outlive the op */
     struct cpu_plan *plans;  /* all of them, for close */
     struct cpu_block *blocks; /* alloc's, not yet freed */
+    struct cpu_schedule {     /* of the denoising loop: set_schedule */
+        struct sched_row *rows;
+        int row, head, depth; /* the current row; d[k] lies in slot (head + k) % depth */
+    } schedule;
 };
 
 /* What planning decided about one weight; ops put it first in a struct of their own, hung on weight->plan. */
@@ -56,6 +60,9 @@ op_timestep_embed cpu_timestep_embed;
 op_silu cpu_silu;
 op_add cpu_add;
 op_model_input cpu_model_input;
+op_set_schedule cpu_set_schedule;
+op_next_row cpu_next_row;
+op_row_input cpu_row_input;
 op_sched_step cpu_sched_step_plan, cpu_sched_step;
 op_to_rgb8 cpu_to_rgb8;
 op_upload cpu_upload;

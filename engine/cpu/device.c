@@ -160,14 +160,29 @@ static void plan_add(struct device *dev, struct view y, struct view a, struct vi
     assert(view_rows(y) == view_rows(a) && view_rows(y) == view_rows(b) && y.C == a.C && y.C == b.C);
 }
 
-static void plan_model_input(struct device *dev, struct view y, const float *x, float scale, int copies) {
-    (void)dev, (void)x, (void)scale;
-    assert(y.N % copies == 0);
+static void plan_model_input(struct device *dev, struct view y, const float *x, float scale) {
+    (void)dev, (void)y, (void)x, (void)scale;
 }
 
-static void plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
+static void plan_set_schedule(struct device *dev, const struct sched_row *rows, int n_rows, int depth) {
+    (void)dev, (void)rows, (void)n_rows;
+    assert(depth <= SCHED_HISTORY);
+}
+
+static void plan_next_row(struct device *dev, struct view y, struct view table) {
+    (void)dev;
+    assert(y.C == table.C);
+}
+
+static void plan_row_input(struct device *dev, struct view y, const struct latents *l, int copies) {
+    (void)dev;
+    assert(y.N == copies * l->N && y.C == l->C);
+}
+
+static int64_t plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
     (void)dev, (void)y;
     assert(x.C == 3);
+    return 0;
 }
 
 static void plan_upload(struct device *dev, struct view y, const float *x) {
@@ -193,6 +208,9 @@ static const struct ops planning_ops = {
     .silu = plan_silu,
     .add = plan_add,
     .model_input = plan_model_input,
+    .set_schedule = plan_set_schedule,
+    .next_row = plan_next_row,
+    .row_input = plan_row_input,
     .sched_step = cpu_sched_step_plan,
     .to_rgb8 = plan_to_rgb8,
     .upload = plan_upload,
@@ -213,6 +231,9 @@ static const struct ops running_ops = {
     .silu = cpu_silu,
     .add = cpu_add,
     .model_input = cpu_model_input,
+    .set_schedule = cpu_set_schedule,
+    .next_row = cpu_next_row,
+    .row_input = cpu_row_input,
     .sched_step = cpu_sched_step,
     .to_rgb8 = cpu_to_rgb8,
     .upload = cpu_upload,
@@ -243,6 +264,7 @@ static void cpu_close(struct device *base) {
         plan->destroy(plan);
     }
     while (dev->blocks) cpu_free(base, dev->blocks->p);
+    free(dev->schedule.rows);
     dnnl_stream_destroy(dev->stream);
     dnnl_engine_destroy(dev->engine);
     free(dev);

@@ -77,12 +77,11 @@ void cpu_timestep_embed(struct device *dev, struct view y, const float *t, bool 
     }
 }
 
-void cpu_model_input(struct device *dev, struct view y, const float *x, float scale, int copies) {
-    size_t T = view_rows(y) / (size_t)copies;
+void cpu_model_input(struct device *dev, struct view y, const float *x, float scale) {
 #pragma omp parallel for schedule(static)
     for (size_t t = 0; t < view_rows(y); t++) {
         float out[ROW_CHUNK];
-        const float *src = x + t % T * (size_t)y.C;
+        const float *src = x + t * (size_t)y.C;
         for (int c = 0; c < y.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, y.C - c);
             for (int i = 0; i < n; i++) out[i] = scale * src[c + i];
@@ -97,13 +96,18 @@ static uint8_t to_byte(float x) {
     return (uint8_t)rintf((u < 1 ? u : 1) * 255);
 }
 
-void cpu_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
-#pragma omp parallel for schedule(static)
+int64_t cpu_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
+    int64_t bad = 0;
+#pragma omp parallel for schedule(static) reduction(+ : bad)
     for (size_t t = 0; t < view_rows(x); t++) {
         float in[3];
         const float *rgb = row_load(dev, row_at(dev, x, t, 0), in, 3);
-        for (int c = 0; c < 3; c++) y[t * 3 + (size_t)c] = to_byte(rgb[c]);
+        for (int c = 0; c < 3; c++) {
+            bad += !isfinite(rgb[c]);
+            y[t * 3 + (size_t)c] = to_byte(rgb[c]);
+        }
     }
+    return bad;
 }
 
 void cpu_upload(struct device *dev, struct view y, const float *x) {

@@ -9,15 +9,28 @@ static size_t latents_size(const struct latents *l) {
     return (size_t)l->N * l->H * l->W * l->C;
 }
 
-static int history_depth(const struct latents *l) {
-    int depth = 0;
-    while (depth < SCHED_HISTORY && l->d[depth]) depth++;
-    return depth;
+void cpu_set_schedule(struct device *dev, const struct sched_row *rows, int n_rows, int depth) {
+    struct cpu_schedule *s = &cpu_of(dev)->schedule;
+    free(s->rows);
+    s->rows = cpu_new((size_t)n_rows * sizeof *rows);
+    memcpy(s->rows, rows, (size_t)n_rows * sizeof *rows);
+    s->row = -1, s->head = 0, s->depth = depth;
 }
 
-void cpu_sched_step_plan(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
-                         const struct sched_row *row) {
-    (void)guidance, (void)rescale, (void)row;
+void cpu_next_row(struct device *dev, struct view y, struct view table) {
+    int row = ++cpu_of(dev)->schedule.row;
+    size_t item = dtype_table[dev->dtype].size;
+    if (y.p) memcpy(y.p, (char *)table.p + (size_t)row * (size_t)table.ld * item, (size_t)y.C * item);
+}
+
+void cpu_row_input(struct device *dev, struct view y, const struct latents *l, int copies) {
+    const struct cpu_schedule *s = &cpu_of(dev)->schedule;
+    for (int i = 0; i < copies; i++)
+        cpu_model_input(dev, view_images(dev, y, i * l->N, l->N), l->x, s->rows[s->row].in_scale);
+}
+
+void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
+    (void)guidance, (void)rescale;
     assert(out.H == l->H && out.W == l->W);
     assert((out.C == l->C && (out.N == l->N || out.N == 2 * l->N)) || (out.C == 2 * l->C && out.N == l->N));
     /* v, and its magnitudes sorted or the next x */
@@ -39,7 +52,7 @@ static double unbiased_std(const float *x, size_t n) {
     return sqrt(sum / (double)(n - 1));
 }
 
-static void guide(struct device *dev, struct latents *l, struct view out, float guidance, float rescale) {
+static void guide(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
     size_t n = latents_size(l), per_image = n / (size_t)l->N;
     float *cond = cpu_of(dev)->scratch;
     out = view_slice(dev, out, 0, l->C);
@@ -101,18 +114,11 @@ static void add_learned_noise(float *y, float k, float *p, const float *z, size_
     for (size_t i = 0; i < n; i++) y[i] += k * p[i] * z[i];
 }
 
-static void rotate(float **d, int depth, int by) {
-    for (; by > 0 && depth > 0; by--) { /* the newest buffer becomes the last */
-        float *first = d[0];
-        memmove(d, d + 1, (size_t)(depth - 1) * sizeof *d);
-        d[depth - 1] = first;
-    }
-}
-
-void cpu_sched_step(struct device *dev, struct latents *l, struct view out, float guidance, float rescale,
-                    const struct sched_row *row) {
+void cpu_sched_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
     size_t n = latents_size(l);
-    int depth = history_depth(l);
+    struct cpu_schedule *s = &cpu_of(dev)->schedule;
+    const struct sched_row *row = &s->rows[s->row];
+    int depth = s->depth;
     float *v = cpu_of(dev)->scratch, *spare = v + n;
     guide(dev, l, out, guidance, rescale);
 
@@ -120,14 +126,13 @@ void cpu_sched_step(struct device *dev, struct latents *l, struct view out, floa
     axpy(v, row->dx, l->x, n);
     axpy(v, row->de, l->e, n);
     clip(v, spare, n, n / (size_t)l->N, row);
-    const float *d[SCHED_HISTORY] = {0};
     if (row->push) {
         assert(depth > 0);
-        rotate(l->d, depth, depth - 1); /* the last buffer, the oldest value, becomes the newest */
-        memcpy(l->d[0], v, n * sizeof *v);
+        s->head = (s->head + depth - 1) % depth; /* the oldest value's slot becomes the newest's */
+        memcpy(l->d[s->head], v, n * sizeof *v);
     }
-    memcpy(d, l->d, sizeof d);
-    d[0] = v;
+    const float *d[SCHED_HISTORY] = {v};
+    for (int k = 1; k < depth; k++) d[k] = l->d[(s->head + k) % depth];
 
     float *next = spare;
     if (row->save) {
@@ -149,5 +154,5 @@ void cpu_sched_step(struct device *dev, struct latents *l, struct view out, floa
         axpy(next, row->cz, l->z, n);
     }
     memcpy(l->x, next, n * sizeof *next);
-    rotate(l->d, depth, row->drop);
+    if (depth) s->head = (s->head + row->drop) % depth;
 }

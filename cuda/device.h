@@ -1,0 +1,184 @@
+/* The CUDA device's own header. An op has two functions, as on the CPU: cuda_X_plan checks shapes, reserves scratch and decides each
+ * weight's layout; cuda_X launches kernels on dev->stream and returns. Ops without weights or scratch share a planner in device.cu.
+ *
+ * Kernels are templates over the element type T (float, f16, bf16); an op dispatches on dev->base.dtype with DISPATCH. Two kinds of
+ * path: tensor cores (fast_path(): 16-bit T, sm_80 or later, 16-byte rows), and plain ones that take any shape, type and GPU.
+ *
+ * The step of the denoising loop is captured into a graph: an op may launch kernels and enqueue copies on dev->stream, and nothing else
+ * that the host would do differently the next time. Ops that talk to the host (upload, download, to_rgb8) are not used inside it.
+ *
+ * C++ frames that die() passes own nothing: no destructors across a call that can die. */
+#ifndef CUDA_DEVICE_H
+#define CUDA_DEVICE_H
+
+#include "cuda/api.h"
+#include "cuda/portable.h"
+
+extern "C" {
+#define _Noreturn [[noreturn]]
+#include "cuda/cuda.h"
+#include "engine/device.h"
+#include "engine/error.h"
+#include "engine/ops.h"
+#include "engine/weights.h"
+}
+
+struct cublaslt;
+struct loader;
+
+/* One row of the schedule as kernels read it. */
+struct cuda_row {
+    struct sched_row row;
+    int head; /* d[k] of the row, once pushed, lies in slot (head + k) % depth */
+};
+
+struct cuda_device {
+    struct device base; /* first: a struct device * of this device is a struct cuda_device * */
+    char name[16];
+    int index, sm_count;
+    int arch;           /* 75, 80, 86, 89, 90, 100, 120 */
+    cudaStream_t stream;
+    size_t scratch_bytes; /* the largest reservation of any op */
+    void *scratch;        /* allocated by plan_end, 256-byte aligned; an op's contents do not outlive the op */
+    struct cuda_plan *plans;
+    struct cuda_block *blocks;
+    struct cublaslt *blaslt; /* NULL where the library cannot be opened */
+    struct loader *loader;   /* streams the weights; NULL before weights_load */
+
+    struct cuda_row *rows;    /* [n_rows] device memory */
+    int *row_at;              /* device memory: [0] the row under way, [1] the next one */
+    int n_rows, depth;
+
+    struct cuda_counts { /* since the last reset, for reports: what was launched, and what it had to do */
+        long launches;
+        double flop, bytes;
+    } counts;
+};
+
+static inline struct cuda_device *cuda_of(struct device *dev) { return (struct cuda_device *)dev; }
+
+/* ---- weights ----------------------------------------------------------------------------------------------------- */
+
+/* The layout planning chose. Element (k,c,rs) of the file's [K,C,RS] (RS = R*R of a convolution, else 1) goes to
+ *     row(k) * row_stride + rs * c_stride + c        of `dtype`
+ * with row(k) = k, or, where interleave = b > 0 (GEGLU's [2K,C]), rows regrouped as b values, b gates, b values …
+ * What lies between is zero. Vectors are f32 always. */
+struct cuda_plan {
+    enum dtype dtype;
+    int64_t K, C, RS;
+    int64_t row_stride, c_stride;
+    int interleave;
+    size_t packed_bytes;
+    struct weight *w;
+    struct cuda_plan *next; /* in the device's list, for close */
+};
+
+/* w in the file's own order, of the device's dtype (vectors f32). Does nothing for NULL and where w is planned already. */
+void cuda_plan_dense(struct cuda_device *dev, struct weight *w);
+/* w [K,C,R,R] as [K,R,R,c_padded]: rows of consecutive channels, padded with zeros. */
+void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded);
+/* w [2K,C] with value and gate rows interleaved by `interleave` (K % interleave == 0); also for its bias [2K]. */
+void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave);
+/* The packed values, NULL for NULL. Blocks until the loader has delivered w; dies FAIL_IO where it could not. */
+const void *cuda_packed(struct cuda_device *dev, const struct weight *w);
+
+/* The op will need this many bytes of dev->scratch. */
+void cuda_scratch_reserve(struct cuda_device *dev, size_t bytes);
+
+/* ---- launching --------------------------------------------------------------------------------------------------- */
+
+/* Mixed integer division, rounded up. */
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+#ifdef __CUDACC__
+/* By value, as the kernel declares them: their addresses are what the runtime wants. */
+template <class... P>
+void launch_converted(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, P... args) {
+    void *addresses[] = {(void *)&args..., nullptr};
+    cuda_check(cuda.LaunchKernel(reinterpret_cast<const void *>(kernel), grid, block, addresses, shared_bytes, stream), name);
+}
+#endif
+
+/* kernel<<<grid, block, shared_bytes, dev->stream>>>(args...); more than 48 KiB of shared memory is asked for as it must be. */
+template <class... P, class... A>
+void launch(struct cuda_device *dev, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, A... args) {
+    dev->counts.launches++;
+    if (shared_bytes > 48 << 10)
+        CUDA(FuncSetAttribute, reinterpret_cast<const void *>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+#ifdef __CUDACC__
+    launch_converted<P...>("cudaLaunchKernel", kernel, grid, block, shared_bytes, dev->stream, static_cast<P>(args)...);
+#else
+    emu::launch(kernel, grid, block, shared_bytes, dev->stream, static_cast<P>(args)...);
+    CUDA(GetLastError);
+#endif
+}
+
+/* Blocks of `block` threads for a GRID_LOOP over n. */
+static inline dim3 grid_for(const struct cuda_device *dev, size_t n, int block) {
+    int64_t blocks = ceil_div((int64_t)n, block), most = (int64_t)dev->sm_count * 16;
+    return dim3((unsigned)(blocks < 1 ? 1 : blocks < most ? blocks : most));
+}
+
+/* What the op just launched had to do, at least: for reports. */
+static inline void count_work(struct cuda_device *dev, double flop, double bytes) {
+    dev->counts.flop += flop;
+    dev->counts.bytes += bytes;
+}
+
+/* DISPATCH(dev, T, statement using T); */
+#define DISPATCH(dev, T, ...) \
+    do { \
+        switch ((dev)->base.dtype) { \
+        case DT_F32: { typedef float T; __VA_ARGS__; break; } \
+        case DT_F16: { typedef f16 T; __VA_ARGS__; break; } \
+        default: { typedef bf16 T; __VA_ARGS__; break; } \
+        } \
+    } while (0)
+/* The same for the 16-bit types alone. */
+#define DISPATCH_HALF(dev, T, ...) \
+    do { \
+        if ((dev)->base.dtype == DT_F16) { typedef f16 T; __VA_ARGS__; } \
+        else { typedef bf16 T; __VA_ARGS__; } \
+    } while (0)
+
+/* ---- shapes ------------------------------------------------------------------------------------------------------ */
+
+static inline size_t element_bytes(const struct cuda_device *dev) { return dtype_table[dev->base.dtype].size; }
+/* Every row of v begins at a multiple of 16 bytes. While planning, p is the arena's count, aligned as the memory will be. */
+static inline bool rows_aligned(const struct cuda_device *dev, struct view v) {
+    size_t e = element_bytes(dev);
+    return v.ld * e % 16 == 0 && (uintptr_t)v.p % 16 == 0;
+}
+/* Tensor cores and 16-byte copies can be used at all. */
+static inline bool has_tensor_path(const struct cuda_device *dev) { return dev->base.dtype != DT_F32 && dev->arch >= 80; }
+
+/* ---- the ops, one family per file --------------------------------------------------------------------------------- */
+
+extern "C" {
+op_conv2d cuda_conv2d_plan, cuda_conv2d;                     /* conv2d.cu */
+op_linear cuda_linear_plan, cuda_linear;                     /* linear.cu */
+op_linear_geglu cuda_linear_geglu_plan, cuda_linear_geglu;   /* linear.cu */
+op_attention cuda_attention_plan, cuda_attention;            /* attention.cu */
+op_group_norm cuda_group_norm_plan, cuda_group_norm;         /* norm.cu */
+op_layer_norm cuda_layer_norm_plan, cuda_layer_norm;         /* norm.cu */
+op_embed cuda_embed_plan, cuda_embed;                        /* embed.cu */
+op_timestep_embed cuda_timestep_embed_plan, cuda_timestep_embed; /* embed.cu */
+op_silu cuda_silu;                                           /* elementwise.cu */
+op_add cuda_add;                                             /* elementwise.cu */
+op_model_input cuda_model_input;                             /* sched_step.cu */
+op_row_input cuda_row_input;                                 /* sched_step.cu */
+op_set_schedule cuda_set_schedule;                           /* sched_step.cu */
+op_next_row cuda_next_row;                                   /* sched_step.cu */
+op_sched_step cuda_sched_step_plan, cuda_sched_step;         /* sched_step.cu */
+op_to_rgb8 cuda_to_rgb8_plan, cuda_to_rgb8;                  /* transfer.cu */
+op_upload cuda_upload_plan, cuda_upload;                     /* transfer.cu */
+op_download cuda_download_plan, cuda_download;               /* transfer.cu */
+op_upload_latents cuda_upload_latents;                       /* transfer.cu */
+op_download_latents cuda_download_latents;                   /* transfer.cu */
+}
+
+/* cuBLASLt (cublaslt.cu): opened with dlopen on a thread of its own as the device is opened. */
+struct cublaslt *cublaslt_open(void);
+void cublaslt_close(struct cublaslt *lt);
+
+#endif
