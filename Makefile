@@ -4,6 +4,7 @@
 #   make fuzz SECONDS=60     every parser under libFuzzer (clang)
 #   make bench               bench/run.sh: measured figures    make valgrind   one whole generation, no leak, no bad access
 # config=release|debug|asan|tsan   MARCH=native|x86-64-v3|…   CC=gcc|clang
+# CUDA_ARCH="80 90"   GPU code for these only; CUDA=no: none at all, as where there is no nvcc
 config  ?= release
 MARCH   ?= native
 PREFIX  ?= /usr/local
@@ -20,10 +21,19 @@ CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefin
 CFLAGS_tsan    := -O1 -fsanitize=thread
 CFLAGS  += $(CFLAGS_$(config)) $(EXTRA_CFLAGS)
 
-CUDA    := cuda/none.c
-SOURCES := $(wildcard cli/*.c engine/*.c engine/cpu/*.c schedulers/*.c tokenizer/*.c) $(CUDA)
+NVCC      ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
+CUDA      ?= $(if $(NVCC),yes,no)
+CUDA_ARCH ?= 75 80 86 89 90 100 120
+NVCCFLAGS  = -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+KERNELS   := $(wildcard cuda/*.cu)
+LDLIBS_CUDA_yes = -L$(dir $(NVCC))../lib64 -lcudart_static -ldl -lrt -lpthread -lstdc++
+
+SOURCES := $(wildcard cli/*.c engine/*.c engine/cpu/*.c schedulers/*.c tokenizer/*.c) $(if $(filter yes,$(CUDA)),$(KERNELS),cuda/none.c)
+LDLIBS  += $(LDLIBS_CUDA_$(CUDA))
 LIBRARY := $(BUILD)/libdiffuse.a
-TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(wildcard test/test_*.c))
+TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(filter-out test/test_cuda_%,$(wildcard test/test_*.c)))
+CUDA_TESTS := $(patsubst test/%.c,%,$(wildcard test/test_cuda_*.c)) test_lanes
 TARGETS := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 
 all: diffuse
@@ -34,7 +44,7 @@ diffuse: $(BUILD)/diffuse
 $(BUILD)/diffuse: $(BUILD)/main.o $(LIBRARY)
 	$(CC) $(CFLAGS) $^ -o $@ $(LDLIBS)
 
-$(LIBRARY): $(SOURCES:%.c=$(BUILD)/%.o)
+$(LIBRARY): $(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%)))
 	@rm -f $@
 	@ar rcs $@ $^
 
@@ -44,6 +54,50 @@ $(BUILD)/schedulers/%.o $(BUILD)/engine/rng.o: CFLAGS += -ffp-contract=off
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/%.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@
+
+# ---- the CUDA device on the CPU: the same kernels, compiled by g++ for test/emu ----
+EMU         := $(BUILD)/emu
+EMU_OBJECTS := $(patsubst %.cu,$(EMU)/%.o,$(KERNELS)) $(patsubst test/emu/%.cpp,$(EMU)/%.o,$(wildcard test/emu/*.cpp))
+EMU_FLAGS    = -std=c++20 -D_GNU_SOURCE -Itest/emu -I. -g -Wall -Wextra -Wno-unknown-pragmas -fopenmp -fno-strict-aliasing -fno-math-errno \
+               -fno-trapping-math -march=$(MARCH) $(CFLAGS_$(config)) $(EMU_FLAGS_$(config))
+EMU_FLAGS_asan := -DEMU_CHECKED
+EMU_FLAGS_tsan := -DEMU_CHECKED -DEMU_TSAN
+
+$(EMU)/libcuda.a: $(EMU_OBJECTS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(EMU)/cuda/%.o: cuda/%.cu
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(EMU_FLAGS) -MMD -MP -c $< -o $@
+
+$(EMU)/%.o: test/emu/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(filter-out $(if $(findstring tsan,$(config)),-fsanitize=thread),$(EMU_FLAGS)) -MMD -MP -c $< -o $@
+
+$(EMU)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(EMU)/test_emu: test/test_emu.cpp $(EMU)/libcuda.a $(LIBRARY)
+	$(CXX) $(EMU_FLAGS) $< $(EMU)/libcuda.a $(LIBRARY) -o $@ -lboost_context $(LDLIBS)
+
+$(EMU)/test_lanes: test/test_lanes.cu $(EMU)/libcuda.a $(LIBRARY)
+	$(CXX) -x c++ $(EMU_FLAGS) $< -x none $(EMU)/libcuda.a $(LIBRARY) -o $@ -lboost_context $(LDLIBS)
+
+$(EMU)/test_cuda_%: $(EMU)/test/test_cuda_%.o $(EMU)/libcuda.a $(LIBRARY)
+	$(CXX) $(EMU_FLAGS) $^ -o $@ -lcmocka -lboost_context $(LDLIBS)
+
+$(EMU)/diffuse: $(BUILD)/main.o $(EMU)/libcuda.a $(LIBRARY)
+	$(CXX) $(EMU_FLAGS) $^ -o $@ -lboost_context $(LDLIBS)
+
+# The same tests for a real GPU.
+$(BUILD)/test_lanes: test/test_lanes.cu $(LIBRARY)
+	$(NVCC) $(NVCCFLAGS) $< $(LIBRARY) -o $@ $(filter-out -fopenmp,$(LDLIBS)) -lgomp
 
 $(BUILD)/test_%: test/test_%.c $(LIBRARY)
 	$(CC) $(CFLAGS) -MMD -MP $< $(LIBRARY) -o $@ -lcmocka $(LDLIBS)
