@@ -1,0 +1,18 @@
+/* Between the two halves of the emulation: runtime.cpp queues work, emu.cpp runs the grids. */
+#ifndef EMU_BLOCK_H
+#define EMU_BLOCK_H
+
+#include "emu.h"
+
+namespace emu {
+
+constexpr size_t shared_limit = 48 << 10, shared_limit_optin = 227 << 10;
+
+/* Runs every block of a checked launch to its end. One grid runs at a time. */
+void run_grid(const launch_config &config, void (*call)(void *), void *closure);
+
+/* The function's name in the program's symbol table, demangled, without its parameters. Lives as long as the program. */
+const char *kernel_name(const void *kernel);
+
+} // namespace emu
+#endif

@@ -1,0 +1,506 @@
+/* Runs grids. A block's threads are fibers (Boost.Context's assembly) on one OS thread; blocks go to OpenMP threads.
+ *
+ * A fiber runs threads of the block back to back until one must wait; that thread keeps the fiber, and the next one gets another.
+ * Threads are started and resumed in an order that the environment chooses, since an order hides some races and shows others:
+ *     EMU_SEED=n     even: random;  odd: greedy, one warp runs as far ahead of the others as it can (finds a missing second barrier)
+ *     EMU_ORDER=reverse
+ * This file is compiled without -fsanitize=thread in every build: what orders threads of a block is told to ThreadSanitizer by hand. */
+#include "block.h"
+#include <algorithm>
+#include <memory>
+#include <sys/mman.h>
+#include <vector>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef EMU_TSAN
+#include <sanitizer/tsan_interface.h>
+#define RELEASE(address) __tsan_release(address)
+#define ACQUIRE(address) __tsan_acquire(address)
+#else
+#define RELEASE(address) (void)(address)
+#define ACQUIRE(address) (void)(address)
+#endif
+
+extern "C" {
+typedef void *fcontext;
+struct transfer {
+    fcontext from;
+    void *data;
+};
+transfer jump_fcontext(fcontext to, void *data);
+fcontext make_fcontext(void *stack_top, size_t size, void (*fn)(transfer));
+}
+
+EMU_THREAD_LOCAL uint3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace emu {
+
+EMU_THREAD_LOCAL unsigned block_epoch;
+EMU_THREAD_LOCAL void *dynamic_shared;
+
+namespace {
+
+#ifdef EMU_CHECKED
+constexpr size_t stack_bytes = 256 << 10;
+#else
+constexpr size_t stack_bytes = 64 << 10;
+#endif
+constexpr size_t guard_bytes = 4096;
+constexpr int max_threads = 1024, max_warps = max_threads / 32;
+
+struct fiber {
+    fcontext context;
+    char *stack; /* NULL for the fiber that is the OS thread */
+    const void *low;
+    size_t size;
+    int thread; /* of the block; -1 while it runs none */
+    void *fake_stack, *tsan;
+};
+
+enum state : uint8_t { NEW, READY, AT_BARRIER, IN_WARP_OP, RETURNED };
+
+struct async_copy {
+    void *dst;
+    const void *src;
+    unsigned bytes, valid;
+    int group;
+};
+
+struct thread {
+    enum state state;
+    fiber *on;
+    const char *file; /* where it waits */
+    int line;
+    int vote_result;
+    unsigned warp_ops;
+    int first_group, next_group; /* of cp.async: those not waited for yet */
+    std::vector<async_copy> copies;
+};
+
+/* Lanes of a warp waiting for each other. */
+struct rendezvous {
+    unsigned mask, arrived;
+    warp_fn *fn;
+    void *lane[32];
+};
+struct warp {
+    unsigned lanes, returned;
+    std::vector<rendezvous> waiting;
+    char sync[2];
+};
+
+/* The block an OS thread is running, and what it keeps for the next one. */
+struct block {
+    void (*call)(void *);
+    void *closure;
+    const void *kernel;
+    int n, live, started;
+    thread threads[max_threads];
+    warp warps[max_warps];
+    int order[max_threads];
+
+    int ready[max_threads]; /* a ring */
+    unsigned head, tail;
+
+    int at_barrier, votes;
+    enum vote vote;
+    unsigned barriers;
+
+    fiber main, *current;
+    std::vector<fiber *> all, idle, retired;
+    uint64_t random;
+    bool greedy;
+    int priority[max_threads];
+
+    void *dynamic;
+    size_t dynamic_bytes;
+    std::vector<void *> statics; /* of SHARED */
+    char start_sync, end_sync, barrier_sync[2];
+
+    ~block();
+};
+thread_local std::unique_ptr<block> block_of_thread;
+
+const uint64_t seed = getenv("EMU_SEED") ? strtoull(getenv("EMU_SEED"), nullptr, 0) : 0;
+const bool reverse = getenv("EMU_ORDER") && !strcmp(getenv("EMU_ORDER"), "reverse");
+
+block &running() { return *block_of_thread; }
+
+uint64_t next_random(block &b) {
+    b.random ^= b.random << 13;
+    b.random ^= b.random >> 7;
+    b.random ^= b.random << 17;
+    return b.random;
+}
+
+[[noreturn]] void die(block &b, const char *what) {
+    fprintf(stderr, "emu: %s in %s, block (%u,%u,%u), thread %d\n", what, kernel_name(b.kernel), blockIdx.x, blockIdx.y, blockIdx.z,
+            b.current->thread);
+    const thread *last = nullptr;
+    for (int i = 0, shown = 0; i < b.n && shown < 8; i++) {
+        const thread &t = b.threads[i];
+        if (t.state != AT_BARRIER && t.state != IN_WARP_OP) continue;
+        if (last && last->line == t.line && last->file == t.file && last->state == t.state) continue;
+        fprintf(stderr, "  thread %d waits in %s at %s:%d\n", i, t.state == AT_BARRIER ? "__syncthreads" : "a warp operation", t.file, t.line);
+        last = &t;
+        shown++;
+    }
+    abort();
+}
+
+/* ---- fibers ------------------------------------------------------------------------------------------------------ */
+
+void enter(transfer from);
+
+void set_thread_index(int t) {
+    threadIdx.x = (unsigned)t % blockDim.x;
+    threadIdx.y = (unsigned)t / blockDim.x % blockDim.y;
+    threadIdx.z = (unsigned)t / (blockDim.x * blockDim.y);
+}
+
+fiber *make_fiber(block &b) {
+    fiber *f = new fiber();
+    void *p = mmap(nullptr, stack_bytes + guard_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) die(b, "no memory for stacks");
+    f->stack = static_cast<char *>(p);
+    mprotect(f->stack, guard_bytes, PROT_NONE);
+    f->low = f->stack + guard_bytes;
+    f->size = stack_bytes;
+    /* Tops at the same place of every stack would fall into the same sets of the cache. */
+    size_t stagger = b.all.size() % 61 * 192;
+    f->context = make_fcontext(f->stack + guard_bytes + stack_bytes - stagger, stack_bytes - stagger, enter);
+#ifdef EMU_TSAN
+    f->tsan = __tsan_create_fiber(0);
+#endif
+    b.all.push_back(f);
+    return f;
+}
+
+fiber *take_fiber(block &b) {
+    if (b.idle.empty()) return make_fiber(b);
+    fiber *f = b.idle.back();
+    b.idle.pop_back();
+    return f;
+}
+
+void switch_to(block &b, fiber *to) {
+    fiber *self = b.current;
+    b.current = to;
+    if (to->thread >= 0) set_thread_index(to->thread);
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(&self->fake_stack, to->low, to->size);
+#endif
+#ifdef EMU_TSAN
+    __tsan_switch_to_fiber(to->tsan, __tsan_switch_to_fiber_no_sync); /* orders nothing: races stay visible */
+#endif
+    transfer back = jump_fcontext(to->context, self);
+    static_cast<fiber *>(back.data)->context = back.from;
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_finish_switch_fiber(self->fake_stack, nullptr, nullptr);
+#endif
+}
+
+/* ---- which thread runs next ---------------------------------------------------------------------------------------- */
+
+void push_ready(block &b, int t) { b.ready[b.tail++ % max_threads] = t; }
+
+/* -1 where no thread is ready. */
+int pop_ready(block &b) {
+    if (b.head == b.tail) return -1;
+    int *ring = b.ready;
+    unsigned best = b.head;
+    if (b.random && b.greedy) {
+        for (unsigned i = b.head; i != b.tail; i++)
+            if (b.priority[ring[i % max_threads]] < b.priority[ring[best % max_threads]]) best = i;
+    } else if (b.random) {
+        best = b.head + (unsigned)(next_random(b) % (b.tail - b.head));
+    }
+    if (best != b.head) std::swap(ring[best % max_threads], ring[b.head % max_threads]);
+    return ring[b.head++ % max_threads];
+}
+
+/* The running thread cannot go on: another one does, and returns here when this one is ready again. */
+void wait(block &b) {
+    bool start = b.started < b.n;
+    if (start && b.random && b.head != b.tail && (b.greedy || (next_random(b) & 1))) start = false;
+    if (start) {
+        switch_to(b, take_fiber(b));
+        return;
+    }
+    int t = pop_ready(b);
+    if (t < 0) die(b, "deadlock");
+    b.threads[t].state = READY;
+    if (b.threads[t].on == b.current) return;
+    switch_to(b, b.threads[t].on);
+}
+
+void release_barrier(block &b) {
+    const thread *first = nullptr;
+    int result = b.vote == VOTE_AND ? b.votes == b.at_barrier : b.vote == VOTE_OR ? b.votes > 0 : b.votes;
+    for (int i = 0; i < b.n; i++) {
+        thread &t = b.threads[b.order[i]];
+        if (t.state != AT_BARRIER) continue;
+        if (!first) first = &t;
+        if (t.line != first->line || strcmp(t.file, first->file)) die(b, "threads of a block are at different __syncthreads");
+        t.vote_result = result;
+        push_ready(b, b.order[i]);
+    }
+    if (b.live != b.n) die(b, "__syncthreads after some threads have returned");
+    b.at_barrier = b.votes = 0;
+    b.barriers++;
+}
+
+void run_thread(block &b, int t) {
+    thread &self = b.threads[t];
+    b.current->thread = t;
+    self.on = b.current;
+    self.state = READY;
+    set_thread_index(t);
+    ACQUIRE(&b.start_sync);
+    b.call(b.closure);
+    RELEASE(&b.end_sync);
+    if (!self.copies.empty()) die(b, "a thread returned with cp.async copies not waited for");
+    self.state = RETURNED;
+    b.live--;
+    warp &w = b.warps[t / 32];
+    w.returned |= 1u << t % 32;
+    for (rendezvous &r : w.waiting)
+        if (r.arrived && (r.mask & w.returned)) die(b, "a lane named in a warp mask has returned");
+    if (b.at_barrier) die(b, "a thread returned while others wait in __syncthreads");
+}
+
+void enter(transfer from) {
+    block &b = running();
+    static_cast<fiber *>(from.data)->context = from.from;
+#ifdef __SANITIZE_ADDRESS__
+    const void *low;
+    size_t size;
+    __sanitizer_finish_switch_fiber(nullptr, &low, &size);
+    if (from.data == &b.main) b.main.low = low, b.main.size = size;
+#endif
+    for (;;) {
+        fiber *self = b.current;
+        while (b.started < b.n) {
+            run_thread(b, b.order[b.started++]);
+#ifdef EMU_TSAN
+            break; /* one thread per fiber: what runs on one is ordered */
+#endif
+            if (b.random && b.head != b.tail && (next_random(b) & 1)) break;
+        }
+        fiber *next;
+        int t;
+        if (b.live == 0) next = &b.main;
+        else if ((t = pop_ready(b)) >= 0) b.threads[t].state = READY, next = b.threads[t].on;
+        else if (b.started < b.n) next = take_fiber(b);
+        else die(b, "deadlock");
+        self->thread = -1;
+#ifdef EMU_TSAN
+        b.retired.push_back(self);
+#else
+        b.idle.push_back(self);
+#endif
+        switch_to(b, next);
+    }
+}
+
+/* ---- a block ----------------------------------------------------------------------------------------------------- */
+
+block::~block() {
+    for (fiber *f : all) {
+#ifdef EMU_TSAN
+        __tsan_destroy_fiber(f->tsan);
+#endif
+        munmap(f->stack, stack_bytes + guard_bytes);
+        delete f;
+    }
+    for (void *p : statics) free(p);
+    free(dynamic);
+}
+
+void choose_order(block &b) {
+    for (int i = 0; i < b.n; i++) b.order[i] = reverse ? b.n - 1 - i : i;
+    b.random = 0;
+    if (!seed) return;
+    b.random = seed * 0x9e3779b97f4a7c15ull + (blockIdx.x + 1) * 0x1234567ull + blockIdx.y * 77 + blockIdx.z + 1;
+    next_random(b);
+    for (int i = b.n - 1; i > 0; i--) std::swap(b.order[i], b.order[next_random(b) % (unsigned)(i + 1)]);
+    b.greedy = seed & 1;
+    if (!b.greedy) return;
+    for (int i = 0; i < b.n; i++) {
+        unsigned of_warp = ((unsigned)i / 32 * 2654435761u ^ (unsigned)seed * 40503u) & 0xffff;
+        b.priority[i] = (int)(of_warp * 32 + ((unsigned)i * 7 + (unsigned)seed) % 32);
+    }
+    std::sort(b.order, b.order + b.n, [&](int x, int y) { return b.priority[x] < b.priority[y]; });
+}
+
+void run_block(block &b) {
+    block_epoch++;
+    b.live = b.n;
+    b.started = b.at_barrier = b.votes = 0;
+    b.head = b.tail = 0;
+    for (int i = 0; i < b.n; i++) b.threads[i].state = NEW, b.threads[i].warp_ops = 0, b.threads[i].first_group = b.threads[i].next_group = 0;
+    for (int i = 0; i * 32 < b.n; i++) b.warps[i].returned = 0;
+    choose_order(b);
+    if (b.dynamic) memset(b.dynamic, 0xff, b.dynamic_bytes); /* NaN */
+#ifdef EMU_TSAN
+    /* Made here, not by another fiber: making one orders it after its maker. */
+    b.main.tsan = __tsan_get_current_fiber();
+    b.idle.insert(b.idle.end(), b.retired.begin(), b.retired.end());
+    b.retired.clear();
+    while ((int)b.all.size() < b.n) b.idle.push_back(make_fiber(b));
+#endif
+    RELEASE(&b.start_sync);
+    b.main.thread = -1;
+    b.current = &b.main;
+    switch_to(b, take_fiber(b));
+    ACQUIRE(&b.end_sync);
+}
+
+void prepare(block &b, const launch_config &config, void (*call)(void *), void *closure) {
+    dim3 d = config.block, g = config.grid;
+    b.call = call;
+    b.closure = closure;
+    b.kernel = config.kernel;
+    b.n = (int)(d.x * d.y * d.z);
+    for (int w = 0; w * 32 < b.n; w++) b.warps[w].lanes = b.n - w * 32 < 32 ? (1u << (b.n - w * 32)) - 1 : ~0u;
+    if (b.dynamic_bytes != config.shared_bytes) {
+        free(b.dynamic);
+        b.dynamic = nullptr;
+        b.dynamic_bytes = config.shared_bytes;
+        if (b.dynamic_bytes && posix_memalign(&b.dynamic, 128, b.dynamic_bytes)) die(b, "no memory for shared memory");
+    }
+    dynamic_shared = b.dynamic;
+    blockDim = {d.x, d.y, d.z};
+    gridDim = {g.x, g.y, g.z};
+}
+
+} // namespace
+
+void run_grid(const launch_config &config, void (*call)(void *), void *closure) {
+    dim3 g = config.grid;
+    size_t blocks = (size_t)g.x * g.y * g.z;
+#ifndef EMU_TSAN
+#pragma omp parallel if (blocks > 1)
+#endif
+    {
+        if (!block_of_thread) block_of_thread.reset(new block());
+        block &b = running();
+        prepare(b, config, call, closure);
+#ifndef EMU_TSAN
+#pragma omp for schedule(dynamic, 1)
+#endif
+        for (size_t i = 0; i < blocks; i++) {
+            blockIdx = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / ((size_t)g.x * g.y))};
+            run_block(b);
+        }
+    }
+}
+
+/* ---- what a thread calls ------------------------------------------------------------------------------------------- */
+
+unsigned lane_id() { return (unsigned)running().current->thread & 31; }
+
+void *fresh_shared(shared_slot &slot, size_t bytes, size_t align) {
+    if (!slot.p) {
+        if (posix_memalign(&slot.p, align, bytes)) die(running(), "no memory for shared memory");
+        running().statics.push_back(slot.p);
+    }
+    if (slot.epoch != block_epoch) {
+        slot.epoch = block_epoch;
+        memset(slot.p, 0xff, bytes);
+        RELEASE(&slot);
+    }
+    ACQUIRE(&slot);
+    return slot.p;
+}
+
+int barrier(const char *file, int line, enum vote vote, int predicate) {
+    block &b = running();
+    thread &t = b.threads[b.current->thread];
+    t.state = AT_BARRIER;
+    t.file = file;
+    t.line = line;
+    b.vote = vote;
+    b.votes += predicate;
+    b.at_barrier++;
+    char *sync = &b.barrier_sync[b.barriers & 1]; /* two in turn: a fast thread's next arrival must not order a slow one */
+    RELEASE(sync);
+    if (b.at_barrier == b.live) release_barrier(b);
+    wait(b);
+    ACQUIRE(sync);
+    return t.vote_result;
+}
+
+static rendezvous &meet(block &b, warp &w, unsigned mask) {
+    rendezvous *free_one = nullptr;
+    for (rendezvous &r : w.waiting) {
+        if (r.arrived && r.mask == mask) return r;
+        if (r.arrived && (r.mask & mask)) die(b, "lanes of a warp wait for each other with different masks");
+        if (!r.arrived) free_one = &r;
+    }
+    if (!free_one) free_one = &w.waiting.emplace_back();
+    free_one->mask = mask;
+    return *free_one;
+}
+
+void warp_op(unsigned mask, warp_fn *fn, void *payload, const char *file, int line) {
+    block &b = running();
+    int id = b.current->thread, lane = id & 31, first = id & ~31;
+    thread &t = b.threads[id];
+    warp &w = b.warps[id / 32];
+    mask &= w.lanes;
+    t.state = IN_WARP_OP;
+    t.file = file;
+    t.line = line;
+    char *sync = &w.sync[t.warp_ops++ & 1];
+    RELEASE(sync);
+    if (!(mask >> lane & 1)) die(b, "a thread's mask does not name its own lane");
+    if (mask & w.returned) die(b, "a lane named in a warp mask has returned");
+    rendezvous &r = meet(b, w, mask);
+    if (r.arrived && r.fn != fn) die(b, "lanes of a warp are at different warp operations");
+    r.fn = fn;
+    r.arrived |= 1u << lane;
+    r.lane[lane] = payload;
+    if (r.arrived == mask) {
+        ACQUIRE(sync);
+        fn(r.lane, mask);
+        RELEASE(sync);
+        r.arrived = 0;
+        for (unsigned m = mask; m; m &= m - 1) {
+            int other = first + __builtin_ctz(m);
+            b.threads[other].state = READY;
+            if (other != id || b.random) push_ready(b, other);
+        }
+        if (!b.random) return;
+    }
+    wait(b);
+    ACQUIRE(sync);
+}
+
+void cp_async(void *dst, const void *src, unsigned bytes, unsigned valid) {
+    block &b = running();
+    thread &t = b.threads[b.current->thread];
+    if (((uintptr_t)dst | (uintptr_t)src) % bytes) die(b, "cp.async: an address that is not aligned");
+    t.copies.push_back({dst, src, bytes, valid, t.next_group});
+}
+
+void cp_commit() { running().threads[running().current->thread].next_group++; }
+
+void cp_wait(int keep) {
+    thread &t = running().threads[running().current->thread];
+    size_t done = 0;
+    for (; done < t.copies.size() && t.copies[done].group < t.next_group - keep; done++) {
+        const async_copy &c = t.copies[done];
+        if (c.valid) memcpy(c.dst, c.src, c.valid);
+        memset(static_cast<char *>(c.dst) + c.valid, 0, c.bytes - c.valid);
+    }
+    t.copies.erase(t.copies.begin(), t.copies.begin() + (long)done);
+}
+
+void misaligned(const char *what, const void *p) {
+    fprintf(stderr, "emu: %s: address %p is not aligned\n", what, p);
+    die(running(), "an address that is not aligned");
+}
+
+} // namespace emu
