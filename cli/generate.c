@@ -25,7 +25,7 @@ struct settings settings_of(const struct options *o) {
 }
 
 static struct device *open_device(const struct options *o) {
-    bool cuda = o->device == DEVICE_CUDA || (o->device == DEVICE_AUTO && cuda_device_available());
+    bool cuda = o->device == DEVICE_CUDA || (o->device == DEVICE_AUTO && !cuda_device_missing());
     enum dtype dtype = !strcmp(o->dtype, "bf16") ? DT_BF16 : !strcmp(o->dtype, "fp16") ? DT_F16 : DT_F32;
     if (cuda) return cuda_device_open(!strcmp(o->dtype, "auto") ? DT_F16 : dtype, o->device_index);
     if (dtype == DT_F16) die_hint(FAIL_DEVICE, "--dtype fp32 or bf16", "--dtype fp16: the CPU device computes in fp32 or bf16");

@@ -1,14 +1,10 @@
 /* Every call the program makes to the CUDA runtime, in one table, so that a test can make each of them fail once.
  *
- *     CUDA(Malloc, &p, bytes);      calls cuda.Malloc; dies with the documented exit code where it fails
- *
- * The table holds cudaMalloc and so on from the start; launch() of cuda/portable.h goes through LaunchKernel or, emulated, through
- * the same check. */
+ *     CUDA(Malloc, &p, bytes);      calls cuda.Malloc; dies with the documented exit code where it fails */
 #ifndef CUDA_API_H
 #define CUDA_API_H
 
 #include <cuda_runtime.h>
-
 
 /* Overloaded in C++; their C forms. */
 typedef cudaError_t cuda_malloc(void **p, size_t bytes);
@@ -41,9 +37,9 @@ struct cuda_api {
     cudaError_t (*GraphLaunch)(cudaGraphExec_t exec, cudaStream_t stream);
     cudaError_t (*GraphDestroy)(cudaGraph_t graph);
     cudaError_t (*GraphExecDestroy)(cudaGraphExec_t exec);
-    cudaError_t (*GraphGetNodes)(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count);
+    cudaError_t (*FuncGetAttributes)(struct cudaFuncAttributes *attributes, const void *kernel);
     cudaError_t (*FuncSetAttribute)(const void *kernel, enum cudaFuncAttribute attribute, int value);
-    /* launch() calls LaunchKernel on the GPU, and both builds ask GetLastError after it. */
+    /* launch() (device.h) calls LaunchKernel on a GPU and, emulated, asks GetLastError after each launch. */
     cudaError_t (*LaunchKernel)(const void *kernel, dim3 grid, dim3 block, void **args, size_t shared_bytes, cudaStream_t stream);
     cudaError_t (*GetLastError)(void);
 };

@@ -44,6 +44,7 @@ struct cuda_device {
     struct cuda_block *blocks;
     struct cublaslt *blaslt; /* NULL where the library cannot be opened */
     struct loader *loader;   /* streams the weights; NULL before weights_load */
+    struct recording *recording; /* the loop's graph, see replay.cu; NULL before the first step */
 
     struct cuda_row *rows;    /* [n_rows] device memory */
     int *row_at;              /* device memory: [0] the row under way, [1] the next one */
@@ -52,7 +53,9 @@ struct cuda_device {
     struct cuda_counts { /* since the last reset, for reports: what was launched, and what it had to do */
         long launches;
         double flop, bytes;
-    } counts;
+    } counts, step_counts; /* step_counts: of one step of the loop */
+    cudaEvent_t *marks;    /* [n_marks], of the clock */
+    int n_marks;
 };
 
 static inline struct cuda_device *cuda_of(struct device *dev) { return (struct cuda_device *)dev; }
@@ -69,7 +72,7 @@ struct cuda_plan {
     int64_t row_stride, c_stride;
     int interleave;
     size_t packed_bytes;
-    struct weight *w;
+    int pending;            /* pieces the loader has yet to deliver; atomic */
     struct cuda_plan *next; /* in the device's list, for close */
 };
 
@@ -87,30 +90,31 @@ void cuda_scratch_reserve(struct cuda_device *dev, size_t bytes);
 
 /* ---- launching --------------------------------------------------------------------------------------------------- */
 
-/* Mixed integer division, rounded up. */
+/* Rounded up. */
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-#ifdef __CUDACC__
-/* By value, as the kernel declares them: their addresses are what the runtime wants. */
+/* kernel<<<grid, block, shared_bytes, stream>>>(args...), args converted to what the kernel declares; more than 48 KiB of shared memory is
+ * asked for as it must be. From any thread. */
 template <class... P>
-void launch_converted(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, P... args) {
-    void *addresses[] = {(void *)&args..., nullptr};
-    cuda_check(cuda.LaunchKernel(reinterpret_cast<const void *>(kernel), grid, block, addresses, shared_bytes, stream), name);
-}
-#endif
-
-/* kernel<<<grid, block, shared_bytes, dev->stream>>>(args...); more than 48 KiB of shared memory is asked for as it must be. */
-template <class... P, class... A>
-void launch(struct cuda_device *dev, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, A... args) {
-    dev->counts.launches++;
-    if (shared_bytes > 48 << 10)
-        CUDA(FuncSetAttribute, reinterpret_cast<const void *>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+cudaError_t launch_on(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, std::type_identity_t<P>... args) {
+    const void *address = reinterpret_cast<const void *>(kernel);
+    if (shared_bytes > 48 << 10) {
+        cudaError_t error = cuda.FuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
+        if (error) return error;
+    }
 #ifdef __CUDACC__
-    launch_converted<P...>("cudaLaunchKernel", kernel, grid, block, shared_bytes, dev->stream, static_cast<P>(args)...);
+    void *addresses[] = {(void *)&args..., nullptr};
+    return cuda.LaunchKernel(address, grid, block, addresses, shared_bytes, stream);
 #else
-    emu::launch(kernel, grid, block, shared_bytes, dev->stream, static_cast<P>(args)...);
-    CUDA(GetLastError);
+    emu::launch(kernel, grid, block, shared_bytes, stream, args...);
+    return cuda.GetLastError();
 #endif
+}
+/* The same on the device's stream; dies where the launch fails. Main thread only. */
+template <class... P>
+void launch(struct cuda_device *dev, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, std::type_identity_t<P>... args) {
+    dev->counts.launches++;
+    cuda_check(launch_on(dev->stream, kernel, grid, block, shared_bytes, args...), "kernel launch");
 }
 
 /* Blocks of `block` threads for a GRID_LOOP over n. */
@@ -176,6 +180,30 @@ op_download cuda_download_plan, cuda_download;               /* transfer.cu */
 op_upload_latents cuda_upload_latents;                       /* transfer.cu */
 op_download_latents cuda_download_latents;                   /* transfer.cu */
 }
+
+/* The weights' way from file to device (load.cu). */
+struct loader *loader_start(struct cuda_device *dev, struct weight *const items[], int n);
+/* Waits until w, or everything, has been delivered; dies FAIL_IO where it could not be. Milliseconds from start to end. */
+void loader_wait(struct loader *l, const struct weight *w);
+double loader_wait_all(struct loader *l);
+void loader_stop(struct loader *l); /* frees it, done or not; NULL is fine */
+enum { LOADER_STAGING = 64 << 20 /* bytes of device memory it holds */ };
+/* Copies bytes raw[i] of each part and brings them into w's layout; synchronises. False where the device has no memory. */
+bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const raw[]);
+
+/* The step's graph and the clock (replay.cu): struct device's replay, time_begin, time_mark, time_wait. */
+void replay(struct device *dev, void (*work)(void *data), void *data);
+void time_begin(struct device *dev, int n);
+void time_mark(struct device *dev, int i);
+double time_wait(struct device *dev, int i);
+void recording_free(struct cuda_device *dev);
+
+/* Any kernel of this program: whether the GPU has code for it tells whether it has code for all. */
+const void *cuda_probe_kernel(void);
+
+/* What transfer.cu keeps: pinned memory for the latents' noise. close also after a failure in open. */
+void transfer_open(struct cuda_device *dev);
+void transfer_close(struct cuda_device *dev);
 
 /* cuBLASLt (cublaslt.cu): dlopen runs on a thread of its own, begun here and joined by the first GEMM. Never dies: without the library,
  * or where it refuses a shape, cublaslt_linear returns false and our own GEMM takes over. */

@@ -1,7 +1,9 @@
 #include "cuda/cuda.h"
 #include "engine/error.h"
 
-bool cuda_device_available(void) { return false; }
+void cuda_start(int index) { (void)index; }
+
+const char *cuda_device_missing(void) { return "this program was built without CUDA"; }
 
 struct device *cuda_device_open(enum dtype dtype, int index) {
     (void)dtype, (void)index;

@@ -44,10 +44,12 @@ struct device {
     /* Packs w->packed from the parts' raw file bytes raw[0..n_parts). Called from several threads at once, single-threaded inside, and
      * must not die there: false where memory to convert in is lacking. */
     bool (*pack)(struct device *dev, struct weight *w, const void *const raw[]);
-    /* Instead of `pack`, where set: delivers the weights itself, items in order of use, and may go on doing so after it has returned
-     * (an op waits for the weights it reads). load_wait returns when all have come; both die FAIL_IO, FAIL_MEMORY. */
+    /* Instead of `pack`, where set: delivers the weights itself, items in order of use, and goes on doing so after it has returned (an
+     * op waits for the weights it reads). load_wait returns when all have come, with the milliseconds it took; dies FAIL_IO. */
     void (*load)(struct device *dev, struct weight *const items[], int n);
-    void (*load_wait)(struct device *dev);
+    double (*load_wait)(struct device *dev);
+    /* Bytes that can still be allocated; NULL on a device that lives in the system's memory. */
+    size_t (*memory_free)(struct device *dev);
     /* Ends planning: switches `ops` to the running table and allocates the arena and scratch (dies with FAIL_MEMORY). */
     void (*plan_end)(struct device *dev);
     /* Bytes of scratch planned beside the arena. */

@@ -70,6 +70,7 @@ struct pipeline {
     struct device *device;
     struct view context;              /* [1|2,1,n_tokens,cross_dim], or none */
     struct unet_run *unet_run;
+    bool loaded;                      /* timings.load_ms is known; else after the first picture */
     bool prepared;                    /* context and unet_run are computed */
     struct arena image_arena;         /* host memory of one image */
     struct timings timings;

@@ -108,7 +108,11 @@ const struct st_tensor *st_find(const struct st_file *f, const char *name) {
 }
 
 int st_read(const struct st_tensor *t, void *dst) {
-    return read_at(t->file->fd, dst, t->bytes, t->begin);
+    return st_read_part(t, dst, 0, t->bytes);
+}
+
+int st_read_part(const struct st_tensor *t, void *dst, uint64_t offset, uint64_t n) {
+    return read_at(t->file->fd, dst, n, t->begin + offset);
 }
 
 void st_check_unchanged(const struct st_file *f) {

@@ -41,6 +41,8 @@ void st_close(struct st_file *f);
 const struct st_tensor *st_find(const struct st_file *f, const char *name);
 /* The tensor's bytes into dst. Thread-safe, does not die: returns 0 or an errno (EIO, or ESTALE for a file that shrank). */
 int st_read(const struct st_tensor *t, void *dst);
+/* The same for bytes [offset, offset + n) of the tensor. */
+int st_read_part(const struct st_tensor *t, void *dst, uint64_t offset, uint64_t n);
 /* Dies FAIL_IO if size or mtime differ from those at st_open. */
 void st_check_unchanged(const struct st_file *f);
 

@@ -203,10 +203,21 @@ uint64_t weights_load(struct device *dev, struct component *const components[], 
     uint64_t bytes = 0;
     if (!plan.n) return 0;
     place(dev, &plan, weights_packed_bytes(dev, components, n));
-    load_all(dev, &plan);
     for (int i = 0; i < plan.n; i++)
         for (int j = 0; j < plan.items[i].w->n_parts; j++) bytes += plan.items[i].w->parts[j]->bytes;
+    if (dev->load) {
+        struct weight **items = arena_array(components[0]->arena, (size_t)plan.n, sizeof *items);
+        for (int i = 0; i < plan.n; i++) items[i] = plan.items[i].w;
+        dev->load(dev, items, plan.n);
+    } else {
+        load_all(dev, &plan);
+    }
+    return bytes;
+}
+
+double weights_wait(struct device *dev, struct component *const components[], int n) {
+    double ms = dev->load_wait ? dev->load_wait(dev) : 0;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < components[i]->n_files; j++) st_check_unchanged(components[i]->files[j]);
-    return bytes;
+    return ms;
 }

@@ -1,0 +1,309 @@
+/* The CUDA device: opening and closing, memory, planning's bookkeeping and the two tables of ops. */
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
+#include <pthread.h>
+
+#include "cuda/device.h"
+
+enum { ARENA_BASE = 4096 /* counted from while planning, never dereferenced; not NULL, which means "no view" */, ALIGN = 256 };
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+
+struct cuda_block {
+    void *p;
+    struct cuda_block *next;
+};
+
+static size_t cuda_memory_free(struct device *) {
+    size_t free_bytes, total;
+    CUDA(MemGetInfo, &free_bytes, &total);
+    return free_bytes;
+}
+
+static void *cuda_alloc(struct device *base, size_t bytes) {
+    struct cuda_device *dev = cuda_of(base);
+    struct cuda_block *block = static_cast<struct cuda_block *>(calloc(1, sizeof *block));
+    if (!block) die(FAIL_MEMORY, "out of memory");
+    size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN + ALIGN;
+    cudaError_t error = cuda.Malloc(&block->p, rounded);
+    if (error) {
+        free(block);
+        cuda.GetLastError(); /* the failure is reported here, not by the next launch */
+        if (error != cudaErrorMemoryAllocation) cuda_check(error, "cudaMalloc");
+        die_hint(FAIL_MEMORY, "a smaller --size, or --device cpu", "%s: out of memory: %.2f GB needed, %.2f GB free", base->name,
+                 (double)rounded / 1e9, (double)cuda_memory_free(base) / 1e9);
+    }
+    block->next = dev->blocks;
+    dev->blocks = block;
+    CUDA(MemsetAsync, block->p, 0, rounded, dev->stream);
+    return block->p;
+}
+
+static void cuda_free(struct device *base, void *p) {
+    for (struct cuda_block **at = &cuda_of(base)->blocks; p && *at; at = &(*at)->next) {
+        struct cuda_block *block = *at;
+        if (block->p != p) continue;
+        *at = block->next;
+        cuda.Free(block->p);
+        free(block);
+        return;
+    }
+    assert(!p);
+}
+
+/* ---- planning -------------------------------------------------------------------------------------------------------- */
+
+void cuda_scratch_reserve(struct cuda_device *dev, size_t bytes) {
+    if (bytes > dev->scratch_bytes) dev->scratch_bytes = bytes;
+}
+
+static size_t cuda_packed_bytes(struct device *, const struct weight *w) {
+    const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
+    return plan ? plan->packed_bytes : 0;
+}
+
+static size_t cuda_scratch_bytes(const struct device *base) {
+    return reinterpret_cast<const struct cuda_device *>(base)->scratch_bytes + LOADER_STAGING;
+}
+
+const void *cuda_packed(struct cuda_device *dev, const struct weight *w) {
+    if (!w) return NULL;
+    if (dev->loader) loader_wait(dev->loader, w);
+    return w->packed;
+}
+
+static bool cuda_pack(struct device *base, struct weight *w, const void *const raw[]) { return weight_pack(cuda_of(base), w, raw); }
+
+static void cuda_load(struct device *base, struct weight *const items[], int n) { loader_start(cuda_of(base), items, n); }
+
+static double cuda_load_wait(struct device *base) { return cuda_of(base)->loader ? loader_wait_all(cuda_of(base)->loader) : 0; }
+
+/* ---- the two tables --------------------------------------------------------------------------------------------------- */
+
+static void plan_silu(struct device *, struct view y, struct view x) { assert(view_rows(y) == view_rows(x) && y.C == x.C); }
+
+static void plan_add(struct device *, struct view y, struct view a, struct view b) {
+    assert(view_rows(y) == view_rows(a) && view_rows(y) == view_rows(b) && y.C == a.C && y.C == b.C);
+}
+
+static void plan_model_input(struct device *, struct view, const float *, float) {}
+static void plan_set_schedule(struct device *, const struct sched_row *, int, int) {}
+static void plan_next_row(struct device *, struct view y, struct view table) { assert(y.C == table.C); }
+static void plan_row_input(struct device *, struct view y, const struct latents *l, int copies) {
+    assert(y.N == copies * l->N && y.C == l->C);
+}
+static void plan_latents(struct device *, float *, const float *, int, int, int, int) {}
+
+static const struct ops planning_ops = {
+    .linear = cuda_linear_plan,
+    .linear_geglu = cuda_linear_geglu_plan,
+    .conv2d = cuda_conv2d_plan,
+    .group_norm = cuda_group_norm_plan,
+    .layer_norm = cuda_layer_norm_plan,
+    .attention = cuda_attention_plan,
+    .embed = cuda_embed_plan,
+    .timestep_embed = cuda_timestep_embed_plan,
+    .silu = plan_silu,
+    .add = plan_add,
+    .model_input = plan_model_input,
+    .set_schedule = plan_set_schedule,
+    .next_row = plan_next_row,
+    .row_input = plan_row_input,
+    .sched_step = cuda_sched_step_plan,
+    .to_rgb8 = cuda_to_rgb8_plan,
+    .upload = cuda_upload_plan,
+    .download = cuda_download_plan,
+    .upload_latents = plan_latents,
+    .download_latents = plan_latents,
+};
+
+static const struct ops running_ops = {
+    .linear = cuda_linear,
+    .linear_geglu = cuda_linear_geglu,
+    .conv2d = cuda_conv2d,
+    .group_norm = cuda_group_norm,
+    .layer_norm = cuda_layer_norm,
+    .attention = cuda_attention,
+    .embed = cuda_embed,
+    .timestep_embed = cuda_timestep_embed,
+    .silu = cuda_silu,
+    .add = cuda_add,
+    .model_input = cuda_model_input,
+    .set_schedule = cuda_set_schedule,
+    .next_row = cuda_next_row,
+    .row_input = cuda_row_input,
+    .sched_step = cuda_sched_step,
+    .to_rgb8 = cuda_to_rgb8,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .upload_latents = cuda_upload_latents,
+    .download_latents = cuda_download_latents,
+};
+
+static void cuda_plan_end(struct device *base) {
+    struct cuda_device *dev = cuda_of(base);
+    assert(base->planning);
+    base->arena_base = static_cast<char *>(cuda_alloc(base, base->arena_peak));
+    base->arena_capacity = base->arena_peak;
+    base->arena_used = 0;
+    dev->scratch = cuda_alloc(base, dev->scratch_bytes);
+    base->ops = &running_ops;
+    base->planning = false;
+}
+
+/* ---- which GPU ------------------------------------------------------------------------------------------------------- */
+
+/* One with code in this program, or why not. */
+static const char *refuse(int index, char *text, size_t size) {
+    struct cudaFuncAttributes attributes;
+    struct cudaDeviceProp prop;
+    cudaError_t error = cuda.SetDevice(index);
+    if (!error) error = cuda.GetDeviceProperties(&prop, index);
+    if (!error) error = cuda.FuncGetAttributes(&attributes, cuda_probe_kernel());
+    if (!error) return NULL;
+    cuda.GetLastError();
+    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
+        snprintf(text, size, "this program has no code for GPU %d (%s, sm_%d%d): build with CUDA_ARCH=%d%d", index, prop.name, prop.major,
+                 prop.minor, prop.major, prop.minor);
+    else snprintf(text, size, "GPU %d: %s", index, cudaGetErrorString(error));
+    return text;
+}
+
+/* What was found, once: the thread cuda_start begins and cuda_device_open share it. */
+static struct probe {
+    pthread_t thread;
+    bool running, done;
+    int wanted, index; /* index: the GPU to use */
+    char missing[256]; /* not empty: why there is none */
+} probe;
+
+static const char *count_devices(int *count) {
+    cudaError_t error = cuda.GetDeviceCount(count);
+    if (!error && *count > 0) return NULL;
+    cuda.GetLastError();
+    if (error == cudaErrorInsufficientDriver) return "the NVIDIA driver is missing or older than this program needs";
+    return !error || error == cudaErrorNoDevice ? "no NVIDIA GPU was found" : cudaGetErrorString(error);
+}
+
+static size_t free_memory_of(int index) {
+    size_t free_bytes = 0, total;
+    if (cuda.SetDevice(index) || cuda.MemGetInfo(&free_bytes, &total)) cuda.GetLastError();
+    return free_bytes;
+}
+
+static void find_device(void) {
+    int count = 0;
+    const char *why = count_devices(&count);
+    if (!why && probe.wanted >= count) {
+        snprintf(probe.missing, sizeof probe.missing, "GPU %d: there %s %d", probe.wanted, count == 1 ? "is only" : "are only", count);
+        return;
+    }
+    if (why) {
+        snprintf(probe.missing, sizeof probe.missing, "%s", why);
+        return;
+    }
+    probe.index = probe.wanted < 0 ? 0 : probe.wanted;
+    size_t most = 0;
+    for (int i = 0; probe.wanted < 0 && count > 1 && i < count; i++) {
+        size_t free_bytes = free_memory_of(i);
+        if (free_bytes > most) most = free_bytes, probe.index = i;
+    }
+    refuse(probe.index, probe.missing, sizeof probe.missing);
+    if (!probe.missing[0] && cuda.Free(NULL)) snprintf(probe.missing, sizeof probe.missing, "GPU %d: no context could be created", probe.index);
+}
+
+static void *probe_thread(void *) {
+    find_device();
+    return NULL;
+}
+
+/* A process that ends early waits for the thread: the driver does not survive being left alone in the middle. */
+static void probe_join(void) {
+    if (!probe.running) return;
+    probe.running = false;
+    pthread_join(probe.thread, NULL);
+    probe.done = true;
+}
+
+void cuda_start(int index) {
+    if (probe.running || probe.done) return;
+    probe.wanted = index;
+    probe.running = pthread_create(&probe.thread, NULL, probe_thread, NULL) == 0;
+    if (probe.running) atexit(probe_join);
+}
+
+static void probe_finish(int index) {
+    probe_join();
+    if (probe.done && probe.wanted == index) return;
+    probe = {};
+    probe.wanted = index;
+    find_device();
+    probe.done = true;
+}
+
+const char *cuda_device_missing(void) {
+    probe_finish(-1);
+    return probe.missing[0] ? probe.missing : NULL;
+}
+
+/* ---- open and close --------------------------------------------------------------------------------------------------- */
+
+static void cuda_close(struct device *base) {
+    struct cuda_device *dev = cuda_of(base);
+    if (dev->stream) cuda.StreamSynchronize(dev->stream);
+    loader_stop(dev->loader);
+    cublaslt_close(dev->blaslt);
+    recording_free(dev);
+    transfer_close(dev);
+    for (struct cuda_plan *plan = dev->plans, *next; plan; plan = next) {
+        next = plan->next;
+        free(plan);
+    }
+    while (dev->blocks) cuda_free(base, dev->blocks->p);
+    if (dev->stream) cuda.StreamDestroy(dev->stream);
+    free(dev);
+}
+
+static void fill_table(struct cuda_device *dev, enum dtype dtype) {
+    dev->base = {};
+    dev->base.name = dev->name;
+    dev->base.dtype = dtype;
+    dev->base.ops = &planning_ops;
+    dev->base.planning = true;
+    dev->base.arena_base = reinterpret_cast<char *>(static_cast<uintptr_t>(ARENA_BASE));
+    dev->base.packed_bytes = cuda_packed_bytes;
+    dev->base.pack = cuda_pack;
+    dev->base.load = cuda_load;
+    dev->base.load_wait = cuda_load_wait;
+    dev->base.memory_free = cuda_memory_free;
+    dev->base.plan_end = cuda_plan_end;
+    dev->base.scratch_bytes = cuda_scratch_bytes;
+    dev->base.alloc = cuda_alloc;
+    dev->base.free = cuda_free;
+    dev->base.close = cuda_close;
+    dev->base.replay = replay;
+    dev->base.time_begin = time_begin;
+    dev->base.time_mark = time_mark;
+    dev->base.time_wait = time_wait;
+}
+
+struct device *cuda_device_open(enum dtype dtype, int index) {
+    assert(dtype == DT_F32 || dtype == DT_F16 || dtype == DT_BF16);
+    probe_finish(index);
+    if (probe.missing[0]) die_hint(FAIL_DEVICE, "--device cpu works everywhere", "--device cuda: %s", probe.missing);
+    struct cudaDeviceProp prop;
+    CUDA(SetDevice, probe.index);
+    CUDA(GetDeviceProperties, &prop, probe.index);
+    struct cuda_device *dev = static_cast<struct cuda_device *>(calloc(1, sizeof *dev));
+    if (!dev) die(FAIL_MEMORY, "out of memory");
+    dev->index = probe.index;
+    dev->sm_count = prop.multiProcessorCount;
+    dev->arch = prop.major * 10 + prop.minor;
+    snprintf(dev->name, sizeof dev->name, "cuda:%d", dev->index);
+    fill_table(dev, dtype);
+    CUDA(StreamCreateWithFlags, &dev->stream, cudaStreamNonBlocking);
+    dev->blaslt = cublaslt_open();
+    transfer_open(dev);
+    return &dev->base;
+}

@@ -1,0 +1,344 @@
+/* Weights: their layouts, and their way from file to device.
+ *
+ *     file --pread--> pinned slot --copy--> device slot --kernel: convert, reorder--> w->packed
+ *
+ * The weights are cut into pieces of at most SLOT bytes, taken in order of use by a few threads, each with two slots and a stream of its
+ * own: while one piece is copied the next is read. Nobody waits for all of it: an op waits for the weights it reads (cuda_packed), so
+ * that text encoding and the first step run while the rest arrives. A thread never dies; it leaves its errno for the waiting one. */
+#include <cassert>
+#include <cerrno>
+#include <cstdlib>
+#include <pthread.h>
+
+#include "cuda/device.h"
+
+extern "C" {
+#include "engine/clock.h"
+#include "engine/safetensors.h"
+}
+
+enum { N_THREADS = 4, N_SLOTS = 2, SLOT = LOADER_STAGING / (N_THREADS * N_SLOTS), PACK_BLOCK = 256 };
+
+/* ---- layouts ------------------------------------------------------------------------------------------------------- */
+
+static size_t item_bytes(enum dtype dtype) { return dtype_table[dtype].size; }
+
+static struct cuda_plan *plan_new(struct cuda_device *dev, struct weight *w) {
+    assert(dev->base.planning && !w->plan);
+    struct cuda_plan *plan = static_cast<struct cuda_plan *>(calloc(1, sizeof *plan));
+    if (!plan) die(FAIL_MEMORY, "out of memory");
+    plan->dtype = w->kind == WEIGHT_VECTOR ? DT_F32 : dev->base.dtype;
+    plan->K = w->shape[0];
+    plan->C = w->rank > 1 ? w->shape[1] : 1;
+    plan->RS = w->rank > 2 ? w->shape[2] * w->shape[3] : 1;
+    plan->next = dev->plans;
+    dev->plans = plan;
+    w->plan = plan;
+    return plan;
+}
+
+static void plan_rows(struct cuda_plan *plan, int64_t row_stride, int64_t c_stride) {
+    plan->row_stride = row_stride;
+    plan->c_stride = c_stride;
+    plan->packed_bytes = (size_t)(plan->K * row_stride) * item_bytes(plan->dtype);
+}
+
+static bool same_plan(const struct weight *w, int64_t c_stride, int interleave) {
+    const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
+    return plan->c_stride == c_stride && plan->interleave == interleave;
+}
+
+/* In the file's order [K,C,RS] an element's place is k*C*RS + c*RS + rs. */
+void cuda_plan_dense(struct cuda_device *dev, struct weight *w) {
+    if (!w || w->plan) return;
+    struct cuda_plan *plan = plan_new(dev, w);
+    plan->C *= plan->RS; /* as one row: nothing is reordered */
+    plan->RS = 1;
+    plan_rows(plan, plan->C, 0);
+}
+
+void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded) {
+    if (w->plan) {
+        assert(same_plan(w, c_padded, 0));
+        return;
+    }
+    struct cuda_plan *plan = plan_new(dev, w);
+    plan_rows(plan, plan->RS * c_padded, c_padded);
+}
+
+void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave) {
+    if (!w) return;
+    if (w->plan) {
+        assert(same_plan(w, 0, interleave));
+        return;
+    }
+    struct cuda_plan *plan = plan_new(dev, w);
+    assert(plan->K % (2 * interleave) == 0);
+    plan->interleave = interleave;
+    plan_rows(plan, plan->C, 0);
+}
+
+/* ---- converting and reordering on the device --------------------------------------------------------------------------- */
+
+/* Elements [first, first+n) of the weight, lying in src, go to their places. */
+template <class Source, class T>
+__global__ void __launch_bounds__(PACK_BLOCK) k_pack(T *packed, const Source *src, size_t first, size_t n, int64_t K, int64_t C, int64_t RS,
+                                                     int64_t row_stride, int64_t c_stride, int interleave) {
+    GRID_LOOP(i, n) {
+        int64_t at = (int64_t)(first + i), rs = at % RS, c = at / RS % C, k = at / (RS * C);
+        if (interleave) {
+            int64_t half = K / 2, gate = k >= half, j = k - gate * half;
+            k = (j / interleave * 2 + gate) * interleave + j % interleave;
+        }
+        packed[k * row_stride + rs * c_stride + c] = from_f32<T>(to_f32(src[i]));
+    }
+}
+
+template <class Source, class T>
+static cudaError_t pack_typed(cudaStream_t stream, const struct cuda_plan *plan, void *packed, const void *src, size_t first, size_t n) {
+    unsigned blocks = (unsigned)ceil_div((int64_t)n, PACK_BLOCK * 8);
+    return launch_on(stream, k_pack<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, static_cast<T *>(packed), static_cast<const Source *>(src),
+                     first, n, plan->K, plan->C, plan->RS, plan->row_stride, plan->c_stride, plan->interleave);
+}
+
+template <class Source>
+static cudaError_t pack_from(cudaStream_t stream, const struct cuda_plan *plan, void *packed, const void *src, size_t first, size_t n) {
+    switch (plan->dtype) {
+    case DT_F32: return pack_typed<Source, float>(stream, plan, packed, src, first, n);
+    case DT_F16: return pack_typed<Source, f16>(stream, plan, packed, src, first, n);
+    default: return pack_typed<Source, bf16>(stream, plan, packed, src, first, n);
+    }
+}
+
+const void *cuda_probe_kernel(void) { return reinterpret_cast<const void *>(k_pack<float, float>); }
+
+static cudaError_t pack_elements(cudaStream_t stream, const struct weight *w, enum dtype dtype, const void *src, size_t first, size_t n) {
+    const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
+    switch (dtype) {
+    case DT_F32: return pack_from<float>(stream, plan, w->packed, src, first, n);
+    case DT_F16: return pack_from<f16>(stream, plan, w->packed, src, first, n);
+    case DT_BF16: return pack_from<bf16>(stream, plan, w->packed, src, first, n);
+    default: return pack_from<double>(stream, plan, w->packed, src, first, n);
+    }
+}
+
+/* True where the file's bytes are the packed bytes. */
+static bool is_copy(const struct cuda_plan *plan, enum dtype dtype) {
+    return plan->dtype == dtype && plan->RS == 1 && plan->row_stride == plan->C && !plan->interleave;
+}
+
+/* n bytes of w's part from `offset` on, element number `first` of the weight, from host memory by way of a device slot. */
+static cudaError_t deliver(cudaStream_t stream, struct weight *w, enum dtype dtype, size_t first, const void *host, void *slot, size_t n) {
+    size_t item = item_bytes(dtype);
+    if (is_copy(static_cast<const struct cuda_plan *>(w->plan), dtype))
+        return cuda.MemcpyAsync(static_cast<char *>(w->packed) + first * item, host, n, cudaMemcpyHostToDevice, stream);
+    cudaError_t error = cuda.MemcpyAsync(slot, host, n, cudaMemcpyHostToDevice, stream);
+    return error ? error : pack_elements(stream, w, dtype, slot, first, n / item);
+}
+
+bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const raw[]) {
+    void *slot;
+    if (cuda.Malloc(&slot, SLOT)) return false;
+    cudaError_t error = cudaSuccess;
+    size_t first = 0;
+    for (int i = 0; i < w->n_parts; i++) {
+        const struct st_tensor *part = w->parts[i];
+        for (size_t at = 0; at < part->bytes && !error; at += SLOT) {
+            size_t n = part->bytes - at < SLOT ? part->bytes - at : SLOT;
+            error = deliver(dev->stream, w, part->dtype, first, static_cast<const char *>(raw[i]) + at, slot, n);
+            first += n / item_bytes(part->dtype);
+        }
+    }
+    if (!error) error = cuda.StreamSynchronize(dev->stream);
+    cuda.Free(slot);
+    return !error;
+}
+
+/* ---- the loader ------------------------------------------------------------------------------------------------------- */
+
+struct piece {
+    struct weight *w;
+    const struct st_tensor *part;
+    uint64_t offset, bytes;
+    size_t first; /* its first element's number in the weight */
+};
+
+struct slot {
+    void *pinned, *device;
+    cudaEvent_t copied;
+    const struct piece *under_way; /* NULL: free */
+};
+
+struct worker {
+    struct loader *loader;
+    pthread_t thread;
+    bool started;
+    cudaStream_t stream;
+    struct slot slots[N_SLOTS];
+};
+
+struct loader {
+    struct cuda_device *dev;
+    struct piece *pieces;
+    int n_pieces, next; /* next: atomic */
+    bool stop;          /* atomic */
+    double start_ms, end_ms;
+    struct worker workers[N_THREADS];
+
+    pthread_mutex_t lock; /* guards what follows, and the waiting for cuda_plan.pending */
+    pthread_cond_t changed;
+    int n_left;           /* pieces not delivered */
+    int error;            /* errno, */
+    cudaError_t cuda_error; /* or this, of the first piece that failed, */
+    const struct st_tensor *failed; /* this one */
+};
+
+static void piece_failed(struct loader *l, const struct piece *piece, int error, cudaError_t cuda_error) {
+    pthread_mutex_lock(&l->lock);
+    if (!l->failed) l->failed = piece->part, l->error = error, l->cuda_error = cuda_error;
+    __atomic_store_n(&l->stop, true, __ATOMIC_RELAXED);
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* The piece the slot holds has arrived; true unless that failed. */
+static bool slot_finish(struct loader *l, struct slot *slot) {
+    const struct piece *piece = slot->under_way;
+    if (!piece) return true;
+    slot->under_way = NULL;
+    cudaError_t error = cuda.EventSynchronize(slot->copied);
+    if (error) return piece_failed(l, piece, 0, error), false;
+    pthread_mutex_lock(&l->lock);
+    __atomic_fetch_sub(&static_cast<struct cuda_plan *>(piece->w->plan)->pending, 1, __ATOMIC_RELEASE);
+    if (--l->n_left == 0) l->end_ms = clock_ms();
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+    return true;
+}
+
+static bool slot_begin(struct worker *worker, struct slot *slot, const struct piece *piece) {
+    struct loader *l = worker->loader;
+    int error = st_read_part(piece->part, slot->pinned, piece->offset, piece->bytes);
+    if (error) return piece_failed(l, piece, error, cudaSuccess), false;
+    cudaError_t failed = deliver(worker->stream, piece->w, piece->part->dtype, piece->first, slot->pinned, slot->device, piece->bytes);
+    if (!failed) failed = cuda.EventRecord(slot->copied, worker->stream);
+    if (failed) return piece_failed(l, piece, 0, failed), false;
+    slot->under_way = piece;
+    return true;
+}
+
+static void *work(void *data) {
+    struct worker *worker = static_cast<struct worker *>(data);
+    struct loader *l = worker->loader;
+    cuda.SetDevice(l->dev->index);
+    bool good = true;
+    for (int turn = 0; good && !__atomic_load_n(&l->stop, __ATOMIC_RELAXED); turn = (turn + 1) % N_SLOTS) {
+        int i = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
+        if (i >= l->n_pieces) break;
+        good = slot_finish(l, &worker->slots[turn]) && slot_begin(worker, &worker->slots[turn], &l->pieces[i]);
+    }
+    for (int i = 0; i < N_SLOTS; i++) slot_finish(l, &worker->slots[i]);
+    return NULL;
+}
+
+/* Cuts the weights into pieces; with pieces NULL only counts them. */
+static int cut(struct weight *const items[], int n, struct piece *pieces) {
+    int count = 0;
+    for (int i = 0; i < n; i++) {
+        size_t first = 0;
+        for (int j = 0; j < items[i]->n_parts; j++) {
+            const struct st_tensor *part = items[i]->parts[j];
+            for (uint64_t at = 0; at < part->bytes; at += SLOT, count++) {
+                uint64_t bytes = part->bytes - at < SLOT ? part->bytes - at : SLOT;
+                if (!pieces) continue;
+                pieces[count] = (struct piece){items[i], part, at, bytes, first};
+                first += bytes / item_bytes(part->dtype);
+                static_cast<struct cuda_plan *>(items[i]->plan)->pending++;
+            }
+        }
+    }
+    return count;
+}
+
+static void worker_open(struct worker *worker, struct loader *l) {
+    worker->loader = l;
+    CUDA(StreamCreateWithFlags, &worker->stream, cudaStreamNonBlocking);
+    for (int i = 0; i < N_SLOTS; i++) {
+        struct slot *slot = &worker->slots[i];
+        CUDA(MallocHost, &slot->pinned, SLOT);
+        CUDA(Malloc, &slot->device, SLOT);
+        CUDA(EventCreateWithFlags, &slot->copied, cudaEventDisableTiming);
+    }
+}
+
+struct loader *loader_start(struct cuda_device *dev, struct weight *const items[], int n) {
+    struct loader *l = static_cast<struct loader *>(calloc(1, sizeof *l));
+    if (!l) die(FAIL_MEMORY, "out of memory");
+    dev->loader = l; /* from here on close frees it, whatever fails */
+    l->dev = dev;
+    l->start_ms = clock_ms();
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->changed, NULL);
+    l->n_left = l->n_pieces = cut(items, n, NULL);
+    l->pieces = static_cast<struct piece *>(calloc((size_t)l->n_pieces + 1, sizeof *l->pieces));
+    if (!l->pieces) die(FAIL_MEMORY, "out of memory");
+    cut(items, n, l->pieces);
+    for (int i = 0; i < N_THREADS; i++) worker_open(&l->workers[i], l);
+    CUDA(StreamSynchronize, dev->stream); /* the packed memory has been zeroed there */
+    for (int i = 0; i < N_THREADS; i++) {
+        l->workers[i].started = pthread_create(&l->workers[i].thread, NULL, work, &l->workers[i]) == 0;
+        if (!l->workers[i].started && i == 0) die(FAIL_MEMORY, "cannot start a thread to read weights");
+    }
+    return l;
+}
+
+/* Dies where a piece failed. Called with the lock held, which it gives back first. */
+static void check_failed(struct loader *l) {
+    if (!l->failed) return;
+    pthread_mutex_unlock(&l->lock);
+    if (l->cuda_error) cuda_check(l->cuda_error, "loading weights");
+    die(FAIL_IO, "%s: tensor '%s': %s", l->failed->file->path, l->failed->name,
+        l->error == ESTALE ? "the file changed while it was read" : strerror(l->error));
+}
+
+void loader_wait(struct loader *l, const struct weight *w) {
+    const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
+    if (__atomic_load_n(&plan->pending, __ATOMIC_ACQUIRE) == 0) return;
+    pthread_mutex_lock(&l->lock);
+    while (__atomic_load_n(&plan->pending, __ATOMIC_ACQUIRE) > 0) {
+        check_failed(l);
+        pthread_cond_wait(&l->changed, &l->lock);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+double loader_wait_all(struct loader *l) {
+    pthread_mutex_lock(&l->lock);
+    while (l->n_left) {
+        check_failed(l);
+        pthread_cond_wait(&l->changed, &l->lock);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return l->n_pieces ? l->end_ms - l->start_ms : 0;
+}
+
+/* Also after a failure in the middle of loader_start: what was not made is NULL. */
+void loader_stop(struct loader *l) {
+    if (!l) return;
+    __atomic_store_n(&l->stop, true, __ATOMIC_RELAXED);
+    for (int i = 0; i < N_THREADS; i++)
+        if (l->workers[i].started) pthread_join(l->workers[i].thread, NULL);
+    for (int i = 0; i < N_THREADS; i++) {
+        struct worker *worker = &l->workers[i];
+        for (int j = 0; j < N_SLOTS; j++) {
+            if (worker->slots[j].copied) cuda.EventDestroy(worker->slots[j].copied);
+            if (worker->slots[j].device) cuda.Free(worker->slots[j].device);
+            if (worker->slots[j].pinned) cuda.FreeHost(worker->slots[j].pinned);
+        }
+        if (worker->stream) cuda.StreamDestroy(worker->stream);
+    }
+    pthread_cond_destroy(&l->changed);
+    pthread_mutex_destroy(&l->lock);
+    free(l->pieces);
+    free(l);
+}
