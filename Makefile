@@ -24,7 +24,7 @@ CFLAGS  += $(CFLAGS_$(config)) $(EXTRA_CFLAGS)
 NVCC      ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
 CUDA      ?= $(if $(NVCC),yes,no)
 CUDA_ARCH ?= 75 80 86 89 90 100 120
-NVCCFLAGS  = -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
+NVCCFLAGS  = -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 KERNELS   := $(wildcard cuda/*.cu)
 LDLIBS_CUDA_yes = -L$(dir $(NVCC))../lib64 -lcudart_static -ldl -lrt -lpthread -lstdc++
@@ -62,7 +62,7 @@ $(BUILD)/%.o: %.cu
 # ---- the CUDA device on the CPU: the same kernels, compiled by g++ for test/emu ----
 EMU         := $(BUILD)/emu
 EMU_OBJECTS := $(patsubst %.cu,$(EMU)/%.o,$(KERNELS)) $(patsubst test/emu/%.cpp,$(EMU)/%.o,$(wildcard test/emu/*.cpp))
-EMU_FLAGS    = -std=c++20 -D_GNU_SOURCE -Itest/emu -I. -g -Wall -Wextra -Wno-unknown-pragmas -fopenmp -fno-strict-aliasing -fno-math-errno \
+EMU_FLAGS    = -std=c++20 -D_GNU_SOURCE -Itest/emu -I. -g -Wall -Wextra -Wno-missing-field-initializers -Wno-unknown-pragmas -fopenmp -fno-strict-aliasing -fno-math-errno \
                -fno-trapping-math -march=$(MARCH) $(CFLAGS_$(config)) $(EMU_FLAGS_$(config))
 EMU_FLAGS_asan := -DEMU_CHECKED
 EMU_FLAGS_tsan := -DEMU_CHECKED -DEMU_TSAN

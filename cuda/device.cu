@@ -175,7 +175,7 @@ static struct probe {
     pthread_t thread;
     bool running, done;
     int wanted, index; /* index: the GPU to use */
-    char missing[256]; /* not empty: why there is none */
+    char missing[512]; /* not empty: why there is none */
 } probe;
 
 static const char *count_devices(int *count) {

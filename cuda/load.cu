@@ -17,7 +17,8 @@ extern "C" {
 #include "engine/safetensors.h"
 }
 
-enum { N_THREADS = 4, N_SLOTS = 2, SLOT = LOADER_STAGING / (N_THREADS * N_SLOTS), PACK_BLOCK = 256 };
+enum { N_THREADS = 4, N_SLOTS = 2, PACK_BLOCK = 256 };
+static constexpr size_t SLOT = LOADER_STAGING / (N_THREADS * N_SLOTS);
 
 /* ---- layouts ------------------------------------------------------------------------------------------------------- */
 
