@@ -1,4 +1,4 @@
-/* Runs grids. A block's threads are fibers (Boost.Context's assembly) on one OS thread; blocks go to OpenMP threads.
+/* Runs grids. A block's threads are fibers on one OS thread; blocks go to OpenMP threads.
  *
  * A fiber runs threads of the block back to back until one must wait; that thread keeps the fiber, and the next one gets another.
  * Threads are started and resumed in an order that the environment chooses, since an order hides some races and shows others:
@@ -6,6 +6,7 @@
  *     EMU_ORDER=reverse
  * This file is compiled without -fsanitize=thread in every build: what orders threads of a block is told to ThreadSanitizer by hand. */
 #include "block.h"
+#include "context.h"
 #include <algorithm>
 #include <memory>
 #include <sys/mman.h>
@@ -21,16 +22,6 @@
 #define RELEASE(address) (void)(address)
 #define ACQUIRE(address) (void)(address)
 #endif
-
-extern "C" {
-typedef void *fcontext;
-struct transfer {
-    fcontext from;
-    void *data;
-};
-transfer jump_fcontext(fcontext to, void *data);
-fcontext make_fcontext(void *stack_top, size_t size, void (*fn)(transfer));
-}
 
 EMU_THREAD_LOCAL uint3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -50,7 +41,7 @@ constexpr size_t guard_bytes = 4096;
 constexpr int max_threads = 1024, max_warps = max_threads / 32;
 
 struct fiber {
-    fcontext context;
+    emu_context context;
     char *stack; /* NULL for the fiber that is the OS thread */
     const void *low;
     size_t size;
@@ -69,6 +60,7 @@ struct async_copy {
 
 struct thread {
     enum state state;
+    uint3 index;
     fiber *on;
     const char *file; /* where it waits */
     int line;
@@ -120,12 +112,13 @@ struct block {
 
     ~block();
 };
-thread_local std::unique_ptr<block> block_of_thread;
+thread_local std::unique_ptr<block> owner;
+EMU_THREAD_LOCAL block *current_block; /* the same, without the guard of a thread_local object */
 
 const uint64_t seed = getenv("EMU_SEED") ? strtoull(getenv("EMU_SEED"), nullptr, 0) : 0;
 const bool reverse = getenv("EMU_ORDER") && !strcmp(getenv("EMU_ORDER"), "reverse");
 
-block &running() { return *block_of_thread; }
+block &running() { return *current_block; }
 
 uint64_t next_random(block &b) {
     b.random ^= b.random << 13;
@@ -151,13 +144,7 @@ uint64_t next_random(block &b) {
 
 /* ---- fibers ------------------------------------------------------------------------------------------------------ */
 
-void enter(transfer from);
-
-void set_thread_index(int t) {
-    threadIdx.x = (unsigned)t % blockDim.x;
-    threadIdx.y = (unsigned)t / blockDim.x % blockDim.y;
-    threadIdx.z = (unsigned)t / (blockDim.x * blockDim.y);
-}
+void enter();
 
 fiber *make_fiber(block &b) {
     fiber *f = new fiber();
@@ -169,7 +156,7 @@ fiber *make_fiber(block &b) {
     f->size = stack_bytes;
     /* Tops at the same place of every stack would fall into the same sets of the cache. */
     size_t stagger = b.all.size() % 61 * 192;
-    f->context = make_fcontext(f->stack + guard_bytes + stack_bytes - stagger, stack_bytes - stagger, enter);
+    context_make(f->context, f->stack + guard_bytes, stack_bytes - stagger, enter);
 #ifdef EMU_TSAN
     f->tsan = __tsan_create_fiber(0);
 #endif
@@ -184,18 +171,17 @@ fiber *take_fiber(block &b) {
     return f;
 }
 
-void switch_to(block &b, fiber *to) {
+__forceinline__ void switch_to(block &b, fiber *to) {
     fiber *self = b.current;
     b.current = to;
-    if (to->thread >= 0) set_thread_index(to->thread);
+    if (to->thread >= 0) threadIdx = b.threads[to->thread].index;
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(&self->fake_stack, to->low, to->size);
 #endif
 #ifdef EMU_TSAN
     __tsan_switch_to_fiber(to->tsan, __tsan_switch_to_fiber_no_sync); /* orders nothing: races stay visible */
 #endif
-    transfer back = jump_fcontext(to->context, self);
-    static_cast<fiber *>(back.data)->context = back.from;
+    context_switch(self->context, to->context);
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_finish_switch_fiber(self->fake_stack, nullptr, nullptr);
 #endif
@@ -206,7 +192,7 @@ void switch_to(block &b, fiber *to) {
 void push_ready(block &b, int t) { b.ready[b.tail++ % max_threads] = t; }
 
 /* -1 where no thread is ready. */
-int pop_ready(block &b) {
+__forceinline__ int pop_ready(block &b) {
     if (b.head == b.tail) return -1;
     int *ring = b.ready;
     unsigned best = b.head;
@@ -221,7 +207,7 @@ int pop_ready(block &b) {
 }
 
 /* The running thread cannot go on: another one does, and returns here when this one is ready again. */
-void wait(block &b) {
+__forceinline__ void wait(block &b) {
     bool start = b.started < b.n;
     if (start && b.random && b.head != b.tail && (b.greedy || (next_random(b) & 1))) start = false;
     if (start) {
@@ -256,7 +242,7 @@ void run_thread(block &b, int t) {
     b.current->thread = t;
     self.on = b.current;
     self.state = READY;
-    set_thread_index(t);
+    threadIdx = self.index;
     ACQUIRE(&b.start_sync);
     b.call(b.closure);
     RELEASE(&b.end_sync);
@@ -270,14 +256,13 @@ void run_thread(block &b, int t) {
     if (b.at_barrier) die(b, "a thread returned while others wait in __syncthreads");
 }
 
-void enter(transfer from) {
+void enter() {
     block &b = running();
-    static_cast<fiber *>(from.data)->context = from.from;
 #ifdef __SANITIZE_ADDRESS__
     const void *low;
     size_t size;
     __sanitizer_finish_switch_fiber(nullptr, &low, &size);
-    if (from.data == &b.main) b.main.low = low, b.main.size = size;
+    if (!b.main.low) b.main.low = low, b.main.size = size; /* the first switch of an OS thread comes from its own stack */
 #endif
     for (;;) {
         fiber *self = b.current;
@@ -363,6 +348,7 @@ void prepare(block &b, const launch_config &config, void (*call)(void *), void *
     b.closure = closure;
     b.kernel = config.kernel;
     b.n = (int)(d.x * d.y * d.z);
+    for (unsigned i = 0; i < (unsigned)b.n; i++) b.threads[i].index = {i % d.x, i / d.x % d.y, i / (d.x * d.y)};
     for (int w = 0; w * 32 < b.n; w++) b.warps[w].lanes = b.n - w * 32 < 32 ? (1u << (b.n - w * 32)) - 1 : ~0u;
     if (b.dynamic_bytes != config.shared_bytes) {
         free(b.dynamic);
@@ -384,7 +370,7 @@ void run_grid(const launch_config &config, void (*call)(void *), void *closure) 
 #pragma omp parallel if (blocks > 1)
 #endif
     {
-        if (!block_of_thread) block_of_thread.reset(new block());
+        if (!owner) owner.reset(current_block = new block());
         block &b = running();
         prepare(b, config, call, closure);
 #ifndef EMU_TSAN
