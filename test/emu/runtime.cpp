@@ -346,6 +346,12 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attr
     return cudaSuccess;
 }
 
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *) {
+    locked hold(lock);
+    *attributes = {};
+    return check_device(0);
+}
+
 cudaError_t cudaLaunchKernel(const void *, dim3, dim3, void **, size_t, cudaStream_t) { return fail(cudaErrorNotSupported); }
 
 /* ---- memory -------------------------------------------------------------------------------------------------------------- */
