@@ -56,10 +56,26 @@ template <> __device__ __forceinline__ bf16 from_f32<bf16>(float x) { return __f
 
 /* Two values in 32 bits, the first in the low half: a register of an mma operand. */
 template <class T> __device__ __forceinline__ uint32_t pack2(float a, float b) {
-    T pair[2] = {from_f32<T>(a), from_f32<T>(b)};
     uint32_t r;
-    memcpy(&r, pair, 4);
+    if constexpr (std::is_same_v<T, f16>) {
+        __half2 pair = __floats2half2_rn(a, b);
+        memcpy(&r, &pair, 4);
+    } else {
+        __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
+        memcpy(&r, &pair, 4);
+    }
     return r;
+}
+
+/* 2^x in one instruction, to 2 units in the last place; below 2^-126 it is 0. */
+__device__ __forceinline__ float exp2_approx(float x) {
+#ifdef __CUDACC__
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return exp2f(x);
+#endif
 }
 
 __device__ __forceinline__ float silu(float x) { return x / (1.0f + __expf(-x)); }
