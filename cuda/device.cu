@@ -268,6 +268,7 @@ static void cuda_close(struct device *base) {
 static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base = {};
     dev->base.name = dev->name;
+    dev->base.product = dev->product;
     dev->base.dtype = dtype;
     dev->base.ops = &planning_ops;
     dev->base.planning = true;
@@ -301,6 +302,7 @@ struct device *cuda_device_open(enum dtype dtype, int index) {
     dev->sm_count = prop.multiProcessorCount;
     dev->arch = prop.major * 10 + prop.minor;
     snprintf(dev->name, sizeof dev->name, "cuda:%d", dev->index);
+    snprintf(dev->product, sizeof dev->product, "%s", prop.name);
     fill_table(dev, dtype);
     CUDA(StreamCreateWithFlags, &dev->stream, cudaStreamNonBlocking);
     dev->blaslt = cublaslt_open();

@@ -34,7 +34,7 @@ struct cuda_row {
 
 struct cuda_device {
     struct device base; /* first: a struct device * of this device is a struct cuda_device * */
-    char name[16];
+    char name[16], product[256];
     int index, sm_count;
     int arch;           /* 75, 80, 86, 89, 90, 100, 120 */
     cudaStream_t stream;

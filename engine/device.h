@@ -26,6 +26,7 @@ struct view {
 
 struct device {
     const char *name;     /* "cpu", "cuda:0" */
+    const char *product;  /* "NVIDIA H200", or NULL where nobody says */
     enum dtype dtype;     /* of activations and packed matrices: F32, BF16, F16 on CUDA. May be changed between components (a VAE
                            * that needs more range than the UNet); a weight keeps the type it was planned with. */
     const struct ops *ops; /* the table in force: planning's or running's */
