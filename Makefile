@@ -81,7 +81,7 @@ $(EMU)/%.o: test/emu/%.cpp
 
 $(EMU)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(CC) $(CFLAGS) -Itest/emu -MMD -MP -c $< -o $@
 
 $(EMU)/test_emu: test/test_emu.cpp $(EMU)/libcuda.a $(LIBRARY)
 	$(CXX) $(EMU_FLAGS) $< $(EMU)/libcuda.a $(LIBRARY) -o $@ -lboost_context $(LDLIBS)

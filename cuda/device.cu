@@ -160,7 +160,7 @@ static const char *refuse(int index, char *text, size_t size) {
     struct cudaDeviceProp prop;
     cudaError_t error = cuda.SetDevice(index);
     if (!error) error = cuda.GetDeviceProperties(&prop, index);
-    if (!error) error = cuda.FuncGetAttributes(&attributes, cuda_probe_kernel());
+    if (!error) error = cuda.FuncGetAttributes(&attributes, cuda_probe_kernel()); /* creates the context */
     if (!error) return NULL;
     cuda.GetLastError();
     if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
@@ -210,7 +210,6 @@ static void find_device(void) {
         if (free_bytes > most) most = free_bytes, probe.index = i;
     }
     refuse(probe.index, probe.missing, sizeof probe.missing);
-    if (!probe.missing[0] && cuda.Free(NULL)) snprintf(probe.missing, sizeof probe.missing, "GPU %d: no context could be created", probe.index);
 }
 
 static void *probe_thread(void *) {
@@ -235,7 +234,7 @@ void cuda_start(int index) {
 
 static void probe_finish(int index) {
     probe_join();
-    if (probe.done && probe.wanted == index) return;
+    if (probe.done && probe.wanted == index && !probe.missing[0]) return;
     probe = {};
     probe.wanted = index;
     find_device();
