@@ -1,5 +1,6 @@
 # diffuse
 #   make                     ./diffuse                    make check               every test
+#   make check-emu           the CUDA kernels on the CPU, every order and sanitizer      make check-gpu   on a real GPU
 #   make demo                draws a picture              make install PREFIX=…    binary, README and licence
 #   make fuzz SECONDS=60     every parser under libFuzzer (clang)
 #   make bench               bench/run.sh: measured figures    make valgrind   one whole generation, no leak, no bad access
@@ -67,6 +68,10 @@ EMU_FLAGS    = -std=c++20 -D_GNU_SOURCE -Itest/emu -I. -g -Wall -Wextra -Wno-mis
 EMU_FLAGS_asan := -DEMU_CHECKED
 EMU_FLAGS_tsan := -DEMU_CHECKED -DEMU_TSAN
 
+EMU_TESTS    = $(CUDA_TESTS:%=$(EMU)/%) $(EMU)/test_emu
+
+emu-tests: $(EMU_TESTS)
+
 $(EMU)/libcuda.a: $(EMU_OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^
@@ -108,8 +113,16 @@ $(BUILD)/replay_%: test/fuzz/fuzz_%.c test/fuzz/replay.c $(LIBRARY)
 $(BUILD)/%: bench/%.c $(LIBRARY)
 	$(CC) $(CFLAGS) -MMD -MP $< $(LIBRARY) -o $@ $(LDLIBS)
 
-check: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
-	@BUILD=$(BUILD) test/run.sh $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+check: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+	@BUILD=$(BUILD) test/run.sh $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+
+# The kernels' tests alone, in every order the emulation knows and under the sanitizers.
+check-emu:
+	test/emu/matrix.sh
+
+# The kernels' tests on a real GPU.
+check-gpu: $(CUDA_TESTS:%=$(BUILD)/%)
+	@BUILD=$(BUILD) ONLY='test_cuda_*|test_lanes' test/run.sh $^
 
 # Without AVX-512, which valgrind does not know.
 valgrind:
@@ -141,6 +154,6 @@ install: diffuse
 clean:
 	rm -rf build diffuse
 
-.PHONY: all check valgrind demo fuzz bench install clean
+.PHONY: all check check-emu check-gpu emu-tests valgrind demo fuzz bench install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

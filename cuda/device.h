@@ -50,10 +50,7 @@ struct cuda_device {
     int *row_at;              /* device memory: [0] the row under way, [1] the next one */
     int n_rows, depth;
 
-    struct cuda_counts { /* since the last reset, for reports: what was launched, and what it had to do */
-        long launches;
-        double flop, bytes;
-    } counts, step_counts; /* step_counts: of one step of the loop */
+    struct device_work counts; /* since the last reset: what was launched, and what it had to do */
     cudaEvent_t *marks;    /* [n_marks], of the clock */
     int n_marks;
 };

@@ -40,7 +40,7 @@ void replay(struct device *base, void (*work)(void *data), void *data) {
     if (r->n_runs++ == 0 || r->capturing) {
         dev->counts = {};
         work(data);
-        dev->step_counts = dev->counts;
+        dev->base.step_work = dev->counts;
         return;
     }
     if (!r->exec) capture(dev, r, data);

@@ -60,6 +60,12 @@ struct device {
     void (*free)(struct device *dev, void *p);
     void (*close)(struct device *dev); /* frees everything, dev included */
 
+    /* What one step of the loop costs, on a device that counts: kernels launched, arithmetic, bytes read and written at least. */
+    struct device_work {
+        long launches;
+        double flop, bytes;
+    } step_work;
+
     /* NULL, or: runs work(data), which launches the same ops with the same operands each time, and records it, so that it costs one
      * submission from then on. */
     void (*replay)(struct device *dev, void (*work)(void *data), void *data);

@@ -1,0 +1,23 @@
+#!/bin/sh
+# The CUDA device's tests under the emulation, in every order of threads it knows, with a stream that does nothing before it must, and
+# under the sanitizers. A few minutes on two cores. JOBS: of make.
+cd "$(dirname "$0")/../.." || exit 1
+JOBS=${JOBS:-$(nproc)}
+failed=0
+
+run() { # CONFIG WHAT [VARIABLE=VALUE…]
+    config=$1 what=$2
+    shift 2
+    echo "== $config, $what"
+    # shellcheck disable=SC2046
+    env "$@" ONLY="${ONLY:-test_cuda_*|test_lanes}" BUILD=build/$config test/run.sh $(find build/"$config"/emu -maxdepth 1 -type f \( -name 'test_cuda_*' -o -name test_lanes \) ! -name '*.d' | sort) || failed=1
+}
+
+for config in release asan tsan; do make -s -j"$JOBS" config=$config emu-tests || exit 1; done
+for seed in 1 2 3; do run release "order $seed" EMU_SEED=$seed; done
+run release "reverse order" EMU_ORDER=reverse
+run release "lazy stream" EMU_LAZY=1
+run asan "first order"
+run asan "order 1, lazy stream" EMU_SEED=1 EMU_LAZY=1
+run tsan "first order"
+exit $failed
