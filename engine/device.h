@@ -24,6 +24,12 @@ struct view {
     int N, H, W, C, ld;
 };
 
+/* Kernels launched, arithmetic, bytes read and written at least. */
+struct device_work {
+    long launches;
+    double flop, bytes;
+};
+
 struct device {
     const char *name;     /* "cpu", "cuda:0" */
     const char *product;  /* "NVIDIA H200", or NULL where nobody says */
@@ -60,11 +66,8 @@ struct device {
     void (*free)(struct device *dev, void *p);
     void (*close)(struct device *dev); /* frees everything, dev included */
 
-    /* What one step of the loop costs, on a device that counts: kernels launched, arithmetic, bytes read and written at least. */
-    struct device_work {
-        long launches;
-        double flop, bytes;
-    } step_work;
+    /* Of one step of the loop, on a device that counts. */
+    struct device_work step_work;
 
     /* NULL, or: runs work(data), which launches the same ops with the same operands each time, and records it, so that it costs one
      * submission from then on. */
