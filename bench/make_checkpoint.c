@@ -1,7 +1,8 @@
-/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1 with seeded random weights, for measuring.
+/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1, or of google/ddpm-cat-256, with seeded random weights, for
+ * measuring.
  *
- *     make_checkpoint sd15|sd21 DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]
- *     make_checkpoint sd15|sd21 --list          every tensor: COMPONENT NAME SHAPE
+ *     make_checkpoint sd15|sd21|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]
+ *     make_checkpoint sd15|sd21|ddpm-cat --list          every tensor: COMPONENT NAME SHAPE
  *
  * Matrices are uniform with the variance that keeps activations O(1), norms 1, biases small. --sparse leaves the data a hole in the file
  * (zeros): names, shapes and sizes as real, no disk used. */
@@ -22,7 +23,9 @@
 
 struct model {
     const char *name;
-    int text_hidden, text_layers, text_intermediate, text_heads;
+    int n_levels, channels[6]; /* of the UNet */
+    int pixel_channels;        /* of what it denoises */
+    int text_hidden, text_layers, text_intermediate, text_heads; /* text_layers 0: no text, no VAE */
     const char *text_act;
     const char *heads; /* attention_head_dim of unet/config.json */
     bool linear_projection;
@@ -31,12 +34,13 @@ struct model {
 };
 
 static const struct model models[] = {
-    {"sd15", 768, 12, 3072, 12, "quick_gelu", "8", false, 64, "epsilon"},
-    {"sd21", 1024, 23, 4096, 16, "gelu", "[5, 10, 20, 20]", true, 96, "v_prediction"},
+    {"sd15", 4, {320, 640, 1280, 1280}, 4, 768, 12, 3072, 12, "quick_gelu", "8", false, 64, "epsilon"},
+    {"sd21", 4, {320, 640, 1280, 1280}, 4, 1024, 23, 4096, 16, "gelu", "[5, 10, 20, 20]", true, 96, "v_prediction"},
+    {.name = "ddpm-cat", .n_levels = 6, .channels = {128, 128, 256, 256, 512, 512}, .pixel_channels = 3},
 };
 
 enum { VOCABULARY = 49408, POSITIONS = 77, TENSORS_MAX = 1024 };
-static const int unet_channels[4] = {320, 640, 1280, 1280}, vae_channels[4] = {128, 256, 512, 512};
+static const int vae_channels[4] = {128, 256, 512, 512};
 
 /* ---- the tensors of one component ----------------------------------------------------------------------------------------------------- */
 
@@ -104,40 +108,51 @@ static void add_transformer(struct list *l, const char *prefix, int C, int cross
     add_projection(l, prefix, "proj_out", C, linear);
 }
 
+/* One self-attention over all pixels. */
+static void add_self_attention(struct list *l, const char *prefix, int C) {
+    add_norm(l, prefix, "group_norm", C);
+    for (int i = 0; i < 4; i++) add_linear(l, prefix, (const char *[]){"to_q", "to_k", "to_v", "to_out.0"}[i], C, C, true);
+}
+
+static void add_attention(struct list *l, const struct model *m, const char *prefix, int C) {
+    if (m->text_layers) add_transformer(l, prefix, C, m->text_hidden, m->linear_projection);
+    else add_self_attention(l, prefix, C);
+}
+
+static bool has_attention(const struct model *m, int level) { return m->text_layers ? level < 3 : level == 4; }
+
 static void list_unet(struct list *l, const struct model *m) {
-    const int *C = unet_channels, E = 1280;
+    const int *C = m->channels, n = m->n_levels, E = 4 * C[0];
 #define NAME(...) arena_printf(l->arena, __VA_ARGS__)
-    add_conv(l, "", "conv_in", C[0], 4, 3);
+    add_conv(l, "", "conv_in", C[0], m->pixel_channels, 3);
     add_linear(l, "", "time_embedding.linear_1", E, C[0], true);
     add_linear(l, "", "time_embedding.linear_2", E, E, true);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < n; i++) {
         for (int j = 0; j < 2; j++) {
             add_resnet(l, NAME("down_blocks.%d.resnets.%d.", i, j), j ? C[i] : C[i ? i - 1 : 0], C[i], E);
-            if (i < 3) add_transformer(l, NAME("down_blocks.%d.attentions.%d.", i, j), C[i], m->text_hidden, m->linear_projection);
+            if (has_attention(m, i)) add_attention(l, m, NAME("down_blocks.%d.attentions.%d.", i, j), C[i]);
         }
-        if (i < 3) add_conv(l, NAME("down_blocks.%d.downsamplers.0.", i), "conv", C[i], C[i], 3);
+        if (i < n - 1) add_conv(l, NAME("down_blocks.%d.downsamplers.0.", i), "conv", C[i], C[i], 3);
     }
-    add_resnet(l, "mid_block.resnets.0.", C[3], C[3], E);
-    add_transformer(l, "mid_block.attentions.0.", C[3], m->text_hidden, m->linear_projection);
-    add_resnet(l, "mid_block.resnets.1.", C[3], C[3], E);
-    for (int i = 0; i < 4; i++) {
-        int level = 3 - i, before = C[i ? level + 1 : 3];
+    add_resnet(l, "mid_block.resnets.0.", C[n - 1], C[n - 1], E);
+    add_attention(l, m, "mid_block.attentions.0.", C[n - 1]);
+    add_resnet(l, "mid_block.resnets.1.", C[n - 1], C[n - 1], E);
+    for (int i = 0; i < n; i++) {
+        int level = n - 1 - i, before = C[i ? level + 1 : n - 1];
         for (int j = 0; j < 3; j++) {
             int skip = C[j < 2 ? level : level ? level - 1 : 0];
             add_resnet(l, NAME("up_blocks.%d.resnets.%d.", i, j), (j ? C[level] : before) + skip, C[level], E);
-            if (i > 0) add_transformer(l, NAME("up_blocks.%d.attentions.%d.", i, j), C[level], m->text_hidden, m->linear_projection);
+            if (has_attention(m, level)) add_attention(l, m, NAME("up_blocks.%d.attentions.%d.", i, j), C[level]);
         }
-        if (i < 3) add_conv(l, NAME("up_blocks.%d.upsamplers.0.", i), "conv", C[level], C[level], 3);
+        if (i < n - 1) add_conv(l, NAME("up_blocks.%d.upsamplers.0.", i), "conv", C[level], C[level], 3);
     }
     add_norm(l, "", "conv_norm_out", C[0]);
-    add_conv(l, "", "conv_out", 4, C[0], 3);
+    add_conv(l, "", "conv_out", m->pixel_channels, C[0], 3);
 }
 
 static void add_vae_mid(struct list *l, const char *half) {
-    const char *attention = NAME("%s.mid_block.attentions.0.", half);
     add_resnet(l, NAME("%s.mid_block.resnets.0.", half), 512, 512, 0);
-    add_norm(l, attention, "group_norm", 512);
-    for (int i = 0; i < 4; i++) add_linear(l, attention, (const char *[]){"to_q", "to_k", "to_v", "to_out.0"}[i], 512, 512, true);
+    add_self_attention(l, NAME("%s.mid_block.attentions.0.", half), 512);
     add_resnet(l, NAME("%s.mid_block.resnets.1.", half), 512, 512, 0);
 }
 
@@ -292,8 +307,29 @@ static void copy_tokenizer(struct arena *a, const struct request *r, const char 
     }
 }
 
+/* The published ddpm-cat-256's, but for its folders. */
+static void write_unconditional_configs(struct arena *a, const struct request *r) {
+    write_text(a, r, "model_index.json",
+               "{\"_class_name\": \"DDPMPipeline\", \"_diffusers_version\": \"0.42.1\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"],\n"
+               " \"unet\": [\"diffusers\", \"UNet2DModel\"]}\n");
+    write_text(a, r, "scheduler/scheduler_config.json",
+               "{\"_class_name\": \"DDPMScheduler\", \"beta_start\": 0.0001, \"beta_end\": 0.02, \"beta_schedule\": \"linear\",\n"
+               " \"num_train_timesteps\": 1000, \"clip_sample\": true, \"trained_betas\": null, \"variance_type\": \"fixed_small\"}\n");
+    write_text(a, r, "unet/config.json",
+               "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 256, \"in_channels\": 3, \"out_channels\": 3, \"center_input_sample\": false,\n"
+               " \"time_embedding_type\": \"positional\", \"freq_shift\": 1, \"flip_sin_to_cos\": false, \"act_fn\": \"silu\",\n"
+               " \"block_out_channels\": [128, 128, 256, 256, 512, 512], \"layers_per_block\": 2, \"attention_head_dim\": null,\n"
+               " \"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"],\n"
+               " \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\"],\n"
+               " \"downsample_padding\": 0, \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-06, \"norm_num_groups\": 32}\n");
+}
+
 static void write_configs(struct arena *a, const struct request *r) {
     const struct model *m = r->model;
+    if (!m->text_layers) {
+        write_unconditional_configs(a, r);
+        return;
+    }
     write_text(a, r, "model_index.json",
                "{\"_class_name\": \"StableDiffusionPipeline\", \"_diffusers_version\": \"0.42.1\", \"requires_safety_checker\": false,\n"
                " \"safety_checker\": [null, null], \"feature_extractor\": [null, null], \"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n"
@@ -340,7 +376,7 @@ static void each_component(struct arena *a, const struct request *r) {
     } components[] = {{"unet", "diffusion_pytorch_model.safetensors", list_unet},
                       {"vae", "diffusion_pytorch_model.safetensors", list_vae},
                       {"text_encoder", "model.safetensors", list_text_encoder}};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (r->model->text_layers ? 3 : 1); i++) {
         struct list *l = arena_alloc(a, sizeof *l);
         l->arena = a;
         l->component = components[i].name;
@@ -353,12 +389,12 @@ static void each_component(struct arena *a, const struct request *r) {
 static const struct model *find_model(const char *name) {
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (strcmp(models[i].name, name) == 0) return &models[i];
-    die(FAIL_USAGE, "unknown model '%s': sd15 or sd21", name);
+    die(FAIL_USAGE, "unknown model '%s': sd15, sd21 or ddpm-cat", name);
 }
 
 int main(int argc, char **argv) {
     struct arena a = {0};
-    if (argc < 3) die(FAIL_USAGE, "usage: make_checkpoint sd15|sd21 DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]");
+    if (argc < 3) die(FAIL_USAGE, "usage: make_checkpoint sd15|sd21|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]");
     struct request r = {.model = find_model(argv[1]), .dtype = DT_F32};
     if (strcmp(argv[2], "--list") != 0) {
         if (argc < 4) die(FAIL_USAGE, "no TOKENIZER_DIR given");
@@ -369,10 +405,10 @@ int main(int argc, char **argv) {
             else if (strcmp(argv[i], "--dtype") == 0 && i + 1 < argc) r.dtype = strcmp(argv[++i], "F16") == 0 ? DT_F16 : DT_F32;
             else die(FAIL_USAGE, "unknown option '%s'", argv[i]);
         }
-        const char *dirs[] = {"", "unet", "vae", "text_encoder", "tokenizer", "scheduler"};
-        for (int i = 0; i < 6; i++) make_dir(&a, r.dir, dirs[i]);
+        const char *dirs[] = {"", "unet", "scheduler", "vae", "text_encoder", "tokenizer"};
+        for (int i = 0; i < (r.model->text_layers ? 6 : 3); i++) make_dir(&a, r.dir, dirs[i]);
         write_configs(&a, &r);
-        copy_tokenizer(&a, &r, argv[3]);
+        if (r.model->text_layers) copy_tokenizer(&a, &r, argv[3]);
     }
     each_component(&a, &r);
     arena_free(&a);
