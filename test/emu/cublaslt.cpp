@@ -1,6 +1,7 @@
 /* cuBLASLt, emulated: D = epilogue(alpha op(A) op(B) + beta C + bias), column-major, 16- or 32-bit in and out, summed in f32.
  *
  * What the library refuses is refused: unlike types of A and B, C unlike D, a bias of another type than D, sizes that do not fit. */
+#include "block.h"
 #include "cublasLt.h"
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
@@ -80,9 +81,7 @@ void multiply(void *closure) {
     for (int batch = 0; batch < p.d.batch; batch++) {
         std::vector<float> A = columns(p.A, batch * p.a.batch_stride, p.a, p.desc.trans_a);
         std::vector<float> B = columns(p.B, batch * p.b.batch_stride, p.b, p.desc.trans_b);
-#ifndef EMU_TSAN
-#pragma omp parallel for schedule(dynamic, 1)
-#endif
+#pragma omp parallel for schedule(dynamic, 1) if (emu::may_use_threads())
         for (int64_t j = 0; j < N; j++) {
             std::vector<float> sum((size_t)M);
             for (int64_t k = 0; k < K; k++) {

@@ -4,24 +4,15 @@
  * Threads are started and resumed in an order that the environment chooses, since an order hides some races and shows others:
  *     EMU_SEED=n     even: random;  odd: greedy, one warp runs as far ahead of the others as it can (finds a missing second barrier)
  *     EMU_ORDER=reverse
- * This file is compiled without -fsanitize=thread in every build: what orders threads of a block is told to ThreadSanitizer by hand. */
+ * Under ThreadSanitizer each thread has a logical thread of its own, and blocks of a grid are not ordered with each other. */
 #include "block.h"
 #include "context.h"
+#include "sanitizers.h"
 #include <algorithm>
+#include <atomic>
 #include <memory>
+#include <pthread.h>
 #include <sys/mman.h>
-#include <vector>
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/common_interface_defs.h>
-#endif
-#ifdef EMU_TSAN
-#include <sanitizer/tsan_interface.h>
-#define RELEASE(address) __tsan_release(address)
-#define ACQUIRE(address) __tsan_acquire(address)
-#else
-#define RELEASE(address) (void)(address)
-#define ACQUIRE(address) (void)(address)
-#endif
 
 EMU_THREAD_LOCAL uint3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -32,21 +23,17 @@ EMU_THREAD_LOCAL void *dynamic_shared;
 
 namespace {
 
-#ifdef EMU_CHECKED
-constexpr size_t stack_bytes = 256 << 10;
-#else
-constexpr size_t stack_bytes = 64 << 10;
-#endif
-constexpr size_t guard_bytes = 4096;
-constexpr int max_threads = 1024, max_warps = max_threads / 32;
+constexpr size_t stack_bytes = (checked ? 256 : 64) << 10, guard_bytes = 4096;
+constexpr int max_threads = 1024, max_warps = max_threads / 32, max_copies = 256, max_statics = 256;
 
 struct fiber {
     emu_context context;
-    char *stack; /* NULL for the fiber that is the OS thread */
+    char *memory; /* a guard, then the stack; NULL for the fiber that is the OS thread */
     const void *low;
     size_t size;
     int thread; /* of the block; -1 while it runs none */
-    void *fake_stack, *tsan;
+    void *fake_stack;
+    logical_thread logical;
 };
 
 enum state : uint8_t { NEW, READY, AT_BARRIER, IN_WARP_OP, RETURNED };
@@ -66,8 +53,8 @@ struct thread {
     int line;
     int vote_result;
     unsigned warp_ops;
-    int first_group, next_group; /* of cp.async: those not waited for yet */
-    std::vector<async_copy> copies;
+    int next_group, n_copies; /* of cp.async, not waited for yet */
+    async_copy copies[max_copies];
 };
 
 /* Lanes of a warp waiting for each other. */
@@ -78,11 +65,19 @@ struct rendezvous {
 };
 struct warp {
     unsigned lanes, returned;
-    std::vector<rendezvous> waiting;
+    int n_waiting;
+    rendezvous waiting[32];
     char sync[2];
 };
 
-/* The block an OS thread is running, and what it keeps for the next one. */
+/* Memory for SHARED and DYNAMIC_SHARED that ThreadSanitizer forgets about between blocks. */
+struct shared_memory {
+    void *p;
+    size_t bytes;
+};
+
+/* The block an OS thread is running, and what it keeps for the next one. No container inside: fibers must not allocate, since what frees
+ * it later is not ordered with them. */
 struct block {
     void (*call)(void *);
     void *closure;
@@ -100,14 +95,14 @@ struct block {
     unsigned barriers;
 
     fiber main, *current;
-    std::vector<fiber *> all, idle, retired;
+    fiber *all[max_threads], *idle[max_threads], *retired[max_threads];
+    int n_all, n_idle, n_retired;
     uint64_t random;
     bool greedy;
     int priority[max_threads];
 
-    void *dynamic;
-    size_t dynamic_bytes;
-    std::vector<void *> statics; /* of SHARED */
+    shared_memory dynamic, statics[max_statics];
+    int n_statics;
     char start_sync, end_sync, barrier_sync[2];
 
     ~block();
@@ -129,7 +124,7 @@ uint64_t next_random(block &b) {
 
 [[noreturn]] void die(block &b, const char *what) {
     fprintf(stderr, "emu: %s in %s, block (%u,%u,%u), thread %d\n", what, kernel_name(b.kernel), blockIdx.x, blockIdx.y, blockIdx.z,
-            b.current->thread);
+            b.current ? b.current->thread : -1);
     const thread *last = nullptr;
     for (int i = 0, shown = 0; i < b.n && shown < 8; i++) {
         const thread &t = b.threads[i];
@@ -150,26 +145,19 @@ fiber *make_fiber(block &b) {
     fiber *f = new fiber();
     void *p = mmap(nullptr, stack_bytes + guard_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) die(b, "no memory for stacks");
-    f->stack = static_cast<char *>(p);
-    mprotect(f->stack, guard_bytes, PROT_NONE);
-    f->low = f->stack + guard_bytes;
+    f->memory = static_cast<char *>(p);
+    mprotect(f->memory, guard_bytes, PROT_NONE);
+    f->low = f->memory + guard_bytes;
     f->size = stack_bytes;
     /* Tops at the same place of every stack would fall into the same sets of the cache. */
-    size_t stagger = b.all.size() % 61 * 192;
-    context_make(f->context, f->stack + guard_bytes, stack_bytes - stagger, enter);
-#ifdef EMU_TSAN
-    f->tsan = __tsan_create_fiber(0);
-#endif
-    b.all.push_back(f);
+    size_t stagger = (size_t)b.n_all % 61 * 192;
+    context_make(f->context, f->memory + guard_bytes, stack_bytes - stagger, enter);
+    f->logical = logical_thread_new();
+    b.all[b.n_all++] = f;
     return f;
 }
 
-fiber *take_fiber(block &b) {
-    if (b.idle.empty()) return make_fiber(b);
-    fiber *f = b.idle.back();
-    b.idle.pop_back();
-    return f;
-}
+fiber *take_fiber(block &b) { return b.n_idle ? b.idle[--b.n_idle] : make_fiber(b); }
 
 __forceinline__ void switch_to(block &b, fiber *to) {
     fiber *self = b.current;
@@ -178,9 +166,7 @@ __forceinline__ void switch_to(block &b, fiber *to) {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(&self->fake_stack, to->low, to->size);
 #endif
-#ifdef EMU_TSAN
-    __tsan_switch_to_fiber(to->tsan, __tsan_switch_to_fiber_no_sync); /* orders nothing: races stay visible */
-#endif
+    act_as(to->logical);
     context_switch(self->context, to->context);
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_finish_switch_fiber(self->fake_stack, nullptr, nullptr);
@@ -243,19 +229,20 @@ void run_thread(block &b, int t) {
     self.on = b.current;
     self.state = READY;
     threadIdx = self.index;
-    ACQUIRE(&b.start_sync);
+    acquire(&b.start_sync);
     b.call(b.closure);
-    RELEASE(&b.end_sync);
-    if (!self.copies.empty()) die(b, "a thread returned with cp.async copies not waited for");
+    release(&b.end_sync);
+    if (self.n_copies) die(b, "a thread returned with cp.async copies not waited for");
     self.state = RETURNED;
     b.live--;
     warp &w = b.warps[t / 32];
     w.returned |= 1u << t % 32;
-    for (rendezvous &r : w.waiting)
-        if (r.arrived && (r.mask & w.returned)) die(b, "a lane named in a warp mask has returned");
+    for (int i = 0; i < w.n_waiting; i++)
+        if (w.waiting[i].arrived && (w.waiting[i].mask & w.returned)) die(b, "a lane named in a warp mask has returned");
     if (b.at_barrier) die(b, "a thread returned while others wait in __syncthreads");
 }
 
+/* What every fiber runs. */
 void enter() {
     block &b = running();
 #ifdef __SANITIZE_ADDRESS__
@@ -268,9 +255,7 @@ void enter() {
         fiber *self = b.current;
         while (b.started < b.n) {
             run_thread(b, b.order[b.started++]);
-#ifdef EMU_TSAN
-            break; /* one thread per fiber: what runs on one is ordered */
-#endif
+            if (thread_sanitizer) break; /* one thread per fiber: what runs on one is ordered */
             if (b.random && b.head != b.tail && (next_random(b) & 1)) break;
         }
         fiber *next;
@@ -280,27 +265,44 @@ void enter() {
         else if (b.started < b.n) next = take_fiber(b);
         else die(b, "deadlock");
         self->thread = -1;
-#ifdef EMU_TSAN
-        b.retired.push_back(self);
-#else
-        b.idle.push_back(self);
-#endif
+        if (thread_sanitizer) b.retired[b.n_retired++] = self;
+        else b.idle[b.n_idle++] = self;
         switch_to(b, next);
     }
+}
+
+/* ---- shared memory ------------------------------------------------------------------------------------------------- */
+
+void shared_free(shared_memory &m) {
+    if (!m.p) return;
+    if (thread_sanitizer) munmap(m.p, m.bytes);
+    else free(m.p);
+    m = {};
+}
+
+/* Filled with NaN. Under ThreadSanitizer mapped anew, which makes it forget the accesses of the last block. */
+void shared_fill(block &b, shared_memory &m, size_t bytes, size_t align) {
+    if (thread_sanitizer) {
+        void *p = mmap(m.p, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (m.p ? MAP_FIXED : 0), -1, 0);
+        if (p == MAP_FAILED) die(b, "no memory for shared memory");
+        m.p = p;
+    } else if (!m.p && posix_memalign(&m.p, align, bytes)) {
+        die(b, "no memory for shared memory");
+    }
+    m.bytes = bytes;
+    memset(m.p, 0xff, bytes);
 }
 
 /* ---- a block ----------------------------------------------------------------------------------------------------- */
 
 block::~block() {
-    for (fiber *f : all) {
-#ifdef EMU_TSAN
-        __tsan_destroy_fiber(f->tsan);
-#endif
-        munmap(f->stack, stack_bytes + guard_bytes);
-        delete f;
+    for (int i = 0; i < n_all; i++) {
+        logical_thread_free(all[i]->logical);
+        munmap(all[i]->memory, stack_bytes + guard_bytes);
+        delete all[i];
     }
-    for (void *p : statics) free(p);
-    free(dynamic);
+    for (int i = 0; i < n_statics; i++) shared_free(statics[i]);
+    shared_free(dynamic);
 }
 
 void choose_order(block &b) {
@@ -319,27 +321,36 @@ void choose_order(block &b) {
     std::sort(b.order, b.order + b.n, [&](int x, int y) { return b.priority[x] < b.priority[y]; });
 }
 
+/* All fibers before the first thread runs: a logical thread is ordered after the one that makes it. */
+void make_fibers(block &b) {
+    b.main.logical = logical_thread_current();
+    while (b.n_retired) b.idle[b.n_idle++] = b.retired[--b.n_retired];
+    while (b.n_all < b.n) {
+        fiber *f = make_fiber(b);
+        b.idle[b.n_idle++] = f;
+    }
+}
+
 void run_block(block &b) {
     block_epoch++;
     b.live = b.n;
     b.started = b.at_barrier = b.votes = 0;
     b.head = b.tail = 0;
-    for (int i = 0; i < b.n; i++) b.threads[i].state = NEW, b.threads[i].warp_ops = 0, b.threads[i].first_group = b.threads[i].next_group = 0;
+    for (int i = 0; i < b.n; i++) {
+        thread &t = b.threads[i];
+        t.state = NEW;
+        t.warp_ops = 0;
+        t.next_group = 0;
+    }
     for (int i = 0; i * 32 < b.n; i++) b.warps[i].returned = 0;
     choose_order(b);
-    if (b.dynamic) memset(b.dynamic, 0xff, b.dynamic_bytes); /* NaN */
-#ifdef EMU_TSAN
-    /* Made here, not by another fiber: making one orders it after its maker. */
-    b.main.tsan = __tsan_get_current_fiber();
-    b.idle.insert(b.idle.end(), b.retired.begin(), b.retired.end());
-    b.retired.clear();
-    while ((int)b.all.size() < b.n) b.idle.push_back(make_fiber(b));
-#endif
-    RELEASE(&b.start_sync);
+    if (b.dynamic.bytes) shared_fill(b, b.dynamic, b.dynamic.bytes, 128);
+    dynamic_shared = b.dynamic.p;
+    if (thread_sanitizer) make_fibers(b);
+    release(&b.start_sync);
     b.main.thread = -1;
     b.current = &b.main;
     switch_to(b, take_fiber(b));
-    ACQUIRE(&b.end_sync);
 }
 
 void prepare(block &b, const launch_config &config, void (*call)(void *), void *closure) {
@@ -350,37 +361,42 @@ void prepare(block &b, const launch_config &config, void (*call)(void *), void *
     b.n = (int)(d.x * d.y * d.z);
     for (unsigned i = 0; i < (unsigned)b.n; i++) b.threads[i].index = {i % d.x, i / d.x % d.y, i / (d.x * d.y)};
     for (int w = 0; w * 32 < b.n; w++) b.warps[w].lanes = b.n - w * 32 < 32 ? (1u << (b.n - w * 32)) - 1 : ~0u;
-    if (b.dynamic_bytes != config.shared_bytes) {
-        free(b.dynamic);
-        b.dynamic = nullptr;
-        b.dynamic_bytes = config.shared_bytes;
-        if (b.dynamic_bytes && posix_memalign(&b.dynamic, 128, b.dynamic_bytes)) die(b, "no memory for shared memory");
-    }
-    dynamic_shared = b.dynamic;
+    if (b.dynamic.bytes != config.shared_bytes) shared_free(b.dynamic);
+    b.dynamic.bytes = config.shared_bytes;
     blockDim = {d.x, d.y, d.z};
     gridDim = {g.x, g.y, g.z};
 }
 
+/* Blocks nobody else has taken. */
+void run_blocks(const launch_config &config, void (*call)(void *), void *closure, std::atomic<size_t> &next) {
+    if (!owner) owner.reset(current_block = new block());
+    block &b = running();
+    dim3 g = config.grid;
+    size_t blocks = (size_t)g.x * g.y * g.z, i;
+    prepare(b, config, call, closure);
+    while ((i = next++) < blocks) {
+        blockIdx = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / ((size_t)g.x * g.y))};
+        run_block(b);
+    }
+    acquire(&b.end_sync);
+}
+
+bool forked;
+const int watch_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
 } // namespace
+
+bool may_use_threads() { return !thread_sanitizer && !forked; }
 
 void run_grid(const launch_config &config, void (*call)(void *), void *closure) {
     dim3 g = config.grid;
-    size_t blocks = (size_t)g.x * g.y * g.z;
-#ifndef EMU_TSAN
-#pragma omp parallel if (blocks > 1)
-#endif
-    {
-        if (!owner) owner.reset(current_block = new block());
-        block &b = running();
-        prepare(b, config, call, closure);
-#ifndef EMU_TSAN
-#pragma omp for schedule(dynamic, 1)
-#endif
-        for (size_t i = 0; i < blocks; i++) {
-            blockIdx = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / ((size_t)g.x * g.y))};
-            run_block(b);
-        }
+    std::atomic<size_t> next = 0;
+    if ((size_t)g.x * g.y * g.z == 1 || !may_use_threads()) {
+        run_blocks(config, call, closure, next);
+        return;
     }
+#pragma omp parallel
+    run_blocks(config, call, closure, next);
 }
 
 /* ---- what a thread calls ------------------------------------------------------------------------------------------- */
@@ -388,16 +404,19 @@ void run_grid(const launch_config &config, void (*call)(void *), void *closure) 
 unsigned lane_id() { return (unsigned)running().current->thread & 31; }
 
 void *fresh_shared(shared_slot &slot, size_t bytes, size_t align) {
-    if (!slot.p) {
-        if (posix_memalign(&slot.p, align, bytes)) die(running(), "no memory for shared memory");
-        running().statics.push_back(slot.p);
+    block &b = running();
+    if (!slot.number) {
+        if (b.n_statics == max_statics) die(b, "more SHARED variables than the emulation has room for");
+        slot.number = ++b.n_statics;
     }
+    shared_memory &m = b.statics[slot.number - 1];
     if (slot.epoch != block_epoch) {
         slot.epoch = block_epoch;
-        memset(slot.p, 0xff, bytes);
-        RELEASE(&slot);
+        shared_fill(b, m, bytes, align);
+        slot.p = m.p;
+        release(&slot);
     }
-    ACQUIRE(&slot);
+    acquire(&slot);
     return slot.p;
 }
 
@@ -411,23 +430,24 @@ int barrier(const char *file, int line, enum vote vote, int predicate) {
     b.votes += predicate;
     b.at_barrier++;
     char *sync = &b.barrier_sync[b.barriers & 1]; /* two in turn: a fast thread's next arrival must not order a slow one */
-    RELEASE(sync);
+    release(sync);
     if (b.at_barrier == b.live) release_barrier(b);
     wait(b);
-    ACQUIRE(sync);
+    acquire(sync);
     return t.vote_result;
 }
 
 static rendezvous &meet(block &b, warp &w, unsigned mask) {
-    rendezvous *free_one = nullptr;
-    for (rendezvous &r : w.waiting) {
-        if (r.arrived && r.mask == mask) return r;
-        if (r.arrived && (r.mask & mask)) die(b, "lanes of a warp wait for each other with different masks");
-        if (!r.arrived) free_one = &r;
+    int vacant = w.n_waiting;
+    for (int i = 0; i < w.n_waiting; i++) {
+        rendezvous &r = w.waiting[i];
+        if (!r.arrived) vacant = i;
+        else if (r.mask == mask) return r;
+        else if (r.mask & mask) die(b, "lanes of a warp wait for each other with different masks");
     }
-    if (!free_one) free_one = &w.waiting.emplace_back();
-    free_one->mask = mask;
-    return *free_one;
+    if (vacant == w.n_waiting) w.n_waiting++;
+    w.waiting[vacant].mask = mask;
+    return w.waiting[vacant];
 }
 
 void warp_op(unsigned mask, warp_fn *fn, void *payload, const char *file, int line) {
@@ -440,7 +460,7 @@ void warp_op(unsigned mask, warp_fn *fn, void *payload, const char *file, int li
     t.file = file;
     t.line = line;
     char *sync = &w.sync[t.warp_ops++ & 1];
-    RELEASE(sync);
+    release(sync);
     if (!(mask >> lane & 1)) die(b, "a thread's mask does not name its own lane");
     if (mask & w.returned) die(b, "a lane named in a warp mask has returned");
     rendezvous &r = meet(b, w, mask);
@@ -449,9 +469,9 @@ void warp_op(unsigned mask, warp_fn *fn, void *payload, const char *file, int li
     r.arrived |= 1u << lane;
     r.lane[lane] = payload;
     if (r.arrived == mask) {
-        ACQUIRE(sync);
+        acquire(sync);
         fn(r.lane, mask);
-        RELEASE(sync);
+        release(sync);
         r.arrived = 0;
         for (unsigned m = mask; m; m &= m - 1) {
             int other = first + __builtin_ctz(m);
@@ -461,32 +481,42 @@ void warp_op(unsigned mask, warp_fn *fn, void *payload, const char *file, int li
         if (!b.random) return;
     }
     wait(b);
-    ACQUIRE(sync);
+    acquire(sync);
 }
 
 void cp_async(void *dst, const void *src, unsigned bytes, unsigned valid) {
     block &b = running();
     thread &t = b.threads[b.current->thread];
     if (((uintptr_t)dst | (uintptr_t)src) % bytes) die(b, "cp.async: an address that is not aligned");
-    t.copies.push_back({dst, src, bytes, valid, t.next_group});
+    if (t.n_copies == max_copies) die(b, "cp.async: more copies under way than the emulation has room for");
+    t.copies[t.n_copies++] = {dst, src, bytes, valid, t.next_group};
 }
 
 void cp_commit() { running().threads[running().current->thread].next_group++; }
 
 void cp_wait(int keep) {
     thread &t = running().threads[running().current->thread];
-    size_t done = 0;
-    for (; done < t.copies.size() && t.copies[done].group < t.next_group - keep; done++) {
+    int done = 0;
+    for (; done < t.n_copies && t.copies[done].group < t.next_group - keep; done++) {
         const async_copy &c = t.copies[done];
         if (c.valid) memcpy(c.dst, c.src, c.valid);
         memset(static_cast<char *>(c.dst) + c.valid, 0, c.bytes - c.valid);
     }
-    t.copies.erase(t.copies.begin(), t.copies.begin() + (long)done);
+    t.n_copies -= done;
+    memmove(t.copies, t.copies + done, (size_t)t.n_copies * sizeof *t.copies);
 }
 
 void misaligned(const char *what, const void *p) {
     fprintf(stderr, "emu: %s: address %p is not aligned\n", what, p);
     die(running(), "an address that is not aligned");
+}
+
+/* What __threadfence orders, told to ThreadSanitizer, which does not know fences: everything. */
+void fence() {
+    static char all;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    release(&all);
+    acquire(&all);
 }
 
 } // namespace emu

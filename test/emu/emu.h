@@ -19,6 +19,7 @@ namespace emu {
  * struct: an initialisation guard would be reported by ThreadSanitizer. */
 struct shared_slot {
     void *p;
+    int number;     /* among the OS thread's; 0: none yet */
     unsigned epoch; /* of the block that filled it last */
 };
 void *fresh_shared(shared_slot &slot, size_t bytes, size_t align);

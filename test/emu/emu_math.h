@@ -124,8 +124,11 @@ template <class T> inline T __ldca(const T *p) { return *p; }
 template <class T> inline void __stcs(T *p, std::type_identity_t<T> v) { *p = v; }
 template <class T> inline void __stcg(T *p, std::type_identity_t<T> v) { *p = v; }
 
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+namespace emu {
+void fence();
+}
+inline void __threadfence() { emu::fence(); }
+inline void __threadfence_block() { emu::fence(); }
 [[noreturn]] inline void __trap() { abort(); }
 
 /* ---- atomics ----------------------------------------------------------------------------------------------------- */
