@@ -25,6 +25,7 @@ extern "C" {
 
 struct cublaslt;
 struct loader;
+struct transfer;
 
 /* One row of the schedule as kernels read it. */
 struct cuda_row {
@@ -43,12 +44,14 @@ struct cuda_device {
     struct cuda_plan *plans;
     struct cuda_block *blocks;
     struct cublaslt *blaslt; /* NULL where the library cannot be opened */
+    struct transfer *transfer; /* pinned memory for latents; NULL before the first */
     struct loader *loader;   /* streams the weights; NULL before weights_load */
     struct recording *recording; /* the loop's graph, see replay.cu; NULL before the first step */
 
-    struct cuda_row *rows;    /* [n_rows] device memory */
-    int *row_at;              /* device memory: [0] the row under way, [1] the next one */
-    int n_rows, depth;
+    struct cuda_row *rows;    /* [rows_capacity] device memory */
+    int *row_at;              /* device memory: the row under way, -1 before the first */
+    int rows_capacity, depth;
+    bool thresholds;          /* some row clips by quantile */
 
     struct device_work counts; /* since the last reset: what was launched, and what it had to do */
     cudaEvent_t *marks;    /* [n_marks], of the clock */
