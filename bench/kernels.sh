@@ -1,0 +1,69 @@
+#!/bin/sh
+# What nvcc gave each kernel: registers, bytes spilled, stack and static shared memory, from the ptxas logs the build keeps beside its objects.
+#   bench/kernels.sh           writes bench/kernels.md: sm_80, sm_90 and sm_120
+#   bench/kernels.sh --tsv     kernel, architecture, registers, spilled bytes, stack, shared, ms of ptxas: every one there is a log of
+# BUILD: whose logs (build/release). Exit 77 where there are none: a build without nvcc.
+set -eu
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build/release}
+set -- "${1:-}" "$BUILD"/cuda/*.log
+if [ ! -f "$2" ]; then
+    echo "no ptxas log in $BUILD/cuda: built without nvcc"
+    exit 77
+fi
+mode=$1
+shift
+
+# A kernel is named with its template arguments, but without its parameters: 'flash<__half, 40, 2, 64, true>'.
+table() {
+    awk -F"'" '
+        /Compiling entry function/ {name = $2; arch = $4}
+        / bytes stack frame/ {split($0, n, /[^0-9]+/); stack = n[2]; spill = n[3] + n[4]}
+        /Used [0-9]+ registers/ {match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5, RLENGTH - 5)
+            shared = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH - 11) : 0}
+        /Compile time = / {match($0, /[0-9.]+ ms/); ms = substr($0, RSTART, RLENGTH - 3)
+            print arch "\t" registers "\t" spill "\t" stack "\t" shared "\t" ms "\t" name}' "$@" |
+        c++filt | awk -F'\t' -v OFS='\t' '
+        function plain(s,   i, depth, c) {
+            sub(/^void /, "", s)
+            gsub(/\(anonymous namespace\)::/, "", s)
+            for (i = 1; i <= length(s); i++) {
+                c = substr(s, i, 1)
+                if (c == "(" && !depth) break
+                depth += (c == "<") - (c == ">")
+            }
+            s = substr(s, 1, i - 1)
+            gsub(/__half/, "f16", s)
+            gsub(/__nv_bfloat16/, "bf16", s)
+            return s
+        }
+        {print plain($7), $1, $2, $3, $4, $5, $6}' | sort -t "$(printf '\t')" -k1,2
+}
+
+if [ "$mode" = --tsv ]; then
+    table "$@"
+    exit
+fi
+{
+    echo '# What nvcc gave each kernel'
+    echo
+    echo "$(${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)} --version | sed -n 's/.*\(release [0-9.]*\), V\(.*\)/nvcc \2/p'), written by \`bench/kernels.sh\`. Bytes spilled, stack and static shared memory are the largest of the three architectures;"
+    echo "dynamic shared memory is chosen at launch. \`test/cli/kernels.sh\` fails where a tensor-core kernel spills."
+    echo
+    echo '| kernel | registers sm_80 | sm_90 | sm_120 | spilled | stack | shared |'
+    echo '|---|---|---|---|---|---|---|'
+    table "$@" | awk -F'\t' '
+        function most(a, b) {return a + 0 > b + 0 ? a : b}
+        $2 == "sm_80" || $2 ~ /^sm_90a?$/ || $2 == "sm_120" {
+            if (!($1 in seen)) {seen[$1]; names[++n] = $1}
+            registers[$1, substr($2, 4) + 0] = $3
+            spill[$1] = most(spill[$1], $4); stack[$1] = most(stack[$1], $5); shared[$1] = most(shared[$1], $6)
+        }
+        END {
+            for (i = 1; i <= n; i++) {
+                k = names[i]
+                printf "| %s | %s | %s | %s | %d | %d | %d |\n", k, registers[k, 80], registers[k, 90], registers[k, 120], spill[k], stack[k], shared[k]
+            }
+        }'
+} >bench/kernels.md
+echo "bench/kernels.md: $(grep -c '^| .* [0-9] |$' bench/kernels.md) kernels"
