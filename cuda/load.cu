@@ -231,8 +231,9 @@ static bool slot_begin(struct worker *worker, struct slot *slot, const struct pi
 static void *work(void *data) {
     struct worker *worker = static_cast<struct worker *>(data);
     struct loader *l = worker->loader;
-    cuda.SetDevice(l->dev->index);
-    bool good = true;
+    cudaError_t error = cuda.SetDevice(l->dev->index);
+    bool good = !error;
+    if (error) piece_failed(l, &l->pieces[0], 0, error);
     for (int turn = 0; good && !__atomic_load_n(&l->stop, __ATOMIC_RELAXED); turn = (turn + 1) % N_SLOTS) {
         int i = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
         if (i >= l->n_pieces) break;
