@@ -89,16 +89,17 @@ $(EMU)/%.o: %.c
 	$(CC) $(CFLAGS) -Itest/emu -MMD -MP -c $< -o $@
 
 $(EMU)/test_emu: test/test_emu.cpp $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) $(EMU_FLAGS) $< $(EMU)/libcuda.a $(LIBRARY) -o $@ -lboost_context $(LDLIBS)
+	$(CXX) $(EMU_FLAGS) $< $(EMU)/libcuda.a $(LIBRARY) -o $@ $(LDLIBS)
 
 $(EMU)/test_lanes: test/test_lanes.cu $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) -x c++ $(EMU_FLAGS) $< -x none $(EMU)/libcuda.a $(LIBRARY) -o $@ -lboost_context $(LDLIBS)
+	$(CXX) -x c++ $(EMU_FLAGS) $< -x none $(EMU)/libcuda.a $(LIBRARY) -o $@ $(LDLIBS)
 
 $(EMU)/test_cuda_%: $(EMU)/test/test_cuda_%.o $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) $(EMU_FLAGS) $^ -o $@ -lcmocka -lboost_context $(LDLIBS)
+	$(CXX) $(EMU_FLAGS) $^ -o $@ -lcmocka $(LDLIBS)
 
+# -u: the emulated device comes before whichever the library has
 $(EMU)/diffuse: $(BUILD)/main.o $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) $(EMU_FLAGS) $^ -o $@ -lboost_context $(LDLIBS)
+	$(CXX) $(EMU_FLAGS) -Wl,-u,cuda_device_open $^ -o $@ $(LDLIBS)
 
 # The same tests for a real GPU.
 $(BUILD)/test_lanes: test/test_lanes.cu $(LIBRARY)
