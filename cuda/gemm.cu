@@ -1,0 +1,85 @@
+/* Launches the tensor-core kernels of gemm.cuh. */
+#include "cuda/gemm.cuh"
+
+struct gemm_choice gemm_forced = {-1, 0};
+
+/* In the order of gemm_tiles. */
+#define TILES(X) \
+    X(0, 256, 128, 64, 64) \
+    X(1, 256, 64, 64, 64) \
+    X(2, 128, 128, 64, 64) \
+    X(3, 128, 64, 64, 32) \
+    X(4, 64, 128, 32, 64) \
+    X(5, 64, 64, 32, 32) \
+    X(6, 128, 16, 32, 16)
+
+#define TILE_ROW(i, BM, BN, WM, WN) {BM, BN, BM * BN >= 256 * 128 ? 1 : BM * BN >= 128 * 128 ? 2 : 4},
+const struct gemm_tile gemm_tiles[GEMM_TILES] = {TILES(TILE_ROW)};
+
+/* ---- which tile, how many splits -------------------------------------------------------------------------------------
+ * A model of a GPU of the H200's kind in clocks of an SM, not measured yet. A block's step takes as long as its bytes take from L2, or
+ * its products on the tensor cores; a block alone on its SM is held up by latency. Splitting K costs the second kernel and the partial
+ * sums' way through L2. */
+
+static const double products_per_clock = 2400, bytes_per_clock = 32, step_latency = 220, block_clocks = 1500, kernel_clocks = 3500;
+
+static double clocks(const struct gemm_tile *t, int M, int N, int steps, int splits, int sm_count) {
+    double compute = (double)t->M * t->N * (int)GEMM_K / products_per_clock, bytes = (double)(t->M + t->N) * (GEMM_K * 2) / bytes_per_clock;
+    double step = compute > bytes ? compute : bytes;
+    int64_t blocks = ceil_div(ceil_div(M, t->M) * ceil_div(N, t->N) * splits, sm_count); /* of the busiest SM */
+    int64_t waves = ceil_div(blocks, t->blocks);
+    double each = blocks * step > waves * step_latency ? blocks * step : waves * step_latency;
+    double reduce = splits == 1 ? 0 : kernel_clocks + 2.0 * 4 * splits * M * N / (sm_count * bytes_per_clock);
+    return ceil_div(steps, splits) * each + waves * block_clocks + reduce;
+}
+
+struct gemm_choice gemm_choose(int M, int N, int steps, int sm_count) {
+    if (gemm_forced.tile >= 0) return {gemm_forced.tile, gemm_forced.splits < steps ? gemm_forced.splits : steps};
+    struct gemm_choice best = {0, 1};
+    double least = 0;
+    for (int tile = 0; tile < GEMM_TILES; tile++)
+        for (int splits = 1; splits <= GEMM_MOST_SPLITS && splits * 4 <= steps + 3; splits++) {
+            double c = clocks(&gemm_tiles[tile], M, N, steps, splits, sm_count);
+            if (least == 0 || c < least) least = c, best = {tile, splits};
+        }
+    return best;
+}
+
+/* ---- launching ------------------------------------------------------------------------------------------------------- */
+
+static int steps_of(const struct gemm *g) { return g->R * g->R * (int)ceil_div(g->C, GEMM_K); }
+
+/* The choice, with no split left without steps. */
+static struct gemm_choice choice_of(const struct cuda_device *dev, const struct gemm *g) {
+    int steps = steps_of(g);
+    struct gemm_choice c = gemm_choose(g->M, g->N, steps, dev->sm_count);
+    c.splits = (int)ceil_div(steps, ceil_div(steps, c.splits));
+    return c;
+}
+
+bool gemm_fits(const struct cuda_device *dev, const struct gemm *g, struct view x) {
+    return has_tensor_path(dev) && g->C % 8 == 0 && rows_aligned(dev, x) && (g->interleave == 0 || g->interleave == 8);
+}
+
+size_t gemm_scratch(const struct cuda_device *dev, const struct gemm *g) {
+    int splits = choice_of(dev, g).splits;
+    return splits == 1 ? 0 : (size_t)splits * g->M * ceil_div(g->N, 8) * 8 * sizeof(float);
+}
+
+template <class T> static void run(struct cuda_device *dev, const struct gemm *g) {
+    struct gemm_choice c = choice_of(dev, g);
+    const struct gemm_tile *t = &gemm_tiles[c.tile];
+    int steps = steps_of(g), steps_each = (int)ceil_div(steps, c.splits);
+    float *partial = c.splits == 1 ? nullptr : static_cast<float *>(dev->scratch);
+    dim3 grid((unsigned)(ceil_div(g->M, t->M) * ceil_div(g->N, t->N)), (unsigned)c.splits);
+    switch (c.tile) {
+#define TILE_CASE(i, BM, BN, WM, WN) \
+    case i: \
+        launch(dev, gemm_tile<T, BM, BN, WM, WN>, grid, dim3(BM / WM * (BN / WN) * 32), gemm_shared_bytes<BM, BN>(), *g, steps, steps_each, partial); \
+        break;
+        TILES(TILE_CASE)
+    }
+    if (partial) launch(dev, gemm_reduce<T>, grid_for(dev, (size_t)g->M * ceil_div(g->N, 8), 256), dim3(256), 0, *g, partial, c.splits);
+}
+
+void gemm_run(struct cuda_device *dev, const struct gemm *g) { DISPATCH_HALF(dev, T, run<T>(dev, g)); }

@@ -1,0 +1,168 @@
+/* The one main loop of the tensor-core path: a block computes a BM x BN tile of the sums of gemm.h, in warps of WM x WN.
+ *
+ * Both operands are read along K: rows of x gathered pixel by pixel, 32 channels at a time, tap after tap, and rows of w, as they lie.
+ * They go to shared memory by cp.async, GEMM_STAGES steps in flight, 64 bytes of a row per step, the four 16-byte chunks of a row
+ * permuted so that ldmatrix, which reads one chunk of eight consecutive rows at once, and cp.async, which writes four of eight
+ * rows, touch every bank equally. mma.sync m16n8k16 accumulates in f32 registers.
+ *
+ * The sums then pass through shared memory once more, 16 rows of a warp at a time, so that y, bias, temb and residual are read and written
+ * by 16 bytes; or, where K is split over blocks, they are stored as partial sums for gemm_reduce to finish.
+ *
+ * A main loop of wgmma and TMA for sm_90 belongs beside gemm_tile, in gemm.cu's choice of kernel: same arguments, same finish8().
+ *
+ * Not measured on a GPU yet. */
+#ifndef CUDA_GEMM_CUH
+#define CUDA_GEMM_CUH
+
+#include "cuda/epilogue.cuh"
+
+constexpr int GEMM_STAGES = 4, GEMM_CHUNKS = GEMM_K / 8;
+
+template <int BM, int BN> constexpr size_t gemm_shared_bytes() {
+    return GEMM_STAGES * (BM + BN) * GEMM_K * sizeof(f16) + BM * sizeof(gemm_row);
+}
+
+/* Where 16-byte chunk `chunk` of row `row` lies, in elements. */
+__device__ __forceinline__ int gemm_at(int row, int chunk) { return row * GEMM_K + ((chunk ^ (row >> 1 & 3)) * 8); }
+
+/* Blocks in order go down eight tiles, then right: those that run at once share rows of both operands in L2. */
+__device__ __forceinline__ void gemm_tile_of(int block, int tiles_m, int tiles_n, int *tile_m, int *tile_n) {
+    int group = block / (8 * tiles_n), first = group * 8, rows = min(8, tiles_m - first), at = block - first * tiles_n;
+    *tile_n = at / rows;
+    *tile_m = first + at - *tile_n * rows;
+}
+
+/* Fragments of one step's 16 columns: lane l gives row l%16 of A's 16 x 16, or of two 8 x 16 of B, as ldmatrix asks. */
+template <int WM, int WN, class T>
+__device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32_t (&b)[WN / 8][2], const T *A, const T *B, int half, int lane) {
+#pragma unroll
+    for (int i = 0; i < WM / 16; i++) ldmatrix<4, false>(a[i], A + gemm_at(i * 16 + lane % 16, half * 2 + lane / 16));
+#pragma unroll
+    for (int j = 0; j < WN / 16; j++) {
+        uint32_t pair[4];
+        ldmatrix<4, false>(pair, B + gemm_at(j * 16 + lane % 8 + lane / 16 * 8, half * 2 + lane / 8 % 2));
+        b[2 * j][0] = pair[0], b[2 * j][1] = pair[1];
+        b[2 * j + 1][0] = pair[2], b[2 * j + 1][1] = pair[3];
+    }
+}
+
+/* steps: GEMM_K products each, in all; blockIdx.y takes `steps_each` of them. partial: NULL, or [splits][M][N up to 8]. */
+template <class T, int BM, int BN, int WM, int WN>
+__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32) gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
+    constexpr int THREADS = BM / WM * (BN / WN) * 32, ROWS = THREADS / GEMM_CHUNKS; /* loaded at once */
+    constexpr int A_LOADS = BM / ROWS, B_LOADS = (BN + ROWS - 1) / ROWS, STAGE = (BM + BN) * GEMM_K;
+    static_assert(BM % ROWS == 0 && (BN % ROWS == 0 || BN < ROWS) && WM % 16 == 0 && WN % 16 == 0, "");
+    static_assert(THREADS / 32 * 16 * (WN + 8) * 4 <= GEMM_STAGES * STAGE * 2, "slabs of sums fit where the tiles were");
+    DYNAMIC_SHARED(T, tiles);
+    gemm_row *rows = reinterpret_cast<gemm_row *>(tiles + GEMM_STAGES * STAGE);
+
+    int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, tile_m, tile_n;
+    gemm_tile_of(blockIdx.x, (g.M + BM - 1) / BM, (g.N + BN - 1) / BN, &tile_m, &tile_n);
+    int m0 = tile_m * BM, n0 = tile_n * BN;
+    for (int i = thread; i < BM; i += THREADS) rows[i] = gemm_row_of(g, m0 + i);
+    __syncthreads();
+
+    /* What this thread loads: one chunk of rows `row`, `row` + ROWS, … */
+    int row = thread / GEMM_CHUNKS, chunk = thread % GEMM_CHUNKS, pixel[A_LOADS];
+    const T *x = static_cast<const T *>(g.x) + chunk * 8;
+    const T *w = static_cast<const T *>(g.w) + (n0 + row) * g.w_row + chunk * 8;
+    int first = blockIdx.y * steps_each, last = min(steps, first + steps_each);
+    int steps_tap = steps / (g.R * g.R), tap = first / steps_tap, c = (first - tap * steps_tap) * GEMM_K;
+    auto see_tap = [&] {
+        int r = tap / g.R, s = tap - r * g.R;
+#pragma unroll
+        for (int i = 0; i < A_LOADS; i++) pixel[i] = gemm_pixel(g, rows[row + i * ROWS], r, s);
+    };
+    auto load = [&](int stage) {
+        T *A = tiles + stage * STAGE + gemm_at(row, chunk), *B = A + BM * GEMM_K;
+        bool inside = c + chunk * 8 < g.C;
+#pragma unroll
+        for (int i = 0; i < A_LOADS; i++) cp_async16(A + i * ROWS * GEMM_K, x + (pixel[i] * (int64_t)g.ldx + c), inside && pixel[i] >= 0);
+        const T *from = w + tap * g.w_tap + c;
+#pragma unroll
+        for (int i = 0; i < B_LOADS; i++)
+            if (BN % ROWS == 0 || row < BN) cp_async16(B + i * ROWS * GEMM_K, from + i * ROWS * g.w_row, inside && n0 + row + i * ROWS < g.N);
+        c += GEMM_K;
+        if (c >= g.C) {
+            c = 0;
+            tap++;
+            see_tap();
+        }
+    };
+
+    see_tap();
+    for (int i = 0; i < GEMM_STAGES - 1; i++) {
+        if (first + i < last) load(i);
+        cp_async_commit();
+    }
+    float sum[WM / 16][WN / 8][4] = {};
+    int warp_m = warp / (BN / WN) * WM, warp_n = warp % (BN / WN) * WN, stage = 0;
+    for (int step = first; step < last; step++) {
+        cp_async_wait<GEMM_STAGES - 2>();
+        __syncthreads(); /* the step has come, for all; and all have left the stage that is loaded next */
+        if (step + GEMM_STAGES - 1 < last) load((stage + GEMM_STAGES - 1) % GEMM_STAGES);
+        cp_async_commit();
+        const T *A = tiles + stage * STAGE + warp_m * GEMM_K, *B = tiles + stage * STAGE + (BM + warp_n) * GEMM_K;
+        uint32_t a[2][WM / 16][4], b[2][WN / 8][2];
+        gemm_fragments<WM, WN>(a[0], b[0], A, B, 0, lane);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            if (half == 0) gemm_fragments<WM, WN>(a[1], b[1], A, B, 1, lane);
+#pragma unroll
+            for (int i = 0; i < WM / 16; i++)
+#pragma unroll
+                for (int j = 0; j < WN / 8; j++) mma_16816<T>(sum[i][j], a[half][i], b[half][j]);
+        }
+        stage = (stage + 1) % GEMM_STAGES;
+    }
+    __syncthreads();
+
+    constexpr int PITCH = WN + 8; /* 8 mod 32 or 24: a warp's pairs of sums fall into all banks */
+    float *slab = reinterpret_cast<float *>(tiles) + warp * 16 * PITCH;
+    int partial_ld = (g.N + 7) / 8 * 8;
+#pragma unroll
+    for (int i = 0; i < WM / 16; i++) {
+        __syncwarp();
+#pragma unroll
+        for (int j = 0; j < WN / 8; j++) {
+            float *to = slab + lane / 4 * PITCH + j * 8 + lane % 4 * 2;
+            *reinterpret_cast<float2 *>(to) = make_float2(sum[i][j][0], sum[i][j][1]);
+            *reinterpret_cast<float2 *>(to + 8 * PITCH) = make_float2(sum[i][j][2], sum[i][j][3]);
+        }
+        __syncwarp();
+#pragma unroll 1
+        for (int e = lane; e < 16 * WN / 8; e += 32) {
+            int at = e / (WN / 8), j = e % (WN / 8) * 8, m = m0 + warp_m + i * 16 + at, n = n0 + warp_n + j;
+            const float *sums = slab + at * PITCH + j;
+            if (m >= g.M || n >= g.N) continue;
+            if (partial) {
+                float4 *to = reinterpret_cast<float4 *>(partial + ((int64_t)blockIdx.y * g.M + m) * partial_ld + n);
+                to[0] = *reinterpret_cast<const float4 *>(sums), to[1] = *reinterpret_cast<const float4 *>(sums + 4);
+            } else if (!g.interleave || n / 8 % 2 == 0) { /* a gate is finished with its value */
+                finish8<T>(g, m, n, sums);
+            }
+        }
+    }
+}
+
+/* The partial sums of all splits, in order, and what follows. */
+template <class T> __global__ void __launch_bounds__(256) gemm_reduce(const struct gemm g, const float *partial, int splits) {
+    int width = g.interleave ? 16 : 8, ld = (g.N + 7) / 8 * 8, columns = ld / width;
+    int64_t split = (int64_t)g.M * ld;
+    GRID_LOOP(i, (int64_t)g.M * columns) {
+        int m = (int)(i / columns), j = (int)(i - (size_t)m * columns) * width;
+        const float *from = partial + (int64_t)m * ld + j;
+        float sums[16] = {};
+        for (int s = 0; s < splits; s++, from += split) {
+#pragma unroll
+            for (int k = 0; k < 16; k += 4) {
+                if (k >= width) break;
+                float4 p = *reinterpret_cast<const float4 *>(from + k);
+                sums[k] += p.x, sums[k + 1] += p.y, sums[k + 2] += p.z, sums[k + 3] += p.w;
+            }
+        }
+        finish8<T>(g, m, j, sums);
+    }
+}
+
+#endif

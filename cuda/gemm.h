@@ -1,0 +1,60 @@
+/* Convolutions and linear layers as one problem, and the two ways to compute it.
+ *
+ *     sum[m,j] = Σ_rs Σ_c x[pixel(m,rs), c] w[j, rs, c]
+ *     y[m,n]   = act(sum[m,n] + bias[n] + temb[image(m),n]) + residual[m,n]
+ *     y[m,n]   = v gelu_erf(g) of the sums of n's value row and gate row, plus their biases, where rows are interleaved (GEGLU)
+ *
+ * Row m is output pixel (image, oy, ox); pixel(m,rs) is what tap rs of the R x R filter sees of x there, zero in the padding.
+ * A linear layer is T images of one pixel. */
+#ifndef CUDA_GEMM_H
+#define CUDA_GEMM_H
+
+#include <stdbool.h>
+#include "engine/ops.h"
+
+struct cuda_device;
+
+struct gemm {
+    int M, N, C;                                  /* rows, columns of sum, channels of x */
+    const void *x;
+    int ldx, H, W;                                /* one image of x */
+    int Ho, Wo;                                   /* one image of y */
+    int R, stride, top, left, upsample;
+    int seen_H, seen_W;                           /* x as the filter sees it: enlarged and cropped; zero beyond */
+    const void *w;                                /* (j,rs,c) at j*w_row + rs*w_tap + c, of the device's dtype */
+    int64_t w_row, w_tap;
+    const float *bias;                            /* [N]|NULL */
+    const void *temb, *residual;                  /* NULL: none */
+    int64_t temb_ld, residual_ld, y_ld;           /* temb_ld 0: one row for all */
+    void *y;
+    enum act act;
+    int interleave;                               /* 0, or GEGLU: rows of w come as b values, b gates, b values … */
+    bool vectors;                                 /* rows of y, bias, temb and residual are aligned to 16 bytes */
+};
+
+/* Tensor cores (gemm.cu): has_tensor_path(), C % 8 == 0, rows of x aligned to 16 bytes, interleave 0 or 8. */
+bool gemm_fits(const struct cuda_device *dev, const struct gemm *g, struct view x);
+size_t gemm_scratch(const struct cuda_device *dev, const struct gemm *g);
+void gemm_run(struct cuda_device *dev, const struct gemm *g);
+
+/* Any shape, type and GPU (gemm_plain.cu). */
+void gemm_plain(struct cuda_device *dev, const struct gemm *g);
+
+/* ---- how the tensor-core path cuts the work --------------------------------------------------------------------------- */
+
+struct gemm_tile {
+    int M, N;
+    int blocks; /* that one SM holds at once */
+};
+enum { GEMM_K = 32, GEMM_TILES = 7, GEMM_MOST_SPLITS = 32 };
+extern const struct gemm_tile gemm_tiles[GEMM_TILES];
+
+struct gemm_choice {
+    int tile, splits;
+};
+/* The same for the same shape: planning and running agree. `steps` of GEMM_K products each make one sum. */
+struct gemm_choice gemm_choose(int M, int N, int steps, int sm_count);
+/* For tests: where tile >= 0, what gemm_choose answers (as many splits as there are steps for). */
+extern struct gemm_choice gemm_forced;
+
+#endif
