@@ -230,14 +230,23 @@ static void encode_text(struct pipeline *p) {
     clip_text_forward(dev, p->text, view_images(dev, p->context, p->guided, 1), p->ids, p->settings.clip_skip);
 }
 
+/* What all pictures share. */
 static void prepare(struct pipeline *p) {
-    double start = clock_ms();
     const struct schedule *s = p->schedule;
     float *t = arena_array(p->arena, (size_t)s->n_rows, sizeof *t);
     for (int i = 0; i < s->n_rows; i++) t[i] = s->rows[i].t;
     if (p->text) encode_text(p);
     p->unet_run = unet_prepare(p->device, p->unet, p->arena, p->context, t, s->n_rows);
-    p->timings.text_ms = clock_ms() - start;
+}
+
+static void prepare_timed(struct pipeline *p) {
+    struct device *dev = p->device;
+    double start = clock_ms();
+    if (dev->time_begin) dev->time_begin(dev, 2);
+    if (dev->time_mark) dev->time_mark(dev, 0);
+    prepare(p);
+    if (dev->time_mark) dev->time_mark(dev, 1);
+    p->timings.text_ms = dev->time_wait ? dev->time_wait(dev, 1) : clock_ms() - start;
 }
 
 static size_t latent_count(const struct pipeline *p) {
@@ -272,9 +281,11 @@ static void denoise_row(struct pipeline *p, const struct latents *l, struct dump
     arena_release(dev, mark);
 }
 
-/* Decoded picture [1,height,width,3] in the arena. */
+/* Decoded picture [1,height,width,3] in the arena, of the VAE's type, and the device with it: the caller reads the picture, then calls
+ * decode_end. */
 static struct view decode(struct pipeline *p, const struct latents *l) {
     struct device *dev = p->device;
+    if (p->vae && p->settings.vae_dtype_given) dev->dtype = p->settings.vae_dtype;
     struct view image = view_alloc(dev, 1, p->settings.height, p->settings.width, 3);
     if (!p->vae) {
         dev->ops->model_input(dev, image, l->x, 1);
@@ -288,12 +299,18 @@ static struct view decode(struct pipeline *p, const struct latents *l) {
     return image;
 }
 
+static void decode_end(struct pipeline *p) {
+    p->device->dtype = p->dtype;
+}
+
 void pipeline_plan(struct pipeline *p, struct device *device) {
     p->device = device;
+    p->dtype = device->dtype;
     prepare(p);
     struct latents l = alloc_latents(p);
     denoise_row(p, &l, NULL, 0);
     decode(p, &l);
+    decode_end(p);
     device->arena_used = 0;
 }
 
@@ -318,6 +335,7 @@ void pipeline_load(struct pipeline *p) {
     double start = clock_ms();
     p->device->plan_end(p->device);
     p->timings.bytes_read = weights_load(p->device, components, n);
+    p->timings.step_ms = arena_array(p->arena, (size_t)p->schedule->n_rows, sizeof *p->timings.step_ms);
     if (p->device->load) return; /* it goes on behind the first picture */
     weights_wait(p->device, components, n);
     p->timings.load_ms = clock_ms() - start;
@@ -332,9 +350,16 @@ static void finish_load(struct pipeline *p) {
 
 /* ---- one picture ------------------------------------------------------------------------------------------------------------------- */
 
-static void check_finite(const float *x, size_t n, const char *stage) {
+/* fp16 ends at 65504, where bf16 and fp32 go to 3e38. */
+static const char *range_hint(enum dtype dtype, const char *wider) {
+    return dtype == DT_F16 ? wider : NULL;
+}
+
+static void check_latents(const struct pipeline *p, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i])) die(FAIL_INTERNAL, "%s: value %zu of %zu is not finite: no picture made", stage, i, n);
+        if (!isfinite(x[i]))
+            die_hint(FAIL_INTERNAL, range_hint(p->dtype, "--dtype bf16, or fp32"), "latents: value %zu of %zu is not finite: no picture made",
+                     i, n);
 }
 
 static void start_latents(struct pipeline *p, struct latents *l, struct rng *rng, float *noise) {
@@ -358,8 +383,10 @@ static void denoise_step(void *data) {
 
 /* Row i has been given to the device: waits for it and says so. */
 static void finish_row(struct pipeline *p, int i, double ms) {
-    p->timings.step_ms[i] = p->device->time_wait ? p->device->time_wait(p->device, i + 1) : ms;
+    struct device *dev = p->device;
+    p->timings.step_ms[i] = dev->time_wait ? dev->time_wait(dev, i + 1) : ms;
     if (p->on_step) p->on_step(p->on_step_data, i, p->schedule->n_rows);
+    if (p->snapshots && dev->time_mark) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
 }
 
 /* A device that works behind our back is kept one row ahead of what is reported, so that it never waits for us. */
@@ -396,15 +423,23 @@ static struct dump *start_dump(struct pipeline *p, int k, const float *noise) {
     return dump;
 }
 
-void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
+/* The picture before may have died anywhere. */
+static void start_picture(struct pipeline *p) {
     struct device *dev = p->device;
     arena_free(&p->image_arena);
-    if (!p->prepared) {
-        prepare(p);
-        p->timings.step_ms = arena_array(p->arena, (size_t)p->schedule->n_rows, sizeof *p->timings.step_ms);
-        p->prepared = true;
-    }
-    size_t mark = arena_mark(dev), n = latent_count(p), n_pixels = (size_t)p->settings.width * (size_t)p->settings.height;
+    dev->dtype = p->dtype;
+    arena_release(dev, p->prepared ? p->image_mark : 0);
+    p->timings.text_ms = 0;
+    if (p->prepared) return;
+    prepare_timed(p);
+    p->image_mark = arena_mark(dev);
+    p->prepared = true;
+}
+
+void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
+    struct device *dev = p->device;
+    start_picture(p);
+    size_t n = latent_count(p), n_pixels = (size_t)p->settings.width * (size_t)p->settings.height;
     struct latents l = alloc_latents(p);
     p->latents = &l;
     struct rng rng;
@@ -416,24 +451,27 @@ void pipeline_generate(struct pipeline *p, int k, uint8_t *rgb) {
     denoise(p, &l, &rng, noise, dump);
     if (!p->loaded) finish_load(p);
     dev->ops->download_latents(dev, noise, l.x, 1, l.H, l.W, l.C);
-    check_finite(noise, n, "latents");
+    check_latents(p, noise, n);
 
     double start = clock_ms();
     struct view image = decode(p, &l);
     int64_t bad = dev->ops->to_rgb8(dev, rgb, image);
-    if (bad) die(FAIL_INTERNAL, "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, 3 * n_pixels);
+    if (bad)
+        die_hint(FAIL_INTERNAL, range_hint(dev->dtype, p->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
+                 "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, 3 * n_pixels);
     p->timings.vae_ms = clock_ms() - start;
     if (dump) {
         float *decoded = arena_array(&p->image_arena, 3 * n_pixels, sizeof *decoded);
         dev->ops->download(dev, decoded, image);
         dump_image(dump, decoded, rgb, p->settings.height, p->settings.width);
     }
-    arena_release(dev, mark);
+    decode_end(p);
 }
 
 void pipeline_snapshot(struct pipeline *p, uint8_t *rgb) {
     size_t mark = arena_mark(p->device);
     p->device->ops->to_rgb8(p->device, rgb, decode(p, p->latents));
+    decode_end(p);
     arena_release(p->device, mark);
 }
 

@@ -38,12 +38,14 @@ struct settings {
     const char *latents;              /* safetensors file with the initial noise, or NULL */
     int count;                        /* images that will be asked for: --dump makes a folder for each of several */
     const char *dump;                 /* directory, or NULL */
+    bool vae_dtype_given;             /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
+    enum dtype vae_dtype;
     bool strict;                      /* a prompt that does not fit is an error, not a warning */
 };
 
-/* Milliseconds of each stage and sizes, for -v and --bench. */
+/* Milliseconds of each stage of the last picture, and of reading bytes_read of weights. */
 struct timings {
-    double load_ms, text_ms, vae_ms;
+    double load_ms, text_ms, vae_ms; /* text_ms 0: done for an earlier picture */
     double *step_ms; /* n_rows */
     uint64_t bytes_read;
 };
@@ -68,10 +70,12 @@ struct pipeline {
     int channels, latent_height, latent_width; /* of what is denoised */
 
     struct device *device;
+    enum dtype dtype;                 /* of all but the VAE: the device's own, outside decoding */
     struct view context;              /* [1|2,1,n_tokens,cross_dim], or none */
     struct unet_run *unet_run;
     bool loaded;                      /* timings.load_ms is known; else after the first picture */
-    bool prepared;                    /* context and unet_run are computed */
+    bool prepared;                    /* context and unet_run are computed; the next picture does so where false */
+    size_t image_mark;                /* of the device's arena, behind them */
     struct arena image_arena;         /* host memory of one image */
     struct timings timings;
     const struct latents *latents;    /* of the image under way */

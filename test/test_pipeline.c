@@ -168,6 +168,64 @@ static void test_bf16(void **state) {
     arena_free(&a);
 }
 
+/* What an f32 pipeline with nothing else set makes of the latents. */
+static void decode_f32(struct arena *a, const struct settings *asked, const float *latents, uint8_t *rgb) {
+    struct settings settings = *asked;
+    settings.dump = NULL;
+    settings.vae_dtype_given = false;
+    struct pipeline *p = pipeline_open(a, &settings);
+    pipeline_plan(p, cpu_device_open(DT_F32, 2));
+    pipeline_load(p);
+    struct latents l = {.N = 1, .H = p->latent_height, .W = p->latent_width, .C = p->channels};
+    l.x = arena_push(p->device, (size_t)l.H * (size_t)l.W * (size_t)l.C * sizeof *l.x);
+    p->device->ops->upload_latents(p->device, l.x, latents, 1, l.H, l.W, l.C);
+    p->latents = &l;
+    pipeline_snapshot(p, rgb);
+    pipeline_close(p);
+}
+
+/* A VAE in f32 behind a UNet in bf16: the picture is what f32 makes of the latents bf16 came to, and the next one is not touched by it,
+ * not even where the first one failed in the middle of decoding. */
+static void test_vae_dtype(void **state) {
+    (void)state;
+    if (!cpu_has_bf16()) skip();
+    struct arena a = {0};
+    const char *dump = temp_dir();
+    struct settings settings = {.model = "test/fixtures/tiny-sd2", .prompt = "a fox", .seed = 3, .steps = 2, .guidance = NAN, .count = 1,
+                                .width = 64, .height = 64, .dump = dump, .vae_dtype_given = true, .vae_dtype = DT_F32};
+    size_t n = 3 * 64 * 64;
+    uint8_t *rgb = arena_array(&a, n, 1), *again = arena_array(&a, n, 1), *want = arena_array(&a, n, 1);
+    struct pipeline *p = pipeline_open(&a, &settings);
+    pipeline_plan(p, cpu_device_open(DT_BF16, 2));
+    assert_int_equal(p->device->dtype, DT_BF16);
+    pipeline_load(p);
+    double scale = p->vae->scaling_factor;
+    p->vae->scaling_factor = 1e-60; /* 1 / it is not a float */
+    assert_dies(FAIL_INTERNAL, "decoded image", pipeline_generate(p, 0, rgb));
+    p->vae->scaling_factor = scale;
+    pipeline_generate(p, 0, rgb);
+    assert_int_equal(p->device->dtype, DT_BF16);
+    pipeline_generate(p, 0, again);
+    assert_memory_equal(again, rgb, n);
+
+    const struct st_tensor *t;
+    struct st_file *f = st_open(&a, arena_printf(&a, "%s/step-%04d.safetensors", dump, p->schedule->n_rows - 1));
+    decode_f32(&a, &settings, fixture_f32(&a, f, "latents", &t), want);
+    assert_memory_equal(rgb, want, n);
+    st_close(f);
+    pipeline_close(p);
+
+    settings.vae_dtype_given = false;
+    p = pipeline_open(&a, &settings);
+    pipeline_plan(p, cpu_device_open(DT_BF16, 2));
+    pipeline_load(p);
+    pipeline_generate(p, 0, again);
+    assert_memory_not_equal(again, rgb, n); /* bf16 all through */
+    pipeline_close(p);
+    remove_tree(dump);
+    arena_free(&a);
+}
+
 static void test_sd1(void **state) { (void)state, run_file("tiny-sd1", "tiny-sd1"); }
 static void test_sd2(void **state) { (void)state, run_file("tiny-sd2", "tiny-sd2"); }
 static void test_sd1_more(void **state) { (void)state, run_file("tiny-sd1", "tiny-sd1-more"); }
@@ -181,6 +239,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sd1),      cmocka_unit_test(test_sd2),  cmocka_unit_test(test_sd1_more),
                                        cmocka_unit_test(test_sd2_more), cmocka_unit_test(test_ddpm), cmocka_unit_test(test_ddpm_new),
                                        cmocka_unit_test(test_ddpm_learned), cmocka_unit_test(test_sd2_steps),
-                                       cmocka_unit_test(test_bf16)};
+                                       cmocka_unit_test(test_bf16), cmocka_unit_test(test_vae_dtype)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,8 +28,9 @@ struct cpu_device {
 
 /* What planning decided about one weight; ops put it first in a struct of their own, hung on weight->plan. */
 struct cpu_plan {
+    enum dtype dtype; /* the device's when the weight was planned */
     size_t packed_bytes;
-    /* src: the weight's values as dense f32, shape as in weight->shape. Thread-safe, single-threaded inside. */
+    /* src: the weight's values as dense f32, shape as in weight->shape; dev is of the plan's dtype. Thread-safe, single-threaded inside. */
     void (*pack)(struct cpu_device *dev, struct weight *w, const float *src);
     void (*destroy)(struct cpu_plan *plan);
     struct cpu_plan *next; /* in the device's list, for close */

@@ -60,6 +60,7 @@ static void touch(char *p, size_t bytes) {
 void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan) {
     assert(dev->base.planning && !w->plan);
     w->plan = plan;
+    plan->dtype = dev->base.dtype;
     plan->next = dev->plans;
     dev->plans = plan;
 }
@@ -132,7 +133,9 @@ static bool cpu_pack(struct device *base, struct weight *w, const void *const ra
     if (converted) convert_parts(converted, w, raw);
     int threads = omp_get_max_threads();
     omp_set_num_threads(1); /* this thread's setting: oneDNN must not start a team for every loader thread */
-    plan->pack(cpu_of(base), w, dense ? dense : converted);
+    struct cpu_device as_planned = *cpu_of(base);
+    as_planned.base.dtype = plan->dtype;
+    plan->pack(&as_planned, w, dense ? dense : converted);
     omp_set_num_threads(threads);
     free(converted);
     return true;
