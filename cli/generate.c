@@ -1,19 +1,18 @@
 #include "cli/generate.h"
+#include "cli/bench.h"
 #include "cli/events.h"
+#include "cli/open_device.h"
 #include "cli/png.h"
 #include "cli/print.h"
 #include "cli/progress.h"
+#include "cli/report.h"
 #include "cli/result.h"
 #include "cli/template.h"
-#include "cuda/cuda.h"
 #include "engine/clock.h"
-#include "engine/cpu/cpu.h"
 #include "engine/error.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 struct settings settings_of(const struct options *o) {
     return (struct settings){
@@ -21,47 +20,8 @@ struct settings settings_of(const struct options *o) {
         .steps = o->steps, .guidance = o->guidance, .guidance_rescale = o->guidance_rescale, .eta = o->eta, .clip_skip = o->clip_skip,
         .width = o->width, .height = o->height, .scheduler = o->scheduler, .rng = o->rng, .rng_sms = o->rng_sms,
         .rng_dtype = o->rng_dtype, .latents = o->latents, .dump = o->dump, .strict = o->strict,
+        .vae_dtype_given = strcmp(o->vae_dtype, "auto") != 0, .vae_dtype = dtype_of(o->vae_dtype, DT_F32),
     };
-}
-
-static struct device *open_device(const struct options *o) {
-    bool cuda = o->device == DEVICE_CUDA || (o->device == DEVICE_AUTO && !cuda_device_missing());
-    enum dtype dtype = !strcmp(o->dtype, "bf16") ? DT_BF16 : !strcmp(o->dtype, "fp16") ? DT_F16 : DT_F32;
-    if (cuda) return cuda_device_open(!strcmp(o->dtype, "auto") ? DT_F16 : dtype, o->device_index);
-    if (dtype == DT_F16) die_hint(FAIL_DEVICE, "--dtype fp32 or bf16", "--dtype fp16: the CPU device computes in fp32 or bf16");
-    return cpu_device_open(dtype, o->threads);
-}
-
-/* Bytes the system can still hand out, or 0 where it does not say. */
-static uint64_t memory_available(void) {
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
-    if (f) fclose(f);
-    return kib * 1024;
-}
-
-/* oneDNN does not survive an allocation that fails while it makes its kernels. */
-static void check_address_space(uint64_t need) {
-    enum { KERNELS = 256 << 20 };
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need + KERNELS)
-        die(FAIL_MEMORY, "out of memory: the address space limit (ulimit -v) is %.2f GB, %.2f GB needed", (double)limit.rlim_cur / 1e9,
-            (double)(need + KERNELS) / 1e9);
-}
-
-static void check_memory(const struct pipeline *p, const struct options *o) {
-    struct memory_plan m = pipeline_memory(p);
-    uint64_t need = m.weights + m.activations + m.scratch, free_bytes = memory_available();
-    if (o->verbose || o->dry_run)
-        fprintf(stderr, "memory: weights %.2f GB, activations %.2f GB, scratch %.2f GB\n", (double)m.weights / 1e9, (double)m.activations / 1e9,
-                (double)m.scratch / 1e9);
-    check_address_space(need);
-    if (free_bytes && need > free_bytes)
-        die_hint(FAIL_MEMORY, "a smaller --size, or --dtype bf16", "out of memory: %.2f GB needed, %.2f GB free", (double)need / 1e9,
-                 (double)free_bytes / 1e9);
 }
 
 /* The path of image k after `step` of its rows, -1 for the finished one. */
@@ -81,7 +41,7 @@ static struct metadata metadata_of(const struct pipeline *p, int k) {
         .scheduler = s->scheduler, .scheduler_class = p->scheduler->class_name, .latents = s->latents, .steps = s->steps, .width = s->width,
         .height = s->height, .clip_skip = s->clip_skip, .guidance = s->guidance, .guidance_rescale = s->guidance_rescale, .eta = s->eta,
         .seed = s->seed + (uint64_t)k, .rng = s->rng, .rng_sms = s->rng_sms, .rng_dtype = s->rng_dtype,
-        .dtype = p->device->dtype == DT_F32 ? "fp32" : p->device->dtype == DT_BF16 ? "bf16" : "fp16", .device = p->device->name,
+        .dtype = dtype_word(p->dtype), .device = p->device->name, .vae_dtype = p->vae && s->vae_dtype_given ? dtype_word(s->vae_dtype) : NULL,
     };
 }
 
@@ -96,26 +56,12 @@ static void check_outputs(struct arena *a, const struct pipeline *p, const struc
     }
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void report_timings(struct arena *a, const struct pipeline *p, double png_ms) {
-    int n = p->schedule->n_rows;
-    double *sorted = arena_array(a, (size_t)n, sizeof *sorted);
-    memcpy(sorted, p->timings.step_ms, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, compare_doubles);
-    progress_clear();
-    fprintf(stderr, "text %.0f ms; %d steps: median %.0f ms, p95 %.0f ms; vae %.0f ms; png %.1f ms\n", p->timings.text_ms, n, sorted[n / 2],
-            sorted[(n * 95 + 99) / 100 - 1], p->timings.vae_ms, png_ms);
-}
-
 struct run {
     struct pipeline *pipeline;
     const struct options *options;
     int k;
     double row_start;
+    bool load_reported;
 };
 
 static void write_request(struct arena *a, const struct pipeline *p, int k) {
@@ -169,6 +115,15 @@ struct result {
     double ms;
 };
 
+/* Once: as soon as the weights are known to be there. */
+static void announce_load(struct run *run) {
+    const struct pipeline *p = run->pipeline;
+    if (run->load_reported || !p->loaded) return;
+    run->load_reported = true;
+    event_load(p->timings.bytes_read, p->timings.load_ms);
+    if (run->options->verbose) report_load(p);
+}
+
 /* One image from noise to a published file. */
 static struct result make_image(struct arena *a, struct run *run) {
     struct pipeline *p = run->pipeline;
@@ -181,6 +136,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     run->row_start = start;
     uint8_t *rgb = arena_array(a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
     pipeline_generate(p, run->k, rgb);
+    announce_load(run);
     double made = clock_ms();
     if (p->settings.dump) write_request(a, p, run->k);
     struct result r = {.path = path};
@@ -192,7 +148,7 @@ static struct result make_image(struct arena *a, struct run *run) {
         if (published) r.path = published;
     }
     r.ms = clock_ms() - start;
-    if (o->verbose) report_timings(a, p, clock_ms() - made);
+    if (o->verbose) report_picture(p, clock_ms() - made);
     return r;
 }
 
@@ -247,41 +203,67 @@ static void report_failure(int code, const char *message) {
     event_end(code, 0, 0);
 }
 
-int generate(struct arena *a, const struct options *o) {
-    double start = clock_ms();
+/* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
+static struct pipeline *open_and_plan(struct arena *a, const struct options *o, struct startup *t) {
     struct settings settings = settings_of(o);
-    if (o->json && !o->dry_run) {
-        events_enable();
-        error_on_exit(report_failure);
-    }
+    double start = clock_ms();
     struct pipeline *p = pipeline_open(a, &settings);
     if (p->text && !settings.prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     if (o->verbose) print_origins(a, p->scheduler, p->sched_config, checkpoint_find(p->checkpoint, "scheduler")->config);
-    check_outputs(a, p, o);
-    check_address_space(0);
-    pipeline_plan(p, open_device(o));
+    if (!o->bench) check_outputs(a, p, o);
+    double checked = clock_ms();
+    struct device *device = device_open(o);
+    double opened = clock_ms();
+    if (device->memory_free) t->memory_free = device_memory_free(device);
+    pipeline_plan(p, device);
+    double planned = clock_ms();
+    t->files = checked - start;
+    t->device = opened - checked;
+    t->plan = planned - opened;
+    t->ready = planned - t->began;
     check_memory(p, o);
-    if (o->dry_run) {
-        print_plan(a, p, o);
-        pipeline_close(p);
-        return 0;
-    }
-    if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)p->settings.seed);
+    return p;
+}
+
+static int make_pictures(struct pipeline *p, const struct options *o, const struct startup *t) {
+    struct run run = {.pipeline = p, .options = o};
     struct metadata m = metadata_of(p, 0);
     event_start(&m, o->count);
     pipeline_load(p);
-    event_load(p->timings.bytes_read, p->timings.load_ms);
-    if (o->verbose)
-        fprintf(stderr, "%s: start %.0f ms; loaded %.2f GB in %.0f ms (%.2f GB/s)\n", p->device->name, clock_ms() - start - p->timings.load_ms,
-                (double)p->timings.bytes_read / 1e9, p->timings.load_ms, (double)p->timings.bytes_read / 1e6 / p->timings.load_ms);
-
-    struct run run = {.pipeline = p, .options = o};
+    announce_load(&run);
     p->on_step = on_step;
     p->on_step_data = &run;
     p->snapshots = o->save_every > 0;
     progress_begin(o->progress, o->color, o->quiet);
     int n_failed = make_images(&run), code = n_failed ? FAIL_ITEMS : 0;
-    event_end(code, o->count - n_failed, clock_ms() - start);
+    if (o->verbose) report_end(p, t);
+    event_end(code, o->count - n_failed, clock_ms() - t->began);
+    return code;
+}
+
+static int make_bench(struct pipeline *p, const struct options *o, const struct startup *t) {
+    struct metadata m = metadata_of(p, 0);
+    pipeline_load(p);
+    bench_run(p, o, t, &m);
+    return 0;
+}
+
+int generate(struct arena *a, const struct options *o) {
+    struct startup startup = {.began = process_began()};
+    int code = 0;
+    device_start(o);
+    if (o->json && !o->dry_run && !o->bench) {
+        events_enable();
+        error_on_exit(report_failure);
+    }
+    struct pipeline *p = open_and_plan(a, o, &startup);
+    if (o->dry_run) {
+        print_plan(a, p, o);
+    } else {
+        if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)p->settings.seed);
+        if (o->verbose) report_start(p, &startup);
+        code = o->bench ? make_bench(p, o, &startup) : make_pictures(p, o, &startup);
+    }
     pipeline_close(p);
     return code;
 }

@@ -29,8 +29,7 @@ const char *help_text(struct arena *a) {
         for (int i = 0; i < n_options; i++)
             if (option_table[i].group == (enum option_group)g && option_table[i].help) add_option(&b, &option_table[i]);
     }
-    buffer_printf(&b, "\nFile names: {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h};\n  {{ is {.\n"
-                      "DIFFUSE_MODEL is the model where there is no -m.\n");
+    buffer_printf(&b, "\nFile names: {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; {{ = {\n");
     return b.data;
 }
 

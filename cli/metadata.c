@@ -72,8 +72,12 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
 
 /* ---- our own ----------------------------------------------------------------------------------------------------------------------- */
 
-static const char *dtype_word(enum dtype dtype) {
+const char *dtype_word(enum dtype dtype) {
     return dtype == DT_F16 ? "fp16" : dtype == DT_BF16 ? "bf16" : "fp32";
+}
+
+enum dtype dtype_of(const char *word, enum dtype otherwise) {
+    return !strcmp(word, "fp32") ? DT_F32 : !strcmp(word, "fp16") ? DT_F16 : !strcmp(word, "bf16") ? DT_BF16 : otherwise;
 }
 
 void metadata_fields(struct json_out *j, const struct metadata *m) {
@@ -97,6 +101,7 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     json_out_string(j, "rng_dtype", dtype_word(m->rng_dtype));
     json_out_string(j, "latents", m->latents);
     json_out_string(j, "dtype", m->dtype);
+    if (m->vae_dtype) json_out_string(j, "vae_dtype", m->vae_dtype);
     json_out_string(j, "device", m->device);
 }
 

@@ -27,7 +27,12 @@ struct metadata {
     int rng_sms;
     enum dtype rng_dtype;
     const char *dtype, *device;   /* "fp32", "cpu" */
+    const char *vae_dtype;        /* where the VAE was given one of its own */
 };
+
+/* "fp32", "fp16" or "bf16", as --dtype takes it, and back: `otherwise` for "auto". */
+const char *dtype_word(enum dtype dtype);
+enum dtype dtype_of(const char *word, enum dtype otherwise);
 
 enum { METADATA_COMMENTS_MAX = 3 };
 

@@ -258,9 +258,11 @@ const struct option_spec option_table[] = {
      .words = rng_dtypes},
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", .set = set_path, AT(latents)},
 
-    {'m', "model", "DIR", GROUP_MODEL, "or ORG/NAME[@REV] in the Hugging Face cache", .set = set_path, AT(model)},
+    {'m', "model", "DIR", GROUP_MODEL, "or ORG/NAME[@REV] in HF's cache (or DIFFUSE_MODEL)", .set = set_path, AT(model)},
     {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", .set = set_path, AT(variant)},
     {0, "dtype", "TYPE", GROUP_MODEL, "compute in auto, fp32, fp16, bf16", .set = set_word, AT(dtype), .words = dtypes},
+    {0, "vae-dtype", "TYPE", GROUP_MODEL, "the same for the VAE alone, which needs more range", .set = set_word, AT(vae_dtype),
+     .words = dtypes},
     {0, "device", "NAME", GROUP_MODEL, "auto, cpu, cuda, cuda:N", .set = set_device, IN(0, 255), .words = devices},
     {0, "threads", "N", GROUP_MODEL, "CPU threads (default one per core)", .set = set_int, AT(threads), IN(1, 1024)},
 
@@ -276,6 +278,7 @@ const struct option_spec option_table[] = {
     {0, "dump", "DIR", GROUP_OUTPUT, "write every intermediate tensor as safetensors", .set = set_path, AT(dump)},
 
     {0, "dry-run", NULL, GROUP_LOOK, "check everything, say what would be done", .set = set_flag, AT(dry_run)},
+    {0, "bench", "N", GROUP_LOOK, "draw N times after once, report the times; also -j", .set = set_int, AT(bench), IN(1, 1e6)},
     {0, "inspect", NULL, GROUP_LOOK, "the model: components, parameters, memory", .set = set_inspect},
     {0, "tokens", "TEXT", GROUP_LOOK, "how TEXT is tokenized and what is cut off", .set = set_tokens},
     {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes; also with -j", .set = set_show_schedule},

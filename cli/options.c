@@ -23,6 +23,7 @@ static const struct options defaults = {
     .rng_sms = 132,
     .rng_dtype = DT_F32,
     .dtype = "auto",
+    .vae_dtype = "auto",
     .device_index = -1,
     .metadata = "full",
 };
@@ -159,6 +160,17 @@ static void check_output(struct arena *a, struct options *o) {
     }
 }
 
+/* It measures one request and writes no file. */
+static void check_bench(const struct options *o) {
+    if (!o->bench) return;
+    if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--bench: expected a picture to measure, found another command");
+    if (o->output) die_pair("--bench", "--output", "no picture is written");
+    if (o->save_every) die_pair("--bench", "--save-every", "no picture is written");
+    if (o->dump) die_pair("--bench", "--dump", "no tensor is written");
+    if (o->count > 1) die_pair("--bench", "--count", "one picture is drawn again and again");
+    if (o->dry_run) die_pair("--bench", "--dry-run", "expected one of them");
+}
+
 static void check_prompt(struct arena *a, struct options *o, const char *operand) {
     if (o->prompt && operand) die_pair("--prompt", "a prompt operand", "expected one of them");
     if (o->tokens_text && (o->prompt || operand)) die_pair("--tokens", "a prompt", "expected one text");
@@ -175,6 +187,7 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     error_quiet = o->quiet;
     const char *model = getenv("DIFFUSE_MODEL");
     if (!o->model && model && *model) o->model = model;
+    check_bench(o);
     check_output(a, o);
     check_prompt(a, o, operand);
     if (!o->model && !o->prompt && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");

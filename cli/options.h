@@ -34,13 +34,14 @@ struct options {
     enum rng_kind rng;
     int rng_sms;                   /* --rng cuda:SMS, default 132 */
     enum dtype rng_dtype;
-    const char *dtype;             /* "auto", "fp32", "bf16", "fp16" */
+    const char *dtype, *vae_dtype; /* "auto", "fp32", "bf16", "fp16" */
     enum device_kind device;
     int device_index;              /* -1: any */
     int threads;                   /* 0: one per core */
     const char *latents;           /* safetensors file with the initial noise, or NULL */
     const char *dump;              /* directory, or NULL */
     int save_every;                /* also save the picture after every so many rows; 0: no */
+    int bench;                     /* runs to measure; 0: draw */
     bool dry_run, json, strict, null_separated;
     bool tsv;                      /* with CMD_SHOW_SCHEDULE alone */
     enum on_exists on_exists;

@@ -83,6 +83,8 @@ static void test_defaults(void **state) {
     assert_int_equal(options.rng_sms, 132);
     assert_int_equal(options.rng_dtype, DT_F32);
     assert_string_equal(options.dtype, "auto");
+    assert_string_equal(options.vae_dtype, "auto");
+    assert_int_equal(options.bench, 0);
     assert_int_equal(options.device, DEVICE_AUTO);
     assert_int_equal(options.device_index, -1);
     assert_int_equal(options.on_exists, EXISTS_ERROR);
@@ -121,6 +123,10 @@ static void test_values(void **state) {
     assert_int_equal(options.progress, WHEN_NEVER);
     assert_int_equal(options.color, WHEN_ALWAYS);
     assert_string_equal(options.metadata, "none");
+    assert_int_equal(parse("--dtype fp16 --vae-dtype bf16 --bench 7"), 0);
+    assert_string_equal(options.dtype, "fp16");
+    assert_string_equal(options.vae_dtype, "bf16");
+    assert_int_equal(options.bench, 7);
 }
 
 static void test_last_one_wins(void **state) {
@@ -183,6 +189,8 @@ static void test_bad_values(void **state) {
     expect_usage("--device cuda:x", "--device: expected cuda:N with N from 0 to 255, found 'cuda:x'");
     expect_usage("--dtype fp61", "--dtype: expected auto, fp32, fp16 or bf16, found 'fp61'");
     expect_usage("--dtype FP16", "--dtype: expected auto, fp32, fp16 or bf16, found 'FP16'");
+    expect_usage("--vae-dtype int8", "--vae-dtype: expected auto, fp32, fp16 or bf16, found 'int8'");
+    expect_usage("--bench 0", "--bench: expected a whole number from 1 to 1000000, found '0'");
     expect_usage("-o ~", "--output: expected FILE, found an empty string");
     expect_usage("--list models", "--list: expected schedulers, found 'models'");
 }
@@ -223,6 +231,8 @@ static void test_combinations(void **state) {
     expect_usage("-p y", "--prompt and a prompt operand: expected one of them");
     expect_usage("--tokens y", "--tokens and a prompt: expected one text");
     expect_usage("y", "expected one prompt, found a second: 'x'");
+    expect_usage("--bench 3 -o y", "--bench and --output: no picture is written");
+    expect_usage("--bench 3 --inspect", "--bench: expected a picture to measure, found another command");
     expect_usage("--inspect --list schedulers",
                  "--list: another of --inspect, --tokens, --show-schedule and --list is given too, expected one");
     expect_usage("-s 18446744073709551615 -c 2", "--seed and --count: the last seed would be beyond 18446744073709551615");

@@ -11,7 +11,7 @@ inject() {
     shift
     what="$rule: diffuse $*"
     strace -f -qq -o trace -e trace="${rule%%:*}" -e inject="$rule" \
-        "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 --threads 1 x -o box/a.png "$@" >out 2>err
+        "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 x -o box/a.png "$@" >out 2>err
     code=$?
     grep -q 'INJECTED\|SIGTERM' trace || fail 'the call was never made'
 }
@@ -43,7 +43,7 @@ rm -f box/a.png # linkat itself was done
 fallback() {
     what="no O_TMPFILE: $*"
     strace -f -qq -o trace -P "$work/box" -e trace=openat,renameat2 -e inject=openat:error=EOPNOTSUPP:when=2 "$@" \
-        "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 --threads 1 x -o "$work/box/a.png" >out 2>err
+        "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 x -o "$work/box/a.png" >out 2>err
     code=$?
     grep -q 'O_TMPFILE.*INJECTED' trace || fail 'O_TMPFILE was not refused'
 }

@@ -13,7 +13,7 @@ rm second.png
 for i in $(seq "$kills"); do
     delay=$(od -An -N4 -tu4 /dev/urandom | awk -v ms=$ms '{printf "%.4f", $1 / 4294967296 * 1.2 * ms / 1000}')
     what="kill $i after $delay s"
-    timeout -s KILL "$delay" "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 --threads 1 x -o box/a.png >out 2>err
+    timeout -s KILL "$delay" "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 x -o box/a.png >out 2>err
     [ $? -eq 0 ] || n_killed=$((n_killed + 1))
     if [ -e box/a.png ]; then
         n_complete=$((n_complete + 1))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Disks that are full, pipes that close, limits: exit code 74 (or death by SIGPIPE), and nothing is left behind.
 . "$(dirname "$0")/common"
-set -- -m "$MODEL" -s 1 --steps 1 --threads 1 x
+set -- --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 x
 
 what='paths to /dev/full'
 "$DIFFUSE" "$@" -o box/a.png >/dev/full 2>err

@@ -69,11 +69,26 @@ run -m someone/else -o box/z.png x
 expect_code 66
 grep -q '^hint: .*hf download someone/else' err || fail 'no hf download line'
 
-# devices and types there are none of
-draw --device cuda -o box/z.png x
-expect_code 69
+# types there are none of
 draw --dtype fp16 -o box/z.png x
 expect_error 69 'diffuse: --dtype fp16: the CPU device computes in fp32 or bf16' 'hint: --dtype fp32 or bf16'
+draw --vae-dtype fp16 -o box/z.png x
+expect_error 69 'diffuse: --vae-dtype fp16: the CPU device computes in fp32 or bf16' 'hint: --vae-dtype fp32 or bf16'
+
+# --vae-dtype: another picture from the same latents, and said in the metadata only where it was given
+draw --size 64x64 -s 5 --dump dumped -o box/in32.png x
+grep -q vae_dtype dumped/request.json && fail 'a VAE type nobody gave'
+draw --size 64x64 -s 5 --metadata none --vae-dtype fp32 -o box/vae32.png x
+expect_same box/c.png box/vae32.png
+draw --size 64x64 -s 5 --dump dumped16 --metadata none --vae-dtype bf16 -o box/vae16.png x
+if grep -q avx512_bf16 /proc/cpuinfo; then
+    expect_code 0
+    differ box/c.png box/vae16.png
+    expect_same dumped/step-0000.safetensors dumped16/step-0000.safetensors
+    grep -q '"dtype":"fp32","vae_dtype":"bf16"' dumped16/request.json || fail "request.json: $(cat dumped16/request.json)"
+else
+    expect_error 69 'diffuse: --vae-dtype bf16: this CPU has no bf16 arithmetic (avx512_bf16)' 'hint: --vae-dtype fp32'
+fi
 
 # where the options of the scheduler come from
 draw --size 64x64 -x euler:karras -v -o box/karras.png x

@@ -83,9 +83,9 @@ if command -v script >/dev/null; then
 fi
 
 what='umask'
-(umask 077 && "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 x -o box/private.png >out 2>err)
+(umask 077 && "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 x -o box/private.png >out 2>err)
 [ "$(stat -c %a box/private.png)" = 600 ] || fail "mode $(stat -c %a box/private.png), expected 600"
-(umask 022 && "$DIFFUSE" -m "$MODEL" -s 1 --steps 1 x -o box/public.png >out 2>err)
+(umask 022 && "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 x -o box/public.png >out 2>err)
 [ "$(stat -c %a box/public.png)" = 644 ] || fail "mode $(stat -c %a box/public.png), expected 644"
 
 draw 'a "quoted" prompt' -n ugly -o box/full.png

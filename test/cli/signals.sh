@@ -7,7 +7,7 @@ for signal in INT:130 TERM:143 HUP:129; do
         what="SIG${signal%:*} after $delay s"
         start=$(date +%s%N)
         timeout --preserve-status -k 5 -s "${signal%:*}" $delay \
-            "$DIFFUSE" -m "$MODEL" --steps 900 -c 1000 --threads 1 --size 128x128 x -o box/a.png >out 2>err
+            "$DIFFUSE" --device cpu -m "$MODEL" --steps 900 -c 1000 --threads 1 --size 128x128 x -o box/a.png >out 2>err
         code=$?
         took=$((($(date +%s%N) - start) / 1000000))
         expect_code "${signal#*:}"

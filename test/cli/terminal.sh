@@ -8,7 +8,7 @@ escape=$(printf '\033')
 on_terminal() {
     what="$*"
     rm -f box/*
-    script -qec "$* '$DIFFUSE' -m '$MODEL' -s 1 --steps $steps --threads 1 --size 64x64 x -o box/a.png 2>&1" /dev/null </dev/null >out 2>err
+    script -qec "$* '$DIFFUSE' --device cpu -m '$MODEL' -s 1 --steps $steps --threads 1 --size 64x64 x -o box/a.png 2>&1" /dev/null </dev/null >out 2>err
     code=$?
     expect_code 0
     expect_png box/a.png

@@ -1,0 +1,12 @@
+/* --bench: one request again and again, and what it takes. */
+#ifndef CLI_BENCH_H
+#define CLI_BENCH_H
+
+#include "cli/metadata.h"
+#include "cli/report.h"
+
+/* Draws the loaded pipeline's first picture once to warm up and o->bench times to be measured, keeps none of them, and prints the report
+ * on stdout, as text or as one JSON object. */
+void bench_run(struct pipeline *p, const struct options *o, const struct startup *t, const struct metadata *m);
+
+#endif

@@ -1,0 +1,82 @@
+#include "cli/open_device.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include "cli/metadata.h"
+#include "cuda/cuda.h"
+#include "engine/error.h"
+
+void device_start(const struct options *o) {
+    if (o->device != DEVICE_CPU) cuda_start(o->device_index);
+}
+
+static bool use_cuda(const struct options *o) {
+    if (o->device != DEVICE_AUTO) return o->device == DEVICE_CUDA;
+    const char *missing = cuda_device_missing();
+    if (missing && *missing && !o->quiet) fprintf(stderr, "diffuse: %s: using the CPU\n", missing);
+    return !missing;
+}
+
+/* The CPU device's own complaint would not name the option. */
+static void check_cpu_dtype(const char *option, const char *word) {
+    char hint[64];
+    bool fp16 = !strcmp(word, "fp16");
+    snprintf(hint, sizeof hint, "%s fp32%s", option, fp16 ? " or bf16" : "");
+    if (fp16) die_hint(FAIL_DEVICE, hint, "%s fp16: the CPU device computes in fp32 or bf16", option);
+    if (!strcmp(word, "bf16") && !cpu_has_bf16())
+        die_hint(FAIL_DEVICE, hint, "%s bf16: this CPU has no bf16 arithmetic (avx512_bf16)", option);
+}
+
+/* oneDNN does not survive an allocation that fails while it makes its kernels. */
+static void check_address_space(uint64_t need) {
+    enum { KERNELS = 256 << 20 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need + KERNELS)
+        die(FAIL_MEMORY, "out of memory: the address space limit (ulimit -v) is %.2f GB, %.2f GB needed", (double)limit.rlim_cur / 1e9,
+            (double)(need + KERNELS) / 1e9);
+}
+
+struct device *device_open(const struct options *o) {
+    if (use_cuda(o)) return cuda_device_open(dtype_of(o->dtype, DT_F16), o->device_index);
+    check_cpu_dtype("--dtype", o->dtype);
+    check_cpu_dtype("--vae-dtype", o->vae_dtype);
+    check_address_space(0);
+    return cpu_device_open(dtype_of(o->dtype, DT_F32), o->threads);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+
+static uint64_t system_memory_available(void) {
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (f) fclose(f);
+    return kib * 1024;
+}
+
+uint64_t device_memory_free(struct device *dev) {
+    return dev->memory_free ? dev->memory_free(dev) : system_memory_available();
+}
+
+static const char *memory_hint(const struct pipeline *p) {
+    bool own_memory = p->device->memory_free;
+    if (p->dtype != DT_F32) return own_memory ? "a smaller --size, or --device cpu" : "a smaller --size";
+    return own_memory ? "a smaller --size, --dtype fp16, or --device cpu" : "a smaller --size, or --dtype bf16";
+}
+
+void check_memory(const struct pipeline *p, const struct options *o) {
+    struct device *dev = p->device;
+    struct memory_plan m = pipeline_memory(p);
+    uint64_t need = m.weights + m.activations + m.scratch, free_bytes = device_memory_free(dev);
+    if (o->verbose || o->dry_run)
+        fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s\n",
+                (double)m.weights / 1e9, (double)m.activations / 1e9, (double)m.scratch / 1e9, (double)need / 1e9, (double)free_bytes / 1e9,
+                dev->name);
+    if (!dev->memory_free) check_address_space(need);
+    if (free_bytes && need > free_bytes)
+        die_hint(FAIL_MEMORY, memory_hint(p), "%s: out of memory: %.3f GB needed, %.3f GB free", dev->name, (double)need / 1e9,
+                 (double)free_bytes / 1e9);
+}

@@ -1,0 +1,68 @@
+#include "cli/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include "cli/open_device.h"
+#include "cli/progress.h"
+#include "engine/clock.h"
+
+double process_began(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return clock_ms() - (double)used.tv_sec * 1e3 - (double)used.tv_nsec / 1e6;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct spread spread_of(double *values, int n) {
+    qsort(values, (size_t)n, sizeof *values, compare_doubles);
+    return (struct spread){values[n / 2], values[(int)(((int64_t)n * 95 + 99) / 100) - 1], values[0]};
+}
+
+uint64_t peak_memory(const struct pipeline *p, const struct startup *t) {
+    struct rusage usage;
+    if (p->device->memory_free) { /* nothing is given back before the end */
+        uint64_t now = device_memory_free(p->device);
+        return t->memory_free > now ? t->memory_free - now : 0;
+    }
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)usage.ru_maxrss * 1024;
+}
+
+void report_start(const struct pipeline *p, const struct startup *t) {
+    fprintf(stderr, "start: %.1f ms (files %.1f ms, %s %.1f ms, plan %.1f ms)\n", t->ready, t->files, p->device->name, t->device, t->plan);
+}
+
+void report_load(const struct pipeline *p) {
+    const struct timings *t = &p->timings;
+    progress_clear();
+    fprintf(stderr, "load: %.3f GB in %.1f ms (%.2f GB/s)\n", (double)t->bytes_read / 1e9, t->load_ms,
+            t->load_ms > 0 ? (double)t->bytes_read / 1e6 / t->load_ms : 0);
+}
+
+void report_picture(const struct pipeline *p, double png_ms) {
+    int n = p->schedule->n_rows;
+    struct arena a = {0};
+    double *steps = arena_array(&a, (size_t)n, sizeof *steps), sum = 0;
+    memcpy(steps, p->timings.step_ms, (size_t)n * sizeof *steps);
+    for (int i = 0; i < n; i++) sum += steps[i];
+    struct spread s = spread_of(steps, n);
+    arena_free(&a);
+    progress_clear();
+    if (p->text && p->timings.text_ms > 0) fprintf(stderr, "text: %.1f ms\n", p->timings.text_ms);
+    fprintf(stderr, "steps: %d, median %.2f ms, p95 %.2f ms, in all %.1f ms\n", n, s.median, s.p95, sum);
+    if (p->vae) fprintf(stderr, "vae: %.1f ms\n", p->timings.vae_ms);
+    fprintf(stderr, "png: %.1f ms\n", png_ms);
+}
+
+void report_end(const struct pipeline *p, const struct startup *t) {
+    struct memory_plan m = pipeline_memory(p);
+    progress_clear();
+    fprintf(stderr, "peak memory: %.3f GB (planned %.3f GB); %.1f ms since the start\n", (double)peak_memory(p, t) / 1e9,
+            (double)(m.weights + m.activations + m.scratch) / 1e9, clock_ms() - t->began);
+}

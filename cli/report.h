@@ -1,0 +1,34 @@
+/* How long everything took, and how much memory: -v and --bench. */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include "cli/options.h"
+#include "engine/pipeline.h"
+
+/* How a run got under way; milliseconds. */
+struct startup {
+    double began;                  /* clock_ms() when the process began */
+    double files, device, plan;    /* how long it took to check the files, to wait for the device and to plan */
+    double ready;                  /* from began to the end of the plan */
+    uint64_t memory_free;          /* of a device with memory of its own, once open; else 0 */
+};
+
+/* clock_ms() when the process began, as far as its CPU time tells: to be asked before anything was waited for. */
+double process_began(void);
+
+struct spread {
+    double median, p95, min;
+};
+/* Sorts the n > 0 values. */
+struct spread spread_of(double *values, int n);
+
+/* The most memory the process has held: on the device where it has its own, else in the system. */
+uint64_t peak_memory(const struct pipeline *p, const struct startup *t);
+
+/* -v: one line on stderr for each part of the time line. */
+void report_start(const struct pipeline *p, const struct startup *t);
+void report_load(const struct pipeline *p);
+void report_picture(const struct pipeline *p, double png_ms);
+void report_end(const struct pipeline *p, const struct startup *t);
+
+#endif
