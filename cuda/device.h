@@ -205,6 +205,7 @@ const void *cuda_probe_kernel(void);
 void transfer_open(struct cuda_device *dev);
 void transfer_close(struct cuda_device *dev);
 
+extern "C" {
 /* cuBLASLt (cublaslt.cu): dlopen runs on a thread of its own, begun here and joined by the first GEMM. Never dies: without the library,
  * or where it refuses a shape, cublaslt_linear returns false and our own GEMM takes over. */
 struct cublaslt *cublaslt_open(void);
@@ -213,5 +214,6 @@ void cublaslt_close(struct cublaslt *lt);
 size_t cublaslt_scratch(const struct cuda_device *dev, int64_t T, int64_t K, int64_t C);
 /* y = x wᵀ + b + residual, w dense [K,C] of the device's dtype, b f32 [K] or NULL, residual none or any [T,K] (y = residual too). */
 bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual);
+}
 
 #endif

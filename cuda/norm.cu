@@ -83,10 +83,12 @@ template <class T, int PIXELS> struct tile {
     __device__ __forceinline__ void load(const struct group_norm &p, const place<T> &at, int from, int to) {
         first = from, end = to;
 #pragma unroll
-        for (int k = 0; k < PIXELS; k++)
+        for (int k = 0; k < PIXELS; k++) {
+            v[k] = {};
             if (has(at, k))
                 v[k] = *reinterpret_cast<const vec16<T> *>(static_cast<const T *>(p.x) +
                                                            at.offset(first + at.row + k * at.rows, p.pixels, p.ldx, p.span));
+        }
     }
     /* y = (x - center) * scale + shift of what was loaded */
     __device__ __forceinline__ void store(const struct group_norm &p, const place<T> &at, const float (&center)[vec16<T>::N],
