@@ -1,7 +1,8 @@
 #!/bin/sh
-# What nvcc gave each kernel: registers, bytes spilled, stack and static shared memory, from the ptxas logs the build keeps beside its objects.
+# What nvcc gave each kernel: registers, bytes spilled, stack and static shared memory, from the ptxas logs that the
+# build keeps beside its objects.
 #   bench/kernels.sh           writes bench/kernels.md: sm_80, sm_90 and sm_120
-#   bench/kernels.sh --tsv     kernel, architecture, registers, spilled bytes, stack, shared, ms of ptxas: every one there is a log of
+#   bench/kernels.sh --tsv     kernel, architecture, registers, spilled bytes, stack, shared, ms of ptxas: all there are
 # BUILD: whose logs (build/release). Exit 77 where there are none: a build without nvcc.
 set -eu
 cd "$(dirname "$0")/.."
@@ -47,8 +48,10 @@ fi
 {
     echo '# What nvcc gave each kernel'
     echo
-    echo "$(${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)} --version | sed -n 's/.*\(release [0-9.]*\), V\(.*\)/nvcc \2/p'), written by \`bench/kernels.sh\`. Bytes spilled, stack and static shared memory are the largest of the three architectures;"
-    echo "dynamic shared memory is chosen at launch. \`test/cli/kernels.sh\` fails where a tensor-core kernel spills."
+    nvcc=${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
+    echo "$("$nvcc" --version | sed -n 's/.*, V\(.*\)/nvcc \1/p'), written by \`bench/kernels.sh\`. Bytes spilled, stack and static"
+    echo 'shared memory are the largest of the three architectures; dynamic shared memory is chosen at launch.'
+    echo '`test/cli/kernels.sh` fails where a tensor-core kernel spills.'
     echo
     echo '| kernel | registers sm_80 | sm_90 | sm_120 | spilled | stack | shared |'
     echo '|---|---|---|---|---|---|---|'
@@ -57,12 +60,15 @@ fi
         $2 == "sm_80" || $2 ~ /^sm_90a?$/ || $2 == "sm_120" {
             if (!($1 in seen)) {seen[$1]; names[++n] = $1}
             registers[$1, substr($2, 4) + 0] = $3
-            spill[$1] = most(spill[$1], $4); stack[$1] = most(stack[$1], $5); shared[$1] = most(shared[$1], $6)
+            spill[$1] = most(spill[$1], $4)
+            stack[$1] = most(stack[$1], $5)
+            shared[$1] = most(shared[$1], $6)
         }
         END {
             for (i = 1; i <= n; i++) {
                 k = names[i]
-                printf "| %s | %s | %s | %s | %d | %d | %d |\n", k, registers[k, 80], registers[k, 90], registers[k, 120], spill[k], stack[k], shared[k]
+                printf "| %s | %s | %s | %s | %d | %d | %d |\n", k, registers[k, 80], registers[k, 90], registers[k, 120],
+                    spill[k], stack[k], shared[k]
             }
         }'
 } >bench/kernels.md

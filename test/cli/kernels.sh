@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tensor-core kernels keep everything in registers: nvcc spilled none of it and gave none of them a stack, for any architecture. Read from
-# the build's own logs (bench/kernels.sh).
+# Tensor-core kernels keep everything in registers: nvcc spilled none of it and gave none of them a stack, for any
+# architecture. Read from the build's own logs (bench/kernels.sh).
 : "${DIFFUSE:=$PWD/diffuse}"
 BUILD=$(dirname "$DIFFUSE")
 export BUILD
