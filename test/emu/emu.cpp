@@ -321,10 +321,12 @@ void choose_order(block &b) {
     std::sort(b.order, b.order + b.n, [&](int x, int y) { return b.priority[x] < b.priority[y]; });
 }
 
-/* All fibers before the first thread runs: a logical thread is ordered after the one that makes it. */
+/* All fibers before the first thread runs: a logical thread is ordered after the one that makes it. Those of the last block are used in
+ * the opposite order, so that a thread is not ordered after the same one of that block. */
 void make_fibers(block &b) {
     b.main.logical = logical_thread_current();
-    while (b.n_retired) b.idle[b.n_idle++] = b.retired[--b.n_retired];
+    for (int i = 0; i < b.n_retired; i++) b.idle[b.n_idle++] = b.retired[i];
+    b.n_retired = 0;
     while (b.n_all < b.n) {
         fiber *f = make_fiber(b);
         b.idle[b.n_idle++] = f;

@@ -70,9 +70,15 @@ void run_op(emu_stream *s, op &o) {
     }
 }
 
+/* A stream that runs on an OS thread uses its thread-local variables: after they were made. */
 void run(emu_stream *s, op &o) {
+    static char made_sync;
+    static thread_local bool made;
+    if (!made) release(&made_sync);
+    made = true;
     logical_thread self = logical_thread_current();
     act_as(s->logical);
+    acquire(&made_sync);
     acquire(&s->queue_sync);
     run_op(s, o);
     release(&s->done_sync);
