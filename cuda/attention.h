@@ -59,24 +59,22 @@ template <int COLUMNS> struct tile {
 };
 
 /* Begins to copy ROWS rows of one head into a tile: rows from `first` on, those beyond n_rows and chunks beyond
- * n_chunks as zeros. 8 threads share a row. */
+ * n_chunks as zeros: a copy of no bytes leaves its address alone. 8 threads or more share a row. */
 template <int COLUMNS, int ROWS, int THREADS, class T>
 __device__ __forceinline__ void load_tile(T *to, const T *from, size_t ld, int first, int n_rows, int n_chunks, int thread) {
-    const int row0 = thread / 8, chunk0 = thread % 8, swizzled = tile<COLUMNS>::swizzle(row0);
-    static_assert(THREADS / 8 % 8 == 0 || ROWS <= THREADS / 8 || THREADS == 32, "");
+    constexpr int LANES = THREADS / ROWS > 8 ? THREADS / ROWS : 8, STEP = THREADS / LANES;
+    static_assert(ROWS % STEP == 0, "");
+    const int row0 = thread / LANES, chunk0 = thread % LANES;
 EACH
-    for (int r = 0; r < ROWS; r += THREADS / 8) {
-        int row = row0 + r;
-        if (ROWS % (THREADS / 8) && row >= ROWS) continue;
+    for (int r = 0; r < ROWS; r += STEP) {
+        int row = row0 + r, swizzled = tile<COLUMNS>::swizzle(STEP % 8 ? row : row0);
         bool inside = first + row < n_rows;
-        const T *source = from + (size_t)(inside ? first + row : 0) * ld;
-        int s = THREADS / 8 % 8 ? tile<COLUMNS>::swizzle(row) : swizzled;
+        const T *source = from + (size_t)(first + row) * ld;
 EACH
-        for (int c = 0; c < COLUMNS / 8; c += 8) {
+        for (int c = 0; c < COLUMNS / 8; c += LANES) {
             int chunk = chunk0 + c;
-            if (COLUMNS % 64 && chunk >= COLUMNS / 8) continue;
-            bool valid = inside && chunk < n_chunks;
-            cp_async16(to + tile<COLUMNS>::at(row, chunk, s), source + (valid ? chunk * 8 : 0), valid);
+            if (COLUMNS / 8 % LANES && chunk >= COLUMNS / 8) continue;
+            cp_async16(to + tile<COLUMNS>::at(row, chunk, swizzled), source + chunk * 8, inside && chunk < n_chunks);
         }
     }
 }

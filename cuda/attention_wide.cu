@@ -63,12 +63,13 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) attend_wide(att
         return ring + slab++ % RING * SLAB;
     };
 
-    float o[2][OWN / 8][4] = {}, top[2] = {-FLT_MAX, -FLT_MAX}, sum[2] = {};
+    float o[2][OWN / 8][4] = {}, top[2] = {-FLT_MAX, -FLT_MAX};
     for (int t = 0; t < n_tiles; t++) {
         float s[2][4] = {};
+#pragma unroll 1
         for (int i = 0; i < K_SLABS; i++) {
             const T *k_slab = next_slab();
-EACH
+#pragma unroll 2
             for (int j = 0; j < K_WIDTH / 16; j++) {
                 uint32_t q[4], b0[2], b1[2];
                 load_left<WIDTH>(q, q_tile, row, i * (K_WIDTH / 8) + 2 * j, lane);
@@ -92,12 +93,14 @@ EACH
             for (int w = 0; w < COLUMN_WARPS; w++) most[half] = fmaxf(most[half], part_max[w][i]);
             float shrink = exp2_approx((top[half] - most[half]) * a.scale);
             top[half] = most[half];
-            sum[half] = sum[half] * shrink + exponentials(s, half, most[half], a.scale);
+            float sum = quad_sum(exponentials(s, half, most[half], a.scale));
+            if (lane % 4 == 0) part_sum[part][i] = t ? part_sum[part][i] * shrink + sum : sum;
             if (part == 0 && lane % 4 == 0) alpha[i] = shrink;
         }
         const float one[2] = {1, 1};
         stage_output<KEYS>(p_tile, s, row, part * 2, one, lane);
 
+#pragma unroll 1
         for (int i = 0; i < V_SLABS; i++) {
             const T *v_slab = next_slab(); /* its barrier stands between P and alpha and their readers too */
             uint32_t p[2][4];
@@ -114,11 +117,6 @@ EACH
         }
     }
 
-EACH
-    for (int half = 0; half < 2; half++) {
-        float total = quad_sum(sum[half]);
-        if (lane % 4 == 0) part_sum[part][row + 8 * half + lane / 4] = total;
-    }
     cp_async_wait<0>();
     __syncthreads(); /* the slabs have been used: their space takes y, each warp's columns apart */
 EACH
