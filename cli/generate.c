@@ -60,7 +60,6 @@ struct run {
     struct pipeline *pipeline;
     const struct options *options;
     int k;
-    double row_start;
     bool load_reported;
 };
 
@@ -99,10 +98,8 @@ static void save_snapshot(const struct run *run, int step) {
 static void on_step(void *data, int row, int n_rows) {
     struct run *run = data;
     int every = run->options->save_every;
-    double now = clock_ms();
-    event_step(run->k + 1, row + 1, n_rows, now - run->row_start);
+    event_step(run->k + 1, row + 1, n_rows, run->pipeline->timings.step_ms[row]);
     if (every && (row + 1) % every == 0 && row + 1 < n_rows) save_snapshot(run, row + 1);
-    run->row_start = clock_ms();
     progress_row(row + 1);
 }
 
@@ -133,7 +130,6 @@ static struct result make_image(struct arena *a, struct run *run) {
     double start = clock_ms();
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
     progress_image(run->k, o->count, p->schedule->n_rows);
-    run->row_start = start;
     uint8_t *rgb = arena_array(a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
     pipeline_generate(p, run->k, rgb);
     announce_load(run);

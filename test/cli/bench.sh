@@ -4,8 +4,6 @@ root=$PWD
 . "$(dirname "$0")/common"
 DDPM=$root/test/fixtures/tiny-ddpm
 
-lines() { sed -n 's/^\([a-z ]*\): .*/\1/p' err | tr '\n' ','; }
-
 draw --size 64x64 --steps 3 -v -c 2 -o box/a.png x
 expect_code 0
 [ "$(lines)" = 'memory,start,load,text,steps,vae,png,steps,vae,png,peak memory,' ] || fail "lines: $(lines)"

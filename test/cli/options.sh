@@ -4,8 +4,6 @@ root=$PWD
 . "$(dirname "$0")/common"
 SD2=$root/test/fixtures/tiny-sd2
 
-differ() { cmp -s "$1" "$2" && fail "$1 and $2 are the same"; }
-
 # --dump, and its noise given back by --latents: the same picture, whatever the seed
 draw --size 64x64 -s 5 --dump tensors -o box/a.png x
 expect_code 0

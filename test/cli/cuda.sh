@@ -1,0 +1,114 @@
+#!/bin/sh
+# The program on the emulated CUDA device: which device is taken, what each type draws, where memory ends, what is said of the time.
+root=$PWD
+. "$(dirname "$0")/common"
+DIFFUSE=$(dirname "$DIFFUSE")/emu/diffuse
+[ -x "$DIFFUSE" ] || skip "no $DIFFUSE"
+DDPM=$root/test/fixtures/tiny-ddpm
+unset EMU_DEVICES EMU_ARCH EMU_MEMORY EMU_LAZY EMU_SKIP EMU_REPORT
+
+# fox and cat ARGUMENT...: the smallest pictures, on the GPU.
+fox() { draw --device cuda --size 64x64 --metadata none "$@" 'a fox'; }
+cat_picture() { run --device cuda -m "$DDPM" -s 1 --steps 2 --metadata none "$@"; }
+
+# --- types: fp16 is the default ---
+fox --steps 2 -o box/auto.png
+expect_code 0
+expect_out box/auto.png
+[ ! -s err ] || fail 'stderr is not empty'
+expect_png box/auto.png
+for type in fp32 bf16 fp16; do
+    fox --steps 2 --dtype $type -o box/$type.png
+    expect_code 0
+done
+expect_same box/auto.png box/fp16.png
+differ box/fp16.png box/bf16.png
+differ box/fp16.png box/fp32.png
+fox --steps 2 --vae-dtype fp32 --dump dump32 -o box/vae32.png
+expect_code 0
+differ box/fp16.png box/vae32.png
+fox --steps 2 --dump dump16 -o box/again.png # launch by launch, not as a graph
+expect_same box/fp16.png box/again.png
+expect_same dump16/step-0002.safetensors dump32/step-0002.safetensors
+grep -q '"dtype":"fp16","device":"cuda:0"}' dump16/request.json || fail "$(cat dump16/request.json)"
+grep -q '"dtype":"fp16","vae_dtype":"fp32","device":"cuda:0"}' dump32/request.json || fail "$(cat dump32/request.json)"
+
+# --- fp16 ends at 65504: said, and the picture drawn with more range ---
+header='{"latents":{"dtype":"F32","shape":[1,4,8,8],"data_offsets":[0,1024]}}'
+{
+    printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0%s" "$header"
+    head -c 1024 /dev/zero | tr '\0' F # 12690 each
+} >large.safetensors
+fox --latents large.safetensors -o box/z.png
+expect_error 70 'diffuse: decoded image: 12288 of 12288 values are not finite: no picture made' 'hint: --vae-dtype fp32, or bf16'
+fox --latents large.safetensors --vae-dtype fp32 -o box/large.png
+expect_code 0
+rm box/*
+
+# --- pictures on the way, several pictures, and the same bytes each time ---
+cat_picture --steps 4 -o box/plain.png
+expect_code 0
+cat_picture --steps 4 --save-every 2 -o box/cat.png
+expect_out box/cat-step0002.png box/cat.png
+expect_same box/plain.png box/cat.png
+differ box/cat-step0002.png box/cat.png
+cat_picture -c 2 -o box/two.png
+expect_code 0
+run --device cuda -m "$DDPM" -s 2 --steps 2 --metadata none -o box/second.png
+expect_same box/two-2.png box/second.png
+cat_picture -c 2 -j -o box/json.png # the weights arrive behind the first picture
+sed 's/.*"event":"\([a-z]*\)".*/\1/' out | tr '\n' ' ' >order
+[ "$(cat order)" = 'start step step load image step step image end ' ] || fail "events: $(cat order)"
+rm box/*
+
+# --- which device ---
+cat_picture --device cuda:0 -o box/a.png
+expect_code 0
+cat_picture --device cuda:3 -o box/z.png
+expect_error 69 'diffuse: --device cuda: GPU 3: there is only 1' 'hint: --device cpu works everywhere'
+run --device auto -m "$DDPM" -s 1 --steps 2 --metadata none -o box/auto.png
+expect_same box/a.png box/auto.png
+run -m "$DDPM" -s 1 --steps 2 --metadata none -o box/cpu.png
+export EMU_DEVICES=0
+run --device auto -m "$DDPM" -s 1 --steps 2 --metadata none -f -o box/auto.png
+expect_code 0
+printf 'diffuse: no NVIDIA GPU was found: using the CPU\n' >expected
+expect_same expected err
+expect_same box/cpu.png box/auto.png
+run --device auto -q -m "$DDPM" -s 1 --steps 2 -f -o box/auto.png
+expect_code 0
+[ ! -s err ] || fail 'stderr is not empty, with -q'
+cat_picture -o box/z.png
+expect_error 69 'diffuse: --device cuda: no NVIDIA GPU was found' 'hint: --device cpu works everywhere'
+unset EMU_DEVICES
+
+# --- memory: known before the first step ---
+export EMU_MEMORY=50000000
+for option in --verbose --dry-run --json; do
+    cat_picture $option -o box/z.png
+    expect_code 71
+    grep -q '^diffuse: cuda:0: out of memory: 0\.[0-9]* GB needed, 0.050 GB free$' err || fail 'need and free are not named'
+    [ "$(tail -n 1 err)" = 'hint: a smaller --size, or --device cpu' ] || fail 'no hint'
+    grep -q '"event":"step"' out && fail 'a step was taken'
+done
+cat_picture --dtype fp32 -o box/z.png
+[ "$(tail -n 1 err)" = 'hint: a smaller --size, --dtype fp16, or --device cpu' ] || fail 'no hint'
+unset EMU_MEMORY
+cat_picture --dry-run -o box/z.png
+expect_code 0
+grep -Eq '^memory: .*: 0\.[0-9]+ GB of [0-9.]+ GB free on cuda:0$' err || fail 'no forecast'
+expect_box a.png auto.png cpu.png
+
+# --- time ---
+fox -v -o box/v.png
+[ "$(lines)" = 'memory,start,load,text,steps,vae,png,peak memory,' ] || fail "lines: $(lines)"
+grep -Eq '^start: .* ms \(files .* ms, cuda:0 .* ms, plan .* ms\)$' err || fail 'no start'
+# what was planned is what is taken, to 5 %
+awk '/^peak memory/ {gsub(/[(]/, ""); exit !($3 >= 0.95 * $6 && $3 <= 1.05 * $6)}' err || fail 'the forecast is off'
+cat_picture --bench 2 -j
+expect_code 0
+for part in '"bench":2,' '"model_calls":2,' '"ms":{"step":{"median":[0-9.]*,"p95":[0-9.]*,"min":[0-9.]*},"image":{' '"load_ms":[0-9.]*,' \
+    '"peak_bytes":[1-9][0-9]*,' '"dtype":"fp16","device":"cuda:0"}$'; do
+    grep -q "$part" out || fail "no $part in $(cat out)"
+done
+finish
