@@ -1,0 +1,365 @@
+#!/bin/sh
+# A visit to a GPU machine, in commands of less than ten minutes that need nothing of each other. First, where the program
+# is built (there may be no GPU there):
+#   bench/gpu-visit.sh pack                      programs, the libraries they need and diffusers -> build/visit.tar.xz
+# On the GPU machine, in the repository, with that file or with what a build needs:
+#   bench/gpu-visit.sh tests                     the kernels' tests; every PTX wrapper, lane by lane
+#   bench/gpu-visit.sh sanitizer [TOOL…]         memcheck racecheck synccheck initcheck on them
+#   bench/gpu-visit.sh ceilings                  GEMM, copies, launches, an empty context
+#   bench/gpu-visit.sh models [MODEL…]           sd15 sd21 ddpm-cat: steps, VAE, cold start, memory
+#   bench/gpu-visit.sh profile [MODEL…]          each kernel's share of a step, by ncu
+#   bench/gpu-visit.sh peers [MODEL…]            pinned diffusers on the same files, in turns with ours
+#   bench/gpu-visit.sh compile [MODEL…]          the same with torch.compile
+# Then:
+#   bench/gpu-visit.sh table                     all of it beside the goals, as bench/RESULTS.md has it
+# OUT (build/visit): a NAME.tsv and a NAME.log of each command    WORK (/tmp/diffuse-visit): programs and checkpoints
+# CUDA_ARCH (90)   PYTHON (python3, with torch)   ROUNDS (3)   MINUTES (9): a command starts nothing new after them
+set -u
+cd "$(dirname "$0")/.." || exit 1
+OUT=${OUT:-build/visit} WORK=${WORK:-/tmp/diffuse-visit} CUDA_ARCH=${CUDA_ARCH:-90} PYTHON=${PYTHON:-python3}
+ROUNDS=${ROUNDS:-3} PACK=build/visit.tar.xz PROMPT='a photo of an astronaut riding a horse on mars'
+BIN=$WORK/programs
+stage=${1:-help}
+[ $# -eq 0 ] || shift
+end=$(($(date +%s) + ${MINUTES:-9} * 60))
+mkdir -p "$OUT" "$WORK"
+
+die() {
+    echo "gpu-visit: $*" >&2
+    exit 1
+}
+
+left() { echo $((end - $(date +%s))); }
+
+# in_time SECONDS COMMAND…: under that limit, and under what is left; 124 where there is too little.
+in_time() {
+    limit=$1 rest=$(left)
+    shift
+    [ "$rest" -gt 5 ] || return 124
+    timeout -k 5 $((limit < rest ? limit : rest)) "$@"
+}
+
+# ---- programs ------------------------------------------------------------------------------------------------------
+
+kernel_tests() { for t in test/test_cuda_*.c; do basename "$t" .c; done; }
+
+# build DIR [MAKE ARGUMENT…]
+build() {
+    dir=$1
+    shift
+    # shellcheck disable=SC2046
+    make -s BUILD="$dir" CUDA_ARCH="$CUDA_ARCH" "$@" "$dir/diffuse" "$dir/make_checkpoint" "$dir/test_lanes" \
+        $(kernel_tests | sed "s|^|$dir/|") || die 'the build failed'
+    nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+    # shellcheck disable=SC2046
+    "$nvcc" -std=c++20 -O3 $(for a in $CUDA_ARCH; do echo "-gencode arch=compute_$a,code=sm_$a"; done) bench/ceilings.cu \
+        -o "$dir/ceilings" -ldl || die 'ceilings.cu was not compiled'
+}
+
+# For any x86-64 of the last ten years. The system's own C and C++ libraries stay behind.
+pack() {
+    from=build/visit-$CUDA_ARCH to=build/visit-pack/programs
+    build "$from" MARCH=x86-64-v3
+    rm -rf build/visit-pack
+    mkdir -p $to/lib $to/wheels
+    for name in diffuse make_checkpoint ceilings test_lanes $(kernel_tests); do
+        strip -o "$to/$name" "$from/$name" || die "no $name"
+    done
+    ldd "$to/diffuse" "$to"/test_cuda_* | awk '/=> \// {print $3}' | sort -u |
+        grep -v -E '/(libc|libm|libstdc\+\+|libgcc_s|libdl|librt|libpthread|ld-linux.*)\.so' | while read -r file; do
+            cp -L "$file" $to/lib/ || exit 1
+        done || die 'a library was not found'
+    # what the machine's Python lacks beside torch and transformers
+    "$PYTHON" -m pip download -q --no-deps --only-binary=:all: -d $to/wheels "$(grep '^diffusers==' test/reference/requirements.txt)" \
+        importlib_metadata zipp || echo 'gpu-visit: no diffusers in the pack: peers and compile need it installed' >&2
+    tar -C build/visit-pack -c programs | xz -T2 -6 >$PACK || die 'the pack was not written'
+    ls -l $PACK
+}
+
+# ours COMMAND…: with the libraries of the pack, and cuBLASLt, wherever it is.
+ours() (
+    export LD_LIBRARY_PATH="$BIN/lib:$cublaslt${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+    "$@"
+)
+
+find_programs() {
+    if [ ! -x "$BIN/diffuse" ] && [ -f $PACK ]; then tar -C "$WORK" -xJf $PACK || die "$PACK cannot be unpacked"; fi
+    [ -x "$BIN/diffuse" ] || build "$BIN"
+    cublaslt=
+    if ! ldconfig -p | grep -q 'libcublasLt\.so\.1[23]'; then
+        cublaslt=$(find /usr/local /opt "$HOME" -name 'libcublasLt.so.1[23]' 2>/dev/null | head -n 1)
+        cublaslt=${cublaslt%/*}
+    fi
+    ours "$BIN/diffuse" --version >/dev/null || die 'the program does not start on this machine'
+}
+
+find_diffusers() {
+    if [ -d "$BIN/wheels" ] && [ ! -d "$WORK/site" ]; then
+        "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$WORK/site" "$BIN"/wheels/*.whl ||
+            die 'no diffusers'
+    fi
+    export PYTHONPATH="$WORK/site${PYTHONPATH:+:$PYTHONPATH}" TORCHINDUCTOR_CACHE_DIR="$WORK/inductor"
+    "$PYTHON" -c 'import diffusers, torch, transformers
+print("diffusers", diffusers.__version__, "torch", torch.__version__, "transformers", transformers.__version__)' ||
+        die 'no diffusers'
+}
+
+# Random weights of a model's true shape, fp16; read once, so that they are in the page cache.
+checkpoint() {
+    [ -d "$WORK/$1" ] || ours "$BIN/make_checkpoint" "$1" "$WORK/$1.new" test/fixtures/tokenizer/clip --dtype F16 ||
+        die "no checkpoint $1"
+    [ -d "$WORK/$1" ] || mv "$WORK/$1.new" "$WORK/$1"
+    cat "$WORK/$1"/*/*.safetensors >/dev/null
+}
+
+# ---- figures: "NAME<tab>VALUE<tab>UNIT" in $OUT/STAGE.tsv, often more than one of a name -------------------------------
+
+record() { printf '%s\t%s\t%s\n' "$1" "$2" "$3" | tee -a "$OUT/$stage.tsv"; }
+record_all() { while read -r name value unit; do record "$1.$name" "$value" "$unit"; done; } # PREFIX, rows from stdin
+
+machine() {
+    nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv,noheader
+    uname -r
+}
+
+# ---- stages ----------------------------------------------------------------------------------------------------------
+
+run_tests() {
+    failed=0
+    for t in test_lanes $(kernel_tests); do
+        began=$(date +%s)
+        ours in_time 120 "$BIN/$t" >"$WORK/log" 2>&1
+        code=$?
+        cat "$WORK/log" >>"$OUT/tests.log"
+        [ $code -eq 0 ] || failed=1
+        record "test.$t" "$code" "exit, $(($(date +%s) - began)) s: $(tail -n 1 "$WORK/log")"
+    done
+    return $failed
+}
+
+sanitize() { # TOOL NAME COMMAND…
+    tool=$1 name=$2
+    shift 2
+    ours in_time 150 compute-sanitizer --tool "$tool" --error-exitcode 99 --print-limit 20 "$@" >"$WORK/log" 2>&1
+    code=$?
+    cat "$WORK/log" >>"$OUT/sanitizer.log"
+    case $code in
+    0) verdict=clean ;;
+    99) verdict=$(grep 'SUMMARY' "$WORK/log" | tail -n 1 | sed 's/=* *//') ;;
+    124 | 137) verdict='not finished' ;;
+    *) verdict="exit $code: $(tail -n 1 "$WORK/log")" ;;
+    esac
+    record "sanitizer.$tool.$name" "$code" "$verdict"
+}
+
+run_sanitizer() {
+    command -v compute-sanitizer >/dev/null || export PATH="$PATH:/usr/local/cuda/bin"
+    command -v compute-sanitizer >/dev/null || die 'compute-sanitizer is not here'
+    [ $# -gt 0 ] || set -- memcheck racecheck synccheck initcheck
+    for tool; do
+        for model in tiny-sd1 tiny-sd2 tiny-ddpm; do
+            prompt=x
+            [ $model != tiny-ddpm ] || prompt=
+            sanitize "$tool" $model "$BIN/diffuse" --device cuda -m test/fixtures/$model -s 1 --steps 3 -f \
+                -o "$WORK/tiny.png" ${prompt:+"$prompt"}
+        done
+        for t in $(kernel_tests); do
+            [ "$t" = test_cuda_faults ] || sanitize "$tool" "$t" "$BIN/$t" # its errors are made on purpose
+        done
+    done
+    ! awk -F'\t' '$2 == 99' "$OUT/sanitizer.tsv" | grep -q .
+}
+
+run_ceilings() {
+    machine
+    ours "$BIN/ceilings" | record_all ceiling
+    ours "$BIN/ceilings" library | record_all ceiling
+    ours "$BIN/ceilings" exec 7 "$BIN/ceilings" context | while read -r ms _; do record ceiling.context "$ms" ms; done
+    ours "$BIN/ceilings" exec 21 "$BIN/diffuse" --version | while read -r ms _; do record ceiling.version "$ms" ms; done
+    machine
+}
+
+# DDPM's 50 steps are DDIM's too.
+steps_of() { if [ "$1" = ddpm-cat ]; then echo 50; else echo 25; fi; }
+
+# picture MODEL STEPS DTYPE COMMAND…: the command with what it takes to draw that picture.
+picture() {
+    model=$1 steps=$2 dtype=$3
+    shift 3
+    set -- "$@" -m "$WORK/$model" --device cuda --dtype "$dtype" -x ddim --steps "$steps" -s 42
+    [ ! -d "$WORK/$model/text_encoder" ] || set -- "$@" "$PROMPT"
+    ours "$@"
+}
+
+number() { sed -n "s/.*\"$1\":\([0-9.e+]*\).*/\1/p" "$WORK/bench.json"; }
+
+# bench_ours MODEL N: N warm pictures
+bench_ours() {
+    picture "$1" "$(steps_of "$1")" fp16 in_time 120 "$BIN/diffuse" --bench "$2" --json >"$WORK/bench.json" ||
+        die "--bench $1 failed"
+    cat "$WORK/bench.json" >>"$OUT/$stage.log"
+    for part in text step vae image; do
+        spread=$(sed -n "s/.*\"$part\":{\"median\":\([0-9.]*\),\"p95\":\([0-9.]*\).*/\1 \2/p" "$WORK/bench.json")
+        [ -z "$spread" ] || record "$1.$part" "${spread% *}" ms
+        [ $part != step ] || record "$1.step_p95" "${spread#* }" ms
+    done
+    record "$1.load" "$(number load_ms)" ms
+    record "$1.peak" "$(number peak_bytes | awk '{printf "%.0f", $1 / 2^20}')" MiB
+    record "$1.planned" "$(number planned_bytes | awk '{printf "%.0f", $1 / 2^20}')" MiB
+}
+
+cold_ours() { # MODEL N
+    picture "$1" "$(steps_of "$1")" fp16 in_time 120 "$BIN/ceilings" exec "$2" "$BIN/diffuse" -q -f -o "$WORK/$1.png" |
+        while read -r ms least most; do record "$1.cold" "$ms" "ms ($least … $most)"; done
+}
+
+run_models() {
+    machine
+    [ $# -gt 0 ] || set -- sd15 sd21 ddpm-cat
+    for model; do
+        checkpoint "$model"
+        picture "$model" "$(steps_of "$model")" fp16 "$BIN/diffuse" -v -f -o "$WORK/$model.png" 2>&1 | tee -a "$OUT/models.log"
+        bench_ours "$model" 20
+        cold_ours "$model" 7
+    done
+    machine
+}
+
+# Two steps, of which the second is the graph's, less one step.
+kernel_times() { # MODEL STEPS: "launches microseconds kernel"
+    picture "$1" "$2" fp16 in_time 240 ncu --clock-control none --graph-profiling node --csv \
+        --metrics gpu__time_duration.sum "$BIN/diffuse" -q -f -o "$WORK/profile.png" 2>>"$OUT/profile.log" |
+        "$PYTHON" -c '
+import collections, csv, re, sys
+rows = csv.DictReader(line for line in sys.stdin if line.startswith("\""))
+total = collections.defaultdict(lambda: [0, 0.0])
+scale = {"ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3}
+for row in rows:
+    name = re.sub(r"\(.*", "", row["Kernel Name"])
+    total[name][0] += 1
+    total[name][1] += float(row["Metric Value"].replace(",", "")) * scale[row["Metric Unit"]]
+for name, (n, us) in total.items():
+    print(n, us, name, sep="\t")'
+}
+
+run_profile() {
+    command -v ncu >/dev/null || die 'ncu is not here: no kernel table'
+    [ $# -gt 0 ] || set -- sd15
+    for model; do
+        checkpoint "$model"
+        kernel_times "$model" 1 >"$WORK/one"
+        kernel_times "$model" 2 >"$WORK/two"
+        awk -F'\t' -v OFS='\t' 'FNR == NR {n[$3] = $1; us[$3] = $2; next}
+            {print $1 - n[$3], $2 - us[$3], $3}' "$WORK/one" "$WORK/two" |
+            awk -F'\t' '$1 > 0' | sort -t "$(printf '\t')" -k2,2nr >"$WORK/step"
+        awk -F'\t' -v model="$model" '
+            {rows[NR] = $0; sum += $2}
+            END {
+                for (i = 1; i <= NR; i++) {
+                    split(rows[i], r, "\t")
+                    printf "kernel.%s\t%.1f\tus in %d launches, %.1f %%: %s\n", model, r[2], r[1], 100 * r[2] / sum, r[3]
+                }
+            }' "$WORK/step" | tee -a "$OUT/profile.tsv"
+    done
+}
+
+# rounds KIND EXTRA MODEL…: ours and theirs in turns.
+rounds() {
+    kind=$1 extra=$2
+    shift 2
+    find_diffusers
+    machine
+    for model; do
+        checkpoint "$model"
+        for _ in $(seq "$ROUNDS"); do
+            [ "$(left)" -gt 60 ] || break
+            bench_ours "$model" 5
+            # shellcheck disable=SC2086
+            in_time 400 "$PYTHON" bench/peer_diffusers.py -m "$WORK/$model" --steps "$(steps_of "$model")" $extra \
+                >"$WORK/peer" 2>>"$OUT/$stage.log" && record_all "$kind.$model" <"$WORK/peer"
+        done
+    done
+    machine
+}
+
+run_peers() {
+    [ $# -gt 0 ] || set -- sd15 sd21 ddpm-cat
+    rounds eager '' "$@"
+    for model; do # cold, and how far the pictures are from ours in fp32
+        cold_ours "$model" 3
+        in_time 100 "$BIN/ceilings" exec 3 "$PYTHON" bench/peer_diffusers.py -m "$WORK/$model" \
+            --steps "$(steps_of "$model")" --once "$WORK/diffusers-$model.png" 2>>"$OUT/peers.log" |
+            while read -r ms least most; do record "eager.$model.cold" "$ms" "ms ($least … $most)"; done
+        picture "$model" "$(steps_of "$model")" fp32 in_time 60 "$BIN/diffuse" -q -f -o "$WORK/fp32-$model.png" &&
+            "$PYTHON" bench/peer_diffusers.py --compare "$WORK/fp32-$model.png" "$WORK/$model.png" "$WORK/diffusers-$model.png" |
+            record_all pixels
+    done
+}
+
+run_compile() {
+    [ $# -gt 0 ] || set -- sd15
+    rounds compiled '--compile --warmup 3' "$@"
+}
+
+# ---- the table ---------------------------------------------------------------------------------------------------------
+
+# Medians of all figures of a name, of every .tsv below OUT.
+table() {
+    find "$OUT" -name '*.tsv' -exec cat {} + | sort -t "$(printf '\t')" -k1,1 -k2,2n | awk -F'\t' '
+        function figure(name) {return n[name] ? v[name, int((n[name] + 1) / 2)] : ""}
+        function show(what, value, unit, goal) {
+            if (value != "") printf "| %s | %s | %s |\n", what, sprintf(value == int(value) ? "%d" : "%.3g", value) unit, goal
+            else printf "| %s | not measured | %s |\n", what, goal
+        }
+        function ratio(a, b) {return figure(a) != "" && figure(b) > 0 ? figure(a) / figure(b) : ""}
+        function rate(model, tflop) {return figure(model ".step") > 0 ? tflop / figure(model ".step") * 1e3 : ""}
+        {v[$1, ++n[$1]] = $2
+         if ($1 ~ /^test\./) {tests++; passed += $2 == 0}
+         if ($1 ~ /^sanitizer\./) {checks++; clean += $2 == 0; dirty += $2 == 99}}
+        END {
+            print "| | measured | goal |\n|---|---|---|"
+            if (tests) printf "| test programs on the GPU | %d of %d pass | all |\n", passed, tests
+            if (checks) printf "| compute-sanitizer runs | %d of %d clean, %d with findings | all clean |\n", clean, checks, dirty
+            show("SD 1.5 512² step", figure("sd15.step"), " ms", "≤ 6.5 ms, ≤ 4.2 wanted")
+            show("— p95", figure("sd15.step_p95"), " ms", "")
+            show("— of it", rate("sd15", 1.602), " TFLOP/s", "")
+            show("SD 2.1 768² step", figure("sd21.step"), " ms", "≤ 14 ms")
+            show("— of it", rate("sd21", 4.293), " TFLOP/s", "")
+            show("VAE 512²", figure("sd15.vae"), " ms", "≤ 8 ms")
+            show("VAE 768²", figure("sd21.vae"), " ms", "")
+            show("ddpm-cat step", figure("ddpm-cat.step"), " ms", "≤ 2.6 ms")
+            show("cold command → PNG, SD 1.5, 25 steps", figure("sd15.cold"), " ms", "")
+            beyond = figure("ceiling.context") == "" ? "" : figure("sd15.cold") - figure("ceiling.context")
+            show("— less an empty context", beyond, " ms", "≤ 350 ms")
+            show("weights loaded", figure("sd15.load"), " ms", "")
+            show("peak memory, SD 1.5", figure("sd15.peak"), " MiB", "weights + 0.6 GiB")
+            show("— measured / planned", ratio("sd15.peak", "sd15.planned"), "", "within 5 %")
+            for (i = split("sd15 sd21 ddpm-cat", models, " "); i; i--) {
+                m = models[i]
+                show("diffusers eager / ours, " m ", step", ratio("eager." m ".step", m ".step"), "×", "≥ 2.3")
+                show("— warm picture", ratio("eager." m ".image", m ".image"), "×", "≥ 2.3")
+                show("— cold", ratio("eager." m ".cold", m ".cold"), "×", "≥ 10")
+                show("torch.compile / ours, " m ", step", ratio("compiled." m ".step", m ".step"), "×", "≥ 1.25")
+            }
+            show("GEMM 8192³ f16", figure("ceiling.gemm_f16"), " TFLOP/s", "")
+            show("GEMM 8192³ bf16", figure("ceiling.gemm_bf16"), " TFLOP/s", "")
+            show("copy on the device", figure("ceiling.copy_device"), " GB/s", "")
+            show("copy to it, pinned", figure("ceiling.copy_pinned"), " GB/s", "")
+            show("copy to it, pageable", figure("ceiling.copy_pageable"), " GB/s", "")
+            show("empty context", figure("ceiling.context"), " ms", "")
+            show("cuBLASLt opened", figure("ceiling.open_cublaslt"), " ms", "")
+            show("launch", figure("ceiling.launch"), " µs", "")
+            show("node of a graph", figure("ceiling.graph_node"), " µs", "")
+        }'
+    find "$OUT" -name '*.tsv' -exec cat {} + | awk -F'\t' '/^kernel\./ {print "    " $1 ": " $2 " " $3}' | head -n 40
+}
+
+case $stage in
+pack | table) "$stage" ;;
+tests | sanitizer | ceilings | models | profile | peers | compile)
+    find_programs
+    rm -f "$OUT/$stage.tsv" "$OUT/$stage.log"
+    "run_$stage" "$@"
+    ;;
+*) sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0" ;;
+esac
