@@ -72,13 +72,15 @@ static void test_widths(void **state) {
     }
 }
 
-/* The kernels that have two sizes take the larger one where it fills the GPU, which the emulated one, of few processors, is soon. */
+/* The kernels that have two sizes take the larger one where it fills the GPU, and blocks of the short kernel take their turns at the
+ * queries: on the emulated GPU, of few processors, soon. */
 static void test_large_blocks(void **state) {
     (void)state;
     static const int widths[] = {40, 64, 80};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         for (int t = 0; t < 2; t++)
             check((struct attention_case){"large blocks", 2, 1, 130, 97, 4, widths[i], .scale = 4}, all_types[t], 0);
+    check((struct attention_case){"few blocks", 2, 1, 150, 20, 8, 16, .scale = 4}, DT_F16, 0);
 }
 
 static void test_tails(void **state) {
