@@ -246,7 +246,8 @@ static struct outcome inspect(const struct row *r) {
 }
 
 static struct outcome generate(const struct row *r) {
-    char *argv[] = {program, "-q", "-m", "../model", "--steps", "1", "-W", "64", "-H", "64", "-s", "1", "-o", "../picture.png", "x", NULL};
+    char *argv[] = {program, "--device", "cpu", "-q", "-m", "../model", "--steps", "1", "-W", "64", "-H", "64", "-s", "1",
+                    "-o", "../picture.png", "x", NULL};
     remove_tree(path_of("picture.png"));
     return run_program(r, argv);
 }
