@@ -70,8 +70,8 @@ pack() {
             cp -L "$file" $to/lib/ || exit 1
         done || die 'a library was not found'
     # what the machine's Python lacks beside torch and transformers
-    "$PYTHON" -m pip download -q --no-deps --only-binary=:all: -d $to/wheels "$(grep '^diffusers==' test/reference/requirements.txt)" \
-        importlib_metadata zipp || echo 'gpu-visit: no diffusers in the pack: peers and compile need it installed' >&2
+    "$PYTHON" -m pip download -q --no-deps --only-binary=:all: -d $to/wheels importlib_metadata zipp \
+        "$(grep '^diffusers==' test/reference/requirements.txt)" || echo 'gpu-visit: no diffusers in the pack: peers and compile need it installed' >&2
     tar -C build/visit-pack -c programs | xz -T2 -6 >$PACK || die 'the pack was not written'
     ls -l $PACK
 }
@@ -290,7 +290,7 @@ run_peers() {
         in_time 100 "$BIN/ceilings" exec 3 "$PYTHON" bench/peer_diffusers.py -m "$WORK/$model" \
             --steps "$(steps_of "$model")" --once "$WORK/diffusers-$model.png" 2>>"$OUT/peers.log" |
             while read -r ms least most; do record "eager.$model.cold" "$ms" "ms ($least … $most)"; done
-        picture "$model" "$(steps_of "$model")" fp32 in_time 60 "$BIN/diffuse" -q -f -o "$WORK/fp32-$model.png" &&
+        picture "$model" "$(steps_of "$model")" fp32 in_time 60 "$BIN/diffuse" -q -f -o "$WORK/fp32-$model.png" >/dev/null &&
             "$PYTHON" bench/peer_diffusers.py --compare "$WORK/fp32-$model.png" "$WORK/$model.png" "$WORK/diffusers-$model.png" |
             record_all pixels
     done
@@ -308,7 +308,7 @@ table() {
     find "$OUT" -name '*.tsv' -exec cat {} + | sort -t "$(printf '\t')" -k1,1 -k2,2n | awk -F'\t' '
         function figure(name) {return n[name] ? v[name, int((n[name] + 1) / 2)] : ""}
         function show(what, value, unit, goal) {
-            if (value != "") printf "| %s | %s | %s |\n", what, sprintf(value == int(value) ? "%d" : "%.3g", value) unit, goal
+            if (value != "") printf "| %s | %s | %s |\n", what, sprintf(value < 100 ? "%.3g" : "%.0f", value) unit, goal
             else printf "| %s | not measured | %s |\n", what, goal
         }
         function ratio(a, b) {return figure(a) != "" && figure(b) > 0 ? figure(a) / figure(b) : ""}
@@ -334,13 +334,16 @@ table() {
             show("weights loaded", figure("sd15.load"), " ms", "")
             show("peak memory, SD 1.5", figure("sd15.peak"), " MiB", "weights + 0.6 GiB")
             show("— measured / planned", ratio("sd15.peak", "sd15.planned"), "", "within 5 %")
-            for (i = split("sd15 sd21 ddpm-cat", models, " "); i; i--) {
+            n_models = split("sd15 sd21 ddpm-cat", models, " ")
+            for (i = 1; i <= n_models; i++) {
                 m = models[i]
                 show("diffusers eager / ours, " m ", step", ratio("eager." m ".step", m ".step"), "×", "≥ 2.3")
                 show("— warm picture", ratio("eager." m ".image", m ".image"), "×", "≥ 2.3")
                 show("— cold", ratio("eager." m ".cold", m ".cold"), "×", "≥ 10")
                 show("torch.compile / ours, " m ", step", ratio("compiled." m ".step", m ".step"), "×", "≥ 1.25")
             }
+            show("pixels: ours fp16 to ours fp32, SD 1.5", figure("pixels.difference.sd15"), " / 255", "")
+            show("— diffusers fp16 to ours fp32", figure("pixels.difference.diffusers-sd15"), " / 255", "")
             show("GEMM 8192³ f16", figure("ceiling.gemm_f16"), " TFLOP/s", "")
             show("GEMM 8192³ bf16", figure("ceiling.gemm_bf16"), " TFLOP/s", "")
             show("copy on the device", figure("ceiling.copy_device"), " GB/s", "")
