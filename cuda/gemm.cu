@@ -13,7 +13,7 @@ struct gemm_choice gemm_forced = {-1, 0};
     X(5, 64, 64, 32, 32) \
     X(6, 128, 16, 32, 16)
 
-#define TILE_ROW(i, BM, BN, WM, WN) {BM, BN, BM * BN >= 256 * 128 ? 1 : BM * BN >= 128 * 128 ? 2 : 4},
+#define TILE_ROW(i, BM, BN, WM, WN) {BM, BN, gemm_blocks<BM, BN>()},
 const struct gemm_tile gemm_tiles[GEMM_TILES] = {TILES(TILE_ROW)};
 
 /* ---- which tile, how many splits -------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@
 
 constexpr int GEMM_STAGES = 4, GEMM_CHUNKS = GEMM_K / 8;
 
+/* Blocks that an SM of 64 Ki registers shall hold. */
+template <int BM, int BN> constexpr int gemm_blocks() { return BM * BN >= 256 * 128 ? 1 : BM * BN >= 128 * 128 ? 2 : 4; }
+
 template <int BM, int BN> constexpr size_t gemm_shared_bytes() {
     return GEMM_STAGES * (BM + BN) * GEMM_K * sizeof(f16) + BM * sizeof(gemm_row);
 }
@@ -32,15 +35,16 @@ __device__ __forceinline__ void gemm_tile_of(int block, int tiles_m, int tiles_n
     *tile_m = first + at - *tile_n * rows;
 }
 
-/* Fragments of one step's 16 columns: lane l gives row l%16 of A's 16 x 16, or of two 8 x 16 of B, as ldmatrix asks. */
+/* Fragments of 16 of a step's columns. A, B: the chunk this lane gives ldmatrix of the first 16 rows; the others lie 16 rows further each,
+ * permuted alike. */
 template <int WM, int WN, class T>
-__device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32_t (&b)[WN / 8][2], const T *A, const T *B, int half, int lane) {
+__device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32_t (&b)[WN / 8][2], const T *A, const T *B) {
 #pragma unroll
-    for (int i = 0; i < WM / 16; i++) ldmatrix<4, false>(a[i], A + gemm_at(i * 16 + lane % 16, half * 2 + lane / 16));
+    for (int i = 0; i < WM / 16; i++) ldmatrix<4, false>(a[i], A + i * 16 * GEMM_K);
 #pragma unroll
     for (int j = 0; j < WN / 16; j++) {
         uint32_t pair[4];
-        ldmatrix<4, false>(pair, B + gemm_at(j * 16 + lane % 8 + lane / 16 * 8, half * 2 + lane / 8 % 2));
+        ldmatrix<4, false>(pair, B + j * 16 * GEMM_K);
         b[2 * j][0] = pair[0], b[2 * j][1] = pair[1];
         b[2 * j + 1][0] = pair[2], b[2 * j + 1][1] = pair[3];
     }
@@ -48,7 +52,7 @@ __device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32
 
 /* steps: GEMM_K products each, in all; blockIdx.y takes `steps_each` of them. partial: NULL, or [splits][M][N up to 8]. */
 template <class T, int BM, int BN, int WM, int WN>
-__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32) gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
+__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>()) gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
     constexpr int THREADS = BM / WM * (BN / WN) * 32, ROWS = THREADS / GEMM_CHUNKS; /* loaded at once */
     constexpr int A_LOADS = BM / ROWS, B_LOADS = (BN + ROWS - 1) / ROWS, STAGE = (BM + BN) * GEMM_K;
     static_assert(BM % ROWS == 0 && (BN % ROWS == 0 || BN < ROWS) && WM % 16 == 0 && WN % 16 == 0, "");
@@ -67,25 +71,26 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32) gemm_tile(const stru
     const T *x = static_cast<const T *>(g.x) + chunk * 8;
     const T *w = static_cast<const T *>(g.w) + (n0 + row) * g.w_row + chunk * 8;
     int first = blockIdx.y * steps_each, last = min(steps, first + steps_each);
-    int steps_tap = steps / (g.R * g.R), tap = first / steps_tap, c = (first - tap * steps_tap) * GEMM_K;
+    int steps_tap = steps / (g.R * g.R), tap = first / steps_tap, r = tap / g.R, s = tap - r * g.R;
+    int c = (first - tap * steps_tap) * GEMM_K;
+    w += tap * g.w_tap;
     auto see_tap = [&] {
-        int r = tap / g.R, s = tap - r * g.R;
 #pragma unroll
         for (int i = 0; i < A_LOADS; i++) pixel[i] = gemm_pixel(g, rows[row + i * ROWS], r, s);
     };
-    auto load = [&](int stage) {
+    auto load = [&](unsigned stage) {
         T *A = tiles + stage * STAGE + gemm_at(row, chunk), *B = A + BM * GEMM_K;
         bool inside = c + chunk * 8 < g.C;
 #pragma unroll
         for (int i = 0; i < A_LOADS; i++) cp_async16(A + i * ROWS * GEMM_K, x + (pixel[i] * (int64_t)g.ldx + c), inside && pixel[i] >= 0);
-        const T *from = w + tap * g.w_tap + c;
 #pragma unroll
         for (int i = 0; i < B_LOADS; i++)
-            if (BN % ROWS == 0 || row < BN) cp_async16(B + i * ROWS * GEMM_K, from + i * ROWS * g.w_row, inside && n0 + row + i * ROWS < g.N);
+            if (BN % ROWS == 0 || row < BN) cp_async16(B + i * ROWS * GEMM_K, w + (i * ROWS * g.w_row + c), inside && n0 + row + i * ROWS < g.N);
         c += GEMM_K;
         if (c >= g.C) {
             c = 0;
-            tap++;
+            w += g.w_tap;
+            if (++s == g.R) s = 0, r++;
             see_tap();
         }
     };
@@ -96,24 +101,28 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32) gemm_tile(const stru
         cp_async_commit();
     }
     float sum[WM / 16][WN / 8][4] = {};
-    int warp_m = warp / (BN / WN) * WM, warp_n = warp % (BN / WN) * WN, stage = 0;
-    for (int step = first; step < last; step++) {
+    int warp_m = warp / (BN / WN) * WM, warp_n = warp % (BN / WN) * WN, a_at[2], b_at[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++) { /* matrices of ldmatrix: rows 0-7, 8-15 of A's left columns, then right; of B left, right, then down */
+        a_at[half] = gemm_at(warp_m + lane % 16, half * 2 + lane / 16);
+        b_at[half] = BM * GEMM_K + gemm_at(warp_n + lane / 16 * 8 + lane % 8, half * 2 + lane / 8 % 2);
+    }
+    for (unsigned step = first, stage = 0; step < (unsigned)last; step++, stage = (stage + 1) % GEMM_STAGES) {
         cp_async_wait<GEMM_STAGES - 2>();
         __syncthreads(); /* the step has come, for all; and all have left the stage that is loaded next */
-        if (step + GEMM_STAGES - 1 < last) load((stage + GEMM_STAGES - 1) % GEMM_STAGES);
+        if (step + GEMM_STAGES - 1 < (unsigned)last) load((stage + GEMM_STAGES - 1) % GEMM_STAGES);
         cp_async_commit();
-        const T *A = tiles + stage * STAGE + warp_m * GEMM_K, *B = tiles + stage * STAGE + (BM + warp_n) * GEMM_K;
+        const T *at = tiles + stage * STAGE;
         uint32_t a[2][WM / 16][4], b[2][WN / 8][2];
-        gemm_fragments<WM, WN>(a[0], b[0], A, B, 0, lane);
+        gemm_fragments<WM, WN>(a[0], b[0], at + a_at[0], at + b_at[0]);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            if (half == 0) gemm_fragments<WM, WN>(a[1], b[1], A, B, 1, lane);
+            if (half == 0) gemm_fragments<WM, WN>(a[1], b[1], at + a_at[1], at + b_at[1]);
 #pragma unroll
             for (int i = 0; i < WM / 16; i++)
 #pragma unroll
                 for (int j = 0; j < WN / 8; j++) mma_16816<T>(sum[i][j], a[half][i], b[half][j]);
         }
-        stage = (stage + 1) % GEMM_STAGES;
     }
     __syncthreads();
 
