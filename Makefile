@@ -123,7 +123,7 @@ check-emu:
 
 # The kernels' tests on a real GPU.
 check-gpu: $(CUDA_TESTS:%=$(BUILD)/%)
-	@BUILD=$(BUILD) ONLY='test_cuda_*|test_lanes' test/run.sh $^
+	@BUILD=$(BUILD) ONLY='test_*' test/run.sh $^
 
 # Without AVX-512, which valgrind does not know.
 valgrind:
@@ -150,6 +150,7 @@ bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(BUILD)/first_touch
 install: diffuse
 	install -D -m 755 diffuse $(DESTDIR)$(PREFIX)/bin/diffuse
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/diffuse/README.md
+	for f in $$(cd models && find doodle -type f); do install -D -m 644 models/$$f $(DESTDIR)$(PREFIX)/share/diffuse/$$f || exit 1; done
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/diffuse/LICENSE
 
 clean:

@@ -10,6 +10,7 @@
 #include "cli/option_table.h"
 #include "cli/template.h"
 #include "engine/error.h"
+#include "engine/file.h"
 #include "engine/text.h"
 
 enum { TEXT_MAX = 64 << 10 /* of a prompt, bytes */, LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
@@ -180,6 +181,21 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
 }
 
+/* The checkpoint that ships with the program: beside the executable as it is built, or where `make install` puts it; NULL if neither. */
+static const char *shipped_model(struct arena *a) {
+    static const char *const places[] = {"models/doodle", "../share/diffuse/doodle"};
+    char program[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n <= 0) return NULL;
+    program[n] = 0;
+    *strrchr(program, '/') = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const char *dir = arena_printf(a, "%s/%s", program, places[i]);
+        if (file_exists(arena_printf(a, "%s/model_index.json", dir))) return dir;
+    }
+    return NULL;
+}
+
 void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     static char *no_words[] = {"diffuse", NULL};
     *o = defaults;
@@ -187,6 +203,7 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     error_quiet = o->quiet;
     const char *model = getenv("DIFFUSE_MODEL");
     if (!o->model && model && *model) o->model = model;
+    if (!o->model) o->model = shipped_model(a);
     check_bench(o);
     check_output(a, o);
     check_prompt(a, o, operand);

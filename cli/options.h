@@ -18,7 +18,7 @@ struct options {
     const char *prompt;            /* valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL where none was given: some models take none */
     const char *negative;          /* NULL: absent, which some pipelines tell apart from "" */
     const char *output;            /* template, checked and completed by template_resolve; "-" = PNG on stdout */
-    const char *model;             /* -m, else DIFFUSE_MODEL; NULL only with CMD_LIST_SCHEDULERS */
+    const char *model;             /* -m, else DIFFUSE_MODEL, else the shipped one; NULL only with CMD_LIST_SCHEDULERS */
     const char *variant;
     bool seed_given;
     uint64_t seed;                 /* a random one where none was given; seed + count - 1 does not wrap */

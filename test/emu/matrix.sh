@@ -10,7 +10,7 @@ run() { # CONFIG WHAT [VARIABLE=VALUE…]
     shift 2
     echo "== $config, $what"
     # shellcheck disable=SC2046
-    env "$@" ONLY="${ONLY:-test_cuda_*|test_lanes}" BUILD=build/$config test/run.sh $(find build/"$config"/emu -maxdepth 1 -type f \( -name 'test_cuda_*' -o -name test_lanes \) ! -name '*.d' | sort) || failed=1
+    env "$@" ONLY="${ONLY:-test_*}" BUILD=build/$config test/run.sh $(find build/"$config"/emu -maxdepth 1 -type f \( -name 'test_cuda_*' -o -name test_lanes \) ! -name '*.d' | sort) || failed=1
 }
 
 for config in release asan tsan; do make -s -j"$JOBS" config=$config emu-tests || exit 1; done
