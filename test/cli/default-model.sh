@@ -2,11 +2,12 @@
 # Without -m and DIFFUSE_MODEL the shipped checkpoint is drawn with: beside the executable, or where it was installed.
 . "$(dirname "$0")/common"
 
+built=$DIFFUSE
 for place in models/doodle bin/../share/diffuse/doodle; do
     mkdir -p tree/bin tree/models tree/share/diffuse
     ln -s "$MODEL" "tree/${place#bin/../}"
     case $place in models/*) program=tree/diffuse ;; *) program=tree/bin/diffuse ;; esac
-    cp "$DIFFUSE" "$program"
+    cp "$built" "$program"
     DIFFUSE=$work/$program
     run "a fox" -s 1 --steps 1 --threads 1 -o box/a.png
     expect_code 0
