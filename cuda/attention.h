@@ -42,6 +42,9 @@ __device__ __forceinline__ int keys_seen(const attention_args &a, int i) { retur
 
 #define EACH _Pragma("unroll")
 
+/* Columns of a tile for heads up to D wide: products take 16 at a time. */
+template <int D> constexpr int padded = (D + 15) / 16 * 16;
+
 /* ---- tiles in shared memory ---------------------------------------------------------------------------------------- */
 
 /* Rows of COLUMNS 16-bit values (COLUMNS % 16 == 0) without padding, in chunks of 8. ldmatrix reads one chunk of 8

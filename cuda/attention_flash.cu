@@ -1,7 +1,8 @@
 /* Attention without the T x T matrix (Dao et al. 2022; Dao 2023) on tensor cores. A warp owns 16 M queries and runs through the
  * keys KEYS at a time, keeping each query's largest score, its sum of exponentials and its sum of values so far:
  *
- *     S = Q Kᵀ      top' = max(top, S)      P = 2^(scale (S - top'))      l = a l + ΣP      O = a O + P V      a = 2^(scale (top - top'))
+ *     S = Q Kᵀ      top' = max(top, S)      P = 2^(scale (S - top'))
+ *     a = 2^(scale (top - top'))      sum = a sum + ΣP      O = a O + P V      y = O / sum
  *
  * S turns into P, the left operand of P V, in the registers it lies in. Q is read once and stays in registers, unless the head is
  * too wide for that. While a tile of keys and values is worked on, the next one is on its way into the other half of shared
@@ -15,8 +16,6 @@
 #include "cuda/attention.h"
 
 enum { WARPS = 4, THREADS = WARPS * 32 };
-
-template <int D> constexpr int padded = (D + 15) / 16 * 16;
 
 template <int D, int M, int KEYS, bool KEEP_Q> constexpr size_t flash_shared_bytes() {
     return (size_t)padded<D> * 2 * (4 * KEYS + (KEEP_Q ? 0 : 16 * M * WARPS));
@@ -109,7 +108,8 @@ EACH
         stage_output<COLUMNS>(shared, o[m], row + 16 * m, 0, inverse, lane);
     }
     __syncwarp();
-    store_rows<COLUMNS, 16 * M, COLUMNS / 8>(head_rows<T>(a.y, a.n_heads, a.D), a.y.ld, q0 + row, a.Tq, shared, row, 0, n_chunks, lane);
+    T *y = head_rows<T>(a.y, a.n_heads, a.D);
+    store_rows<COLUMNS, 16 * M, COLUMNS / 8>(y, a.y.ld, q0 + row, a.Tq, shared, row, 0, n_chunks, lane);
 }
 
 /* ---- which one ------------------------------------------------------------------------------------------------------ */

@@ -18,7 +18,8 @@ enum {
 
 /* R rows from `first` on, W channels from d on, as f32; beyond n_rows and n_channels 0. */
 template <int R, int W, int LD, class T>
-__device__ __forceinline__ void load_plain(float (&to)[R][LD], const T *from, size_t ld, int first, int n_rows, int d, int n_channels) {
+static __device__ __forceinline__ void load_plain(float (&to)[R][LD], const T *from, size_t ld, int first, int n_rows, int d,
+                                                  int n_channels) {
     for (int i = threadIdx.x; i < R * W; i += THREADS) {
         int r = i / W, c = i % W;
         bool valid = first + r < n_rows && d + c < n_channels;
@@ -27,11 +28,11 @@ __device__ __forceinline__ void load_plain(float (&to)[R][LD], const T *from, si
 }
 
 /* Over the 16 lanes that share a row. */
-__device__ __forceinline__ float side_max(float x) {
+static __device__ __forceinline__ float side_max(float x) {
     for (int o = SIDE / 2; o; o >>= 1) x = fmaxf(x, __shfl_xor_sync(~0u, x, o));
     return x;
 }
-__device__ __forceinline__ float side_sum(float x) {
+static __device__ __forceinline__ float side_sum(float x) {
     for (int o = SIDE / 2; o; o >>= 1) x += __shfl_xor_sync(~0u, x, o);
     return x;
 }

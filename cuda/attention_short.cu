@@ -9,8 +9,6 @@
 
 enum { WARPS = 4, THREADS = WARPS * 32, KEYS = 96, BLOCKS_PER_SM = 4 };
 
-template <int D> constexpr int padded = (D + 15) / 16 * 16;
-
 template <int D> constexpr size_t short_shared_bytes = (size_t)padded<D> * 2 * (2 * KEYS + 16 * WARPS);
 
 template <class T, int D> __global__ void __launch_bounds__(THREADS) attend_short(attention_args a) {

@@ -29,7 +29,8 @@ static_assert(SLAB == V_KEYS * WIDTH && V_KEYS == 16 && KEYS == 16 * COLUMN_WARP
 static const size_t wide_shared_bytes = (ROWS * WIDTH + RING * SLAB + ROWS * KEYS) * 2;
 
 /* Begins to copy slab i of the stream, or nothing beyond its end. */
-template <class T> __device__ __forceinline__ void load_slab(T *ring, const attention_args &a, const T *k, const T *v, int i, int n_slabs) {
+template <class T>
+static __device__ __forceinline__ void load_slab(T *ring, const attention_args &a, const T *k, const T *v, int i, int n_slabs) {
     T *to = ring + i % RING * SLAB;
     int part = i % (K_SLABS + V_SLABS), first = i / (K_SLABS + V_SLABS) * KEYS;
     if (i < n_slabs) {
