@@ -27,8 +27,7 @@ ours() { # DTYPE: prints "step_ms load_gb_s vae_ms text_ms peak_mb"
     pid=$! peak=0
     while now=$(awk '/^VmHWM/ {print $2}' /proc/$pid/status 2>/dev/null) && [ -n "$now" ]; do peak=$now; sleep 0.2; done
     wait $pid
-    awk -v peak="$peak" '/loaded/ {match($0, /\([0-9.]+ GB/); load = substr($0, RSTART + 1, RLENGTH - 4)}
-        /steps: median/ {for (i = 1; i < NF; i++) {if ($i == "text") text = $(i + 1); if ($i == "median") step = $(i + 1); if ($i == "vae") vae = $(i + 1)}}
+    awk -v peak="$peak" '/^load:/ {gsub(/\(/, ""); load = $7} /^text:/ {text = $2} /^steps:/ {step = $4} /^vae:/ {vae = $2}
         END {print step, load, vae, text, int(peak / 1024)}' "$WORK/log"
 }
 
