@@ -49,9 +49,9 @@ fi
     echo '# What nvcc gave each kernel'
     echo
     nvcc=${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
-    echo "$("$nvcc" --version | sed -n 's/.*, V\(.*\)/nvcc \1/p'), written by \`bench/kernels.sh\`. Bytes spilled, stack and static"
-    echo 'shared memory are the largest of the three architectures; dynamic shared memory is chosen at launch.'
-    echo '`test/cli/kernels.sh` fails where a tensor-core kernel spills.'
+    echo "$("$nvcc" --version | sed -n 's/.*, V\(.*\)/nvcc \1/p'), written by bench/kernels.sh. Bytes spilled, stack and static shared"
+    echo 'memory are the largest of the three architectures; dynamic shared memory is chosen at launch. test/cli/kernels.sh'
+    echo 'fails where a tensor-core kernel spills.'
     echo
     echo '| kernel | registers sm_80 | sm_90 | sm_120 | spilled | stack | shared |'
     echo '|---|---|---|---|---|---|---|'
@@ -72,4 +72,4 @@ fi
             }
         }'
 } >bench/kernels.md
-echo "bench/kernels.md: $(grep -c '^| .* [0-9] |$' bench/kernels.md) kernels"
+echo "bench/kernels.md: $(($(grep -c '^| ' bench/kernels.md) - 1)) kernels"
