@@ -118,8 +118,10 @@ record() { printf '%s\t%s\t%s\n' "$1" "$2" "$3" | tee -a "$OUT/$stage.tsv"; }
 record_all() { while read -r name value unit; do record "$1.$name" "$value" "$unit"; done; } # PREFIX, rows from stdin
 
 machine() {
-    nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv,noheader
-    uname -r
+    {
+        nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv,noheader
+        uname -r
+    } | tee -a "$OUT/$stage.log"
 }
 
 # ---- stages ----------------------------------------------------------------------------------------------------------
@@ -235,7 +237,8 @@ rows = csv.DictReader(line for line in sys.stdin if line.startswith("\""))
 total = collections.defaultdict(lambda: [0, 0.0])
 scale = {"ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3}
 for row in rows:
-    name = re.sub(r"\(.*", "", row["Kernel Name"])
+    name = re.sub(r"\((anonymous namespace|int|bool)\)(::)?|<unnamed>::|^void ", "", row["Kernel Name"])
+    name = re.sub(r"\(.*", "", name)
     total[name][0] += 1
     total[name][1] += float(row["Metric Value"].replace(",", "")) * scale[row["Metric Unit"]]
 for name, (n, us) in total.items():
