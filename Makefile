@@ -6,6 +6,7 @@
 #   make bench               bench/run.sh: measured figures    make valgrind   one whole generation, no leak, no bad access
 # config=release|debug|asan|tsan   MARCH=native|x86-64-v3|…   CC=gcc|clang
 # CUDA_ARCH="80 90"   GPU code for these only; CUDA=no: none at all, as where there is no nvcc
+MAKEFLAGS := $(if $(filter -j%,$(MAKEFLAGS)),$(MAKEFLAGS),$(MAKEFLAGS) -j$(shell nproc))
 config  ?= release
 MARCH   ?= native
 PREFIX  ?= /usr/local
@@ -56,9 +57,11 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# what ptxas says of registers and spills is kept beside the object, for bench/kernels.sh
 $(BUILD)/%.o: %.cu
 	@mkdir -p $(@D)
-	$(NVCC) $(NVCCFLAGS) -MMD -MP -c $< -o $@
+	$(NVCC) $(NVCCFLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$(@:.o=.log) || { cat $(@:.o=.log) >&2; rm -f $(@:.o=.log); exit 1; }
+	@grep -v -e '^ptxas info' -e '^    [0-9]* bytes stack frame' $(@:.o=.log) >&2 || true
 
 # ---- the CUDA device on the CPU: the same kernels, compiled by g++ for test/emu ----
 EMU         := $(BUILD)/emu
