@@ -163,8 +163,8 @@ op_conv2d cuda_conv2d_plan, cuda_conv2d;                     /* conv2d.cu */
 op_linear cuda_linear_plan, cuda_linear;                     /* linear.cu */
 op_linear_geglu cuda_linear_geglu_plan, cuda_linear_geglu;   /* linear.cu */
 op_attention cuda_attention_plan, cuda_attention;            /* attention.cu */
-op_group_norm cuda_group_norm_plan, cuda_group_norm;         /* norm.cu */
-op_layer_norm cuda_layer_norm_plan, cuda_layer_norm;         /* norm.cu */
+op_group_norm cuda_group_norm_plan, cuda_group_norm;         /* group_norm.cu */
+op_layer_norm cuda_layer_norm_plan, cuda_layer_norm;         /* layer_norm.cu */
 op_embed cuda_embed_plan, cuda_embed;                        /* embed.cu */
 op_timestep_embed cuda_timestep_embed_plan, cuda_timestep_embed; /* embed.cu */
 op_silu cuda_silu;                                           /* elementwise.cu */

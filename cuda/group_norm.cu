@@ -1,15 +1,13 @@
-/* GroupNorm (+ SiLU) and LayerNorm. Both are bound by memory, so what is read is kept in registers until its statistics are known.
+/* GroupNorm (+ SiLU). Bound by memory, so what is read is kept in registers until its statistics are known.
  *
- * GroupNorm. NHWC keeps a group's channels side by side, often fewer than 16 bytes of them (SD 1.5: 10 channels). A block therefore takes
- * a span: the fewest whole groups that make a multiple of 16 bytes, or some more for longer reads. A thread keeps to one 16-byte column of
- * the span and takes every (THREADS / columns)-th pixel, so its channels' group, scale and shift never change.
+ * NHWC keeps a group's channels side by side, often fewer than 16 bytes of them (SD 1.5: 10 channels). A block therefore takes a span: the
+ * fewest whole groups that make a multiple of 16 bytes, or some more for longer reads. A thread keeps to one 16-byte column of the span and
+ * takes every (THREADS / columns)-th pixel, so its channels' group, scale and shift never change.
  *     fused   the image's span fits the registers of one block: one kernel, x is read once
  *     split   else: one kernel leaves the moments of parts of the image in scratch, the next merges them and normalises
  *     plain   rows that are not aligned: a block per group, three passes over memory
  * Statistics are two passes over registers (mean, then squares around it) of x - pivot, the group's first value, merged as Chan, Golub &
  * LeVeque (1979) do: a mean much larger than the deviation costs nothing.
- *
- * LayerNorm. A warp per row, the row in registers; rows that are too long or not aligned are read three times.
  *
  * Not measured on a GPU yet. */
 #include <cassert>
@@ -19,7 +17,7 @@
 namespace {
 
 constexpr int THREADS = 512, WARPS = THREADS / 32;
-constexpr int FUSED_PIXELS = 16, FUSED_PIXELS_SMALL = 4, SPLIT_PIXELS = 8, APPLY_PIXELS = 4; /* of a thread at a time */
+constexpr int FUSED_PIXELS = 16, FUSED_PIXELS_SMALL = 4, SPLIT_PIXELS = 4, APPLY_PIXELS = 2; /* of a thread at a time */
 constexpr int GROUPS_MAX = 64;                                                             /* in a span */
 constexpr int PARTS_MAX = 128;                                                             /* of an image */
 
@@ -46,7 +44,7 @@ __device__ __forceinline__ struct moments merge(struct moments a, struct moments
     return {n, a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.n * share, a.pivot};
 }
 
-/* y = (x - center) * scale + shift: an f32 alone cannot hold a mean much larger than the deviation, so shift holds the rest. */
+/* y = (x - center - rest) * scale + b: an f32 alone cannot hold a mean much larger than the deviation. */
 struct affine {
     float center, rest, rstd;
 };
@@ -75,34 +73,55 @@ template <class T> struct place {
     }
 };
 
-/* Pixels first + row, first + row + rows, … below end. */
+/* 16 bytes of T. bf16 by hand: the toolkit's function goes by a 16-bit register for each value. */
+template <class T> __device__ __forceinline__ void unpack(float (&x)[vec16<T>::N], const uint4 &raw) {
+    if constexpr (std::is_same_v<T, bf16>) {
+        const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            x[2 * i] = __uint_as_float(words[i] << 16);
+            x[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+        }
+    } else {
+        vec16<T> v;
+        memcpy(&v, &raw, sizeof v);
+#pragma unroll
+        for (int i = 0; i < vec16<T>::N; i++) x[i] = to_f32(v.v[i]);
+    }
+}
+
+/* Pixels first + row, first + row + rows, … below end. Kept as they come: 16-bit values one by one would take a register each. */
 template <class T, int PIXELS> struct tile {
-    vec16<T> v[PIXELS];
+    uint4 raw[PIXELS];
     int first, end;
     __device__ __forceinline__ bool has(const place<T> &at, int k) const { return at.active && first + at.row + k * at.rows < end; }
     __device__ __forceinline__ void load(const struct group_norm &p, const place<T> &at, int from, int to) {
         first = from, end = to;
+        const T *x = static_cast<const T *>(p.x) + at.offset(first + at.row, p.pixels, p.ldx, p.span);
+        size_t step = (size_t)at.rows * p.ldx;
 #pragma unroll
         for (int k = 0; k < PIXELS; k++) {
-            v[k] = {};
-            if (has(at, k))
-                v[k] = *reinterpret_cast<const vec16<T> *>(static_cast<const T *>(p.x) +
-                                                           at.offset(first + at.row + k * at.rows, p.pixels, p.ldx, p.span));
+            raw[k] = make_uint4(0, 0, 0, 0);
+            if (has(at, k)) raw[k] = *reinterpret_cast<const uint4 *>(x + k * step);
         }
     }
     /* y = (x - center) * scale + shift of what was loaded */
     __device__ __forceinline__ void store(const struct group_norm &p, const place<T> &at, const float (&center)[vec16<T>::N],
                                           const float (&scale)[vec16<T>::N], const float (&shift)[vec16<T>::N]) const {
+        T *y = static_cast<T *>(p.y) + at.offset(first + at.row, p.pixels, p.ldy, p.span);
+        size_t step = (size_t)at.rows * p.ldy;
 #pragma unroll
         for (int k = 0; k < PIXELS; k++) {
             if (!has(at, k)) continue;
             vec16<T> out;
+            float in[vec16<T>::N];
+            unpack<T>(in, raw[k]);
 #pragma unroll
             for (int i = 0; i < vec16<T>::N; i++) {
-                float u = (to_f32(v[k].v[i]) - center[i]) * scale[i] + shift[i];
+                float u = (in[i] - center[i]) * scale[i] + shift[i];
                 out.v[i] = from_f32<T>(p.silu ? silu(u) : u);
             }
-            *reinterpret_cast<vec16<T> *>(static_cast<T *>(p.y) + at.offset(first + at.row + k * at.rows, p.pixels, p.ldy, p.span)) = out;
+            *reinterpret_cast<vec16<T> *>(y + k * step) = out;
         }
     }
 };
@@ -155,10 +174,13 @@ __device__ void tile_moments(const struct group_norm &p, const place<T> &at, con
 #pragma unroll
     for (int i = 0; i < V; i++) pivot[i] = at.active ? sums.pivot[at.group(i, p.per_group)] : 0;
 #pragma unroll
-    for (int k = 0; k < PIXELS; k++)
-        if (t.has(at, k))
+    for (int k = 0; k < PIXELS; k++) {
+        if (!t.has(at, k)) continue;
+        float in[V];
+        unpack<T>(in, t.raw[k]);
 #pragma unroll
-            for (int i = 0; i < V; i++) part[i] += to_f32(t.v[k].v[i]) - pivot[i];
+        for (int i = 0; i < V; i++) part[i] += in[i] - pivot[i];
+    }
     group_totals<T>(p, at, part, sums.staged, sums.sum);
     float scale = 1.0f / ((float)(t.end - t.first) * (float)p.per_group), mean[V];
 #pragma unroll
@@ -167,13 +189,16 @@ __device__ void tile_moments(const struct group_norm &p, const place<T> &at, con
         part[i] = 0;
     }
 #pragma unroll
-    for (int k = 0; k < PIXELS; k++)
-        if (t.has(at, k))
+    for (int k = 0; k < PIXELS; k++) {
+        if (!t.has(at, k)) continue;
+        float in[V];
+        unpack<T>(in, t.raw[k]);
 #pragma unroll
-            for (int i = 0; i < V; i++) {
-                float d = to_f32(t.v[k].v[i]) - pivot[i] - mean[i];
-                part[i] += d * d;
-            }
+        for (int i = 0; i < V; i++) {
+            float d = in[i] - pivot[i] - mean[i];
+            part[i] += d * d;
+        }
+    }
     group_totals<T>(p, at, part, sums.staged, sums.squares);
 }
 
@@ -201,7 +226,7 @@ __device__ __forceinline__ void channel_affine(const struct group_norm &p, const
 
 /* ---- kernels: grid (spans, parts of an image, images) ---------------------------------------------------------------- */
 
-template <class T, int PIXELS> __global__ void __launch_bounds__(THREADS) group_norm_fused(const struct group_norm p) {
+template <class T, int PIXELS> __global__ void __launch_bounds__(THREADS, 1) group_norm_fused(const struct group_norm p) {
     SHARED(struct group_sums, sums, [1]);
     SHARED(struct affine, groups, [GROUPS_MAX]);
     const place<T> at(p);
@@ -217,7 +242,7 @@ template <class T, int PIXELS> __global__ void __launch_bounds__(THREADS) group_
 }
 
 /* Part blockIdx.y takes tiles blockIdx.y, blockIdx.y + parts, … */
-template <class T> __global__ void __launch_bounds__(THREADS) group_norm_moments(const struct group_norm p) {
+template <class T> __global__ void __launch_bounds__(THREADS, 2) group_norm_moments(const struct group_norm p) {
     SHARED(struct group_sums, sums, [1]);
     const place<T> at(p);
     int groups = p.span / p.per_group, rows = SPLIT_PIXELS * at.rows;
@@ -233,7 +258,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) group_norm_moments
     if ((int)threadIdx.x < groups) p.moments[group * p.parts + blockIdx.y] = all;
 }
 
-template <class T> __global__ void __launch_bounds__(THREADS) group_norm_apply(const struct group_norm p) {
+template <class T> __global__ void __launch_bounds__(THREADS, 2) group_norm_apply(const struct group_norm p) {
     SHARED(struct affine, groups, [GROUPS_MAX]);
     int n_groups = p.span / p.per_group, lane = (int)threadIdx.x % 32;
     for (int g = (int)threadIdx.x / 32; g < n_groups; g += WARPS) {
@@ -370,106 +395,5 @@ void cuda_group_norm(struct device *base, struct view y, struct view x, struct w
     enum path path = rows_aligned(dev, x) && rows_aligned(dev, y) ? choose(dev, &p, x.N) : PLAIN;
     DISPATCH(dev, T, launch_group_norm<T>(dev, p, path, x.N));
     double n = (double)view_rows(x) * x.C;
-    count_work(dev, 8 * n, 2 * n * (double)element_bytes(dev));
-}
-
-/* ---- LayerNorm -------------------------------------------------------------------------------------------------------- */
-
-namespace {
-
-constexpr int ROWS = 4; /* of a block: a warp each */
-
-struct layer_norm {
-    const void *x;
-    void *y;
-    const float *w, *b;
-    size_t T;
-    int C, ldx, ldy;
-    float eps;
-};
-
-/* VECS vectors of the row per lane, or fewer. */
-template <class T, int VECS> __global__ void __launch_bounds__(32 * ROWS) layer_norm_rows(const struct layer_norm p) {
-    constexpr int V = vec16<T>::N;
-    size_t row = (size_t)blockIdx.x * ROWS + threadIdx.x / 32;
-    int lane = (int)threadIdx.x % 32, n = p.C / V;
-    if (row < p.T) {
-        const vec16<T> *x = reinterpret_cast<const vec16<T> *>(static_cast<const T *>(p.x) + row * p.ldx);
-        vec16<T> *y = reinterpret_cast<vec16<T> *>(static_cast<T *>(p.y) + row * p.ldy);
-        vec16<T> v[VECS];
-#pragma unroll
-        for (int k = 0; k < VECS; k++)
-            if (lane + 32 * k < n) v[k] = x[lane + 32 * k];
-        float pivot = __shfl_sync(~0u, to_f32(v[0].v[0]), 0), sum = 0, squares = 0;
-#pragma unroll
-        for (int k = 0; k < VECS; k++)
-            if (lane + 32 * k < n)
-#pragma unroll
-                for (int i = 0; i < V; i++) sum += to_f32(v[k].v[i]) - pivot;
-        float mean = warp_sum(sum) / (float)p.C;
-#pragma unroll
-        for (int k = 0; k < VECS; k++)
-            if (lane + 32 * k < n)
-#pragma unroll
-                for (int i = 0; i < V; i++) {
-                    float d = to_f32(v[k].v[i]) - pivot - mean;
-                    squares += d * d;
-                }
-        struct affine a = affine_of({(float)p.C, mean, warp_sum(squares), pivot}, p.eps);
-#pragma unroll
-        for (int k = 0; k < VECS; k++) {
-            if (lane + 32 * k >= n) continue;
-            vec16<T> out;
-#pragma unroll
-            for (int i = 0; i < V; i++) {
-                int c = (lane + 32 * k) * V + i;
-                out.v[i] = from_f32<T>(((to_f32(v[k].v[i]) - a.center) - a.rest) * a.rstd * p.w[c] + p.b[c]);
-            }
-            y[lane + 32 * k] = out;
-        }
-    }
-}
-
-template <class T> __global__ void __launch_bounds__(32 * ROWS) layer_norm_plain(const struct layer_norm p) {
-    size_t row = (size_t)blockIdx.x * ROWS + threadIdx.x / 32;
-    int lane = (int)threadIdx.x % 32;
-    if (row < p.T) {
-        const T *x = static_cast<const T *>(p.x) + row * p.ldx;
-        T *y = static_cast<T *>(p.y) + row * p.ldy;
-        float pivot = __shfl_sync(~0u, to_f32(x[0]), 0), sum = 0, squares = 0;
-        for (int c = lane; c < p.C; c += 32) sum += to_f32(x[c]) - pivot;
-        float mean = warp_sum(sum) / (float)p.C;
-        for (int c = lane; c < p.C; c += 32) {
-            float d = to_f32(x[c]) - pivot - mean;
-            squares += d * d;
-        }
-        struct affine a = affine_of({(float)p.C, mean, warp_sum(squares), pivot}, p.eps);
-        for (int c = lane; c < p.C; c += 32) y[c] = from_f32<T>(((to_f32(x[c]) - a.center) - a.rest) * a.rstd * p.w[c] + p.b[c]);
-    }
-}
-
-template <class T> void launch_layer_norm(struct cuda_device *dev, const struct layer_norm &p, bool aligned) {
-    dim3 grid((unsigned)ceil_div((int64_t)p.T, ROWS)), block(32 * ROWS);
-    int64_t vecs = ceil_div(p.C, 32 * vec16<T>::N);
-    if (!aligned || p.C % vec16<T>::N || vecs > 8) launch(dev, layer_norm_plain<T>, grid, block, 0, p);
-    else if (vecs <= 2) launch(dev, layer_norm_rows<T, 2>, grid, block, 0, p);
-    else if (vecs <= 4) launch(dev, layer_norm_rows<T, 4>, grid, block, 0, p);
-    else launch(dev, layer_norm_rows<T, 8>, grid, block, 0, p);
-}
-
-} // namespace
-
-void cuda_layer_norm_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, float) {
-    assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C);
-    cuda_plan_dense(cuda_of(base), w);
-    cuda_plan_dense(cuda_of(base), b);
-}
-
-void cuda_layer_norm(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, float eps) {
-    struct cuda_device *dev = cuda_of(base);
-    struct layer_norm p = {x.p, y.p, static_cast<const float *>(cuda_packed(dev, w)), static_cast<const float *>(cuda_packed(dev, b)),
-                           view_rows(x), x.C, x.ld, y.ld, eps};
-    DISPATCH(dev, T, launch_layer_norm<T>(dev, p, rows_aligned(dev, x) && rows_aligned(dev, y)));
-    double n = (double)p.T * p.C;
     count_work(dev, 8 * n, 2 * n * (double)element_bytes(dev));
 }
