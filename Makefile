@@ -60,7 +60,8 @@ $(BUILD)/%.o: %.c
 # what ptxas says of registers and spills is kept beside the object, for bench/kernels.sh
 $(BUILD)/%.o: %.cu
 	@mkdir -p $(@D)
-	$(NVCC) $(NVCCFLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$(@:.o=.log) || { cat $(@:.o=.log) >&2; rm -f $(@:.o=.log); exit 1; }
+	@echo "$(NVCC) $(NVCCFLAGS) -c $< -o $@"
+	@$(NVCC) $(NVCCFLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$(@:.o=.log) || { cat $(@:.o=.log) >&2; rm -f $(@:.o=.log); exit 1; }
 	@grep -v -e '^ptxas info' -e '^    [0-9]* bytes stack frame' $(@:.o=.log) >&2 || true
 
 # ---- the CUDA device on the CPU: the same kernels, compiled by g++ for test/emu ----
@@ -75,9 +76,10 @@ EMU_TESTS    = $(CUDA_TESTS:%=$(EMU)/%) $(EMU)/test_emu
 
 emu-tests: $(EMU_TESTS)
 
+# q: two objects are called cublaslt.o
 $(EMU)/libcuda.a: $(EMU_OBJECTS)
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar qcs $@ $^
 
 $(EMU)/cuda/%.o: cuda/%.cu
 	@mkdir -p $(@D)
