@@ -93,7 +93,7 @@ struct cublaslt {
     int n_gemms; /* ever planned; the oldest gives way */
     struct bias biases[BIASES_MAX];
     char *bias_block;
-    size_t bias_bytes, bias_used; /* planned; given out */
+    size_t bias_planned, bias_bytes, bias_used; /* bytes: counted, allocated, given out */
 };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------------- */
@@ -169,10 +169,9 @@ static const void *bias_of(struct cuda_device *dev, const float *b, int64_t K) {
         entry = &lt->biases[++at % BIASES_MAX];
     }
     if (entry->b) return entry->copy;
-    if (!lt->bias_block && cuda.Malloc(reinterpret_cast<void **>(&lt->bias_block), lt->bias_bytes)) {
-        cuda.GetLastError();
-        lt->bias_block = NULL;
-        lt->bias_bytes = 0;
+    if (!lt->bias_block && lt->bias_planned) {
+        if (cuda.Malloc(reinterpret_cast<void **>(&lt->bias_block), lt->bias_planned) == cudaSuccess) lt->bias_bytes = lt->bias_planned;
+        else cuda.GetLastError(), lt->bias_block = NULL;
     }
     if (lt->bias_used + bytes > lt->bias_bytes) return NULL;
     *entry = {b, dev->base.dtype, lt->bias_block + lt->bias_used};
@@ -188,7 +187,7 @@ static size_t workspace_wanted(const struct cuda_device *dev) { return (size_t)(
 
 size_t cublaslt_scratch(const struct cuda_device *dev, int64_t, int64_t K, int64_t) {
     if (!dev->blaslt) return 0;
-    dev->blaslt->bias_bytes += bias_bytes(dev, K); /* of every call: a bias that comes twice is counted twice */
+    dev->blaslt->bias_planned += bias_bytes(dev, K); /* of every call: a bias that comes twice is counted twice */
     return workspace_wanted(dev);
 }
 

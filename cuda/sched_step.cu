@@ -182,7 +182,7 @@ __device__ __forceinline__ float *history(const struct latents &l, int slot) {
     return d;
 }
 
-/* c0 x + c1 saved-or-e + sum k[] d[] */
+/* sum + k[0] v + k[1] d[1] + k[2] d[2] + … */
 __device__ __forceinline__ float with_history(const struct step &s, const struct cuda_row &r, const float *k, float sum, float v, size_t i) {
     if (k[0] != 0) sum += k[0] * v;
     for (int j = 1; j < s.depth; j++) sum += term(k[j], history(s.l, (r.head + j) % s.depth), i);
