@@ -5,6 +5,7 @@ struct cuda_api cuda = {
     .MallocHost = cudaMallocHost,
     .GetDeviceCount = cudaGetDeviceCount,
     .SetDevice = cudaSetDevice,
+    .DeviceReset = cudaDeviceReset,
     .GetDeviceProperties = cudaGetDeviceProperties,
     .DriverGetVersion = cudaDriverGetVersion,
     .MemGetInfo = cudaMemGetInfo,

@@ -15,6 +15,7 @@ struct cuda_api {
     cuda_malloc_host *MallocHost;
     cudaError_t (*GetDeviceCount)(int *count);
     cudaError_t (*SetDevice)(int device);
+    cudaError_t (*DeviceReset)(void);
     cudaError_t (*GetDeviceProperties)(struct cudaDeviceProp *prop, int device);
     cudaError_t (*DriverGetVersion)(int *version);
     cudaError_t (*MemGetInfo)(size_t *free, size_t *total);

@@ -192,6 +192,19 @@ static size_t free_memory_of(int index) {
     return free_bytes;
 }
 
+/* Asking a GPU creates a context there, a few tenths of a second and some hundred MB each: the others' are given back at once. */
+static int most_free_memory(int count) {
+    size_t most = 0;
+    int best = 0;
+    for (int i = 0; i < count; i++) {
+        size_t free_bytes = free_memory_of(i);
+        if (free_bytes > most) most = free_bytes, best = i;
+    }
+    for (int i = 0; i < count; i++)
+        if (i != best && !cuda.SetDevice(i)) cuda.DeviceReset();
+    return best;
+}
+
 static void find_device(void) {
     int count = 0;
     const char *why = count_devices(&count);
@@ -203,12 +216,7 @@ static void find_device(void) {
         snprintf(probe.missing, sizeof probe.missing, "%s", why);
         return;
     }
-    probe.index = probe.wanted < 0 ? 0 : probe.wanted;
-    size_t most = 0;
-    for (int i = 0; probe.wanted < 0 && count > 1 && i < count; i++) {
-        size_t free_bytes = free_memory_of(i);
-        if (free_bytes > most) most = free_bytes, probe.index = i;
-    }
+    probe.index = probe.wanted >= 0 ? probe.wanted : count == 1 ? 0 : most_free_memory(count);
     refuse(probe.index, probe.missing, sizeof probe.missing);
 }
 

@@ -80,6 +80,14 @@ expect_code 0
 [ ! -s err ] || fail 'stderr is not empty, with -q'
 cat_picture -o box/z.png
 expect_error 69 'diffuse: --device cuda: no NVIDIA GPU was found' 'hint: --device cpu works everywhere'
+# of several, one is chosen, or the one that is named
+export EMU_DEVICES=3
+run --device auto -m "$DDPM" -s 1 --steps 2 --metadata none -f -v -o box/one.png
+expect_code 0
+cat_picture --device cuda:2 -f -v -o box/two.png
+expect_code 0
+grep -q 'cuda:2' err || fail "cuda:2 was not used"
+expect_same box/one.png box/two.png
 unset EMU_DEVICES
 
 # --- memory: known before the first step ---

@@ -88,6 +88,8 @@ cudaError_t cudaGetDeviceCount(int *count) {
     return check_device(0);
 }
 cudaError_t cudaSetDevice(int device) { return check_device(device); }
+/* The devices of the emulation share one memory: there is nothing to give back. */
+cudaError_t cudaDeviceReset(void) { return check_device(0); }
 cudaError_t cudaGetDevice(int *device) {
     *device = 0;
     return check_device(0);
