@@ -88,6 +88,7 @@ cat_picture --device cuda:2 -f -v -o box/two.png
 expect_code 0
 grep -q 'cuda:2' err || fail "cuda:2 was not used"
 expect_same box/one.png box/two.png
+rm box/one.png box/two.png
 unset EMU_DEVICES
 
 # --- memory: known before the first step ---
