@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr int THREADS = 256, IMAGE_THREADS = 1024;
+constexpr int THREADS = 256, IMAGE_THREADS = 512;
 
 /* What a step reads; every kernel of it receives the same. */
 struct step {
