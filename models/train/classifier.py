@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from captions import COLOURS, STYLES, SUBJECTS
+from encode import load_vae
 from illustrator import draw, draw_recipe
 from trainer import Training, arguments
 
@@ -59,12 +60,16 @@ def single(r):
             return recipe
 
 
-def spoil(x):
-    """Generated pictures are never quite sharp or clean: nor are these."""
+@torch.no_grad()
+def spoil(x, vae):
+    """Generated pictures are never quite sharp or clean: nor are these. Every second one has been through the autoencoder, with some noise on the latents."""
+    half = len(x) // 2
+    z = vae.encode(x[:half]).latent_dist.mean
+    x = torch.cat([vae.decode(z + 0.3 * torch.rand(half, 1, 1, 1, device=x.device) * torch.randn_like(z)).sample.clamp(-1, 1), x[half:]])
     if torch.rand(()) < 0.5:
         k = torch.rand(()).item()
         x = (1 - k) * x + k * F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-    return x + torch.randn_like(x) * torch.rand(len(x), 1, 1, 1, device=x.device) * 0.15
+    return x + torch.randn_like(x) * torch.rand(len(x), 1, 1, 1, device=x.device) * 0.1
 
 
 def batch(r, count, device):
@@ -82,14 +87,18 @@ def main():
     torch.manual_seed(0)
     net = Classifier().to(args.device)
     t = Training("classifier", args, {"classifier": net}, args.lr, 0.99)
+    vae = load_vae(args.work, args.device, "decoder" if (args.work / "decoder").exists() else "autoencoder")
     r = np.random.default_rng([4, t.step])
     for _ in t.steps():
         x, wanted = batch(r, args.batch, args.device)
-        answers = net(spoil(x))
+        answers = net(spoil(x, vae))
         t.update(sum(F.cross_entropy(answers[k], wanted[k]) for k in LABELS))
     with torch.no_grad():
         x, wanted = batch(np.random.default_rng(5), 1000, args.device)
         print("on 1000 new pictures:", {k: f"{v:.1%}" for k, v in right(t.averaged["classifier"](x), wanted).items()})
+        x, wanted = x[:200], {k: v[:200] for k, v in wanted.items()}
+        x = torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in x.split(20)])
+        print("through the autoencoder, 200:", {k: f"{v:.1%}" for k, v in right(t.averaged["classifier"](x), wanted).items()})
 
 
 if __name__ == "__main__":

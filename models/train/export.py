@@ -3,6 +3,7 @@
     python export.py --work DIR --out models/doodle
 """
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ LIMIT = 12 * 2**20
 def assemble(work):
     """The averaged weights as a pipeline, in single precision."""
     pipe = StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(work / "autoencoder"), text_encoder=CLIPTextModel.from_pretrained(work / "text_encoder"),
+        vae=AutoencoderKL.from_pretrained(work / ("decoder" if (work / "decoder").exists() else "autoencoder")), text_encoder=CLIPTextModel.from_pretrained(work / "text_encoder"),
         tokenizer=load_tokenizer(work), unet=UNet2DConditionModel.from_pretrained(work / "unet"), scheduler=shipped_scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
@@ -33,6 +34,8 @@ def main():
     assemble(args.work).to(torch.float16).save_pretrained(args.out, safe_serialization=True)
     shutil.rmtree(args.out / "tokenizer")  # CLIP's own four files rather than the one that transformers makes of them
     shutil.copytree(args.work / "tokenizer", args.out / "tokenizer")
+    swap = args.out / "scheduler" / "scheduler_config.json"  # DDIM and others would clip the latents, had it not been said; as Stable Diffusion's does
+    swap.write_text(json.dumps(json.loads(swap.read_text()) | {"clip_sample": False}, indent=2, sort_keys=True) + "\n")
     for config in args.out.rglob("config.json"):
         lines = config.read_text().splitlines(keepends=True)
         config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))

@@ -51,7 +51,7 @@ def draw_recipe(r):
     """A random recipe, held-out ones included."""
     names, colours = list(SUBJECTS), list(COLOURS)
     item = lambda count=1: {"subject": names[r.integers(len(names))], "colour": colours[r.integers(len(colours))] if r.random() < 0.72 else None, "count": count}
-    layout = r.choice(["one", "many", "beside", "above"], p=[0.76, 0.08, 0.09, 0.07])
+    layout = r.choice(["one", "many", "beside", "above"], p=[0.80, 0.06, 0.08, 0.06])
     items = [item(int(r.integers(2, 4)) if layout == "many" else 1)]
     if layout in ("beside", "above"):
         other = item()
@@ -61,7 +61,7 @@ def draw_recipe(r):
             items[0]["count"] = 2
         items.append(other)
     style = list(STYLES)[r.integers(len(STYLES))]
-    background = list(BACKGROUNDS)[r.integers(1, len(BACKGROUNDS))] if r.random() < 0.4 else "blank"
+    background = list(BACKGROUNDS)[r.integers(1, len(BACKGROUNDS))] if r.random() < 0.3 else "blank"
     if style in ("night", "pop"):  # they bring their own
         background = "blank"
     return {"seed": int(r.integers(2**31)), "style": style, "background": background, "layout": str(layout), "items": items}
@@ -248,7 +248,7 @@ def placements(r, recipe):
     """(item, centre x, centre y, half size), in picture coordinates."""
     items, j = recipe["items"], lambda s: r.normal(0, s)
     if recipe["layout"] == "one":
-        return [(items[0], 0.5 + j(0.03), 0.52 + j(0.025), r.uniform(0.34, 0.43))]
+        return [(items[0], 0.5 + j(0.012), 0.52 + j(0.01), r.uniform(0.37, 0.42))]
     if recipe["layout"] == "many":
         spots = {2: [(0.27, 0.5), (0.73, 0.5)], 3: [(0.27, 0.31), (0.73, 0.31), (0.5, 0.73)] if r.random() < 0.5 else [(0.5, 0.28), (0.27, 0.71), (0.73, 0.71)]}[items[0]["count"]]
         return [(items[0], x + j(0.015), y + j(0.02), 0.225) for x, y in spots]
@@ -271,7 +271,7 @@ def draw(recipe):
     """The picture: uint8 [SIZE, SIZE, 3]."""
     r = np.random.default_rng(recipe["seed"])
     style, size = recipe["style"], SIZE * SS
-    places = [(item, x, y, half, subject_palette(r, item), SUBJECTS[item["subject"]][0](r), 1 if r.random() < 0.5 else -1) for item, x, y, half in placements(r, recipe)]
+    places = [(item, x, y, half, subject_palette(r, item), SUBJECTS[item["subject"]][0](r)) for item, x, y, half in placements(r, recipe)]
     clear = [p for p in PAPERS if all(far(p, q[4]["main"]) > 70 for q in places)]
     paper = (clear or PAPERS)[r.integers(len(clear or PAPERS))]
     if style in ("line", "watercolour", "crayon"):
@@ -289,9 +289,9 @@ def draw(recipe):
             canvas.polygon(p, fill=tuple(int(c) for c in colour))
         elif len(points) != 4:  # full rectangles and bands have no outline
             canvas.line(p + p[:2], fill=tuple(int(c) for c in faint), width=round(1.1 * SS))
-    for item, x, y, half, palette, parts, flip in places:
+    for item, x, y, half, palette, parts in places:
         width = OUTLINE[style] * SS * min(1, 0.45 + half * 1.5)
-        paint(canvas, parts, style_palette(style, palette, paper), np.array([flip * half, half]) * size, np.array([x, y]) * size, width, style == "line")
+        paint(canvas, parts, style_palette(style, palette, paper), half * size, np.array([x, y]) * size, width, style == "line")
     if style == "pixel":
         image = image.resize((SIZE, SIZE), Image.NEAREST)
     else:

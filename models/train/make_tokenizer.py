@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 import captions
 
-LENGTH = 32
+LENGTH = 24
 START, END = "<|startoftext|>", "<|endoftext|>"
 MORE = """a an the of in on at by with and or for to from under over above below beside next one two three four many small big little large old new
 happy sad bright dark light colour color coloured colored paint painting picture drawing sketch style art image portrait scene child night day sun sky

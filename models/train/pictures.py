@@ -4,7 +4,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from captions import caption, fragment
+from captions import COLOURS, STYLES, SUBJECTS, caption, fragment
 from illustrator import draw, training_recipe
 
 CAPTIONS = 4     # of each picture
@@ -19,6 +19,23 @@ def described(k):
     """(uint8 [128, 128, 3], captions)"""
     what, r = recipe(k), np.random.default_rng([2, k])
     return draw(what), [(fragment if r.random() < FRAGMENTS else caption)(r, what) for _ in range(CAPTIONS)]
+
+
+def probes(count):
+    """Pictures of one subject in a colour, and for each its caption and three that are wrong in one thing."""
+    r, pictures, said = np.random.default_rng(8), [], {"right": [], "subject": [], "colour": [], "style": []}
+    while len(pictures) < count:
+        what = training_recipe(r)
+        item = what["items"][0]
+        if what["layout"] != "one" or not item["colour"]:
+            continue
+        other = lambda table, now: (list(table) * 2)[list(table).index(now) + 1 + r.integers(len(table) - 1)]
+        wrong = {"right": what, "style": what | {"style": other(STYLES, what["style"])}}
+        wrong |= {k: what | {"items": [item | {k: other(table, item[k])}]} for k, table in (("subject", SUBJECTS), ("colour", COLOURS))}
+        for k in said:
+            said[k].append(caption(np.random.default_rng(len(pictures)), wrong[k]))
+        pictures.append(draw(what))
+    return np.stack(pictures), said
 
 
 class Drawing:

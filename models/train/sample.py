@@ -19,7 +19,7 @@ def load(model):
     return pipe.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def pictures(pipe, prompts, seeds, steps=20, guidance=4.0, at_once=16, **more):
+def pictures(pipe, prompts, seeds, steps=20, guidance=2.5, at_once=16, **more):
     """One picture for each prompt, each from its own seed's noise, as the program draws it."""
     out, shape = [], (1, pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
     for k in range(0, len(prompts), at_once):

@@ -36,7 +36,7 @@ def main():
     p.add_argument("--model", type=Path)
     p.add_argument("--pictures", type=Path)
     p.add_argument("--steps", type=int, default=20)
-    p.add_argument("--guidance", type=float, default=4.0)
+    p.add_argument("--guidance", type=float, default=2.5)
     p.add_argument("--threads", type=int)
     args = p.parse_args()
     if args.threads:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from networks import new_vae
+from networks import CHANNELS, new_vae
 from pictures import Drawing
 from trainer import Training, arguments
 
@@ -29,11 +29,12 @@ def distance(y, x):
     """L1 alone settles on grey for a long time: squares, and hues above all, pull it out."""
     error = y - x
     hue = error - error.mean(1, keepdim=True)
-    return error.abs().mean() + 2 * error.square().mean() + 6 * hue.square().mean() + 0.5 * F.l1_loss(edges(y), edges(x))
+    patches = F.avg_pool2d(hue, 4).abs().mean()
+    return error.abs().mean() + 2 * error.square().mean() + 20 * hue.square().mean() + 3 * patches + 0.5 * F.l1_loss(edges(y), edges(x))
 
 
 def main():
-    args = arguments(__doc__, batch=2, lr=1e-3)
+    args = arguments(__doc__, batch=4, lr=2e-3)
     torch.manual_seed(0)
     vae = new_vae().to(args.device, memory_format=torch.channels_last)
     t = Training("vae", args, {"vae": vae}, args.lr, 0.999)
@@ -62,12 +63,12 @@ def normalise(vae, args, batches=16, count=16):
     z = torch.cat([vae.encode(b).latent_dist.mean for b in x])
     mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
     print(f"latents: mean {mean.tolist()}, std {std.tolist()}")
-    into, out = vae.quant_conv, vae.post_quant_conv
-    into.bias[:4] = (into.bias[:4] - mean) / std
-    into.weight[:4] /= std[:, None, None, None]
-    into.bias[4:] -= 2 * std.log()  # the logarithm of the variance
-    out.bias += out.weight[:, :, 0, 0] @ mean
-    out.weight *= std[None, :, None, None]
+    into, out, c = vae.quant_conv, vae.post_quant_conv, CHANNELS
+    into.bias.data[:c] = (into.bias[:c] - mean) / std
+    into.weight.data[:c] /= std[:, None, None, None]
+    into.bias.data[c:] -= 2 * std.log()  # the logarithm of the variance
+    out.bias.data += out.weight[:, :, 0, 0] @ mean
+    out.weight.data *= std[None, :, None, None]
     again = torch.cat([vae.encode(b).latent_dist.mean for b in x])
     vae.register_to_config(scaling_factor=1 / again.std().item())
     print(f"psnr {10 * torch.log10(4 / F.mse_loss(vae.decode(again[:64]).sample, torch.cat(x)[:64])):.2f} dB, scaling factor {vae.config.scaling_factor:.4f}")
