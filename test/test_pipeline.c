@@ -122,6 +122,7 @@ static void test_sd2(void **state) { (void)state, run_file("tiny-sd2", "tiny-sd2
 static void test_sd1_more(void **state) { (void)state, run_file("tiny-sd1", "tiny-sd1-more"); }
 static void test_sd2_more(void **state) { (void)state, run_file("tiny-sd2", "tiny-sd2-more"); }
 static void test_sd2_steps(void **state) { (void)state, run_file("tiny-sd2", "tiny-sd2-steps"); }
+static void test_doodle(void **state) { (void)state, run_file("../../models/doodle", "doodle"); }
 static void test_ddpm(void **state) { (void)state, run_file("tiny-ddpm", "tiny-ddpm"); }
 static void test_ddpm_new(void **state) { (void)state, run_file("tiny-ddpm-new", "tiny-ddpm-new"); }
 static void test_ddpm_learned(void **state) { (void)state, run_file("tiny-ddpm-learned", "tiny-ddpm-learned"); }
@@ -129,7 +130,7 @@ static void test_ddpm_learned(void **state) { (void)state, run_file("tiny-ddpm-l
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sd1),      cmocka_unit_test(test_sd2),  cmocka_unit_test(test_sd1_more),
                                        cmocka_unit_test(test_sd2_more), cmocka_unit_test(test_ddpm), cmocka_unit_test(test_ddpm_new),
-                                       cmocka_unit_test(test_ddpm_learned), cmocka_unit_test(test_sd2_steps),
+                                       cmocka_unit_test(test_ddpm_learned), cmocka_unit_test(test_doodle), cmocka_unit_test(test_sd2_steps),
                                        cmocka_unit_test(test_bf16), cmocka_unit_test(test_vae_dtype)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

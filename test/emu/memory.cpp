@@ -49,6 +49,7 @@ void *map_device(size_t bytes) {
     m.base = static_cast<char *>(p) + page;
     if (mprotect(m.base, m.pages_bytes, PROT_READ | PROT_WRITE)) return nullptr;
     char *block = m.base + m.pages_bytes - round_up(bytes, alignment);
+    ASAN_UNPOISON_MEMORY_REGION(m.base, m.pages_bytes); /* a stack that lay here may have left its red zones */
     if (!skip) memset(block, 0xff, bytes);
     ASAN_POISON_MEMORY_REGION(m.base, m.pages_bytes);
     ASAN_UNPOISON_MEMORY_REGION(block, bytes);

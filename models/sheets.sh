@@ -1,0 +1,26 @@
+#!/bin/sh
+# Draws README's two contact sheets with the shipped checkpoint, by ./diffuse (DIFFUSE) and ImageMagick's montage:
+#   models/prompts.jpg      subjects down, styles across
+#   models/schedulers.jpg   one prompt and seed under every scheduler
+set -eu
+cd "$(dirname "$0")/.."
+DIFFUSE=${DIFFUSE:-./diffuse}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+draw() { "$DIFFUSE" -q --device cpu -m models/doodle --steps 20 -g 2.5 "$@"; }
+
+n=10
+for subject in 'a brown squirrel' 'a red cat' 'a blue bird' 'a purple butterfly' 'an orange boat' 'a yellow flower'; do
+    for style in '' 'as a line drawing' 'as pixel art' 'in watercolour' 'at night' 'in Picasso style' 'as pop art' 'in crayon'; do
+        n=$((n + 1))
+        draw "$subject $style" -s 7 -o "$work/$n.png" >/dev/null
+    done
+done
+montage "$work"/*.png -tile 8x -geometry +2+2 -quality 88 models/prompts.jpg
+rm "$work"/*.png
+
+for scheduler in $("$DIFFUSE" --list schedulers | awk -F: '/^[a-z0-9+_-]+:/ {print $1}'); do
+    draw 'a red rocket in Picasso style' -s 4 -x "$scheduler" -o "$work/$scheduler.png" >/dev/null
+done
+montage -font DejaVu-Sans -pointsize 13 -label '%t' "$work"/*.png -tile 8x -geometry +2+2 -quality 88 models/schedulers.jpg
