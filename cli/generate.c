@@ -207,6 +207,7 @@ static struct pipeline *open_and_plan(struct arena *a, const struct options *o, 
     if (p->text && !settings.prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     if (o->verbose) print_origins(a, p->scheduler, p->sched_config, checkpoint_find(p->checkpoint, "scheduler")->config);
     if (!o->bench) check_outputs(a, p, o);
+    if (!o->dry_run) pipeline_read_ahead(p);
     double checked = clock_ms();
     struct device *device = device_open(o);
     double opened = clock_ms();

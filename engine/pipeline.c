@@ -3,6 +3,7 @@
 #include "engine/dump.h"
 #include "engine/error.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -321,6 +322,13 @@ static int model_components(const struct pipeline *p, struct component *componen
     components[n++] = checkpoint_find(p->checkpoint, "unet");
     if (p->vae) components[n++] = checkpoint_find(p->checkpoint, "vae");
     return n;
+}
+
+void pipeline_read_ahead(const struct pipeline *p) {
+    struct component *components[3];
+    int n = model_components(p, components);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < components[i]->n_files; j++) posix_fadvise(components[i]->files[j]->fd, 0, 0, POSIX_FADV_WILLNEED);
 }
 
 struct memory_plan pipeline_memory(const struct pipeline *p) {

@@ -4,6 +4,7 @@
  *   DDPMPipeline, DDIMPipeline   noise -> UNet and scheduler row, n times -> pixels: text, vae and tokenizer are NULL
  *
  *     struct pipeline *p = pipeline_open(&arena, &settings);   every file of the checkpoint checked, no weight read
+ *     pipeline_read_ahead(p);                                  optional
  *     pipeline_plan(p, device);                                shapes, algorithms, peak memory
  *     pipeline_load(p);                                        weights
  *     for each k: pipeline_generate(p, k, pixels);             image k, seed + k
@@ -87,6 +88,8 @@ struct pipeline {
 
 /* Opens and checks every file of the checkpoint and plans the schedule. *settings is copied. */
 struct pipeline *pipeline_open(struct arena *a, const struct settings *settings);
+/* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
+void pipeline_read_ahead(const struct pipeline *p);
 /* Plans one image on the device, which the pipeline owns from here on (pipeline_close). Allocates next to nothing. */
 void pipeline_plan(struct pipeline *p, struct device *device);
 /* Bytes the run will hold, known after planning. */
