@@ -4,6 +4,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 JOBS=${JOBS:-$(nproc)}
 failed=0
+export TSAN_OPTIONS="suppressions=$PWD/test/emu/tsan.supp"
 
 run() { # CONFIG WHAT [VARIABLE=VALUE…]
     config=$1 what=$2
