@@ -282,17 +282,6 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) group_norm_appl
     }
 }
 
-/* The sum over the block, for every thread. */
-__device__ float block_total(float v, float *shared) {
-    v = warp_sum(v);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = v;
-    __syncthreads();
-    float sum = 0;
-    for (int i = 0; i < WARPS; i++) sum += shared[i];
-    return sum;
-}
-
 /* One group of one image; sums of pixels, then of pixels' sums, so that none is long. */
 template <class T> __global__ void __launch_bounds__(THREADS) group_norm_plain(const struct group_norm p) {
     SHARED(float, shared, [WARPS]);
@@ -305,7 +294,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) group_norm_plain(c
         for (int c = 0; c < p.per_group; c++) s += to_f32(x[(size_t)i * p.ldx + c]) - pivot;
         sum += s;
     }
-    float mean = block_total(sum, shared) / n;
+    float mean = block_sum<WARPS>(sum, shared) / n;
     for (int i = (int)threadIdx.x; i < p.pixels; i += THREADS) {
         float s = 0;
         for (int c = 0; c < p.per_group; c++) {
@@ -314,7 +303,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) group_norm_plain(c
         }
         squares += s;
     }
-    struct affine a = affine_of({n, mean, block_total(squares, shared), pivot}, p.eps);
+    struct affine a = affine_of({n, mean, block_sum<WARPS>(squares, shared), pivot}, p.eps);
     for (int i = (int)threadIdx.x; i < p.pixels; i += THREADS)
         for (int c = 0; c < p.per_group; c++) {
             float scale = a.rstd * p.w[c0 + c];

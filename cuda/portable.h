@@ -173,4 +173,15 @@ __device__ __forceinline__ float warp_max(float v) {
     return v;
 }
 
+/* Over a block of WARPS warps, for every thread of it. shared [WARPS] may be used for one sum after another. */
+template <int WARPS> __device__ float block_sum(float v, float *shared) {
+    v = warp_sum(v);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = v;
+    __syncthreads();
+    float sum = 0;
+    for (int i = 0; i < WARPS; i++) sum += shared[i];
+    return sum;
+}
+
 #endif
