@@ -148,9 +148,7 @@ void cuda_upload_latents(struct device *base, float *y, const float *x, int N, i
     size_t HW = (size_t)H * W, total = (size_t)N * HW * C;
     int slot = free_slot(dev, total);
     float *staged = dev->transfer->slot[slot];
-    for (size_t n = 0; n < (size_t)N; n++)
-        for (size_t c = 0; c < (size_t)C; c++)
-            for (size_t i = 0; i < HW; i++) staged[(n * HW + i) * C + c] = x[(n * C + c) * HW + i];
+    latents_to_nhwc(staged, x, N, HW, C);
     CUDA(MemcpyAsync, y, staged, total * sizeof *y, cudaMemcpyHostToDevice, dev->stream);
     CUDA(EventRecord, dev->transfer->copied[slot], dev->stream);
 }
@@ -162,7 +160,5 @@ void cuda_download_latents(struct device *base, float *y, const float *x, int N,
     float *staged = dev->transfer->slot[slot];
     CUDA(MemcpyAsync, staged, x, total * sizeof *y, cudaMemcpyDeviceToHost, dev->stream);
     CUDA(StreamSynchronize, dev->stream);
-    for (size_t n = 0; n < (size_t)N; n++)
-        for (size_t c = 0; c < (size_t)C; c++)
-            for (size_t i = 0; i < HW; i++) y[(n * C + c) * HW + i] = staged[(n * HW + i) * C + c];
+    latents_to_nchw(y, staged, N, HW, C);
 }

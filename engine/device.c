@@ -39,6 +39,18 @@ struct view view_images(const struct device *dev, struct view v, int n0, int N) 
     return v;
 }
 
+void latents_to_nhwc(float *y, const float *x, int N, size_t HW, int C) {
+    for (size_t n = 0; n < (size_t)N; n++)
+        for (size_t c = 0; c < (size_t)C; c++)
+            for (size_t i = 0; i < HW; i++) y[(n * HW + i) * (size_t)C + c] = x[(n * (size_t)C + c) * HW + i];
+}
+
+void latents_to_nchw(float *y, const float *x, int N, size_t HW, int C) {
+    for (size_t n = 0; n < (size_t)N; n++)
+        for (size_t c = 0; c < (size_t)C; c++)
+            for (size_t i = 0; i < HW; i++) y[(n * (size_t)C + c) * HW + i] = x[(n * HW + i) * (size_t)C + c];
+}
+
 void tap_view(struct device *dev, struct view y, const char *fmt, ...) {
     if (!dev->tap || dev->planning) return;
     char name[TAP_NAME_MAX];

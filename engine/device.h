@@ -99,6 +99,10 @@ struct view view_slice(const struct device *dev, struct view v, int c0, int C);
 struct view view_images(const struct device *dev, struct view v, int n0, int N);
 static const struct view no_view = {0};
 
+/* y [N,HW,C] = x [N,C,HW], and back: latents between a file's or torch's order and ours. Host memory. */
+void latents_to_nhwc(float *y, const float *x, int N, size_t HW, int C);
+void latents_to_nchw(float *y, const float *x, int N, size_t HW, int C);
+
 void tap_view(struct device *dev, struct view y, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

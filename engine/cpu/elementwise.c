@@ -124,16 +124,10 @@ void cpu_download(struct device *dev, float *y, struct view x) {
 
 void cpu_upload_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C) {
     (void)dev;
-    size_t HW = (size_t)H * W;
-    for (size_t n = 0; n < (size_t)N; n++)
-        for (size_t c = 0; c < (size_t)C; c++)
-            for (size_t i = 0; i < HW; i++) y[(n * HW + i) * C + c] = x[(n * C + c) * HW + i];
+    latents_to_nhwc(y, x, N, (size_t)H * W, C);
 }
 
 void cpu_download_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C) {
     (void)dev;
-    size_t HW = (size_t)H * W;
-    for (size_t n = 0; n < (size_t)N; n++)
-        for (size_t c = 0; c < (size_t)C; c++)
-            for (size_t i = 0; i < HW; i++) y[(n * C + c) * HW + i] = x[(n * HW + i) * C + c];
+    latents_to_nchw(y, x, N, (size_t)H * W, C);
 }
