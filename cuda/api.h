@@ -17,7 +17,6 @@ struct cuda_api {
     cudaError_t (*SetDevice)(int device);
     cudaError_t (*DeviceReset)(void);
     cudaError_t (*GetDeviceProperties)(struct cudaDeviceProp *prop, int device);
-    cudaError_t (*DriverGetVersion)(int *version);
     cudaError_t (*MemGetInfo)(size_t *free, size_t *total);
     cudaError_t (*Free)(void *p);
     cudaError_t (*FreeHost)(void *p);
@@ -26,7 +25,6 @@ struct cuda_api {
     cudaError_t (*StreamCreateWithFlags)(cudaStream_t *stream, unsigned flags);
     cudaError_t (*StreamDestroy)(cudaStream_t stream);
     cudaError_t (*StreamSynchronize)(cudaStream_t stream);
-    cudaError_t (*StreamWaitEvent)(cudaStream_t stream, cudaEvent_t event, unsigned flags);
     cudaError_t (*StreamBeginCapture)(cudaStream_t stream, enum cudaStreamCaptureMode mode);
     cudaError_t (*StreamEndCapture)(cudaStream_t stream, cudaGraph_t *graph);
     cudaError_t (*EventCreateWithFlags)(cudaEvent_t *event, unsigned flags);

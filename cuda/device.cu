@@ -262,6 +262,7 @@ static void cuda_close(struct device *base) {
     loader_stop(dev->loader);
     cublaslt_close(dev->blaslt);
     recording_free(dev);
+    time_close(dev);
     transfer_close(dev);
     for (struct cuda_plan *plan = dev->plans, *next; plan; plan = next) {
         next = plan->next;

@@ -197,6 +197,7 @@ void time_begin(struct device *dev, int n);
 void time_mark(struct device *dev, int i);
 double time_wait(struct device *dev, int i);
 void recording_free(struct cuda_device *dev);
+void time_close(struct cuda_device *dev);
 
 /* Any kernel of this program: whether the GPU has code for it tells whether it has code for all. */
 const void *cuda_probe_kernel(void);

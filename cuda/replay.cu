@@ -51,10 +51,6 @@ void recording_free(struct cuda_device *dev) {
     if (dev->recording && dev->recording->exec) cuda.GraphExecDestroy(dev->recording->exec);
     free(dev->recording);
     dev->recording = NULL;
-    for (int i = 0; i < dev->n_marks; i++) cuda.EventDestroy(dev->marks[i]);
-    free(dev->marks);
-    dev->marks = NULL;
-    dev->n_marks = 0;
 }
 
 /* ---- the clock ------------------------------------------------------------------------------------------------------ */
@@ -84,4 +80,9 @@ double time_wait(struct device *base, int i) {
     CUDA(EventSynchronize, dev->marks[i]);
     CUDA(EventElapsedTime, &ms, dev->marks[i - 1], dev->marks[i]);
     return ms;
+}
+
+void time_close(struct cuda_device *dev) {
+    for (int i = 0; i < dev->n_marks; i++) cuda.EventDestroy(dev->marks[i]);
+    free(dev->marks);
 }

@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr int THREADS = 256, IMAGE_THREADS = 512;
+constexpr int THREADS = 256, IMAGE_THREADS = 512, IMAGE_WARPS = IMAGE_THREADS / 32;
 
 /* What a step reads; every kernel of it receives the same. */
 struct step {
@@ -80,34 +80,23 @@ __global__ void __launch_bounds__(THREADS)
 
 /* ---- guidance rescaled: Lin et al. 2023, 3.4 --------------------------------------------------------------------------- */
 
-/* The sum over the block, for every thread. */
-__device__ float block_total(float v, float *shared) {
-    v = warp_sum(v);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = v;
-    __syncthreads();
-    float sum = 0;
-    for (int i = 0; i < IMAGE_THREADS / 32; i++) sum += shared[i];
-    return sum;
-}
-
 /* factors[n] = rescale std(cond) / std(guided) + 1 - rescale */
 template <class T> __global__ void __launch_bounds__(IMAGE_THREADS) rescale_factors(const struct step s) {
-    SHARED(float, shared, [IMAGE_THREADS / 32]);
+    SHARED(float, shared, [IMAGE_WARPS]);
     size_t n = latents_per_image(s.l), first = blockIdx.x * n;
     float sum_cond = 0, sum_e = 0, squares_cond = 0, squares_e = 0;
     for (size_t i = threadIdx.x; i < n; i += IMAGE_THREADS) {
         sum_cond += output<T>(s, first + i, true);
         sum_e += guided<T>(s, first + i);
     }
-    float mean_cond = block_total(sum_cond, shared) / (float)n, mean_e = block_total(sum_e, shared) / (float)n;
+    float mean_cond = block_sum<IMAGE_WARPS>(sum_cond, shared) / (float)n, mean_e = block_sum<IMAGE_WARPS>(sum_e, shared) / (float)n;
     for (size_t i = threadIdx.x; i < n; i += IMAGE_THREADS) {
         float cond = output<T>(s, first + i, true) - mean_cond, e = guided<T>(s, first + i) - mean_e;
         squares_cond += cond * cond;
         squares_e += e * e;
     }
-    squares_cond = block_total(squares_cond, shared);
-    squares_e = block_total(squares_e, shared);
+    squares_cond = block_sum<IMAGE_WARPS>(squares_cond, shared);
+    squares_e = block_sum<IMAGE_WARPS>(squares_e, shared);
     /* unbiased both: n - 1 cancels */
     if (threadIdx.x == 0) s.factors[blockIdx.x] = s.rescale * sqrtf(squares_cond / squares_e) + (1 - s.rescale);
 }
