@@ -5,6 +5,9 @@
 #include <pthread.h>
 
 #include "cuda/device.h"
+extern "C" {
+#include "engine/plan_ops.h"
+}
 
 enum { ARENA_BASE = 4096 /* counted from while planning, never dereferenced; not NULL, which means "no view" */, ALIGN = 256 };
 
@@ -81,20 +84,6 @@ static double cuda_load_wait(struct device *base) { return cuda_of(base)->loader
 
 /* ---- the two tables --------------------------------------------------------------------------------------------------- */
 
-static void plan_silu(struct device *, struct view y, struct view x) { assert(view_rows(y) == view_rows(x) && y.C == x.C); }
-
-static void plan_add(struct device *, struct view y, struct view a, struct view b) {
-    assert(view_rows(y) == view_rows(a) && view_rows(y) == view_rows(b) && y.C == a.C && y.C == b.C);
-}
-
-static void plan_model_input(struct device *, struct view, const float *, float) {}
-static void plan_set_schedule(struct device *, const struct sched_row *, int, int) {}
-static void plan_next_row(struct device *, struct view y, struct view table) { assert(y.C == table.C); }
-static void plan_row_input(struct device *, struct view y, const struct latents *l, int copies) {
-    assert(y.N == copies * l->N && y.C == l->C);
-}
-static void plan_latents(struct device *, float *, const float *, int, int, int, int) {}
-
 static const struct ops planning_ops = {
     .linear = cuda_linear_plan,
     .linear_geglu = cuda_linear_geglu_plan,
@@ -112,8 +101,8 @@ static const struct ops planning_ops = {
     .row_input = plan_row_input,
     .sched_step = cuda_sched_step_plan,
     .to_rgb8 = cuda_to_rgb8_plan,
-    .upload = cuda_upload_plan,
-    .download = cuda_download_plan,
+    .upload = plan_upload,
+    .download = plan_download,
     .upload_latents = plan_latents,
     .download_latents = plan_latents,
 };

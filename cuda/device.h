@@ -1,5 +1,5 @@
 /* The CUDA device's own header. An op has two functions, as on the CPU: cuda_X_plan checks shapes, reserves scratch and decides each
- * weight's layout; cuda_X launches kernels on dev->stream and returns. Ops without weights or scratch share a planner in device.cu.
+ * weight's layout; cuda_X launches kernels on dev->stream and returns. Ops without weights or scratch have engine/plan_ops.h.
  *
  * Kernels are templates over the element type T (float, f16, bf16); an op dispatches on dev->base.dtype with DISPATCH. Two kinds of
  * path: tensor cores (fast_path(): 16-bit T, sm_80 or later, 16-byte rows), and plain ones that take any shape, type and GPU.
@@ -175,8 +175,8 @@ op_set_schedule cuda_set_schedule;                           /* sched_step.cu */
 op_next_row cuda_next_row;                                   /* sched_step.cu */
 op_sched_step cuda_sched_step_plan, cuda_sched_step;         /* sched_step.cu */
 op_to_rgb8 cuda_to_rgb8_plan, cuda_to_rgb8;                  /* transfer.cu */
-op_upload cuda_upload_plan, cuda_upload;                     /* transfer.cu */
-op_download cuda_download_plan, cuda_download;               /* transfer.cu */
+op_upload cuda_upload;                                       /* transfer.cu */
+op_download cuda_download;                                   /* transfer.cu */
 op_upload_latents cuda_upload_latents;                       /* transfer.cu */
 op_download_latents cuda_download_latents;                   /* transfer.cu */
 }

@@ -69,9 +69,6 @@ void transfer_close(struct cuda_device *dev) {
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------------- */
 
-void cuda_upload_plan(struct device *, struct view, const float *) {}
-void cuda_download_plan(struct device *, float *, struct view) {}
-
 void cuda_upload(struct device *base, struct view y, const float *x) {
     struct cuda_device *dev = cuda_of(base);
     float *piece = static_cast<float *>(dev->scratch);

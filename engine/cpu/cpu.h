@@ -2,7 +2,7 @@
  * device is tested against.
  *
  * Each op has two functions: cpu_X_plan, called while planning, which checks shapes, picks the algorithm and the weight's layout
- * and reserves scratch; and cpu_X, which computes. Ops without weights or scratch have planners in device.c. */
+ * and reserves scratch; and cpu_X, which computes. Most ops without weights or scratch have engine/plan_ops.h. */
 #ifndef ENGINE_CPU_CPU_H
 #define ENGINE_CPU_CPU_H
 

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include "engine/cpu/cpu.h"
 #include "engine/error.h"
+#include "engine/plan_ops.h"
 #include "engine/safetensors.h"
 
 /* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ---------------------------------- */
@@ -153,50 +154,10 @@ static void plan_timestep_embed(struct device *dev, struct view y, const float *
     assert(y.C % 2 == 0);
 }
 
-static void plan_silu(struct device *dev, struct view y, struct view x) {
-    (void)dev;
-    assert(view_rows(y) == view_rows(x) && y.C == x.C);
-}
-
-static void plan_add(struct device *dev, struct view y, struct view a, struct view b) {
-    (void)dev;
-    assert(view_rows(y) == view_rows(a) && view_rows(y) == view_rows(b) && y.C == a.C && y.C == b.C);
-}
-
-static void plan_model_input(struct device *dev, struct view y, const float *x, float scale) {
-    (void)dev, (void)y, (void)x, (void)scale;
-}
-
-static void plan_set_schedule(struct device *dev, const struct sched_row *rows, int n_rows, int depth) {
-    (void)dev, (void)rows, (void)n_rows;
-    assert(depth <= SCHED_HISTORY);
-}
-
-static void plan_next_row(struct device *dev, struct view y, struct view table) {
-    (void)dev;
-    assert(y.C == table.C);
-}
-
-static void plan_row_input(struct device *dev, struct view y, const struct latents *l, int copies) {
-    (void)dev;
-    assert(y.N == copies * l->N && y.C == l->C);
-}
-
 static int64_t plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
     (void)dev, (void)y;
     assert(x.C == 3);
     return 0;
-}
-
-static void plan_upload(struct device *dev, struct view y, const float *x) {
-    (void)dev, (void)y, (void)x;
-}
-static void plan_download(struct device *dev, float *y, struct view x) {
-    (void)dev, (void)y, (void)x;
-}
-
-static void plan_latents(struct device *dev, float *y, const float *x, int N, int H, int W, int C) {
-    (void)dev, (void)y, (void)x, (void)N, (void)H, (void)W, (void)C;
 }
 
 static const struct ops planning_ops = {
