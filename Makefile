@@ -31,7 +31,7 @@ NVCCFLAGS  = -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-Wno-missing-field-init
 KERNELS   := $(wildcard cuda/*.cu)
 LDLIBS_CUDA_yes = -L$(dir $(NVCC))../lib64 -lcudart_static -ldl -lrt -lpthread -lstdc++
 
-SOURCES := $(wildcard cli/*.c engine/*.c engine/cpu/*.c schedulers/*.c tokenizer/*.c) $(if $(filter yes,$(CUDA)),$(KERNELS),cuda/none.c)
+SOURCES := $(wildcard cli/*.c engine/*.c engine/*/*.c schedulers/*.c tokenizer/*.c) $(if $(filter yes,$(CUDA)),$(KERNELS),cuda/none.c)
 LDLIBS  += $(LDLIBS_CUDA_$(CUDA))
 LIBRARY := $(BUILD)/libdiffuse.a
 TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(filter-out test/test_cuda_%,$(wildcard test/test_*.c)))
@@ -51,7 +51,7 @@ $(LIBRARY): $(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%)))
 	@ar rcs $@ $^
 
 # tables and noise agree with numpy and torch to the last bit or two: no multiply-add is fused there
-$(BUILD)/schedulers/%.o $(BUILD)/engine/rng.o: CFLAGS += -ffp-contract=off
+$(BUILD)/schedulers/%.o $(BUILD)/engine/base/rng.o: CFLAGS += -ffp-contract=off
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

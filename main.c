@@ -6,7 +6,7 @@
 #include "cli/result.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
-#include "engine/pipeline.h"
+#include "engine/pipelines/pipeline.h"
 
 #include <unistd.h>
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/cpu/cpu.h"
-#include "engine/safetensors.h"
+#include "engine/files/safetensors.h"
 
 static const struct {
     const char *where;

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/clock.h"
+#include "engine/base/clock.h"
 #include "engine/cpu/cpu.h"
-#include "engine/json.h"
+#include "engine/base/json.h"
 
 enum { STEPS = 1000, N_LATENTS = 4 * 64 * 64 };
 

@@ -14,9 +14,9 @@
 
 #include "cuda/device.h"
 extern "C" {
-#include "engine/arena.h"
-#include "engine/file.h"
-#include "engine/pipeline.h"
+#include "engine/base/arena.h"
+#include "engine/base/file.h"
+#include "engine/pipelines/pipeline.h"
 }
 
 static void print_work(const char *name, struct device_work w) {

@@ -2,7 +2,7 @@
  * are not a mapping of the file: in a virtual machine it is often lower than the disk. */
 #include <stdio.h>
 #include <sys/mman.h>
-#include "engine/clock.h"
+#include "engine/base/clock.h"
 
 enum { BYTES = 1500 << 20, PAGE = 4096 };
 

@@ -6,11 +6,11 @@
  *
  * Matrices are uniform with the variance that keeps activations O(1), norms 1, biases small. --sparse leaves the data a hole in the file
  * (zeros): names, shapes and sizes as real, no disk used. */
-#include "engine/arena.h"
-#include "engine/dtype.h"
-#include "engine/error.h"
-#include "engine/file.h"
-#include "engine/text.h"
+#include "engine/base/arena.h"
+#include "engine/base/dtype.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

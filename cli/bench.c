@@ -4,7 +4,7 @@
 #include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/version.h"
-#include "engine/clock.h"
+#include "engine/base/clock.h"
 
 enum part { TEXT, STEP, VAE, IMAGE, N_PARTS };
 static const char *const part_names[N_PARTS] = {"text", "step", "vae", "image"};

@@ -3,7 +3,7 @@
 #define CLI_BUFFER_H
 
 #include <stddef.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 struct buffer {
     struct arena *arena;

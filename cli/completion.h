@@ -2,7 +2,7 @@
 #ifndef CLI_COMPLETION_H
 #define CLI_COMPLETION_H
 
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 const char *completion_bash(struct arena *a);
 const char *completion_zsh(struct arena *a);

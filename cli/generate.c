@@ -8,8 +8,8 @@
 #include "cli/report.h"
 #include "cli/result.h"
 #include "cli/template.h"
-#include "engine/clock.h"
-#include "engine/error.h"
+#include "engine/base/clock.h"
+#include "engine/base/error.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef CLI_HELP_H
 #define CLI_HELP_H
 
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 /* One screen: at most 60 lines of 80 columns, from the option table. */
 const char *help_text(struct arena *a);

@@ -2,7 +2,7 @@
 #ifndef CLI_INSPECT_H
 #define CLI_INSPECT_H
 
-#include "engine/pipeline.h"
+#include "engine/pipelines/pipeline.h"
 
 /* Prints components, parameters, dtypes, default size, scheduler and estimated memory on stdout, as text or as one JSON object. */
 void inspect_print(struct pipeline *p, bool json);

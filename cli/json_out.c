@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/text.h"
+#include "engine/base/text.h"
 
 /* The bytes at s that make one code point, or 0 where they are not UTF-8. */
 static size_t code_point(const char *s, uint32_t *cp) {

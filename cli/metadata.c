@@ -4,7 +4,7 @@
 
 #include <string.h>
 #include "cli/version.h"
-#include "engine/text.h"
+#include "engine/base/text.h"
 
 /* ---- AUTOMATIC1111's infotext ------------------------------------------------------------------------------------------------------ */
 

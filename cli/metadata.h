@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include "cli/json_out.h"
 #include "cli/png.h"
-#include "engine/dtype.h"
-#include "engine/rng.h"
+#include "engine/base/dtype.h"
+#include "engine/base/rng.h"
 
 /* Values in force, defaults filled in. Texts NULL where there is none, guidance NAN where there is no prompt to be guided by. */
 struct metadata {

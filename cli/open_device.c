@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include "cli/metadata.h"
 #include "cuda/cuda.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 void device_start(const struct options *o) {
     if (o->device != DEVICE_CPU) cuda_start(o->device_index);

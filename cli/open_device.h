@@ -3,7 +3,7 @@
 #define CLI_OPEN_DEVICE_H
 
 #include "cli/options.h"
-#include "engine/pipeline.h"
+#include "engine/pipelines/pipeline.h"
 
 /* First thing of a run: a GPU takes its time to get ready, and the checkpoint's files are checked meanwhile. */
 void device_start(const struct options *o);

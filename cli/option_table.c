@@ -3,8 +3,8 @@
 #include <string.h>
 #include "cli/completion.h"
 #include "cli/help.h"
-#include "engine/error.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
 #include "schedulers/scheduler.h"
 
 enum { SIZE_UNIT = 8, SIZE_MAX_PX = 8192 };

@@ -9,9 +9,9 @@
 #include <unistd.h>
 #include "cli/option_table.h"
 #include "cli/template.h"
-#include "engine/error.h"
-#include "engine/file.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
 
 enum { TEXT_MAX = 64 << 10 /* of a prompt, bytes */, LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
 

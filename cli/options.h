@@ -4,10 +4,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "engine/arena.h"
-#include "engine/dtype.h"
-#include "engine/file.h"
-#include "engine/rng.h"
+#include "engine/base/arena.h"
+#include "engine/base/dtype.h"
+#include "engine/base/file.h"
+#include "engine/base/rng.h"
 
 enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS };
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };

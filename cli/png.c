@@ -8,8 +8,8 @@
 #include <string.h>
 #include <zlib.h>
 #include "cli/buffer.h"
-#include "engine/error.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
 
 enum { IDAT_BYTES = 1 << 20 };
 

@@ -1,11 +1,11 @@
-/* PNG files, in memory: publishing them whole is engine/file.h's. */
+/* PNG files, in memory: publishing them whole is engine/base/file.h's. */
 #ifndef CLI_PNG_H
 #define CLI_PNG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 struct png_comment {
     const char *keyword;  /* 1..79 Latin-1 bytes */

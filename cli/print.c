@@ -8,7 +8,7 @@
 #include "cli/plot.h"
 #include "cli/result.h"
 #include "cli/terminal.h"
-#include "engine/text.h"
+#include "engine/base/text.h"
 
 static void print_buffer(struct buffer *b) {
     result_write(b->data, b->length);

@@ -3,7 +3,7 @@
 #define CLI_PRINT_H
 
 #include <stdbool.h>
-#include "engine/json.h"
+#include "engine/base/json.h"
 #include "schedulers/scheduler.h"
 #include "tokenizer/clip_bpe.h"
 

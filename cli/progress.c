@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli/terminal.h"
-#include "engine/clock.h"
-#include "engine/error.h"
+#include "engine/base/clock.h"
+#include "engine/base/error.h"
 
 enum { START_MS = 300, REDRAW_MS = 100, LINE_MS = 10000, BAR_MAX = 40, LINE_MAX = 640 /* 500 columns, colours, NUL */ };
 

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include "cli/open_device.h"
 #include "cli/progress.h"
-#include "engine/clock.h"
+#include "engine/base/clock.h"
 
 double process_began(void) {
     struct timespec used;

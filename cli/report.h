@@ -3,7 +3,7 @@
 #define CLI_REPORT_H
 
 #include "cli/options.h"
-#include "engine/pipeline.h"
+#include "engine/pipelines/pipeline.h"
 
 /* How a run got under way; milliseconds. */
 struct startup {

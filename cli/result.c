@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 void stdio_guard(void) {
     static const int wrong_way[] = {O_WRONLY, O_RDONLY, O_RDONLY};

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 /* First thing in main: opens /dev/null on descriptors 0, 1 and 2 where they are closed, the wrong way round, so that no file we open
  * becomes one of them and using them is an error. */

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <unistd.h>
 #include "cli/progress.h"
-#include "engine/file.h"
+#include "engine/base/file.h"
 
 /* SA_RESETHAND and SA_NODEFER are set: raising the signal once more takes the default action, at once. */
 static void on_signal(int signal_number) {

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 #include <utf8proc.h>
-#include "engine/error.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
 
 #define DEFAULT_NAME "diffuse-{seed}.png"
 

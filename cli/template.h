@@ -3,7 +3,7 @@
 #define CLI_TEMPLATE_H
 
 #include <stdint.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 /* What the fields stand for; texts may be anything, they are made fit for a file name. */
 struct template_fields {

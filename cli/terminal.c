@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include "engine/text.h"
+#include "engine/base/text.h"
 
 bool terminal_is_smart(int fd) {
     const char *term = getenv("TERM");

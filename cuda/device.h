@@ -18,7 +18,7 @@ extern "C" {
 #define _Noreturn [[noreturn]]
 #include "cuda/cuda.h"
 #include "engine/device.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/ops.h"
 #include "engine/weights.h"
 }

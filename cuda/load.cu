@@ -13,8 +13,8 @@
 #include "cuda/device.h"
 
 extern "C" {
-#include "engine/clock.h"
-#include "engine/safetensors.h"
+#include "engine/base/clock.h"
+#include "engine/files/safetensors.h"
 }
 
 enum { N_THREADS = 4, N_SLOTS = 2, PACK_BLOCK = 256 };

@@ -1,5 +1,5 @@
 #include "cuda/cuda.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 void cuda_start(int index) { (void)index; }
 

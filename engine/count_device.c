@@ -1,5 +1,5 @@
 #include "engine/count_device.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/ops.h"
 #include "engine/weights.h"
 

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "engine/dtype.h"
+#include "engine/base/dtype.h"
 
 struct ops;
 struct weight;

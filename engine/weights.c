@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "engine/checkpoint.h"
-#include "engine/error.h"
+#include "engine/files/checkpoint.h"
+#include "engine/base/error.h"
 
 /* ---- binding ----------------------------------------------------------------------------------------------------- */
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "engine/error.h"
-#include "engine/json.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/json.h"
+#include "engine/base/text.h"
 
 /* REFUSED: of another family of models, only false or null will do. */
 enum field_type { INTEGER, NUMBER, BOOLEAN, STRING, NUMBERS, INTEGERS, REFUSED };

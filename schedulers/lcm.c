@@ -3,7 +3,7 @@
  *     x_next = sqrt(ᾱ_next) c + sqrt(1-ᾱ_next) z,    c = c_out x0 + c_skip x */
 #include <math.h>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "schedulers/consistency.h"
 
 int64_t *consistency_timesteps(const struct plan *p) {

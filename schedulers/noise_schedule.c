@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "schedulers/plan.h"
 
 /* torch.linspace in f32: from both ends towards the middle, one fused multiply-add each. */

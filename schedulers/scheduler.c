@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/error.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
 #include "schedulers/plan.h"
 
 extern const struct scheduler ddim_scheduler, ddpm_scheduler, deis_scheduler, dpm_multistep_scheduler,

@@ -17,7 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 enum { SCHED_HISTORY = 5 };
 

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of them */
 

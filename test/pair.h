@@ -15,7 +15,7 @@
 
 #include "cuda/cuda.h"
 #include "engine/cpu/cpu.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/ops.h"
 
 enum { CPU_SIDE, CUDA_SIDE, SIDES, PAIR_MAX = 16 };

@@ -7,9 +7,9 @@
 
 #include <cjson/cJSON.h>
 
-#include "engine/error.h"
-#include "engine/file.h"
-#include "engine/pipeline.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/pipelines/pipeline.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of them */
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/safetensors.h"
+#include "engine/files/safetensors.h"
 
 /* The fixture's values as f32 (integers too), in arena a; fails the test if absent. */
 static inline float *fixture_f32(struct arena *a, const struct st_file *f, const char *name, const struct st_tensor **tensor) {

@@ -1,6 +1,6 @@
 /* Checkpoint directories: layouts, variants, shards, old names, the Hugging Face cache; binding and loading weights. */
-#include "engine/arena.h"
-#include "engine/checkpoint.h"
+#include "engine/base/arena.h"
+#include "engine/files/checkpoint.h"
 #include "engine/weights.h"
 #include "test/files.h"
 

@@ -15,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/error.h"
-#include "engine/file.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "tokenizer/clip_bpe.h"
-#include "tokenizer/clip_text.h"
+#include "tokenizer/clip_normal.h"
 
 #define FIXTURES "test/fixtures/tokenizer/"
 enum { LENGTH = 77 };
@@ -192,7 +192,7 @@ static uint64_t block_hash(uint32_t block, const char *before, const char *after
         n += (size_t)utf8_encode(text + n, cp);
         n += (size_t)sprintf(text + n, "%s", after);
     }
-    struct clip_text t = clip_text_normalize(&a, text, 0, n);
+    struct clip_normal t = clip_normalize(&a, text, 0, n);
     uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
     for (size_t i = 0; i < t.n; i++) hash = (hash ^ (unsigned char)t.bytes[i]) * 0x100000001b3;
     arena_free(&a);

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/error.h"
-#include "engine/file.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
 #include "tokenizer/clip_bpe.h"
 
 static char dir[] = "/tmp/diffuse-test-XXXXXX";

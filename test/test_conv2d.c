@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "engine/cpu/cpu.h"
-#include "engine/safetensors.h"
+#include "engine/files/safetensors.h"
 #include "test/views.h"
 
 #define FOLDER "test/fixtures/conv2d/"

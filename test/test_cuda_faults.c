@@ -9,8 +9,8 @@
 
 #include "cuda/api.h"
 #include "cuda/cuda.h"
-#include "engine/error.h"
-#include "engine/pipeline.h"
+#include "engine/base/error.h"
+#include "engine/pipelines/pipeline.h"
 
 /* name, parameters, arguments, exit code when it fails; 0: the program may go on */
 #define CALLS(X) \

@@ -5,7 +5,7 @@
 
 #include "cuda/cuda.h"
 #include "engine/cpu/cpu.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/ops.h"
 
 enum { CONV_K = 640, CONV_C = 512, C = 1600, K = 2400, N_WEIGHTS = 5 }; /* 11.8 MB and, in f64, 20 MB in one part: pieces are of 8 MiB */

@@ -1,6 +1,6 @@
 /* The one way to fail, and the memory that goes with what failed. */
 #include <sys/wait.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 #include "test/files.h"
 
 /* What a child process that runs body writes to stderr; *code receives how it ends. */

@@ -9,8 +9,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include "engine/arena.h"
-#include "engine/file.h"
+#include "engine/base/arena.h"
+#include "engine/base/file.h"
 #include "test/files.h"
 
 static struct arena arena;

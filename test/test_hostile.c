@@ -3,8 +3,8 @@
  *     test_hostile [ID…]     the program is $DIFFUSE, $BUILD/diffuse or build/release/diffuse */
 #include "test/hostile.h"
 #include <sys/prctl.h>
-#include "engine/arena.h"
-#include "engine/safetensors.h"
+#include "engine/base/arena.h"
+#include "engine/files/safetensors.h"
 
 #define W "unet/diffusion_pytorch_model.safetensors"
 #define VAE_W "vae/diffusion_pytorch_model.safetensors"

@@ -1,7 +1,7 @@
 /* The pull reader, the tree of small documents and its getters. */
 #include <math.h>
-#include "engine/arena.h"
-#include "engine/json.h"
+#include "engine/base/arena.h"
+#include "engine/base/json.h"
 #include "test/files.h"
 
 /* ---- pull reader ------------------------------------------------------------------------------------------------- */

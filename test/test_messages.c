@@ -21,8 +21,8 @@
 #include "cli/result.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
-#include "engine/error.h"
-#include "engine/file.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
 
 static char output[1 << 16];
 

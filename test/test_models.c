@@ -2,11 +2,11 @@
  * test_cuda_models.c runs them on the CUDA device. */
 #include "test/support.h"
 
-#include "engine/checkpoint.h"
-#include "engine/clip.h"
+#include "engine/files/checkpoint.h"
+#include "engine/nets/clip.h"
 #include "engine/cpu/cpu.h"
-#include "engine/unet.h"
-#include "engine/vae.h"
+#include "engine/nets/unet.h"
+#include "engine/nets/vae.h"
 
 #ifndef OPEN_DEVICE
 #define OPEN_DEVICE(dtype) cpu_device_open(dtype, 2)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include "test/support.h"
 #include "engine/cpu/cpu.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "test/views.h"
 
 enum { SEED_X = 1, SEED_W, SEED_B, SEED_R, SEED_Q, SEED_K, SEED_V };

@@ -13,7 +13,7 @@
 #include "cli/completion.h"
 #include "cli/help.h"
 #include "cli/option_table.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "schedulers/scheduler.h"
 
 enum { WORDS_MAX = 32 };

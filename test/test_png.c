@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/png.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 struct file {
     const uint8_t *data;

@@ -14,9 +14,9 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
-#include "engine/arena.h"
-#include "engine/file.h"
-#include "engine/rng.h"
+#include "engine/base/arena.h"
+#include "engine/base/file.h"
+#include "engine/base/rng.h"
 
 /* torch's vector logarithm and sine differ from libm's by up to 3 ulp of values below 6; a GPU's fast sine by a little
  * more. */

@@ -1,7 +1,7 @@
 /* Reading and writing safetensors files. What is malformed is in test_hostile.c. */
 #include <fcntl.h>
-#include "engine/arena.h"
-#include "engine/safetensors.h"
+#include "engine/base/arena.h"
+#include "engine/files/safetensors.h"
 #include "test/files.h"
 
 static struct arena arena;

@@ -20,10 +20,10 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
-#include "engine/error.h"
-#include "engine/file.h"
-#include "engine/json.h"
-#include "engine/rng.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/json.h"
+#include "engine/base/rng.h"
 #include "schedulers/scheduler.h"
 
 enum { N = 16, MAX_OVERRIDES = 16 };

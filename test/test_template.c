@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/template.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 static struct arena arena;
 static struct job job;

@@ -1,7 +1,7 @@
 /* Escaping, UTF-8, strict numbers, suggestions; and the element types' conversions. */
 #include <math.h>
-#include "engine/dtype.h"
-#include "engine/text.h"
+#include "engine/base/dtype.h"
+#include "engine/base/text.h"
 #include "test/files.h"
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */

@@ -1,13 +1,13 @@
-/* Text to ids. The text is cut at the added tokens, each part normalized (clip_text.c), cut again at those added tokens
+/* Text to ids. The text is cut at the added tokens, each part normalized (clip_normal.c), cut again at those added tokens
  * that are looked for after that, then into words; a word's bytes are merged pair by pair, best rank first (Sennrich,
  * Haddow and Birch 2016). */
 #include "tokenizer/clip_bpe.h"
 
 #include <assert.h>
 #include <string.h>
-#include "engine/error.h"
-#include "engine/text.h"
-#include "tokenizer/clip_text.h"
+#include "engine/base/error.h"
+#include "engine/base/text.h"
+#include "tokenizer/clip_normal.h"
 #include "tokenizer/clip_vocab.h"
 
 enum { TEXT_BYTES_MAX = 64 << 10 };
@@ -34,7 +34,7 @@ struct candidate {
 struct encoder {
     const struct clip_bpe *t;
     struct arena *a;
-    struct clip_text text; /* the part at hand, normalized */
+    struct clip_normal text; /* the part at hand, normalized */
     struct symbol *symbols;
     struct candidate *heap;
     int n_heap;
@@ -176,7 +176,7 @@ static void encode_words(struct encoder *e, size_t at, size_t end) {
 
 static void encode_normalized(struct encoder *e, const char *source, size_t begin, size_t end) {
     if (begin == end) return;
-    e->text = clip_text_normalize(e->a, source, begin, end);
+    e->text = clip_normalize(e->a, source, begin, end);
     e->symbols = arena_array(e->a, e->text.n, sizeof *e->symbols);
     e->heap = arena_array(e->a, 3 * e->text.n, sizeof *e->heap);
     size_t at = 0, done = 0;

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 struct clip_bpe;
 

@@ -1,8 +1,8 @@
 /* vocab.json and merges.txt, or the tokenizer.json that holds both. */
 #include <stdio.h>
 #include <string.h>
-#include "engine/file.h"
-#include "engine/text.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "tokenizer/clip_bpe.h"
 #include "tokenizer/clip_read.h"
 

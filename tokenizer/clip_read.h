@@ -2,8 +2,8 @@
 #ifndef TOKENIZER_CLIP_READ_H
 #define TOKENIZER_CLIP_READ_H
 
-#include "engine/error.h"
-#include "engine/json.h"
+#include "engine/base/error.h"
+#include "engine/base/json.h"
 #include "tokenizer/clip_vocab.h"
 
 struct reader {

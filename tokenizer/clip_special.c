@@ -6,9 +6,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/file.h"
+#include "engine/base/file.h"
 #include "tokenizer/clip_read.h"
-#include "tokenizer/clip_text.h"
+#include "tokenizer/clip_normal.h"
 
 enum { KNOWN = 7, NAMED_MAX = 64, CONFIG_BYTES_MAX = 1 << 20 };
 
@@ -243,7 +243,7 @@ static void add_token(struct clip_bpe *t, const char *dir, const struct token *x
     struct added_set *s = normalized ? &t->normalized : &t->raw;
     struct added item = {x->text, strlen(x->text), add_to_vocab(t, dir, x)};
     if (normalized) {
-        struct clip_text text = clip_text_normalize(t->arena, x->text, 0, item.bytes);
+        struct clip_normal text = clip_normalize(t->arena, x->text, 0, item.bytes);
         item.text = text.bytes, item.bytes = text.n;
     }
     s->items[s->n++] = item;

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 #include <sys/random.h>
-#include "engine/error.h"
+#include "engine/base/error.h"
 
 /* ---- SipHash-1-3 (Aumasson and Bernstein 2012) ------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "engine/arena.h"
+#include "engine/base/arena.h"
 
 enum {
     VOCAB_MAX = 1 << 20,         /* tokens, and merges */

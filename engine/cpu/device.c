@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "engine/cpu/cpu.h"
-#include "engine/error.h"
+#include "engine/base/error.h"
 #include "engine/plan_ops.h"
-#include "engine/safetensors.h"
+#include "engine/files/safetensors.h"
 
 /* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ---------------------------------- */
 

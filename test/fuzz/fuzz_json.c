@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <math.h>
 #include <string.h>
-#include "engine/error.h"
-#include "engine/json.h"
-#include "engine/text.h"
+#include "engine/base/error.h"
+#include "engine/base/json.h"
+#include "engine/base/text.h"
 
 static void scan_all(struct arena *a, const char *text, size_t n) {
     struct json_scan s;

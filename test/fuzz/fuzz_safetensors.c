@@ -2,8 +2,8 @@
  * text. What the reader accepts must hold together: tensors tile the data, names are unique and found. */
 #include <assert.h>
 #include <string.h>
-#include "engine/error.h"
-#include "engine/safetensors_parse.h"
+#include "engine/base/error.h"
+#include "engine/files/safetensors_parse.h"
 
 static void check_file(const struct st_file *f, size_t header_bytes) {
     uint64_t at = 8 + header_bytes;

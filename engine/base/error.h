@@ -1,0 +1,56 @@
+/* One way to fail.
+ *
+ * The world is wrong (a file, an option, the disk): die() with the exit code the manual promises for that class of fault and
+ * one line "FILE: THING: what is wrong, expected X, found Y". We are wrong: assert(). A function returns a status only where its
+ * caller has an alternative.
+ *
+ * die() unwinds to the innermost job boundary where one is set (one image of many, one input of a fuzzer), and ends the process
+ * where none is. Whatever a job allocates comes from arenas its owner frees, so unwinding leaks nothing.
+ * Never call die() inside an OpenMP parallel region. */
+#ifndef ENGINE_BASE_ERROR_H
+#define ENGINE_BASE_ERROR_H
+
+#include <setjmp.h>
+
+enum exit_code {
+    FAIL_ITEMS = 1,        /* some images of several failed */
+    FAIL_USAGE = 2,        /* bad option, value or combination */
+    FAIL_DATA = 65,        /* malformed model, tokenizer, image or batch line */
+    FAIL_INPUT = 66,       /* an input is missing or unreadable */
+    FAIL_DEVICE = 69,      /* no usable device */
+    FAIL_INTERNAL = 70,    /* internal error, or an image that is not finite */
+    FAIL_MEMORY = 71,      /* out of host or device memory */
+    FAIL_CREATE = 73,      /* the output exists or cannot be created */
+    FAIL_IO = 74,          /* a read or write failed under way */
+    FAIL_UNSUPPORTED = 78, /* well-formed, but a model or option we do not implement, or inconsistent parts */
+};
+
+enum { ERROR_MAX = 1024 };
+
+struct job {
+    jmp_buf env;
+    struct job *outer;
+    int code;                /* after a failure: the exit code … */
+    char message[ERROR_MAX]; /* … and the escaped message, without "diffuse: " */
+};
+
+/* if (job_enter(&j)) { …body…; job_leave(&j); } else { …failed: j.code, j.message… }
+ * Locals changed in the body and read after a failure must be volatile (setjmp). */
+#define job_enter(j) (job_push(j), setjmp((j)->env) == 0)
+void job_push(struct job *j);
+void job_leave(struct job *j);
+
+/* Ends the job or the process with `code`. The message is escaped as a whole (escape_text), cut at ERROR_MAX, and printed as
+ * "diffuse: MESSAGE"; die_hint adds a second line "hint: HINT". */
+_Noreturn void die(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void die_hint(int code, const char *hint, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* "diffuse: warning: MESSAGE" on stderr unless `quiet` was set. */
+void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+extern int error_quiet;
+
+/* Calls f(code, message) when die() is about to end the process, the last one registered first: the terminal is put back in order, the
+ * failure reported where programs read it. At most 4. */
+void error_on_exit(void (*f)(int code, const char *message));
+
+#endif

@@ -1,0 +1,232 @@
+#include "engine/base/json.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/text.h"
+
+enum { JSON_BYTES_MAX = 1 << 20, JSON_NODES_MAX = 20000, NUMBER_MAX = 60 /* cJSON reads at most 63 characters */ };
+
+struct json {
+    const cJSON *node;
+    const char *path;
+    const char *prefix; /* "" or "outer." for messages */
+};
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static void free_tree(void *tree) {
+    cJSON_Delete(tree);
+}
+
+static _Noreturn void fail_at(const struct json_scan *s, size_t at, const char *path, const char *what) {
+    size_t line, column;
+    json_scan_place(s, at, &line, &column);
+    die(FAIL_DATA, "%s: line %zu column %zu: %s", path, line, column, what);
+}
+
+/* Rewrites Infinity as 1e999, which cJSON reads as infinite, and refuses every other number beyond a double. */
+static void check_number(const struct json_scan *s, char *text, const char *path) {
+    size_t n = s->number_end - s->number_begin;
+    char digits[NUMBER_MAX + 1], *number = text + s->number_begin;
+    double value;
+    if (n > NUMBER_MAX) fail_at(s, s->number_begin, path, "number too long");
+    memcpy(digits, number, n);
+    digits[n] = 0;
+    if (digits[n - 1] == 'y')
+        memcpy(number + n - 8, "1e999   ", 8);
+    else if (!parse_double(digits, &value))
+        fail_at(s, s->number_begin, path, "number out of range");
+}
+
+/* Everything cJSON would let pass: dies, or text is one object of legal size; returns the number of its values. */
+static int check_text(struct arena *a, char *text, size_t length, const char *path) {
+    struct json_scan s;
+    json_scan_begin(&s, text, length, arena_alloc(a, length + 1), length);
+    s.infinity = true;
+    enum json_token token = json_scan_next(&s);
+    if (token != JSON_OBJECT && token != JSON_ERROR) fail_at(&s, 0, path, "expected an object");
+    int n = 0;
+    for (; token != JSON_END; token = json_scan_next(&s)) {
+        if (token == JSON_ERROR) fail_at(&s, s.at, path, s.error);
+        if (token == JSON_NUMBER) check_number(&s, text, path);
+        if (token != JSON_KEY && ++n > JSON_NODES_MAX) fail_at(&s, s.at, path, "too many values");
+    }
+    return n;
+}
+
+static int compare_keys(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* At most JSON_DEPTH_MAX levels deep. keys: room for all keys of the document. */
+static void check_duplicates(const cJSON *node, const char **keys, const char *path) {
+    const cJSON *child;
+    size_t n = 0;
+    if (cJSON_IsObject(node)) {
+        cJSON_ArrayForEach(child, node) keys[n++] = child->string;
+        qsort(keys, n, sizeof *keys, compare_keys);
+        for (size_t i = 1; i < n; i++)
+            if (strcmp(keys[i - 1], keys[i]) == 0) die(FAIL_DATA, "%s: key '%.64s' stands twice", path, keys[i]);
+    }
+    cJSON_ArrayForEach(child, node) check_duplicates(child, keys, path);
+}
+
+struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path) {
+    if (length > JSON_BYTES_MAX) die(FAIL_DATA, "%s: %zu bytes, expected at most %d", path, length, JSON_BYTES_MAX);
+    char *copy = arena_alloc(a, length + 1);
+    memcpy(copy, text, length);
+    int n_values = check_text(a, copy, length, path);
+    cJSON *tree = cJSON_ParseWithLengthOpts(copy, length + 1, NULL, true);
+    if (!tree) die(FAIL_MEMORY, "%s: out of memory", path);
+    arena_on_free(a, free_tree, tree);
+    check_duplicates(tree, arena_array(a, (size_t)n_values, sizeof(char *)), path);
+    struct json *o = arena_alloc(a, sizeof *o);
+    *o = (struct json){tree, arena_strdup(a, path), ""};
+    return o;
+}
+
+struct json *json_load(struct arena *a, const char *path) {
+    size_t length;
+    char *text = read_file(a, path, JSON_BYTES_MAX, &length);
+    return json_parse(a, text, length, path);
+}
+
+/* ---- getters ----------------------------------------------------------------------------------------------------- */
+
+const char *json_path(const struct json *o) {
+    return o->path;
+}
+
+static const cJSON *get(const struct json *o, const char *key) {
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->node, key);
+    return v && !cJSON_IsNull(v) ? v : NULL;
+}
+
+bool json_has(const struct json *o, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(o->node, key) != NULL;
+}
+
+bool json_is_null(const struct json *o, const char *key) {
+    return !get(o, key);
+}
+
+bool json_is_array(const struct json *o, const char *key) {
+    return cJSON_IsArray(get(o, key));
+}
+
+int json_n_keys(const struct json *o) {
+    return cJSON_GetArraySize(o->node);
+}
+
+const char *json_key(const struct json *o, int i) {
+    const cJSON *item = cJSON_GetArrayItem(o->node, i);
+    return item ? item->string : NULL;
+}
+
+static _Noreturn void fail_field(const struct json *o, const char *key, const char *expected, const cJSON *v) {
+    char found[96];
+    if (cJSON_IsNumber(v))
+        snprintf(found, sizeof found, "%.17g", v->valuedouble);
+    else if (cJSON_IsString(v))
+        snprintf(found, sizeof found, "\"%.64s\"", v->valuestring);
+    else if (cJSON_IsBool(v))
+        strcpy(found, cJSON_IsTrue(v) ? "true" : "false");
+    else
+        strcpy(found, cJSON_IsArray(v) ? "a list" : cJSON_IsObject(v) ? "an object" : "null");
+    die(FAIL_DATA, "%s: field '%s%s': expected %s, found %s", o->path, o->prefix, key, expected, found);
+}
+
+/* cJSON holds numbers as double, exact below 2^53. */
+static int64_t integer_of(const struct json *o, const char *key, const cJSON *v, int64_t min, int64_t max) {
+    char expected[80];
+    snprintf(expected, sizeof expected, "an integer from %jd to %jd", (intmax_t)min, (intmax_t)max);
+    double d = cJSON_IsNumber(v) ? v->valuedouble : NAN;
+    if (!(d == floor(d) && fabs(d) < 0x1p53 && (int64_t)d >= min && (int64_t)d <= max)) fail_field(o, key, expected, v);
+    return (int64_t)d;
+}
+
+int64_t json_int(const struct json *o, const char *key, int64_t fallback, int64_t min, int64_t max) {
+    const cJSON *v = get(o, key);
+    return v ? integer_of(o, key, v, min, max) : fallback;
+}
+
+double json_number(const struct json *o, const char *key, double fallback, double min, double max) {
+    const cJSON *v = get(o, key);
+    if (!v) return fallback;
+    double d = cJSON_IsNumber(v) ? v->valuedouble : NAN;
+    char expected[80];
+    snprintf(expected, sizeof expected, "a number from %g to %g", min, max);
+    if (!(d >= min && d <= max)) fail_field(o, key, expected, v);
+    return d;
+}
+
+bool json_bool(const struct json *o, const char *key, bool fallback) {
+    const cJSON *v = get(o, key);
+    if (!v) return fallback;
+    if (!cJSON_IsBool(v)) fail_field(o, key, "true or false", v);
+    return cJSON_IsTrue(v);
+}
+
+const char *json_string(const struct json *o, const char *key, const char *fallback) {
+    const cJSON *v = get(o, key);
+    if (!v) return fallback;
+    if (!cJSON_IsString(v)) fail_field(o, key, "a string", v);
+    return v->valuestring;
+}
+
+struct json *json_object(struct arena *a, const struct json *o, const char *key) {
+    const cJSON *v = get(o, key);
+    if (!v) return NULL;
+    if (!cJSON_IsObject(v)) fail_field(o, key, "an object", v);
+    struct json *inner = arena_alloc(a, sizeof *inner);
+    *inner = (struct json){v, o->path, arena_printf(a, "%s%s.", o->prefix, key)};
+    return inner;
+}
+
+/* The list of at most max_n items, or NULL if absent or null. */
+static const cJSON *get_array(const struct json *o, const char *key, int max_n) {
+    const cJSON *v = get(o, key);
+    if (!v) return NULL;
+    if (!cJSON_IsArray(v)) fail_field(o, key, "a list", v);
+    int n = cJSON_GetArraySize(v);
+    if (n > max_n)
+        die(FAIL_DATA, "%s: field '%s%s': expected at most %d items, found %d", o->path, o->prefix, key, max_n, n);
+    return v;
+}
+
+int json_int_array(const struct json *o, const char *key, int64_t *values, int max_n, int64_t min, int64_t max,
+                   bool scalar_ok) {
+    if (scalar_ok && max_n > 0 && cJSON_IsNumber(get(o, key))) return values[0] = json_int(o, key, 0, min, max), 1;
+    const cJSON *list = get_array(o, key, max_n), *item;
+    int n = 0;
+    if (!list) return -1;
+    cJSON_ArrayForEach(item, list) values[n++] = integer_of(o, key, item, min, max);
+    return n;
+}
+
+int json_number_array(const struct json *o, const char *key, double *values, int max_n) {
+    const cJSON *list = get_array(o, key, max_n), *item;
+    int n = 0;
+    if (!list) return -1;
+    cJSON_ArrayForEach(item, list) {
+        if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble)) fail_field(o, key, "a list of finite numbers", item);
+        values[n++] = item->valuedouble;
+    }
+    return n;
+}
+
+int json_string_array(const struct json *o, const char *key, const char **values, int max_n) {
+    const cJSON *list = get_array(o, key, max_n), *item;
+    int n = 0;
+    if (!list) return -1;
+    cJSON_ArrayForEach(item, list) {
+        if (!cJSON_IsString(item) && !cJSON_IsNull(item)) fail_field(o, key, "a list of strings", item);
+        values[n++] = cJSON_IsNull(item) ? NULL : item->valuestring;
+    }
+    return n;
+}

@@ -1,0 +1,205 @@
+/* A file under its final name is complete: data go to a file without a name (O_TMPFILE), are synced, and only then get
+ * the name, in one step that fails if the name is taken. A process killed at any instant leaves nothing behind. */
+#include "engine/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "engine/base/error.h"
+
+/* The temporary under way, for publish_abort. */
+static struct {
+    volatile sig_atomic_t active;
+    int dir;
+    char name[64];
+} temporary;
+
+struct target {
+    const char *path; /* for messages */
+    char dir[PATH_MAX], name[NAME_MAX + 1];
+    int dir_fd, fd; /* -1 where not open */
+};
+
+static bool disk_error(int error) {
+    return error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO || error == ESTALE;
+}
+
+static _Noreturn void target_fail(struct target *t, int error) {
+    publish_abort();
+    if (t->fd >= 0) close(t->fd);
+    if (t->dir_fd >= 0) close(t->dir_fd);
+    if (error == EEXIST)
+        die_hint(FAIL_CREATE, "-f replaces it, --on-exists number picks another name", "%s: the file exists", t->path);
+    die(disk_error(error) ? FAIL_IO : FAIL_CREATE, "%s: %s", t->path, strerror(error));
+}
+
+static void target_split(struct target *t, const char *path) {
+    *t = (struct target){.path = path, .dir_fd = -1, .fd = -1};
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    size_t dir_length = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    if (!*name) die(FAIL_CREATE, "%s: not a file name", *path ? path : "output");
+    if (strlen(name) >= sizeof t->name || dir_length >= sizeof t->dir) target_fail(t, ENAMETOOLONG);
+    strcpy(t->name, name);
+    memcpy(t->dir, dir_length ? path : ".", dir_length ? dir_length : 1);
+}
+
+void publish_abort(void) {
+    if (!temporary.active) return;
+    unlinkat(temporary.dir, temporary.name, 0);
+    temporary.active = 0;
+}
+
+static void temporary_name(struct target *t) {
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0) random = (uintptr_t)t;
+    temporary.dir = t->dir_fd;
+    snprintf(temporary.name, sizeof temporary.name, ".diffuse-%ld-%016jx.tmp", (long)getpid(), (uintmax_t)random);
+}
+
+/* A descriptor to write to: without a name where the file system can, else the temporary beside the target. */
+static void target_open(struct target *t) {
+    t->dir_fd = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->dir_fd < 0) target_fail(t, errno);
+    t->fd = openat(t->dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    if (t->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)) {
+        if (t->fd < 0) target_fail(t, errno);
+        return;
+    }
+    temporary_name(t);
+    temporary.active = 1;
+    t->fd = openat(t->dir_fd, temporary.name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (t->fd < 0) target_fail(t, errno);
+}
+
+static int write_all(int fd, const char *data, size_t n) {
+    while (n) {
+        ssize_t put = write(fd, data, n);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return errno;
+        data += put, n -= (size_t)put;
+    }
+    return 0;
+}
+
+/* Gives the nameless file the name: 0 or an errno. */
+static int link_nameless(const struct target *t, const char *name) {
+    char proc[64];
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", t->fd);
+    return linkat(AT_FDCWD, proc, t->dir_fd, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
+/* Gives the written file the name if it is free: 0, EEXIST, or another errno. */
+static int name_new(const struct target *t, const char *name) {
+    if (!temporary.active) return link_nameless(t, name);
+    if (renameat2(t->dir_fd, temporary.name, t->dir_fd, name, RENAME_NOREPLACE) != 0) {
+        if (errno != EINVAL && errno != ENOSYS) return errno;
+        if (linkat(t->dir_fd, temporary.name, t->dir_fd, name, 0) != 0) return errno;
+        unlinkat(t->dir_fd, temporary.name, 0);
+    }
+    temporary.active = 0;
+    return 0;
+}
+
+/* The same, taking the name from whatever has it: only rename can, so the nameless file needs a name for an instant. */
+static int name_over(struct target *t) {
+    if (!temporary.active) {
+        temporary_name(t);
+        temporary.active = 1;
+        int error = link_nameless(t, temporary.name);
+        if (error) return error;
+    }
+    if (renameat(t->dir_fd, temporary.name, t->dir_fd, t->name) != 0) return errno;
+    temporary.active = 0;
+    return 0;
+}
+
+/* name-1.png, name-2.png … */
+static int name_numbered(struct target *t) {
+    char stem[NAME_MAX + 1], extension[NAME_MAX + 1];
+    strcpy(stem, t->name);
+    char *dot = strrchr(stem, '.');
+    strcpy(extension, dot && dot != stem ? dot : "");
+    if (*extension) *dot = 0;
+    for (int i = 1; i < 1000000; i++) {
+        if (snprintf(t->name, sizeof t->name, "%s-%d%s", stem, i, extension) > NAME_MAX) return ENAMETOOLONG;
+        int error = name_new(t, t->name);
+        if (error != EEXIST) return error;
+    }
+    return EEXIST;
+}
+
+static int target_name(struct target *t, enum on_exists on_exists) {
+    if (on_exists == EXISTS_OVERWRITE) return name_over(t);
+    int error = name_new(t, t->name);
+    return error == EEXIST && on_exists == EXISTS_NUMBER ? name_numbered(t) : error;
+}
+
+/* With EXISTS_OVERWRITE a FIFO or a device is written to, never replaced; true if path is one. Dies for what cannot be
+ * replaced. */
+static bool is_stream(const char *path) {
+    char link[64] = "";
+    struct stat st;
+    if (readlink(path, link, sizeof link - 1) > 0 && strncmp(link, "/proc/self/fd/", 14) == 0)
+        die_hint(FAIL_CREATE, "-o - writes to standard output", "%s: not a file", path);
+    if (stat(path, &st) != 0) return false;
+    if (S_ISDIR(st.st_mode)) die(FAIL_CREATE, "%s: is a directory", path);
+    if (S_ISSOCK(st.st_mode) || S_ISBLK(st.st_mode)) die(FAIL_CREATE, "%s: not a regular file", path);
+    return S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
+}
+
+static void write_stream(const char *path, const void *data, size_t n) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) die(FAIL_CREATE, "%s: %s", path, strerror(errno));
+    int error = write_all(fd, data, n);
+    if (close(fd) != 0 && !error) error = errno;
+    if (error) die(FAIL_IO, "%s: %s", path, strerror(error));
+}
+
+const char *publish_file(struct arena *a, const char *path, const void *data, size_t n, enum on_exists on_exists) {
+    if (on_exists == EXISTS_OVERWRITE && is_stream(path)) return write_stream(path, data, n), arena_strdup(a, path);
+    struct target t;
+    target_split(&t, path);
+    target_open(&t);
+    int error = write_all(t.fd, data, n);
+    if (!error && fsync(t.fd) != 0 && errno != EINVAL) error = errno;
+    if (error) target_fail(&t, error);
+    error = target_name(&t, on_exists);
+    if (error == EEXIST && on_exists == EXISTS_SKIP)
+        path = NULL;
+    else if (error)
+        target_fail(&t, error);
+    publish_abort(); /* the temporary of a skipped file */
+    fsync(t.dir_fd); /* the name too survives a power cut; some file systems cannot, and the data are safe without */
+    if (close(t.fd) != 0 && errno == EIO) t.fd = -1, target_fail(&t, EIO);
+    close(t.dir_fd);
+    if (!path) return NULL;
+    return on_exists == EXISTS_NUMBER && strchr(path, '/')
+               ? arena_printf(a, "%s/%s", strcmp(t.dir, "/") ? t.dir : "", t.name)
+               : arena_strdup(a, on_exists == EXISTS_NUMBER ? t.name : path);
+}
+
+bool publish_check(const char *path, enum on_exists on_exists) {
+    struct target t;
+    struct stat st;
+    if (on_exists == EXISTS_OVERWRITE && is_stream(path)) return true;
+    target_split(&t, path);
+    if (lstat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode)) target_fail(&t, EISDIR);
+        if (on_exists == EXISTS_SKIP) return false;
+        if (on_exists == EXISTS_ERROR) target_fail(&t, EEXIST);
+    } else if (errno != ENOENT) {
+        target_fail(&t, errno);
+    }
+    if (stat(t.dir, &st) != 0) die(FAIL_CREATE, "%s: directory %s: %s", path, t.dir, strerror(errno));
+    if (!S_ISDIR(st.st_mode)) die(FAIL_CREATE, "%s: %s is not a directory", path, t.dir);
+    if (faccessat(AT_FDCWD, t.dir, W_OK | X_OK, AT_EACCESS) != 0)
+        die(FAIL_CREATE, "%s: directory %s: %s", path, t.dir, strerror(errno));
+    return true;
+}

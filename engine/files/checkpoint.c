@@ -1,0 +1,218 @@
+#include "engine/files/checkpoint.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/files/weight_files.h"
+
+enum { COMPONENTS_MAX = 64 };
+
+static bool is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* ---- where it is ------------------------------------------------------------------------------------------------- */
+
+/* /…, ./… and ../ can only be meant as directories. */
+static bool is_path(const char *model) {
+    return *model == '/' || strncmp(model, "./", 2) == 0;
+}
+
+static const char *without_revision(struct arena *a, const char *model) {
+    return arena_printf(a, "%.*s", (int)strcspn(model, "@"), model);
+}
+
+const char *checkpoint_locate(struct arena *a, const char *model, const char **revision) {
+    struct stat st;
+    *revision = NULL;
+    int error = *model == 0 ? ENOENT : stat(model, &st) == 0 ? 0 : errno;
+    if (!error && S_ISDIR(st.st_mode)) return arena_strdup(a, model);
+    if (!error) die(FAIL_INPUT, "%s: expected the directory of a checkpoint, found a file", model);
+    if (is_path(model) || error != ENOENT)
+        die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
+    const char *dir = hub_cache_find(a, model, revision);
+    if (dir) return dir;
+    const char *repo = without_revision(a, model), *wanted = model + strlen(repo);
+    die_hint(FAIL_INPUT,
+             arena_printf(a, "hf download %s%s%s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : ""),
+             "%s: no such directory, and not in the Hugging Face cache", model);
+}
+
+static _Noreturn void fail_no_index(struct arena *a, const char *dir) {
+    const char *pickle = pickle_in(a, dir);
+    if (pickle)
+        die_hint(FAIL_UNSUPPORTED,
+                 "convert it: diffusers' StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)",
+                 "%s: no model_index.json, only pickle weights (%s), which are never loaded", dir, pickle);
+    die_hint(FAIL_INPUT, "expected a directory as diffusers' save_pretrained writes it", "%s: no model_index.json",
+             dir);
+}
+
+/* ---- components -------------------------------------------------------------------------------------------------- */
+
+/* Those a pipeline here reads tensors of; the others (safety_checker, feature_extractor …) need not even be there. */
+static bool has_weights(const char *name) {
+    static const char *const names[] = {"unet", "vae", "text_encoder", "text_encoder_2"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+/* A component's name becomes a folder's. */
+static bool is_component_name(const char *name) {
+    for (const char *s = name; *s; s++)
+        if (!isalnum((unsigned char)*s) && *s != '_' && *s != '-') return false;
+    return *name && strlen(name) <= 64;
+}
+
+static void check_config(const struct json *config) {
+    if (!json_is_null(config, "auto_map"))
+        die(FAIL_UNSUPPORTED, "%s: 'auto_map' names custom code, which is never run", json_path(config));
+    if (!json_is_null(config, "quantization_config"))
+        die(FAIL_UNSUPPORTED, "%s: 'quantization_config': quantized weights are not supported", json_path(config));
+}
+
+static void component_open(const struct checkpoint *c, struct component *m, struct arena *a, const char *variant) {
+    m->arena = a;
+    const char *folder = arena_printf(a, "%s/%s", c->dir, m->name);
+    m->dir = c->index && is_dir(folder) ? folder : c->dir; /* old repositories keep their only model at the top */
+    if (strcmp(m->name, "scheduler") == 0)
+        m->config = json_load(a, arena_printf(a, "%s/scheduler_config.json", m->dir));
+    if (!has_weights(m->name)) return;
+    m->config = json_load(a, arena_printf(a, "%s/config.json", m->dir));
+    check_config(m->config);
+    if (!c->index) m->class_name = json_string(m->config, "_class_name", NULL);
+    if (!m->class_name) die(FAIL_UNSUPPORTED, "%s: no '_class_name': not a model of diffusers", json_path(m->config));
+    weight_files_open(m, variant, c->revision ? c->name : NULL);
+}
+
+/* "unet": ["diffusers", "UNet2DConditionModel"]; [null, null] is an absent one, anything but a list an option of the
+ * pipeline. */
+static void read_component(struct checkpoint *c, const char *key) {
+    const char *pair[2] = {NULL, NULL};
+    if (*key == '_' || !json_is_array(c->index, key)) return;
+    if (json_string_array(c->index, key, pair, 2) != 2 || !pair[0] != !pair[1])
+        die(FAIL_DATA, "%s: field '%s': expected [LIBRARY, CLASS]", json_path(c->index), key);
+    if (!pair[0]) return;
+    if (!is_component_name(key)) die(FAIL_DATA, "%s: '%.64s' is not the name of a component", json_path(c->index), key);
+    if (strcmp(pair[0], "diffusers") != 0 && strcmp(pair[0], "transformers") != 0 &&
+        strcmp(pair[0], "stable_diffusion") != 0)
+        die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), key,
+            pair[0]);
+    if (c->n_components == COMPONENTS_MAX)
+        die(FAIL_DATA, "%s: more than %d components", json_path(c->index), COMPONENTS_MAX);
+    c->components[c->n_components++] = (struct component){.name = key, .library = pair[0], .class_name = pair[1]};
+}
+
+static void read_index(struct arena *a, struct checkpoint *c, const char *path) {
+    c->index = json_load(a, path);
+    if (json_is_array(c->index, "_class_name"))
+        die(FAIL_UNSUPPORTED, "%s: '_class_name' is a list: a custom pipeline, whose code is never run", path);
+    c->pipeline_class = json_string(c->index, "_class_name", NULL);
+    if (!c->pipeline_class) die(FAIL_UNSUPPORTED, "%s: no '_class_name'", path);
+    c->diffusers_version = json_string(c->index, "_diffusers_version", NULL);
+    for (int i = 0, n = json_n_keys(c->index); i < n; i++) read_component(c, json_key(c->index, i));
+}
+
+/* ---- the checkpoint ---------------------------------------------------------------------------------------------- */
+
+static void check_variant_name(const char *variant) {
+    for (const char *s = variant; *s; s++)
+        if (!isalnum((unsigned char)*s) && !strchr("_-.", *s))
+            die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
+}
+
+static bool any_variant(const struct checkpoint *c) {
+    for (int i = 0; i < c->n_components; i++)
+        if (c->components[i].variant) return true;
+    return false;
+}
+
+/* The components by name, none opened. */
+static struct checkpoint *list_components(struct arena *a, const char *model) {
+    struct checkpoint *c = arena_alloc(a, sizeof *c);
+    c->name = arena_strdup(a, model);
+    c->dir = checkpoint_locate(a, model, &c->revision);
+    c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
+    const char *index = arena_printf(a, "%s/model_index.json", c->dir);
+    if (name_exists(index))
+        read_index(a, c, index);
+    else if (name_exists(arena_printf(a, "%s/config.json", c->dir)))
+        c->components[c->n_components++] = (struct component){.name = "unet", .library = "diffusers"};
+    else
+        fail_no_index(a, c->dir);
+    return c;
+}
+
+struct checkpoint *checkpoint_open(struct arena *a, const char *model, const char *variant) {
+    if (variant) check_variant_name(variant);
+    struct checkpoint *c = list_components(a, model);
+    for (int i = 0; i < c->n_components; i++) component_open(c, &c->components[i], a, variant);
+    if (variant && !any_variant(c)) die(FAIL_INPUT, "%s: no component has files of variant '%s'", c->dir, variant);
+    return c;
+}
+
+struct checkpoint *checkpoint_open_scheduler(struct arena *a, const char *model) {
+    struct checkpoint *c = list_components(a, model);
+    struct component *scheduler = checkpoint_find(c, "scheduler");
+    if (scheduler) component_open(c, scheduler, a, NULL);
+    return c;
+}
+
+void checkpoint_close(struct checkpoint *c) {
+    for (int i = 0; i < c->n_components; i++)
+        for (int j = 0; j < c->components[i].n_files; j++) st_close(c->components[i].files[j]);
+}
+
+struct component *checkpoint_find(const struct checkpoint *c, const char *name) {
+    for (int i = 0; i < c->n_components; i++)
+        if (strcmp(c->components[i].name, name) == 0) return &c->components[i];
+    return NULL;
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static const struct st_tensor *find_in_files(const struct component *c, const char *name) {
+    for (int i = 0; i < c->n_files; i++) {
+        const struct st_tensor *t = st_find(c->files[i], name);
+        if (t) return t;
+    }
+    return NULL;
+}
+
+/* Before diffusers 0.15 an attention layer's to_q, to_k, to_v, to_out.0 were called query, key, value, proj_attn. Only
+ * layers that are themselves "attentions.N" were saved so: those of VAEs and of UNet2DModel. */
+static const char *old_name(struct arena *a, const char *name) {
+    static const char *const names[][2] = {
+        {".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}};
+    const char *number = strstr(name, "attentions.");
+    if (!number) return NULL;
+    number += strlen("attentions.");
+    const char *rest = number + strspn(number, "0123456789");
+    for (int i = 0; i < 4; i++)
+        if (strncmp(rest, names[i][0], strlen(names[i][0])) == 0)
+            return arena_printf(a, "%.*s%s%s", (int)(rest - name), name, names[i][1], rest + strlen(names[i][0]));
+    return NULL;
+}
+
+const struct st_tensor *component_find(const struct component *c, const char *name) {
+    const struct st_tensor *t = find_in_files(c, name);
+    const char *old = t || !c->old_attention_names ? NULL : old_name(c->arena, name);
+    return old ? find_in_files(c, old) : t;
+}
+
+void component_check(const struct component *c) {
+    if (!c->n_missing) return;
+    const char *list = "";
+    for (int i = 0; i < c->n_missing && i < 5; i++)
+        list = arena_printf(c->arena, "%s%s%s", list, i ? ", " : "", c->missing[i]);
+    die_hint(FAIL_UNSUPPORTED,
+             c->variant ? "the variant's files may be incomplete: try without --variant"
+                        : "is it a --variant, or another class?",
+             "%s: %d tensor%s missing: %s%s", c->n_files == 1 ? c->files[0]->path : c->dir, c->n_missing,
+             c->n_missing > 1 ? "s" : "", list, c->n_missing > 5 ? ", …" : "");
+}

@@ -1,0 +1,56 @@
+/* safetensors files: u64 LE header length, a JSON header, the data. The header is checked completely before anything else happens:
+ * no overlap, no hole, nothing beyond the end, sizes that multiply without overflow. Files are read by pread, never mapped. */
+#ifndef ENGINE_FILES_SAFETENSORS_H
+#define ENGINE_FILES_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "engine/base/arena.h"
+#include "engine/base/dtype.h"
+
+enum { ST_RANK_MAX = 8 };
+
+struct st_file;
+
+struct st_tensor {
+    const char *name;
+    const struct st_file *file;
+    enum dtype dtype;
+    int rank;
+    int64_t shape[ST_RANK_MAX];
+    uint64_t begin, bytes; /* begin: absolute offset in the file */
+};
+
+struct st_file {
+    const char *path;
+    int fd;
+    uint64_t size;
+    dev_t dev;
+    ino_t ino;
+    struct timespec mtime;
+    int n_tensors;
+    struct st_tensor *tensors;        /* in order of offset */
+    const struct st_tensor **by_name; /* in order of name */
+};
+
+/* Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed), FAIL_UNSUPPORTED (a dtype of the format that no model here has).
+ * The descriptor is closed by st_close, or with the arena. */
+struct st_file *st_open(struct arena *a, const char *path);
+void st_close(struct st_file *f);
+const struct st_tensor *st_find(const struct st_file *f, const char *name);
+/* The tensor's bytes into dst. Thread-safe, does not die: returns 0 or an errno (EIO, or ESTALE for a file that shrank). */
+int st_read(const struct st_tensor *t, void *dst);
+/* The same for bytes [offset, offset + n) of the tensor. */
+int st_read_part(const struct st_tensor *t, void *dst, uint64_t offset, uint64_t n);
+/* Dies FAIL_IO if size or mtime differ from those at st_open. */
+void st_check_unchanged(const struct st_file *f);
+
+/* Writing, for --dump and tests: adds tensors, then st_write publishes the file whole, in place of one of that name. */
+struct st_writer;
+struct st_writer *st_writer_new(struct arena *a);
+/* data must stay valid until st_write; dtype F32, I64, I32 or U8 */
+void st_writer_add(struct st_writer *w, const char *name, enum dtype dtype, int rank, const int64_t *shape, const void *data);
+void st_write(struct st_writer *w, const char *path);
+
+#endif

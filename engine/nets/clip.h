@@ -1,0 +1,35 @@
+/* CLIP's text encoder (Radford et al. 2021; transformers CLIPTextModel): SD 1.x has the quick_gelu ViT-L, SD 2.x OpenCLIP-H with 23 layers. */
+#ifndef ENGINE_NETS_CLIP_H
+#define ENGINE_NETS_CLIP_H
+
+#include "engine/files/checkpoint.h"
+#include "engine/ops.h"
+#include "engine/weights.h"
+
+struct clip_layer {
+    struct weight *layer_norm1_w, *layer_norm1_b; /* [C] */
+    struct weight *qkv_w, *qkv_b;                 /* [3C,C] [3C]: self_attn.q_proj, k_proj, v_proj stacked */
+    struct weight *out_proj_w, *out_proj_b;       /* [C,C] [C] */
+    struct weight *layer_norm2_w, *layer_norm2_b; /* [C] */
+    struct weight *fc1_w, *fc1_b;                 /* [M,C] [M] */
+    struct weight *fc2_w, *fc2_b;                 /* [C,M] [C] */
+};
+
+struct clip_text {
+    int vocab_size, hidden_size, intermediate_size, n_layers, n_heads, max_positions;
+    enum act act;
+    float eps;
+    struct weight *token_embedding;    /* [V,C] */
+    struct weight *position_embedding; /* [P,C] */
+    struct clip_layer *layers;         /* n_layers */
+    struct weight *final_layer_norm_w, *final_layer_norm_b;
+};
+
+/* Reads the config and binds every tensor; dies FAIL_DATA or FAIL_UNSUPPORTED. Lives in the component's arena. */
+struct clip_text *clip_text_bind(struct component *c);
+
+/* y = final_layer_norm(hidden state after n_layers - skip layers)        ids: T host integers   y [1,1,T,C], T <= max_positions
+ * skip is diffusers' clip_skip, 0 = the last hidden state. */
+void clip_text_forward(struct device *dev, const struct clip_text *m, struct view y, const int32_t *ids, int skip);
+
+#endif

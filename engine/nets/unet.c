@@ -1,0 +1,168 @@
+#include "engine/nets/unet.h"
+
+#include <assert.h>
+
+/* Keys and values of every transformer of the levels, in order; returns how many so far. */
+static int prepare_levels(struct device *dev, const struct unet_level *levels, int n_levels, struct view *kv, int n, struct view context) {
+    for (int i = 0; i < n_levels; i++)
+        for (int j = 0; levels[i].attention == ATTENTION_CROSS && j < levels[i].n_layers; n += levels[i].transformers[j++].n_blocks)
+            transformer_prepare(dev, &levels[i].transformers[j], kv + n, context);
+    return n;
+}
+
+struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows) {
+    const struct ops *op = dev->ops;
+    struct unet_run *run = arena_alloc(a, sizeof *run);
+    run->temb = view_alloc(dev, 1, 1, n_rows, m->n_temb);
+    run->kv = arena_array(a, (size_t)m->n_transformer_blocks, sizeof *run->kv);
+    int n = prepare_levels(dev, m->down, m->n_levels, run->kv, 0, context);
+    if (m->mid_attention == ATTENTION_CROSS) transformer_prepare(dev, &m->mid_transformer, run->kv + n, context);
+    n = prepare_levels(dev, m->up, m->n_levels, run->kv, n + m->mid_transformer.n_blocks, context);
+    assert(n == m->n_transformer_blocks);
+
+    size_t mark = arena_mark(dev);
+    int C = m->block_out_channels[0], E = 4 * C;
+    struct view sinusoid = view_alloc(dev, 1, 1, n_rows, C), h = view_alloc(dev, 1, 1, n_rows, E), emb = view_alloc(dev, 1, 1, n_rows, E);
+    op->timestep_embed(dev, sinusoid, t, m->flip_sin_to_cos, m->freq_shift);
+    op->linear(dev, h, sinusoid, m->time_linear_1_w, m->time_linear_1_b, ACT_SILU, no_view);
+    op->linear(dev, emb, h, m->time_linear_2_w, m->time_linear_2_b, ACT_NONE, no_view);
+    tap_view(dev, emb, "time_embedding");
+    op->silu(dev, emb, emb); /* each resnet applies it before its own projection */
+    op->linear(dev, run->temb, emb, m->time_emb_proj_w, m->time_emb_proj_b, ACT_NONE, no_view);
+    arena_release(dev, mark);
+    return run;
+}
+
+/* The state of one forward pass. A skip is not stored and copied: it is produced in the channels [hidden.C, …) of the very tensor its up-resnet
+ * will read, whose first channels the up path fills later. */
+struct pass {
+    struct device *dev;
+    const struct unet *m;
+    const struct unet_run *run;
+    struct view temb;
+    int kv_at;
+    int n_skips;
+    struct view cat[UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1]; /* [hidden, skip] of each skip, in order of production */
+    int c_hidden[UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1];    /* channels of the hidden part */
+};
+
+/* Channels of the hidden part beside each skip: the up-resnets read the skips last to first. */
+static void plan_skips(struct pass *p) {
+    const struct unet *m = p->m;
+    int n = 1;
+    for (int i = 0; i < m->n_levels; i++) n += m->down[i].n_layers + (m->down[i].sampler_w != NULL);
+    for (int i = 0, s = n, before = m->block_out_channels[m->n_levels - 1]; i < m->n_levels; i++)
+        for (int j = 0; j < m->up[i].n_layers; j++) {
+            p->c_hidden[--s] = before;
+            before = m->up[i].resnets[j].c_out;
+        }
+}
+
+/* Where the next skip of C channels goes. */
+static struct view push_skip(struct pass *p, int N, int H, int W, int C) {
+    int s = p->n_skips++;
+    p->cat[s] = view_alloc(p->dev, N, H, W, p->c_hidden[s] + C);
+    return view_slice(p->dev, p->cat[s], p->c_hidden[s], C);
+}
+
+static struct view resnet_temb(const struct pass *p, const struct resnet *r) {
+    return view_slice(p->dev, p->temb, r->temb_at, r->c_out);
+}
+
+/* One resnet and the attention after it, if any: x -> y */
+static void layer_forward(struct pass *p, const struct unet_level *level, int j, const char *block, int i, struct view y, struct view x) {
+    struct device *dev = p->dev;
+    size_t mark = arena_mark(dev);
+    const struct resnet *r = &level->resnets[j];
+    struct view h = level->attention ? view_alloc(dev, x.N, x.H, x.W, r->c_out) : y;
+    resnet_forward(dev, r, h, x, resnet_temb(p, r));
+    tap_view(dev, h, "%s_blocks.%d.resnets.%d", block, i, j);
+    if (level->attention == ATTENTION_CROSS) {
+        transformer_forward(dev, &level->transformers[j], y, h, p->run->kv + p->kv_at);
+        p->kv_at += level->transformers[j].n_blocks;
+    }
+    if (level->attention == ATTENTION_SELF) attention_block_forward(dev, &level->attentions[j], y, h);
+    if (level->attention) tap_view(dev, y, "%s_blocks.%d.attentions.%d", block, i, j);
+    arena_release(dev, mark);
+}
+
+static struct view down_forward(struct pass *p, struct view x) {
+    struct device *dev = p->dev;
+    const struct unet *m = p->m;
+    struct view h = push_skip(p, x.N, x.H, x.W, m->block_out_channels[0]);
+    dev->ops->conv2d(dev, h, x, m->conv_in_w, m->conv_in_b, no_view, no_view, CONV_3X3);
+    tap_view(dev, h, "conv_in");
+    int pad = m->downsample_padding; /* 0: one row and column of zeros, right and bottom only */
+    for (int i = 0; i < m->n_levels; i++) {
+        const struct unet_level *level = &m->down[i];
+        int C = m->block_out_channels[i];
+        for (int j = 0; j < level->n_layers; j++) {
+            struct view y = push_skip(p, h.N, h.H, h.W, C);
+            layer_forward(p, level, j, "down", i, y, h);
+            h = y;
+        }
+        if (!level->sampler_w) continue;
+        struct view y = push_skip(p, h.N, (h.H + pad) / 2, (h.W + pad) / 2, C);
+        dev->ops->conv2d(dev, y, h, level->sampler_w, level->sampler_b, no_view, no_view, (struct conv_shape){2, pad, pad, 1, 1, 1});
+        h = y;
+        tap_view(dev, h, "down_blocks.%d.downsamplers.0", i);
+    }
+    return h;
+}
+
+/* y = resnet(attention(resnet(x))) */
+static void mid_forward(struct pass *p, struct view y, struct view x) {
+    struct device *dev = p->dev;
+    const struct unet *m = p->m;
+    size_t mark = arena_mark(dev);
+    struct view a = view_alloc(dev, x.N, x.H, x.W, x.C), b = m->mid_attention ? view_alloc(dev, x.N, x.H, x.W, x.C) : a;
+    resnet_forward(dev, &m->mid_resnets[0], a, x, resnet_temb(p, &m->mid_resnets[0]));
+    tap_view(dev, a, "mid_block.resnets.0");
+    if (m->mid_attention == ATTENTION_CROSS) transformer_forward(dev, &m->mid_transformer, b, a, p->run->kv + p->kv_at);
+    if (m->mid_attention == ATTENTION_SELF) attention_block_forward(dev, &m->mid_attn, b, a);
+    if (m->mid_attention) tap_view(dev, b, "mid_block.attentions.0");
+    p->kv_at += m->mid_transformer.n_blocks;
+    resnet_forward(dev, &m->mid_resnets[1], y, b, resnet_temb(p, &m->mid_resnets[1]));
+    tap_view(dev, y, "mid_block.resnets.1");
+    arena_release(dev, mark);
+}
+
+/* The hidden part of the concatenation on top of the stack of skips. */
+static struct view hidden_slot(const struct pass *p) {
+    return view_slice(p->dev, p->cat[p->n_skips - 1], 0, p->c_hidden[p->n_skips - 1]);
+}
+
+/* Expects its input in hidden_slot; returns its output, dense. */
+static struct view up_forward(struct pass *p) {
+    struct device *dev = p->dev;
+    const struct unet *m = p->m;
+    struct view h = no_view;
+    for (int i = 0; i < m->n_levels; i++) {
+        const struct unet_level *level = &m->up[i];
+        int C = level->resnets[0].c_out;
+        for (int j = 0; j < level->n_layers; j++) {
+            struct view x = p->cat[--p->n_skips];
+            bool to_slot = j + 1 < level->n_layers;
+            h = to_slot ? hidden_slot(p) : view_alloc(dev, x.N, x.H, x.W, C);
+            layer_forward(p, level, j, "up", i, h, x);
+        }
+        if (!level->sampler_w) continue;
+        struct view y = hidden_slot(p); /* its size, where odd, crops the enlarged tensor */
+        dev->ops->conv2d(dev, y, h, level->sampler_w, level->sampler_b, no_view, no_view, (struct conv_shape){1, 1, 1, 1, 1, 2});
+        tap_view(dev, y, "up_blocks.%d.upsamplers.0", i);
+    }
+    return h;
+}
+
+void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb) {
+    size_t mark = arena_mark(dev);
+    struct pass p = {.dev = dev, .m = m, .run = run, .temb = temb};
+    plan_skips(&p);
+    struct view bottom = down_forward(&p, x);
+    mid_forward(&p, hidden_slot(&p), bottom);
+    struct view h = up_forward(&p);
+    dev->ops->group_norm(dev, h, h, m->conv_norm_out_w, m->conv_norm_out_b, m->groups, m->eps, true);
+    dev->ops->conv2d(dev, y, h, m->conv_out_w, m->conv_out_b, no_view, no_view, CONV_3X3);
+    tap_view(dev, y, "conv_out");
+    arena_release(dev, mark);
+}

@@ -1,0 +1,65 @@
+/* The denoisers: UNet2DConditionModel (diffusers models/unets/unet_2d_condition.py) of SD 1.x and 2.x, which attends to a prompt, and
+ * UNet2DModel (unet_2d.py) of DDPM, which does not. They differ in the attention between their resnets. */
+#ifndef ENGINE_NETS_UNET_H
+#define ENGINE_NETS_UNET_H
+
+#include "engine/nets/blocks.h"
+
+enum { UNET_LEVELS_MAX = 8, UNET_LAYERS_MAX = 32 };
+
+enum unet_attention {
+    ATTENTION_NONE,  /* DownBlock2D, UpBlock2D */
+    ATTENTION_CROSS, /* CrossAttnDownBlock2D, …: a transformer after each resnet */
+    ATTENTION_SELF,  /* AttnDownBlock2D, …: an attention block after each resnet */
+};
+
+struct unet_level {
+    enum unet_attention attention;
+    int n_layers;
+    struct resnet *resnets;              /* n_layers */
+    struct transformer *transformers;    /* n_layers, where ATTENTION_CROSS */
+    struct attention_block *attentions;  /* n_layers, where ATTENTION_SELF */
+    struct weight *sampler_w, *sampler_b; /* down- or up-sampler [C,C,3,3], NULL at the last level */
+};
+
+struct unet {
+    bool conditional;                /* UNet2DConditionModel: takes a prompt */
+    int sample_height, sample_width; /* default size of its input */
+    int size_multiple;               /* of height and width of its input */
+    int in_channels, out_channels, n_levels, groups, attention_groups, cross_dim, downsample_padding;
+    int block_out_channels[UNET_LEVELS_MAX];
+    int layers_per_block[UNET_LEVELS_MAX], n_heads[UNET_LEVELS_MAX], transformer_layers[UNET_LEVELS_MAX];
+    enum unet_attention down_attention[UNET_LEVELS_MAX], up_attention[UNET_LEVELS_MAX], mid_attention;
+    bool flip_sin_to_cos;
+    float freq_shift, eps;
+
+    struct weight *time_linear_1_w, *time_linear_1_b, *time_linear_2_w, *time_linear_2_b;
+    struct weight *time_emb_proj_w, *time_emb_proj_b; /* every resnet's projection, stacked: [n_temb,E] [n_temb] */
+    int n_temb;
+    int n_transformer_blocks;
+    struct weight *conv_in_w, *conv_in_b;
+    struct unet_level down[UNET_LEVELS_MAX], up[UNET_LEVELS_MAX];
+    struct resnet mid_resnets[2];
+    struct transformer mid_transformer;  /* where mid_attention is ATTENTION_CROSS */
+    struct attention_block mid_attn;     /* where it is ATTENTION_SELF */
+    struct weight *conv_norm_out_w, *conv_norm_out_b, *conv_out_w, *conv_out_b;
+};
+
+/* Fills the configuration's part of *m; dies FAIL_DATA, FAIL_UNSUPPORTED. */
+void unet_read_config(struct unet *m, const struct json *config);
+/* Reads the config and binds every tensor; lives in the component's arena. */
+struct unet *unet_bind(struct component *c);
+
+/* What depends on the prompt and the timesteps alone, computed once a run. */
+struct unet_run {
+    struct view temb; /* [1,1,n_rows,n_temb] */
+    struct view *kv;  /* n_transformer_blocks views [N,1,T,2C], in order of use */
+};
+/* context [N,1,T,cross_dim], none where not conditional; t: n_rows host floats. Views in the device's arena, *run in `a`. */
+struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows);
+
+/* The model output at the timestep that temb [1,1,1,n_temb], a row of run->temb, stands for.
+ *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple */
+void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb);
+
+#endif

@@ -1,0 +1,33 @@
+/* AutoencoderKL's decoder (Rombach et al. 2022; diffusers models/autoencoders/vae.py). */
+#ifndef ENGINE_NETS_VAE_H
+#define ENGINE_NETS_VAE_H
+
+#include "engine/nets/blocks.h"
+
+enum { VAE_LEVELS_MAX = 8 };
+
+struct vae_up_block {
+    int n_resnets;
+    struct resnet *resnets;
+    struct weight *upsampler_w, *upsampler_b; /* NULL in the last block */
+};
+
+struct vae {
+    int latent_channels, out_channels, n_levels, layers_per_block, groups;
+    int block_out_channels[VAE_LEVELS_MAX];
+    double scaling_factor;
+    int factor;                                 /* pixels per latent: 2^(n_levels-1) */
+    struct weight *post_quant_conv_w, *post_quant_conv_b; /* [Z,Z] [Z], or NULL */
+    struct weight *conv_in_w, *conv_in_b;
+    struct resnet mid_resnets[2];
+    bool mid_attention;
+    struct attention_block mid_attn;
+    struct vae_up_block up_blocks[VAE_LEVELS_MAX];
+    struct weight *conv_norm_out_w, *conv_norm_out_b, *conv_out_w, *conv_out_b;
+};
+
+struct vae *vae_bind(struct component *c);
+/* x [N,H,W,Z], latents / scaling_factor    y [N,H*factor,W*factor,3] in about [-1,1] */
+void vae_decode(struct device *dev, const struct vae *m, struct view y, struct view x);
+
+#endif
