@@ -115,18 +115,16 @@ template <class T> static void time_product(void *library, const char *name, cud
     cublasLtMatmulHeuristicResult_t chosen;
     cublasOperation_t transpose = CUBLAS_OP_T; /* as our weights lie */
     int found = 0;
-    bool bad =
-        LT(cublasLtCreate)(&lt) || LT(cublasLtMatmulDescCreate)(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F) ||
-        LT(cublasLtMatmulDescSetAttribute)(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transpose, sizeof transpose) ||
-        LT(cublasLtMatrixLayoutCreate)(&layout, type, n, n, n) || LT(cublasLtMatmulPreferenceCreate)(&preference) ||
-        LT(cublasLtMatmulPreferenceSetAttribute)(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
-                                                 sizeof workspace_bytes) ||
-        LT(cublasLtMatmulAlgoGetHeuristic)(lt, desc, layout, layout, layout, layout, preference, 1, &chosen, &found) ||
-        !found;
+    bool bad = LT(cublasLtCreate)(&lt) || LT(cublasLtMatmulDescCreate)(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F) ||
+               LT(cublasLtMatmulDescSetAttribute)(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transpose, sizeof transpose) ||
+               LT(cublasLtMatrixLayoutCreate)(&layout, type, n, n, n) || LT(cublasLtMatmulPreferenceCreate)(&preference) ||
+               LT(cublasLtMatmulPreferenceSetAttribute)(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
+                                                        sizeof workspace_bytes) ||
+               LT(cublasLtMatmulAlgoGetHeuristic)(lt, desc, layout, layout, layout, layout, preference, 1, &chosen, &found) || !found;
     if (bad) fail(name, "cuBLASLt refused it");
     double ms = device_ms(30, [&] {
-        if (LT(cublasLtMatmul)(lt, desc, &one, a, layout, b, layout, &zero, c, layout, c, layout, &chosen.algo,
-                               workspace, workspace_bytes, cudaStream_t{}))
+        if (LT(cublasLtMatmul)(lt, desc, &one, a, layout, b, layout, &zero, c, layout, c, layout, &chosen.algo, workspace, workspace_bytes,
+                               cudaStream_t{}))
             fail(name, "cuBLASLt failed");
     });
     print(name, 2.0 * n * n * n / ms / 1e9, "TFLOP/s");
@@ -145,14 +143,10 @@ static void time_copies() {
     fill_random<float><<<1024, 256>>>(reinterpret_cast<float *>(from), large / 4, 3);
     memset(pinned, 1, bytes);
     memset(pageable, 2, bytes);
-    print("copy_device",
-          2.0 * large / device_ms(10, [&] { CHECK(cudaMemcpyAsync(to, from, large, cudaMemcpyDeviceToDevice)); }) / 1e6,
+    print("copy_device", 2.0 * large / device_ms(10, [&] { CHECK(cudaMemcpyAsync(to, from, large, cudaMemcpyDeviceToDevice)); }) / 1e6,
           "GB/s");
-    print("copy_pinned",
-          bytes / device_ms(10, [&] { CHECK(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice)); }) / 1e6,
-          "GB/s");
-    print("copy_pageable",
-          bytes / device_ms(3, [&] { CHECK(cudaMemcpyAsync(to, pageable, bytes, cudaMemcpyHostToDevice)); }) / 1e6,
+    print("copy_pinned", bytes / device_ms(10, [&] { CHECK(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice)); }) / 1e6, "GB/s");
+    print("copy_pageable", bytes / device_ms(3, [&] { CHECK(cudaMemcpyAsync(to, pageable, bytes, cudaMemcpyHostToDevice)); }) / 1e6,
           "GB/s");
     CHECK(cudaFree(from));
     CHECK(cudaFree(to));

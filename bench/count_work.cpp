@@ -47,15 +47,13 @@ int main(int argc, char **argv) {
     struct pipeline *p = pipeline_open(&a, &settings);
     pipeline_plan(p, cuda_device_open(!strcmp(type, "bf16") ? DT_BF16 : !strcmp(type, "fp32") ? DT_F32 : DT_F16, -1));
     struct memory_plan m = pipeline_memory(p);
-    printf("memory %llu %llu %llu\n", (unsigned long long)m.weights, (unsigned long long)m.activations,
-           (unsigned long long)m.scratch);
+    printf("memory %llu %llu %llu\n", (unsigned long long)m.weights, (unsigned long long)m.activations, (unsigned long long)m.scratch);
     pipeline_load(p);
     uint8_t *rgb = static_cast<uint8_t *>(malloc(3 * (size_t)p->settings.width * (size_t)p->settings.height));
     draw(p, rgb);
     struct device_work all = cuda_of(p->device)->counts, step = p->device->step_work; /* all: since the first step */
     print_work("step", step);
-    if (p->schedule->n_rows == 1)
-        print_work("after", {all.launches - step.launches, all.flop - step.flop, all.bytes - step.bytes});
+    if (p->schedule->n_rows == 1) print_work("after", {all.launches - step.launches, all.flop - step.flop, all.bytes - step.bytes});
     free(rgb);
     pipeline_close(p);
     arena_free(&a);

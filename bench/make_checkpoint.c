@@ -1,5 +1,5 @@
-/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1, or of google/ddpm-cat-256, with seeded random weights, for
- * measuring.
+/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1, or of google/ddpm-cat-256, with seeded random weights,
+ * for measuring.
  *
  *     make_checkpoint sd15|sd21|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]
  *     make_checkpoint sd15|sd21|ddpm-cat --list          every tensor: COMPONENT NAME SHAPE
@@ -23,8 +23,8 @@
 
 struct model {
     const char *name;
-    int n_levels, channels[6]; /* of the UNet */
-    int pixel_channels;        /* of what it denoises */
+    int n_levels, channels[6];                                   /* of the UNet */
+    int pixel_channels;                                          /* of what it denoises */
     int text_hidden, text_layers, text_intermediate, text_heads; /* text_layers 0: no text, no VAE */
     const char *text_act;
     const char *heads; /* attention_head_dim of unet/config.json */
@@ -42,7 +42,7 @@ static const struct model models[] = {
 enum { VOCABULARY = 49408, POSITIONS = 77, TENSORS_MAX = 1024 };
 static const int vae_channels[4] = {128, 256, 512, 512};
 
-/* ---- the tensors of one component ----------------------------------------------------------------------------------------------------- */
+/* ---- the tensors of one component -------------------------------------------------------------------------------- */
 
 struct tensor {
     char *name;
@@ -119,7 +119,9 @@ static void add_attention(struct list *l, const struct model *m, const char *pre
     else add_self_attention(l, prefix, C);
 }
 
-static bool has_attention(const struct model *m, int level) { return m->text_layers ? level < 3 : level == 4; }
+static bool has_attention(const struct model *m, int level) {
+    return m->text_layers ? level < 3 : level == 4;
+}
 
 static void list_unet(struct list *l, const struct model *m) {
     const int *C = m->channels, n = m->n_levels, E = 4 * C[0];
@@ -170,7 +172,8 @@ static void list_vae(struct list *l, const struct model *m) {
     add_conv(l, "decoder.", "conv_in", C[3], 4, 3);
     add_vae_mid(l, "decoder");
     for (int i = 0; i < 4; i++) {
-        for (int j = 0; j < 3; j++) add_resnet(l, NAME("decoder.up_blocks.%d.resnets.%d.", i, j), j ? C[3 - i] : C[i ? 4 - i : 3], C[3 - i], 0);
+        for (int j = 0; j < 3; j++)
+            add_resnet(l, NAME("decoder.up_blocks.%d.resnets.%d.", i, j), j ? C[3 - i] : C[i ? 4 - i : 3], C[3 - i], 0);
         if (i < 3) add_conv(l, NAME("decoder.up_blocks.%d.upsamplers.0.", i), "conv", C[3 - i], C[3 - i], 3);
     }
     add_norm(l, "decoder.", "conv_norm_out", C[0]);
@@ -186,7 +189,8 @@ static void list_text_encoder(struct list *l, const struct model *m) {
     for (int i = 0; i < m->text_layers; i++) {
         const char *layer = NAME("text_model.encoder.layers.%d.", i);
         for (int j = 0; j < 4; j++)
-            add_linear(l, layer, (const char *[]){"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj"}[j], C, C, true);
+            add_linear(l, layer, (const char *[]){"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj"}[j], C,
+                       C, true);
         add_norm(l, layer, "layer_norm1", C);
         add_linear(l, layer, "mlp.fc1", m->text_intermediate, C, true);
         add_linear(l, layer, "mlp.fc2", C, m->text_intermediate, true);
@@ -196,7 +200,7 @@ static void list_text_encoder(struct list *l, const struct model *m) {
 }
 #undef NAME
 
-/* ---- values and files ------------------------------------------------------------------------------------------------------------------ */
+/* ---- values and files -------------------------------------------------------------------------------------------- */
 
 static size_t element_count(const struct tensor *t) {
     size_t n = 1;
@@ -309,19 +313,21 @@ static void copy_tokenizer(struct arena *a, const struct request *r, const char 
 
 /* The published ddpm-cat-256's, but for its folders. */
 static void write_unconditional_configs(struct arena *a, const struct request *r) {
-    write_text(a, r, "model_index.json",
-               "{\"_class_name\": \"DDPMPipeline\", \"_diffusers_version\": \"0.42.1\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"],\n"
-               " \"unet\": [\"diffusers\", \"UNet2DModel\"]}\n");
+    write_text(
+        a, r, "model_index.json",
+        "{\"_class_name\": \"DDPMPipeline\", \"_diffusers_version\": \"0.42.1\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"],\n"
+        " \"unet\": [\"diffusers\", \"UNet2DModel\"]}\n");
     write_text(a, r, "scheduler/scheduler_config.json",
                "{\"_class_name\": \"DDPMScheduler\", \"beta_start\": 0.0001, \"beta_end\": 0.02, \"beta_schedule\": \"linear\",\n"
                " \"num_train_timesteps\": 1000, \"clip_sample\": true, \"trained_betas\": null, \"variance_type\": \"fixed_small\"}\n");
-    write_text(a, r, "unet/config.json",
-               "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 256, \"in_channels\": 3, \"out_channels\": 3, \"center_input_sample\": false,\n"
-               " \"time_embedding_type\": \"positional\", \"freq_shift\": 1, \"flip_sin_to_cos\": false, \"act_fn\": \"silu\",\n"
-               " \"block_out_channels\": [128, 128, 256, 256, 512, 512], \"layers_per_block\": 2, \"attention_head_dim\": null,\n"
-               " \"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"],\n"
-               " \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\"],\n"
-               " \"downsample_padding\": 0, \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-06, \"norm_num_groups\": 32}\n");
+    write_text(
+        a, r, "unet/config.json",
+        "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 256, \"in_channels\": 3, \"out_channels\": 3, \"center_input_sample\": false,\n"
+        " \"time_embedding_type\": \"positional\", \"freq_shift\": 1, \"flip_sin_to_cos\": false, \"act_fn\": \"silu\",\n"
+        " \"block_out_channels\": [128, 128, 256, 256, 512, 512], \"layers_per_block\": 2, \"attention_head_dim\": null,\n"
+        " \"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"],\n"
+        " \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\"],\n"
+        " \"downsample_padding\": 0, \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-06, \"norm_num_groups\": 32}\n");
 }
 
 static void write_configs(struct arena *a, const struct request *r) {
@@ -330,24 +336,29 @@ static void write_configs(struct arena *a, const struct request *r) {
         write_unconditional_configs(a, r);
         return;
     }
-    write_text(a, r, "model_index.json",
-               "{\"_class_name\": \"StableDiffusionPipeline\", \"_diffusers_version\": \"0.42.1\", \"requires_safety_checker\": false,\n"
-               " \"safety_checker\": [null, null], \"feature_extractor\": [null, null], \"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n"
-               " \"text_encoder\": [\"transformers\", \"CLIPTextModel\"], \"tokenizer\": [\"transformers\", \"CLIPTokenizer\"],\n"
-               " \"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", \"AutoencoderKL\"]}\n");
-    write_text(a, r, "scheduler/scheduler_config.json",
-               arena_printf(a,
-                            "{\"_class_name\": \"PNDMScheduler\", \"beta_start\": 0.00085, \"beta_end\": 0.012, \"beta_schedule\": \"scaled_linear\",\n"
-                            " \"num_train_timesteps\": 1000, \"set_alpha_to_one\": false, \"skip_prk_steps\": true, \"steps_offset\": 1,\n"
-                            " \"clip_sample\": false, \"trained_betas\": null, \"prediction_type\": \"%s\"}\n",
-                            m->prediction));
-    write_text(a, r, "text_encoder/config.json",
-               arena_printf(a,
-                            "{\"architectures\": [\"CLIPTextModel\"], \"model_type\": \"clip_text_model\", \"vocab_size\": %d, \"hidden_size\": %d,\n"
-                            " \"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"max_position_embeddings\": %d,\n"
-                            " \"hidden_act\": \"%s\", \"layer_norm_eps\": 1e-05, \"bos_token_id\": 49406, \"eos_token_id\": 49407,\n"
-                            " \"pad_token_id\": 1}\n",
-                            VOCABULARY, m->text_hidden, m->text_intermediate, m->text_layers, m->text_heads, POSITIONS, m->text_act));
+    write_text(
+        a, r, "model_index.json",
+        "{\"_class_name\": \"StableDiffusionPipeline\", \"_diffusers_version\": \"0.42.1\", \"requires_safety_checker\": false,\n"
+        " \"safety_checker\": [null, null], \"feature_extractor\": [null, null], \"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n"
+        " \"text_encoder\": [\"transformers\", \"CLIPTextModel\"], \"tokenizer\": [\"transformers\", \"CLIPTokenizer\"],\n"
+        " \"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", \"AutoencoderKL\"]}\n");
+    write_text(
+        a, r, "scheduler/scheduler_config.json",
+        arena_printf(
+            a,
+            "{\"_class_name\": \"PNDMScheduler\", \"beta_start\": 0.00085, \"beta_end\": 0.012, \"beta_schedule\": \"scaled_linear\",\n"
+            " \"num_train_timesteps\": 1000, \"set_alpha_to_one\": false, \"skip_prk_steps\": true, \"steps_offset\": 1,\n"
+            " \"clip_sample\": false, \"trained_betas\": null, \"prediction_type\": \"%s\"}\n",
+            m->prediction));
+    write_text(
+        a, r, "text_encoder/config.json",
+        arena_printf(
+            a,
+            "{\"architectures\": [\"CLIPTextModel\"], \"model_type\": \"clip_text_model\", \"vocab_size\": %d, \"hidden_size\": %d,\n"
+            " \"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"max_position_embeddings\": %d,\n"
+            " \"hidden_act\": \"%s\", \"layer_norm_eps\": 1e-05, \"bos_token_id\": 49406, \"eos_token_id\": 49407,\n"
+            " \"pad_token_id\": 1}\n",
+            VOCABULARY, m->text_hidden, m->text_intermediate, m->text_layers, m->text_heads, POSITIONS, m->text_act));
     write_text(a, r, "unet/config.json",
                arena_printf(a,
                             "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d, \"in_channels\": 4, \"out_channels\": 4,\n"

@@ -65,7 +65,8 @@ static void print_text(struct buffer *b, const struct pipeline *p, const struct 
         if (m->n[i])
             buffer_printf(b, "%-6s %12.3f %12.3f %12.3f\n", part_names[i], m->spread[i].median, m->spread[i].p95, m->spread[i].min);
     buffer_printf(b, "start %.1f ms; load %.3f GB in %.1f ms; peak memory %.3f GB, planned %.3f GB\n", t->ready,
-                  (double)times->bytes_read / 1e9, times->load_ms, (double)peak_memory(p, t) / 1e9, (double)(plan.weights + plan.activations + plan.scratch) / 1e9);
+                  (double)times->bytes_read / 1e9, times->load_ms, (double)peak_memory(p, t) / 1e9,
+                  (double)(plan.weights + plan.activations + plan.scratch) / 1e9);
 }
 
 /* Microseconds are enough. */

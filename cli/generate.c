@@ -16,11 +16,28 @@
 
 struct settings settings_of(const struct options *o) {
     return (struct settings){
-        .model = o->model, .variant = o->variant, .prompt = o->prompt, .negative = o->negative, .seed = o->seed, .count = o->count,
-        .steps = o->steps, .guidance = o->guidance, .guidance_rescale = o->guidance_rescale, .eta = o->eta, .clip_skip = o->clip_skip,
-        .width = o->width, .height = o->height, .scheduler = o->scheduler, .rng = o->rng, .rng_sms = o->rng_sms,
-        .rng_dtype = o->rng_dtype, .latents = o->latents, .dump = o->dump, .strict = o->strict,
-        .vae_dtype_given = strcmp(o->vae_dtype, "auto") != 0, .vae_dtype = dtype_of(o->vae_dtype, DT_F32),
+        .model = o->model,
+        .variant = o->variant,
+        .prompt = o->prompt,
+        .negative = o->negative,
+        .seed = o->seed,
+        .count = o->count,
+        .steps = o->steps,
+        .guidance = o->guidance,
+        .guidance_rescale = o->guidance_rescale,
+        .eta = o->eta,
+        .clip_skip = o->clip_skip,
+        .width = o->width,
+        .height = o->height,
+        .scheduler = o->scheduler,
+        .rng = o->rng,
+        .rng_sms = o->rng_sms,
+        .rng_dtype = o->rng_dtype,
+        .latents = o->latents,
+        .dump = o->dump,
+        .strict = o->strict,
+        .vae_dtype_given = strcmp(o->vae_dtype, "auto") != 0,
+        .vae_dtype = dtype_of(o->vae_dtype, DT_F32),
     };
 }
 
@@ -28,8 +45,14 @@ struct settings settings_of(const struct options *o) {
 static const char *output_path(struct arena *a, const struct pipeline *p, const struct options *o, int k, int step) {
     if (!strcmp(o->output, "-")) return o->output;
     const struct settings *s = &p->settings;
-    struct template_fields fields = {.seed = s->seed + (uint64_t)k, .n = k + 1, .prompt = s->prompt, .model = s->model,
-                                     .scheduler = p->scheduler->names[0], .steps = s->steps, .width = s->width, .height = s->height,
+    struct template_fields fields = {.seed = s->seed + (uint64_t)k,
+                                     .n = k + 1,
+                                     .prompt = s->prompt,
+                                     .model = s->model,
+                                     .scheduler = p->scheduler->names[0],
+                                     .steps = s->steps,
+                                     .width = s->width,
+                                     .height = s->height,
                                      .step = step < 0 ? p->schedule->n_rows : step};
     return template_expand(a, step < 0 ? o->output : template_with_step(a, o->output), &fields);
 }
@@ -37,11 +60,28 @@ static const char *output_path(struct arena *a, const struct pipeline *p, const 
 static struct metadata metadata_of(const struct pipeline *p, int k) {
     const struct settings *s = &p->settings;
     return (struct metadata){
-        .prompt = s->prompt, .negative = s->negative, .model = s->model, .revision = p->checkpoint->revision, .variant = s->variant,
-        .scheduler = s->scheduler, .scheduler_class = p->scheduler->class_name, .latents = s->latents, .steps = s->steps, .width = s->width,
-        .height = s->height, .clip_skip = s->clip_skip, .guidance = s->guidance, .guidance_rescale = s->guidance_rescale, .eta = s->eta,
-        .seed = s->seed + (uint64_t)k, .rng = s->rng, .rng_sms = s->rng_sms, .rng_dtype = s->rng_dtype,
-        .dtype = dtype_word(p->dtype), .device = p->device->name, .vae_dtype = p->vae && s->vae_dtype_given ? dtype_word(s->vae_dtype) : NULL,
+        .prompt = s->prompt,
+        .negative = s->negative,
+        .model = s->model,
+        .revision = p->checkpoint->revision,
+        .variant = s->variant,
+        .scheduler = s->scheduler,
+        .scheduler_class = p->scheduler->class_name,
+        .latents = s->latents,
+        .steps = s->steps,
+        .width = s->width,
+        .height = s->height,
+        .clip_skip = s->clip_skip,
+        .guidance = s->guidance,
+        .guidance_rescale = s->guidance_rescale,
+        .eta = s->eta,
+        .seed = s->seed + (uint64_t)k,
+        .rng = s->rng,
+        .rng_sms = s->rng_sms,
+        .rng_dtype = s->rng_dtype,
+        .dtype = dtype_word(p->dtype),
+        .device = p->device->name,
+        .vae_dtype = p->vae && s->vae_dtype_given ? dtype_word(s->vae_dtype) : NULL,
     };
 }
 

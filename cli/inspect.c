@@ -56,11 +56,12 @@ static void component_json(struct json_out *j, const struct component *c) {
 
 static void inspect_text(struct buffer *b, const struct pipeline *p, struct memory_plan m) {
     const struct checkpoint *c = p->checkpoint;
-    buffer_printf(b, "%s: %s%s%s\n", c->dir, c->pipeline_class ? c->pipeline_class : "UNet2DModel", c->diffusers_version ? ", diffusers " : "", c->diffusers_version ? c->diffusers_version : "");
+    buffer_printf(b, "%s: %s%s%s\n", c->dir, c->pipeline_class ? c->pipeline_class : "UNet2DModel",
+                  c->diffusers_version ? ", diffusers " : "", c->diffusers_version ? c->diffusers_version : "");
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
     buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", p->settings.width, p->settings.height, p->size_multiple);
-    buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", p->scheduler->class_name, sched_config_prediction_type(p->sched_config),
-                  sched_config_train_timesteps(p->sched_config));
+    buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", p->scheduler->class_name,
+                  sched_config_prediction_type(p->sched_config), sched_config_train_timesteps(p->sched_config));
     buffer_printf(b, "%-14s %.2f GB in fp32: weights %.2f, activations %.2f\n", "memory", (double)(m.weights + m.activations) / 1e9,
                   (double)m.weights / 1e9, (double)m.activations / 1e9);
 }

@@ -6,7 +6,7 @@
 #include "cli/version.h"
 #include "engine/base/text.h"
 
-/* ---- AUTOMATIC1111's infotext ------------------------------------------------------------------------------------------------------ */
+/* ---- AUTOMATIC1111's infotext ------------------------------------------------------------------------------------ */
 
 /* The name A1111 has for the class, else the class itself. */
 static const char *sampler_name(const char *class_name) {
@@ -70,7 +70,7 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
     return b.data;
 }
 
-/* ---- our own ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- our own ----------------------------------------------------------------------------------------------------- */
 
 const char *dtype_word(enum dtype dtype) {
     return dtype == DT_F16 ? "fp16" : dtype == DT_BF16 ? "bf16" : "fp32";
@@ -115,7 +115,7 @@ static const char *own_json(struct arena *a, const struct metadata *m) {
     return j.text.data;
 }
 
-/* ---- disclosure -------------------------------------------------------------------------------------------------------------------- */
+/* ---- disclosure -------------------------------------------------------------------------------------------------- */
 
 const char *metadata_xmp(void) {
     return "<?xpacket begin=\"\xef\xbb\xbf\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n"
@@ -131,8 +131,7 @@ const char *metadata_xmp(void) {
            "<?xpacket end=\"r\"?>";
 }
 
-int metadata_comments(struct arena *a, const struct metadata *m, const char *level,
-                      struct png_comment comments[METADATA_COMMENTS_MAX]) {
+int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct png_comment comments[METADATA_COMMENTS_MAX]) {
     int n = 0;
     if (!strcmp(level, "none")) return 0;
     if (!strcmp(level, "full")) {

@@ -11,23 +11,23 @@
 /* Values in force, defaults filled in. Texts NULL where there is none, guidance NAN where there is no prompt to be guided by. */
 struct metadata {
     const char *prompt, *negative;
-    const char *model;            /* as given with -m */
-    const char *revision;         /* commit in the Hugging Face cache */
+    const char *model;    /* as given with -m */
+    const char *revision; /* commit in the Hugging Face cache */
     const char *variant;
-    const char *model_hash;       /* sha256 of the denoiser's file, hex */
-    const char *scheduler;        /* as given with -x */
-    const char *scheduler_class;  /* "PNDMScheduler" */
-    const char *schedule_type;    /* A1111's: "Karras" …; NULL is its default */
-    const char *latents;          /* file of the initial noise */
+    const char *model_hash;      /* sha256 of the denoiser's file, hex */
+    const char *scheduler;       /* as given with -x */
+    const char *scheduler_class; /* "PNDMScheduler" */
+    const char *schedule_type;   /* A1111's: "Karras" …; NULL is its default */
+    const char *latents;         /* file of the initial noise */
     int steps, width, height;
-    int clip_skip;                /* diffusers' meaning; <= 0: none */
+    int clip_skip; /* diffusers' meaning; <= 0: none */
     double guidance, guidance_rescale, eta;
     uint64_t seed;
     enum rng_kind rng;
     int rng_sms;
     enum dtype rng_dtype;
-    const char *dtype, *device;   /* "fp32", "cpu" */
-    const char *vae_dtype;        /* where the VAE was given one of its own */
+    const char *dtype, *device; /* "fp32", "cpu" */
+    const char *vae_dtype;      /* where the VAE was given one of its own */
 };
 
 /* "fp32", "fp16" or "bf16", as --dtype takes it, and back: `otherwise` for "auto". */

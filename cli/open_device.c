@@ -45,7 +45,7 @@ struct device *device_open(const struct options *o) {
     return cpu_device_open(dtype_of(o->dtype, DT_F32), o->threads);
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t system_memory_available(void) {
     unsigned long long kib = 0;

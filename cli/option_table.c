@@ -9,7 +9,7 @@
 
 enum { SIZE_UNIT = 8, SIZE_MAX_PX = 8192 };
 
-/* ---- handlers: one for each kind of value ------------------------------------------------------------------------------------------ */
+/* ---- handlers: one for each kind of value ------------------------------------------------------------------------ */
 
 static void *field(struct options *o, const struct option_spec *spec) {
     return (char *)o + spec->field;
@@ -78,7 +78,7 @@ static void set_word(struct arena *a, struct options *o, const struct option_spe
     *(const char **)field(o, spec) = spec->words[word_index(a, spec, value)];
 }
 
-/* ---- handlers of single options ---------------------------------------------------------------------------------------------------- */
+/* ---- handlers of single options ---------------------------------------------------------------------------------- */
 
 static void set_seed(struct arena *a, struct options *o, const struct option_spec *spec, const char *value) {
     (void)a;
@@ -189,7 +189,7 @@ static void count_verbose(struct arena *a, struct options *o, const struct optio
     o->verbose++;
 }
 
-/* ---- options that print something and end the program ------------------------------------------------------------------------------ */
+/* ---- options that print something and end the program ------------------------------------------------------------ */
 
 static void set_completion(struct arena *a, struct options *o, const struct option_spec *spec, const char *value) {
     (void)o;
@@ -208,7 +208,7 @@ static void set_version(struct arena *a, struct options *o, const struct option_
     print_and_exit(version_text(a));
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static const char *const lists[] = {"schedulers", NULL};
 static const char *const dtypes[] = {"auto", "fp32", "fp16", "bf16", NULL};
@@ -227,10 +227,8 @@ _Static_assert(EXISTS_ERROR == 0 && EXISTS_SKIP == 1 && EXISTS_NUMBER == 2 && EX
 _Static_assert(WHEN_AUTO == 0 && WHEN_ALWAYS == 1 && WHEN_NEVER == 2, "order of whens");
 
 const char *const option_group_titles[N_GROUPS] = {
-    [GROUP_PICTURE] = "Picture",
-    [GROUP_MODEL] = "Model and device",
-    [GROUP_OUTPUT] = "Output",
-    [GROUP_LOOK] = "Look inside, draw nothing",
+    [GROUP_PICTURE] = "Picture",   [GROUP_MODEL] = "Model and device",
+    [GROUP_OUTPUT] = "Output",     [GROUP_LOOK] = "Look inside, draw nothing",
     [GROUP_MESSAGES] = "Messages",
 };
 
@@ -254,8 +252,7 @@ const struct option_spec option_table[] = {
     {0, "eta", "X", GROUP_PICTURE, "0 to 1, the noise DDIM adds in each step", .set = set_number, AT(eta), IN(0, 1)},
     {0, "clip-skip", "N", GROUP_PICTURE, "leave out the last N layers of the text encoder", .set = set_int, AT(clip_skip), IN(0, 1000)},
     {0, "rng", "KIND", GROUP_PICTURE, "noise as torch draws it: cpu, cuda, cuda:N SMs", .set = set_rng, IN(1, 1024), .words = rng_kinds},
-    {0, "rng-dtype", "TYPE", GROUP_PICTURE, "and in which type: fp32, fp16, bf16", .set = set_enum, AT(rng_dtype),
-     .words = rng_dtypes},
+    {0, "rng-dtype", "TYPE", GROUP_PICTURE, "and in which type: fp32, fp16, bf16", .set = set_enum, AT(rng_dtype), .words = rng_dtypes},
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", .set = set_path, AT(latents)},
 
     {'m', "model", "DIR", GROUP_MODEL, "or ORG/NAME[@REV] in HF's cache (or DIFFUSE_MODEL)", .set = set_path, AT(model)},

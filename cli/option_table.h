@@ -8,11 +8,11 @@
 enum option_group { GROUP_PICTURE, GROUP_MODEL, GROUP_OUTPUT, GROUP_LOOK, GROUP_MESSAGES, N_GROUPS };
 
 struct option_spec {
-    char letter;              /* 0: none */
+    char letter; /* 0: none */
     const char *name;
-    const char *argument;     /* as --help shows it; NULL: takes none */
+    const char *argument; /* as --help shows it; NULL: takes none */
     enum option_group group;
-    const char *help;         /* NULL: an alias, left out of --help and --completion */
+    const char *help; /* NULL: an alias, left out of --help and --completion */
     void (*set)(struct arena *a, struct options *o, const struct option_spec *spec, const char *value);
     size_t field;             /* offset in struct options, for the handlers that only store a value */
     double min, max;          /* set_int and set_number */

@@ -29,7 +29,7 @@ static const struct options defaults = {
     .metadata = "full",
 };
 
-/* ---- texts ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------------------------------------------------------------- */
 
 static const char *read_stdin(struct arena *a, const char *what) {
     char *text = arena_alloc(a, TEXT_MAX + 2);
@@ -42,8 +42,7 @@ static const char *read_stdin(struct arena *a, const char *what) {
         n += (size_t)k;
     }
     text[n] = 0;
-    if (memchr(text, 0, n))
-        die(FAIL_USAGE, "%s: standard input: expected text, found a NUL byte at offset %zu", what, strlen(text));
+    if (memchr(text, 0, n)) die(FAIL_USAGE, "%s: standard input: expected text, found a NUL byte at offset %zu", what, strlen(text));
     while (n && n <= TEXT_MAX && (text[n - 1] == '\n' || text[n - 1] == '\r')) text[--n] = 0;
     if (!n) warn("%s: standard input is empty", what);
     return text;
@@ -60,7 +59,7 @@ static const char *check_text(struct arena *a, const char *text, const char *wha
     return text;
 }
 
-/* ---- getopt ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- getopt ------------------------------------------------------------------------------------------------------ */
 
 static struct option *long_options(struct arena *a) {
     struct option *list = arena_array(a, (size_t)n_options + 1, sizeof *list);
@@ -76,8 +75,7 @@ static struct option *long_options(struct arena *a) {
 static const char *short_options(struct arena *a) {
     const char *list = "-:";
     for (int i = 0; i < n_options; i++)
-        if (option_table[i].letter)
-            list = arena_printf(a, "%s%c%s", list, option_table[i].letter, option_table[i].argument ? ":" : "");
+        if (option_table[i].letter) list = arena_printf(a, "%s%c%s", list, option_table[i].letter, option_table[i].argument ? ":" : "");
     return list;
 }
 
@@ -100,8 +98,7 @@ static const char *option_hint(struct arena *a, const char *name) {
 static const char *abbreviated(struct arena *a, const char *name, size_t n) {
     const char *list = "";
     for (int i = 0; i < n_options; i++)
-        if (n && !strncmp(option_table[i].name, name, n))
-            list = arena_printf(a, "%s%s--%s", list, *list ? ", " : "", option_table[i].name);
+        if (n && !strncmp(option_table[i].name, name, n)) list = arena_printf(a, "%s%s--%s", list, *list ? ", " : "", option_table[i].name);
     return list;
 }
 
@@ -140,7 +137,7 @@ static const char *parse_words(struct arena *a, struct options *o, int argc, cha
     return operand;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static _Noreturn void die_pair(const char *one, const char *other, const char *why) {
     die(FAIL_USAGE, "%s and %s: %s", one, other, why);

@@ -20,7 +20,7 @@ static void print_json(struct json_out *j) {
     print_buffer(&j->text);
 }
 
-/* ---- schedule ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- schedule ---------------------------------------------------------------------------------------------------- */
 
 /* The numbers of a row, in the order of its formula. */
 static const struct column {
@@ -28,10 +28,13 @@ static const struct column {
     size_t offset;
     int n; /* 0: one number; else an array of so many */
 } columns[] = {
-#define ONE(field) {#field, offsetof(struct sched_row, field), 0}
-#define MANY(field) {#field, offsetof(struct sched_row, field), SCHED_HISTORY}
-    ONE(t), ONE(sigma), ONE(in_scale), ONE(clip_value), ONE(clip_quantile), ONE(min_log), ONE(max_log),
-    ONE(dx), ONE(de), ONE(ax), ONE(as), MANY(ad), ONE(cx), ONE(ce), ONE(cs), MANY(cd), ONE(cz), ONE(add_x), ONE(add_z),
+#define ONE(field) \
+    { #field, offsetof(struct sched_row, field), 0 }
+#define MANY(field) \
+    { #field, offsetof(struct sched_row, field), SCHED_HISTORY }
+    ONE(t),  ONE(sigma), ONE(in_scale), ONE(clip_value), ONE(clip_quantile), ONE(min_log), ONE(max_log),
+    ONE(dx), ONE(de),    ONE(ax),       ONE(as),         MANY(ad),           ONE(cx),      ONE(ce),
+    ONE(cs), MANY(cd),   ONE(cz),       ONE(add_x),      ONE(add_z),
 };
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 
@@ -127,8 +130,7 @@ static void schedule_tsv(const struct schedule *s) {
     struct buffer b = {.arena = &a};
     buffer_printf(&b, "row");
     for (int c = 0; c < N_COLUMNS; c++)
-        for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++)
-            buffer_printf(&b, columns[c].n ? "\t%s%d" : "\t%s", columns[c].name, k);
+        for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++) buffer_printf(&b, columns[c].n ? "\t%s%d" : "\t%s", columns[c].name, k);
     buffer_printf(&b, "\tclip\tvariance\tnoise\tpush\tsave\tdrop\n");
     for (int i = 0; i < s->n_rows; i++) {
         const struct sched_row *row = &s->rows[i];
@@ -147,12 +149,11 @@ static void schedule_tsv(const struct schedule *s) {
 
 void print_schedule(const struct schedule *schedule, enum print_format format) {
     typedef void print(const struct schedule *);
-    static print *const forms[] = {
-        [PRINT_TEXT] = schedule_text, [PRINT_TSV] = schedule_tsv, [PRINT_JSON] = schedule_json};
+    static print *const forms[] = {[PRINT_TEXT] = schedule_text, [PRINT_TSV] = schedule_tsv, [PRINT_JSON] = schedule_json};
     forms[format](schedule);
 }
 
-/* ---- schedulers -------------------------------------------------------------------------------------------------------------------- */
+/* ---- schedulers -------------------------------------------------------------------------------------------------- */
 
 /* "key=default|other|other" in its parts. */
 static void option_json(struct arena *a, struct json_out *j, const char *option) {
@@ -259,13 +260,13 @@ void print_origins(struct arena *a, const struct scheduler *scheduler, const str
     fprintf(stderr, "%s: dropped:%s\n", scheduler->class_name, safe);
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
 struct token_list {
     const struct clip_bpe *tokenizer;
     const char *text;
-    int length;                /* of the context, begin and end included */
-    int n, n_kept;             /* pieces, and those that fit */
+    int length;    /* of the context, begin and end included */
+    int n, n_kept; /* pieces, and those that fit */
     struct clip_piece *pieces;
 };
 

@@ -7,10 +7,10 @@
 
 /* How a run got under way; milliseconds. */
 struct startup {
-    double began;                  /* clock_ms() when the process began */
-    double files, device, plan;    /* how long it took to check the files, to wait for the device and to plan */
-    double ready;                  /* from began to the end of the plan */
-    uint64_t memory_free;          /* of a device with memory of its own, once open; else 0 */
+    double began;               /* clock_ms() when the process began */
+    double files, device, plan; /* how long it took to check the files, to wait for the device and to plan */
+    double ready;               /* from began to the end of the plan */
+    uint64_t memory_free;       /* of a device with memory of its own, once open; else 0 */
 };
 
 /* clock_ms() when the process began, as far as its CPU time tells: to be asked before anything was waited for. */

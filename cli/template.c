@@ -16,7 +16,7 @@ enum field { SEED, N, SLUG, MODEL, SCHEDULER, STEPS, STEP, WIDTH, HEIGHT };
 
 static const char *const field_names[] = {"seed", "n", "slug", "model", "scheduler", "steps", "step", "w", "h", NULL};
 
-/* ---- syntax ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- syntax ------------------------------------------------------------------------------------------------------ */
 
 /* The field that the brace at s opens; *after receives where the text goes on. Dies where there is none. */
 static enum field parse_field(const char *s, const char **after) {
@@ -56,7 +56,8 @@ static void check_extension(const char *path) {
     static const char *const others[] = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ppm", NULL};
     for (int i = 0; others[i]; i++)
         if (!strcasecmp(extension(path), others[i]))
-            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "--output: '%s': expected a name ending in .png, the only format written", path);
+            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "--output: '%s': expected a name ending in .png, the only format written",
+                     path);
 }
 
 const char *template_resolve(struct arena *a, const char *output, int count) {
@@ -74,7 +75,7 @@ const char *template_with_step(struct arena *a, const char *template) {
     return arena_printf(a, "%.*s-step{step}%s", (int)(ext - template), template, ext);
 }
 
-/* ---- fields ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- fields ------------------------------------------------------------------------------------------------------ */
 
 static bool in_word(uint32_t cp) {
     utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);

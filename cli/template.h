@@ -8,12 +8,12 @@
 /* What the fields stand for; texts may be anything, they are made fit for a file name. */
 struct template_fields {
     uint64_t seed;
-    int n;                  /* 1 … count */
-    const char *prompt;     /* {slug}: its letters and digits, words joined by '-', at most 60 bytes */
-    const char *model;      /* {model}: its last path component without @REV */
+    int n;              /* 1 … count */
+    const char *prompt; /* {slug}: its letters and digits, words joined by '-', at most 60 bytes */
+    const char *model;  /* {model}: its last path component without @REV */
     const char *scheduler;
     int steps, width, height;
-    int step;               /* rows done so far, four digits: --save-every */
+    int step; /* rows done so far, four digits: --save-every */
 };
 
 /* The template for -o's value: NULL is the default one, "DIR/" gets it appended, and with count > 1 a template without {seed} and {n}

@@ -9,7 +9,9 @@ void cuda_attention_plan(struct device *dev, struct view y, struct view q, struc
     assert(y.C == q.C && k.C == q.C && v.C == q.C && k.N == v.N && (k.N == q.N || k.N == 1));
 }
 
-static attention_rows rows_of(struct view x) { return {x.p, (size_t)x.ld, x.N == 1 ? 0 : (size_t)x.H * x.W}; }
+static attention_rows rows_of(struct view x) {
+    return {x.p, (size_t)x.ld, x.N == 1 ? 0 : (size_t)x.H * x.W};
+}
 
 /* At least: q, k, v are read and y is written once, and a product is made for each key a query sees. */
 static void count(cuda_device *dev, const attention_args &a, int n_images, bool shared_keys) {
@@ -21,8 +23,8 @@ static void count(cuda_device *dev, const attention_args &a, int n_images, bool 
 void cuda_attention(struct device *base, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
     cuda_device *dev = cuda_of(base);
     int D = q.C / n_heads;
-    attention_args a = {rows_of(y), rows_of(q), rows_of(k), rows_of(v), q.H * q.W, k.H * k.W, D, n_heads, causal,
-                        1.44269504088896341f / sqrtf((float)D)};
+    attention_args a = {rows_of(y), rows_of(q), rows_of(k), rows_of(v), q.H * q.W,
+                        k.H * k.W,  D,          n_heads,    causal,     1.44269504088896341f / sqrtf((float)D)};
     bool aligned = rows_aligned(dev, q) && rows_aligned(dev, k) && rows_aligned(dev, v) && rows_aligned(dev, y);
     bool done = has_tensor_path(dev) && D % 8 == 0 && aligned &&
                 (attention_short(dev, a, q.N) || attention_flash(dev, a, q.N) || attention_wide(dev, a, q.N));

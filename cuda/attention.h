@@ -38,14 +38,16 @@ template <class T> __device__ __forceinline__ T *head_rows(const attention_rows 
 }
 
 /* Keys row i sees. */
-__device__ __forceinline__ int keys_seen(const attention_args &a, int i) { return a.causal ? min(a.Tk, i + 1) : a.Tk; }
+__device__ __forceinline__ int keys_seen(const attention_args &a, int i) {
+    return a.causal ? min(a.Tk, i + 1) : a.Tk;
+}
 
 #define EACH _Pragma("unroll")
 
 /* Columns of a tile for heads up to D wide: products take 16 at a time. */
 template <int D> constexpr int padded = (D + 15) / 16 * 16;
 
-/* ---- tiles in shared memory ---------------------------------------------------------------------------------------- */
+/* ---- tiles in shared memory -------------------------------------------------------------------------------------- */
 
 /* Rows of COLUMNS 16-bit values (COLUMNS % 16 == 0) without padding, in chunks of 8. ldmatrix reads one chunk of 8
  * rows that follow each other at once; so that these lie in 8 different groups of banks, chunk c of row r is kept at
@@ -56,9 +58,7 @@ template <int COLUMNS> struct tile {
 
     static __device__ __forceinline__ int swizzle(int row) { return row % 8 / (8 / SPREAD); }
     /* The place of a chunk, in values; `swizzled` is its row's swizzle. */
-    static __device__ __forceinline__ int at(int row, int chunk, int swizzled) {
-        return (row * CHUNKS + (chunk ^ swizzled)) * 8;
-    }
+    static __device__ __forceinline__ int at(int row, int chunk, int swizzled) { return (row * CHUNKS + (chunk ^ swizzled)) * 8; }
 };
 
 /* Begins to copy ROWS rows of one head into a tile: rows from `first` on, those beyond n_rows and chunks beyond
@@ -68,13 +68,11 @@ __device__ __forceinline__ void load_tile(T *to, const T *from, size_t ld, int f
     constexpr int LANES = THREADS / ROWS > 8 ? THREADS / ROWS : 8, STEP = THREADS / LANES;
     static_assert(ROWS % STEP == 0, "");
     const int row0 = thread / LANES, chunk0 = thread % LANES;
-EACH
-    for (int r = 0; r < ROWS; r += STEP) {
+    EACH for (int r = 0; r < ROWS; r += STEP) {
         int row = row0 + r, swizzled = tile<COLUMNS>::swizzle(STEP % 8 ? row : row0);
         bool inside = first + row < n_rows;
         const T *source = from + (size_t)(first + row) * ld;
-EACH
-        for (int c = 0; c < COLUMNS / 8; c += LANES) {
+        EACH for (int c = 0; c < COLUMNS / 8; c += LANES) {
             int chunk = chunk0 + c;
             if (COLUMNS / 8 % LANES && chunk >= COLUMNS / 8) continue;
             cp_async16(to + tile<COLUMNS>::at(row, chunk, swizzled), source + chunk * 8, inside && chunk < n_chunks);
@@ -82,7 +80,7 @@ EACH
     }
 }
 
-/* ---- fragments: which rows and columns a lane holds is said at mma_16816 ---------------------------------------------- */
+/* ---- fragments: which rows and columns a lane holds is said at mma_16816 ----------------------------------------- */
 
 /* Rows [row, row + 16), chunks [chunk, chunk + 2) as the left operand. */
 template <int COLUMNS, class T> __device__ __forceinline__ void load_left(uint32_t (&a)[4], const T *t, int row, int chunk, int lane) {
@@ -116,22 +114,19 @@ template <class T> __device__ __forceinline__ void pack_left(uint32_t (&a)[4], c
 /* o [16 rows, 8 N columns] += p v over the 16 keys from `key` on. */
 template <int COLUMNS, int N, int M, class T>
 __device__ __forceinline__ void add_values(float (&o)[M][N][4], const uint32_t (&p)[M][4], const T *v, int key, int chunk, int lane) {
-EACH
-    for (int n = 0; n + 1 < N; n += 2) {
+    EACH for (int n = 0; n + 1 < N; n += 2) {
         uint32_t b0[2], b1[2];
         load_values<COLUMNS>(b0, b1, v, key, chunk + n, lane);
-EACH
-        for (int m = 0; m < M; m++) mma_16816<T>(o[m][n], p[m], b0), mma_16816<T>(o[m][n + 1], p[m], b1);
+        EACH for (int m = 0; m < M; m++) mma_16816<T>(o[m][n], p[m], b0), mma_16816<T>(o[m][n + 1], p[m], b1);
     }
     if constexpr (N % 2) {
         uint32_t b[2];
         load_values<COLUMNS>(b, v, key, chunk + N - 1, lane);
-EACH
-        for (int m = 0; m < M; m++) mma_16816<T>(o[m][N - 1], p[m], b);
+        EACH for (int m = 0; m < M; m++) mma_16816<T>(o[m][N - 1], p[m], b);
     }
 }
 
-/* ---- softmax: a lane holds rows g and g + 8 of a 16-row tile, scores [j][0..1] and [j][2..3] -------------------------- */
+/* ---- softmax: a lane holds rows g and g + 8 of a 16-row tile, scores [j][0..1] and [j][2..3] --------------------- */
 
 __device__ __forceinline__ float quad_max(float x) {
     x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
@@ -144,16 +139,12 @@ __device__ __forceinline__ float quad_sum(float x) {
 
 /* Scores of keys the row does not see become -inf: s begins at key `first`. */
 template <int N> __device__ __forceinline__ void mask_scores(float (&s)[N][4], int half, int first, int n_seen, int lane) {
-EACH
-    for (int j = 0; j < N; j++)
-EACH
-        for (int i = 0; i < 2; i++)
-            if (first + j * 8 + lane % 4 * 2 + i >= n_seen) s[j][2 * half + i] = -INFINITY;
+    EACH for (int j = 0; j < N; j++) EACH for (int i = 0; i < 2; i++) if (first + j * 8 + lane % 4 * 2 + i >= n_seen) s[j][2 * half + i] =
+        -INFINITY;
 }
 
 template <int N> __device__ __forceinline__ float row_max(const float (&s)[N][4], int half, float top) {
-EACH
-    for (int j = 0; j < N; j++) top = fmaxf(top, fmaxf(s[j][2 * half], s[j][2 * half + 1]));
+    EACH for (int j = 0; j < N; j++) top = fmaxf(top, fmaxf(s[j][2 * half], s[j][2 * half + 1]));
     return top;
 }
 
@@ -162,30 +153,24 @@ EACH
 template <int N> __device__ __forceinline__ float exponentials(float (&s)[N][4], int half, float top, float scale) {
     float shift = top * scale, sum = 0;
     if (fabsf(shift) > 1024) {
-EACH
-        for (int j = 0; j < N; j++) s[j][2 * half] -= top, s[j][2 * half + 1] -= top;
+        EACH for (int j = 0; j < N; j++) s[j][2 * half] -= top, s[j][2 * half + 1] -= top;
         shift = 0;
     }
-EACH
-    for (int j = 0; j < N; j++)
-EACH
-        for (int i = 0; i < 2; i++) sum += s[j][2 * half + i] = exp2_approx(fmaf(s[j][2 * half + i], scale, -shift));
+    EACH for (int j = 0; j < N; j++) EACH for (int i = 0; i < 2; i++) sum += s[j][2 * half + i] =
+        exp2_approx(fmaf(s[j][2 * half + i], scale, -shift));
     return sum;
 }
 
-/* ---- the way out --------------------------------------------------------------------------------------------------- */
+/* ---- the way out ------------------------------------------------------------------------------------------------- */
 
 /* 16 rows of o, times `inverse` [half], into a tile: each 8 columns one chunk. */
 template <int COLUMNS, int N, class T>
 __device__ __forceinline__ void stage_output(T *t, const float (&o)[N][4], int row, int chunk, const float (&inverse)[2], int lane) {
-EACH
-    for (int n = 0; n < N; n++)
-EACH
-        for (int half = 0; half < 2; half++) {
-            uint32_t pair = pack2<T>(o[n][2 * half] * inverse[half], o[n][2 * half + 1] * inverse[half]);
-            T *at = t + tile<COLUMNS>::at(row + lane / 4 + 8 * half, chunk + n, tile<COLUMNS>::swizzle(lane / 4));
-            *reinterpret_cast<uint32_t *>(at + lane % 4 * 2) = pair;
-        }
+    EACH for (int n = 0; n < N; n++) EACH for (int half = 0; half < 2; half++) {
+        uint32_t pair = pack2<T>(o[n][2 * half] * inverse[half], o[n][2 * half + 1] * inverse[half]);
+        T *at = t + tile<COLUMNS>::at(row + lane / 4 + 8 * half, chunk + n, tile<COLUMNS>::swizzle(lane / 4));
+        *reinterpret_cast<uint32_t *>(at + lane % 4 * 2) = pair;
+    }
 }
 
 /* A warp's rows [row, row + ROWS) of a tile, chunks [chunk, n_chunks), at most MOST of them, to rows from `first` on of y. */

@@ -21,8 +21,7 @@ template <int D, int M, int KEYS, bool KEEP_Q> constexpr size_t flash_shared_byt
     return (size_t)padded<D> * 2 * (4 * KEYS + (KEEP_Q ? 0 : 16 * M * WARPS));
 }
 
-template <class T, int D, int M, int KEYS, bool KEEP_Q>
-__global__ void __launch_bounds__(THREADS) flash(attention_args a) {
+template <class T, int D, int M, int KEYS, bool KEEP_Q> __global__ void __launch_bounds__(THREADS) flash(attention_args a) {
     constexpr int COLUMNS = padded<D>, STEPS = COLUMNS / 16, ROWS = 16 * M * WARPS, SIZE = KEYS * COLUMNS;
     static_assert(ROWS <= 2 * KEYS, "Q on its way to registers, and y on its way out, use the space of one half, of both");
     DYNAMIC_SHARED(T, shared);
@@ -44,15 +43,12 @@ __global__ void __launch_bounds__(THREADS) flash(attention_args a) {
     if constexpr (KEEP_Q) {
         cp_async_wait<0>();
         __syncthreads();
-EACH
-        for (int m = 0; m < M; m++)
-EACH
-            for (int i = 0; i < STEPS; i++) load_left<COLUMNS>(q[m][i], q_tile, row + 16 * m, 2 * i, lane);
+        EACH for (int m = 0; m < M; m++) EACH for (int i = 0; i < STEPS; i++)
+            load_left<COLUMNS>(q[m][i], q_tile, row + 16 * m, 2 * i, lane);
     }
 
     float o[M][D / 8][4] = {}, top[M][2], sum[M][2] = {};
-EACH
-    for (int m = 0; m < M; m++) top[m][0] = top[m][1] = -FLT_MAX;
+    EACH for (int m = 0; m < M; m++) top[m][0] = top[m][1] = -FLT_MAX;
 
     for (int t = 0, n_tiles = (n_keys + KEYS - 1) / KEYS; t < n_tiles; t++) {
         cp_async_wait<0>();
@@ -65,12 +61,10 @@ EACH
         for (int i = 0; i < STEPS; i++) {
             if constexpr (!KEEP_Q)
                 for (int m = 0; m < M; m++) load_left<COLUMNS>(q[m][0], q_tile, row + 16 * m, 2 * i, lane);
-EACH
-            for (int j = 0; j < KEYS / 8; j += 2) {
+            EACH for (int j = 0; j < KEYS / 8; j += 2) {
                 uint32_t b0[2], b1[2];
                 load_keys<COLUMNS>(b0, b1, k_tile, j * 8, 2 * i, lane);
-EACH
-                for (int m = 0; m < M; m++) {
+                EACH for (int m = 0; m < M; m++) {
                     mma_16816<T>(s[m][j], q[m][KEEP_Q ? i : 0], b0);
                     mma_16816<T>(s[m][j + 1], q[m][KEEP_Q ? i : 0], b1);
                 }
@@ -78,32 +72,25 @@ EACH
         }
 
         bool all_seen = (t + 1) * KEYS <= keys_seen(a, q0);
-EACH
-        for (int m = 0; m < M; m++)
-EACH
-            for (int half = 0; half < 2; half++) {
-                int i = q0 + row + 16 * m + 8 * half + lane / 4;
-                if (!all_seen) mask_scores(s[m], half, t * KEYS, keys_seen(a, i), lane);
-                float before = top[m][half];
-                top[m][half] = quad_max(row_max(s[m], half, before));
-                float alpha = exp2_approx((before - top[m][half]) * a.scale);
-                sum[m][half] = sum[m][half] * alpha + exponentials(s[m], half, top[m][half], a.scale);
-EACH
-                for (int n = 0; n < D / 8; n++) o[m][n][2 * half] *= alpha, o[m][n][2 * half + 1] *= alpha;
-            }
+        EACH for (int m = 0; m < M; m++) EACH for (int half = 0; half < 2; half++) {
+            int i = q0 + row + 16 * m + 8 * half + lane / 4;
+            if (!all_seen) mask_scores(s[m], half, t * KEYS, keys_seen(a, i), lane);
+            float before = top[m][half];
+            top[m][half] = quad_max(row_max(s[m], half, before));
+            float alpha = exp2_approx((before - top[m][half]) * a.scale);
+            sum[m][half] = sum[m][half] * alpha + exponentials(s[m], half, top[m][half], a.scale);
+            EACH for (int n = 0; n < D / 8; n++) o[m][n][2 * half] *= alpha, o[m][n][2 * half + 1] *= alpha;
+        }
 
-EACH
-        for (int j = 0; j < KEYS / 8; j += 2) {
+        EACH for (int j = 0; j < KEYS / 8; j += 2) {
             uint32_t p[M][4];
-EACH
-            for (int m = 0; m < M; m++) pack_left<T>(p[m], s[m][j], s[m][j + 1]);
+            EACH for (int m = 0; m < M; m++) pack_left<T>(p[m], s[m][j], s[m][j + 1]);
             add_values<COLUMNS>(o, p, v_tile, j * 8, 0, lane);
         }
     }
 
     __syncthreads(); /* keys and values have been used: their space takes y, each warp's rows apart */
-EACH
-    for (int m = 0; m < M; m++) {
+    EACH for (int m = 0; m < M; m++) {
         float inverse[2] = {1 / quad_sum(sum[m][0]), 1 / quad_sum(sum[m][1])};
         stage_output<COLUMNS>(shared, o[m], row + 16 * m, 0, inverse, lane);
     }
@@ -112,7 +99,7 @@ EACH
     store_rows<COLUMNS, 16 * M, COLUMNS / 8>(y, a.y.ld, q0 + row, a.Tq, shared, row, 0, n_chunks, lane);
 }
 
-/* ---- which one ------------------------------------------------------------------------------------------------------ */
+/* ---- which one --------------------------------------------------------------------------------------------------- */
 
 struct flash_kernel {
     int D, rows; /* heads up to this wide; queries of a block */
@@ -121,7 +108,7 @@ struct flash_kernel {
 };
 
 #define FLASH(D, M, KEYS, KEEP_Q) \
-    { D, 16 * (M) * WARPS, flash_shared_bytes<D, M, KEYS, KEEP_Q>(), flash<T, D, M, KEYS, KEEP_Q> }
+    { D, 16 * (M)*WARPS, flash_shared_bytes<D, M, KEYS, KEEP_Q>(), flash<T, D, M, KEYS, KEEP_Q> }
 
 /* By width; of one width, the larger block first. */
 enum { N_KERNELS = 9 };

@@ -47,8 +47,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) attend_plain(atten
     const T *q = head_rows<T>(a.q, a.n_heads, a.D), *k = head_rows<T>(a.k, a.n_heads, a.D), *v = head_rows<T>(a.v, a.n_heads, a.D);
 
     float o[ROWS / SIDE][CHANNELS / SIDE] = {}, top[ROWS / SIDE], sum[ROWS / SIDE] = {};
-EACH
-    for (int i = 0; i < ROWS / SIDE; i++) top[i] = -FLT_MAX;
+    EACH for (int i = 0; i < ROWS / SIDE; i++) top[i] = -FLT_MAX;
     for (int k0 = 0; k0 < n_keys; k0 += KEYS) {
         float s[ROWS / SIDE][KEYS / SIDE] = {};
         for (int d = 0; d < a.D; d += DEPTH) {
@@ -58,29 +57,23 @@ EACH
             __syncthreads();
 #pragma unroll 8
             for (int c = 0; c < DEPTH; c++)
-EACH
-                for (int i = 0; i < ROWS / SIDE; i++)
-EACH
-                    for (int j = 0; j < KEYS / SIDE; j++) s[i][j] += q_part[i0 + SIDE * i][c] * k_part[j0 + SIDE * j][c];
+                EACH for (int i = 0; i < ROWS / SIDE; i++) EACH for (int j = 0; j < KEYS / SIDE; j++) s[i][j] +=
+                    q_part[i0 + SIDE * i][c] * k_part[j0 + SIDE * j][c];
         }
 
-EACH
-        for (int i = 0; i < ROWS / SIDE; i++) {
+        EACH for (int i = 0; i < ROWS / SIDE; i++) {
             int seen = keys_seen(a, q0 + i0 + SIDE * i);
             float most = top[i], part = 0;
-EACH
-            for (int j = 0; j < KEYS / SIDE; j++) {
+            EACH for (int j = 0; j < KEYS / SIDE; j++) {
                 if (k0 + j0 + SIDE * j >= seen) s[i][j] = -INFINITY;
                 most = fmaxf(most, s[i][j]); /* passes over a NaN, which comes out below */
             }
             most = side_max(most);
-EACH
-            for (int j = 0; j < KEYS / SIDE; j++) part += p[i0 + SIDE * i][j0 + SIDE * j] = exp2f((s[i][j] - most) * a.scale);
+            EACH for (int j = 0; j < KEYS / SIDE; j++) part += p[i0 + SIDE * i][j0 + SIDE * j] = exp2f((s[i][j] - most) * a.scale);
             float alpha = exp2f((top[i] - most) * a.scale);
             sum[i] = sum[i] * alpha + part;
             top[i] = most;
-EACH
-            for (int c = 0; c < CHANNELS / SIDE; c++) o[i][c] *= alpha;
+            EACH for (int c = 0; c < CHANNELS / SIDE; c++) o[i][c] *= alpha;
         }
 
         for (int key = 0; key < KEYS; key += V_KEYS) {
@@ -88,20 +81,16 @@ EACH
             load_plain<V_KEYS, CHANNELS>(v_part, v, a.v.ld, k0 + key, a.Tk, channel0, a.D);
             __syncthreads();
             for (int x = 0; x < V_KEYS; x++)
-EACH
-                for (int c = 0; c < CHANNELS / SIDE; c++)
-EACH
-                    for (int i = 0; i < ROWS / SIDE; i++) o[i][c] += p[i0 + SIDE * i][key + x] * v_part[x][j0 + SIDE * c];
+                EACH for (int c = 0; c < CHANNELS / SIDE; c++) EACH for (int i = 0; i < ROWS / SIDE; i++) o[i][c] +=
+                    p[i0 + SIDE * i][key + x] * v_part[x][j0 + SIDE * c];
         }
     }
 
     T *y = head_rows<T>(a.y, a.n_heads, a.D);
-EACH
-    for (int i = 0; i < ROWS / SIDE; i++) {
+    EACH for (int i = 0; i < ROWS / SIDE; i++) {
         int row = q0 + i0 + SIDE * i;
         float inverse = 1 / side_sum(sum[i]);
-EACH
-        for (int c = 0; c < CHANNELS / SIDE; c++) {
+        EACH for (int c = 0; c < CHANNELS / SIDE; c++) {
             int channel = channel0 + j0 + SIDE * c;
             if (row < a.Tq && channel < a.D) y[(size_t)row * a.y.ld + channel] = from_f32<T>(o[i][c] * inverse);
         }

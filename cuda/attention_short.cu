@@ -31,35 +31,29 @@ template <class T, int D> __global__ void __launch_bounds__(THREADS) attend_shor
         __syncwarp();
 
         float s[KEYS / 8][4] = {};
-EACH
-        for (int i = 0; i < COLUMNS / 16; i++) {
+        EACH for (int i = 0; i < COLUMNS / 16; i++) {
             uint32_t left[4];
             load_left<COLUMNS>(left, own, 0, 2 * i, lane);
-EACH
-            for (int j = 0; j < KEYS / 8; j += 2)
-                if (j * 8 < a.Tk) {
-                    uint32_t b0[2], b1[2];
-                    load_keys<COLUMNS>(b0, b1, k_tile, j * 8, 2 * i, lane);
-                    mma_16816<T>(s[j], left, b0), mma_16816<T>(s[j + 1], left, b1);
-                }
+            EACH for (int j = 0; j < KEYS / 8; j += 2) if (j * 8 < a.Tk) {
+                uint32_t b0[2], b1[2];
+                load_keys<COLUMNS>(b0, b1, k_tile, j * 8, 2 * i, lane);
+                mma_16816<T>(s[j], left, b0), mma_16816<T>(s[j + 1], left, b1);
+            }
         }
 
         float inverse[2];
-EACH
-        for (int half = 0; half < 2; half++) {
+        EACH for (int half = 0; half < 2; half++) {
             mask_scores(s, half, 0, keys_seen(a, q0 + 8 * half + lane / 4), lane);
             float top = quad_max(row_max(s, half, -FLT_MAX));
             inverse[half] = 1 / quad_sum(exponentials(s, half, top, a.scale));
         }
 
         float o[1][D / 8][4] = {};
-EACH
-        for (int j = 0; j < KEYS / 8; j += 2)
-            if (j * 8 < a.Tk) {
-                uint32_t p[1][4];
-                pack_left<T>(p[0], s[j], s[j + 1]);
-                add_values<COLUMNS>(o, p, v_tile, j * 8, 0, lane);
-            }
+        EACH for (int j = 0; j < KEYS / 8; j += 2) if (j * 8 < a.Tk) {
+            uint32_t p[1][4];
+            pack_left<T>(p[0], s[j], s[j + 1]);
+            add_values<COLUMNS>(o, p, v_tile, j * 8, 0, lane);
+        }
 
         __syncwarp(); /* q has been read by all lanes */
         stage_output<COLUMNS>(own, o[0], 0, 0, inverse, lane);
@@ -69,7 +63,7 @@ EACH
     }
 }
 
-/* ---- which one ------------------------------------------------------------------------------------------------------ */
+/* ---- which one --------------------------------------------------------------------------------------------------- */
 
 template <class T, int D> static void launch_short(cuda_device *dev, const attention_args &a, int heads) {
     int64_t blocks = ceil_div(a.Tq, 16 * WARPS), enough = ceil_div((int64_t)BLOCKS_PER_SM * dev->sm_count, heads);

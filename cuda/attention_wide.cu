@@ -36,8 +36,7 @@ static __device__ __forceinline__ void load_slab(T *ring, const attention_args &
     if (i < n_slabs) {
         if (part < K_SLABS)
             load_tile<K_WIDTH, KEYS, THREADS>(to, k + part * K_WIDTH, a.k.ld, first, a.Tk, a.D / 8 - part * (K_WIDTH / 8), threadIdx.x);
-        else
-            load_tile<WIDTH, V_KEYS, THREADS>(to, v, a.v.ld, first + (part - K_SLABS) * V_KEYS, a.Tk, a.D / 8, threadIdx.x);
+        else load_tile<WIDTH, V_KEYS, THREADS>(to, v, a.v.ld, first + (part - K_SLABS) * V_KEYS, a.Tk, a.D / 8, threadIdx.x);
     }
     cp_async_commit(); /* an empty group where nothing is left: the wait counts groups */
 }
@@ -50,7 +49,7 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) attend_wide(att
     SHARED(float, alpha, [ROWS]);
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
     const int q0 = blockIdx.x * ROWS, row = warp / COLUMN_WARPS * 16, part = warp % COLUMN_WARPS; /* the warp's place in S */
-    const int own = warp * (OWN / 8);                                                           /* its first chunk of O */
+    const int own = warp * (OWN / 8);                                                             /* its first chunk of O */
     const int n_tiles = (keys_seen(a, q0 + ROWS - 1) + KEYS - 1) / KEYS, n_slabs = n_tiles * (K_SLABS + V_SLABS);
     const T *k = head_rows<T>(a.k, a.n_heads, a.D), *v = head_rows<T>(a.v, a.n_heads, a.D);
 
@@ -80,16 +79,14 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) attend_wide(att
         }
 
         float most[2];
-EACH
-        for (int half = 0; half < 2; half++) {
+        EACH for (int half = 0; half < 2; half++) {
             int i = row + 8 * half + lane / 4;
             mask_scores(s, half, t * KEYS + part * 16, keys_seen(a, q0 + i), lane);
             most[half] = quad_max(row_max(s, half, top[half]));
             if (lane % 4 == 0) part_max[part][i] = most[half];
         }
         __syncthreads();
-EACH
-        for (int half = 0; half < 2; half++) {
+        EACH for (int half = 0; half < 2; half++) {
             int i = row + 8 * half + lane / 4;
             for (int w = 0; w < COLUMN_WARPS; w++) most[half] = fmaxf(most[half], part_max[w][i]);
             float shrink = exp2_approx((top[half] - most[half]) * a.scale);
@@ -105,13 +102,11 @@ EACH
         for (int i = 0; i < V_SLABS; i++) {
             const T *v_slab = next_slab(); /* its barrier stands between P and alpha and their readers too */
             uint32_t p[2][4];
-EACH
-            for (int m = 0; m < 2; m++) {
+            EACH for (int m = 0; m < 2; m++) {
                 load_left<KEYS>(p[m], p_tile, 16 * m, 2 * i, lane);
                 if (i == 0) {
                     float low = alpha[16 * m + lane / 4], high = alpha[16 * m + 8 + lane / 4];
-EACH
-                    for (int n = 0; n < OWN / 8; n++) o[m][n][0] *= low, o[m][n][1] *= low, o[m][n][2] *= high, o[m][n][3] *= high;
+                    EACH for (int n = 0; n < OWN / 8; n++) o[m][n][0] *= low, o[m][n][1] *= low, o[m][n][2] *= high, o[m][n][3] *= high;
                 }
             }
             add_values<WIDTH>(o, p, v_slab, 0, own, lane);
@@ -120,11 +115,9 @@ EACH
 
     cp_async_wait<0>();
     __syncthreads(); /* the slabs have been used: their space takes y, each warp's columns apart */
-EACH
-    for (int m = 0; m < 2; m++) {
+    EACH for (int m = 0; m < 2; m++) {
         float inverse[2];
-EACH
-        for (int half = 0; half < 2; half++) {
+        EACH for (int half = 0; half < 2; half++) {
             float total = 0;
             for (int w = 0; w < COLUMN_WARPS; w++) total += part_sum[w][16 * m + 8 * half + lane / 4];
             inverse[half] = 1 / total;

@@ -6,7 +6,9 @@ extern "C" {
 #include "cuda/gemm.h"
 }
 
-static int output_size(int in, int before, int after, int R, int stride) { return (in + before + after - R) / stride + 1; }
+static int output_size(int in, int before, int after, int R, int stride) {
+    return (in + before + after - R) / stride + 1;
+}
 
 static void check_shapes(struct view y, struct view x, const struct weight *w, const struct weight *b, struct view temb,
                          struct view residual, struct conv_shape s) {

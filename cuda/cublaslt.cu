@@ -96,7 +96,7 @@ struct cublaslt {
     size_t bias_planned, bias_bytes, bias_used; /* bytes: counted, allocated, given out */
 };
 
-/* ---- opening ----------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static void *open_thread(void *data) {
     struct cublaslt *lt = static_cast<struct cublaslt *>(data);
@@ -152,7 +152,7 @@ void cublaslt_close(struct cublaslt *lt) {
     free(lt);
 }
 
-/* ---- biases -------------------------------------------------------------------------------------------------------------- */
+/* ---- biases ------------------------------------------------------------------------------------------------------ */
 
 static size_t bias_bytes(const struct cuda_device *dev, int64_t K) {
     return dev->base.dtype == DT_F32 ? 0 : ((size_t)K * element_bytes(dev) + ALIGN - 1) / ALIGN * ALIGN;
@@ -176,14 +176,16 @@ static const void *bias_of(struct cuda_device *dev, const float *b, int64_t K) {
     if (lt->bias_used + bytes > lt->bias_bytes) return NULL;
     *entry = {b, dev->base.dtype, lt->bias_block + lt->bias_used};
     lt->bias_used += bytes;
-    DISPATCH_HALF(dev, T, launch(dev, convert<T>, grid_for(dev, (size_t)K, THREADS), dim3(THREADS), 0, static_cast<T *>(entry->copy), b,
-                                 (int)K));
+    DISPATCH_HALF(dev, T,
+                  launch(dev, convert<T>, grid_for(dev, (size_t)K, THREADS), dim3(THREADS), 0, static_cast<T *>(entry->copy), b, (int)K));
     return entry->copy;
 }
 
-/* ---- shapes -------------------------------------------------------------------------------------------------------------- */
+/* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-static size_t workspace_wanted(const struct cuda_device *dev) { return (size_t)(dev->arch >= 90 ? 32 : 4) << 20; }
+static size_t workspace_wanted(const struct cuda_device *dev) {
+    return (size_t)(dev->arch >= 90 ? 32 : 4) << 20;
+}
 
 size_t cublaslt_scratch(const struct cuda_device *dev, int64_t, int64_t K, int64_t) {
     if (!dev->blaslt) return 0;
@@ -257,8 +259,18 @@ bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, cons
     if (!ready(lt)) return false;
     const void *bias = b ? bias_of(dev, b, y.C) : NULL, *r = residual.p ? residual.p : y.p;
     if (b && !bias) return false;
-    const struct shape shape = {(int64_t)view_rows(x), y.C, x.C, x.ld, y.ld, residual.p ? residual.ld : 0, alignment(w), alignment(x.p),
-                                alignment(y.p), alignment(r), dev->base.dtype, bias != NULL};
+    const struct shape shape = {(int64_t)view_rows(x),
+                                y.C,
+                                x.C,
+                                x.ld,
+                                y.ld,
+                                residual.p ? residual.ld : 0,
+                                alignment(w),
+                                alignment(x.p),
+                                alignment(y.p),
+                                alignment(r),
+                                dev->base.dtype,
+                                bias != NULL};
     size_t wanted = workspace_wanted(dev), workspace = dev->scratch_bytes < wanted ? dev->scratch_bytes : wanted;
     struct gemm *g = gemm_of(lt, &shape, bias, workspace);
     const float one = 1, beta = residual.p ? 1 : 0;

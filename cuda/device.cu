@@ -11,7 +11,7 @@ extern "C" {
 
 enum { ARENA_BASE = 4096 /* counted from while planning, never dereferenced; not NULL, which means "no view" */, ALIGN = 256 };
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 struct cuda_block {
     void *p;
@@ -55,7 +55,7 @@ static void cuda_free(struct device *base, void *p) {
     assert(!p);
 }
 
-/* ---- planning -------------------------------------------------------------------------------------------------------- */
+/* ---- planning ---------------------------------------------------------------------------------------------------- */
 
 void cuda_scratch_reserve(struct cuda_device *dev, size_t bytes) {
     if (bytes > dev->scratch_bytes) dev->scratch_bytes = bytes;
@@ -76,13 +76,19 @@ const void *cuda_packed(struct cuda_device *dev, const struct weight *w) {
     return w->packed;
 }
 
-static bool cuda_pack(struct device *base, struct weight *w, const void *const raw[]) { return weight_pack(cuda_of(base), w, raw); }
+static bool cuda_pack(struct device *base, struct weight *w, const void *const raw[]) {
+    return weight_pack(cuda_of(base), w, raw);
+}
 
-static void cuda_load(struct device *base, struct weight *const items[], int n) { loader_start(cuda_of(base), items, n); }
+static void cuda_load(struct device *base, struct weight *const items[], int n) {
+    loader_start(cuda_of(base), items, n);
+}
 
-static double cuda_load_wait(struct device *base) { return cuda_of(base)->loader ? loader_wait_all(cuda_of(base)->loader) : 0; }
+static double cuda_load_wait(struct device *base) {
+    return cuda_of(base)->loader ? loader_wait_all(cuda_of(base)->loader) : 0;
+}
 
-/* ---- the two tables --------------------------------------------------------------------------------------------------- */
+/* ---- the two tables ---------------------------------------------------------------------------------------------- */
 
 static const struct ops planning_ops = {
     .linear = cuda_linear_plan,
@@ -141,7 +147,7 @@ static void cuda_plan_end(struct device *base) {
     base->planning = false;
 }
 
-/* ---- which GPU ------------------------------------------------------------------------------------------------------- */
+/* ---- which GPU --------------------------------------------------------------------------------------------------- */
 
 /* One with code in this program, or why not. */
 static const char *refuse(int index, char *text, size_t size) {
@@ -243,7 +249,7 @@ const char *cuda_device_missing(void) {
     return probe.missing[0] ? probe.missing : NULL;
 }
 
-/* ---- open and close --------------------------------------------------------------------------------------------------- */
+/* ---- open and close ---------------------------------------------------------------------------------------------- */
 
 static void cuda_close(struct device *base) {
     struct cuda_device *dev = cuda_of(base);

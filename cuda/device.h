@@ -37,28 +37,30 @@ struct cuda_device {
     struct device base; /* first: a struct device * of this device is a struct cuda_device * */
     char name[16], product[256];
     int index, sm_count;
-    int arch;           /* 75, 80, 86, 89, 90, 100, 120 */
+    int arch; /* 75, 80, 86, 89, 90, 100, 120 */
     cudaStream_t stream;
     size_t scratch_bytes; /* the largest reservation of any op */
     void *scratch;        /* allocated by plan_end, 256-byte aligned; an op's contents do not outlive the op */
     struct cuda_plan *plans;
     struct cuda_block *blocks;
-    struct cublaslt *blaslt; /* NULL where the library cannot be opened */
-    struct transfer *transfer; /* pinned memory for latents; NULL before the first */
-    struct loader *loader;   /* streams the weights; NULL before weights_load */
+    struct cublaslt *blaslt;     /* NULL where the library cannot be opened */
+    struct transfer *transfer;   /* pinned memory for latents; NULL before the first */
+    struct loader *loader;       /* streams the weights; NULL before weights_load */
     struct recording *recording; /* the loop's graph, see replay.cu; NULL before the first step */
 
-    struct cuda_row *rows;    /* [rows_capacity] device memory */
-    int *row_at;              /* device memory: the row under way, -1 before the first */
+    struct cuda_row *rows; /* [rows_capacity] device memory */
+    int *row_at;           /* device memory: the row under way, -1 before the first */
     int rows_capacity, depth;
-    bool thresholds;          /* some row clips by quantile */
+    bool thresholds; /* some row clips by quantile */
 
     struct device_work counts; /* since the last reset: what was launched, and what it had to do */
-    cudaEvent_t *marks;    /* [n_marks], of the clock */
+    cudaEvent_t *marks;        /* [n_marks], of the clock */
     int n_marks;
 };
 
-static inline struct cuda_device *cuda_of(struct device *dev) { return (struct cuda_device *)dev; }
+static inline struct cuda_device *cuda_of(struct device *dev) {
+    return (struct cuda_device *)dev;
+}
 
 /* ---- weights ----------------------------------------------------------------------------------------------------- */
 
@@ -91,12 +93,15 @@ void cuda_scratch_reserve(struct cuda_device *dev, size_t bytes);
 /* ---- launching --------------------------------------------------------------------------------------------------- */
 
 /* Rounded up. */
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
 
 /* kernel<<<grid, block, shared_bytes, stream>>>(args...), args converted to what the kernel declares; more than 48 KiB of shared memory is
  * asked for as it must be. From any thread. */
 template <class... P>
-cudaError_t launch_on(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, std::type_identity_t<P>... args) {
+cudaError_t launch_on(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+                      std::type_identity_t<P>... args) {
     const void *address = reinterpret_cast<const void *>(kernel);
     if (shared_bytes > 48 << 10) {
         cudaError_t error = cuda.FuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes);
@@ -130,55 +135,76 @@ static inline void count_work(struct cuda_device *dev, double flop, double bytes
 }
 
 /* DISPATCH(dev, T, statement using T); */
-#define DISPATCH(dev, T, ...) \
-    do { \
+#define DISPATCH(dev, T, ...)        \
+    do {                             \
         switch ((dev)->base.dtype) { \
-        case DT_F32: { typedef float T; __VA_ARGS__; break; } \
-        case DT_F16: { typedef f16 T; __VA_ARGS__; break; } \
-        default: { typedef bf16 T; __VA_ARGS__; break; } \
-        } \
+        case DT_F32: {               \
+            typedef float T;         \
+            __VA_ARGS__;             \
+            break;                   \
+        }                            \
+        case DT_F16: {               \
+            typedef f16 T;           \
+            __VA_ARGS__;             \
+            break;                   \
+        }                            \
+        default: {                   \
+            typedef bf16 T;          \
+            __VA_ARGS__;             \
+            break;                   \
+        }                            \
+        }                            \
     } while (0)
 /* The same for the 16-bit types alone. */
-#define DISPATCH_HALF(dev, T, ...) \
-    do { \
-        if ((dev)->base.dtype == DT_F16) { typedef f16 T; __VA_ARGS__; } \
-        else { typedef bf16 T; __VA_ARGS__; } \
+#define DISPATCH_HALF(dev, T, ...)         \
+    do {                                   \
+        if ((dev)->base.dtype == DT_F16) { \
+            typedef f16 T;                 \
+            __VA_ARGS__;                   \
+        } else {                           \
+            typedef bf16 T;                \
+            __VA_ARGS__;                   \
+        }                                  \
     } while (0)
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-static inline size_t element_bytes(const struct cuda_device *dev) { return dtype_table[dev->base.dtype].size; }
+static inline size_t element_bytes(const struct cuda_device *dev) {
+    return dtype_table[dev->base.dtype].size;
+}
 /* Every row of v begins at a multiple of 16 bytes. While planning, p is the arena's count, aligned as the memory will be. */
 static inline bool rows_aligned(const struct cuda_device *dev, struct view v) {
     size_t e = element_bytes(dev);
     return v.ld * e % 16 == 0 && (uintptr_t)v.p % 16 == 0;
 }
 /* Tensor cores and 16-byte copies can be used at all. */
-static inline bool has_tensor_path(const struct cuda_device *dev) { return dev->base.dtype != DT_F32 && dev->arch >= 80; }
+static inline bool has_tensor_path(const struct cuda_device *dev) {
+    return dev->base.dtype != DT_F32 && dev->arch >= 80;
+}
 
-/* ---- the ops, one family per file --------------------------------------------------------------------------------- */
+/* ---- the ops, one family per file -------------------------------------------------------------------------------- */
 
 extern "C" {
-op_conv2d cuda_conv2d_plan, cuda_conv2d;                     /* conv2d.cu */
-op_linear cuda_linear_plan, cuda_linear;                     /* linear.cu */
-op_linear_geglu cuda_linear_geglu_plan, cuda_linear_geglu;   /* linear.cu */
-op_attention cuda_attention_plan, cuda_attention;            /* attention.cu */
-op_group_norm cuda_group_norm_plan, cuda_group_norm;         /* group_norm.cu */
-op_layer_norm cuda_layer_norm_plan, cuda_layer_norm;         /* layer_norm.cu */
-op_embed cuda_embed_plan, cuda_embed;                        /* embed.cu */
+op_conv2d cuda_conv2d_plan, cuda_conv2d;                         /* conv2d.cu */
+op_linear cuda_linear_plan, cuda_linear;                         /* linear.cu */
+op_linear_geglu cuda_linear_geglu_plan, cuda_linear_geglu;       /* linear.cu */
+op_attention cuda_attention_plan, cuda_attention;                /* attention.cu */
+op_group_norm cuda_group_norm_plan, cuda_group_norm;             /* group_norm.cu */
+op_layer_norm cuda_layer_norm_plan, cuda_layer_norm;             /* layer_norm.cu */
+op_embed cuda_embed_plan, cuda_embed;                            /* embed.cu */
 op_timestep_embed cuda_timestep_embed_plan, cuda_timestep_embed; /* embed.cu */
-op_silu cuda_silu;                                           /* elementwise.cu */
-op_add cuda_add;                                             /* elementwise.cu */
-op_model_input cuda_model_input;                             /* sched_step.cu */
-op_row_input cuda_row_input;                                 /* sched_step.cu */
-op_set_schedule cuda_set_schedule;                           /* sched_step.cu */
-op_next_row cuda_next_row;                                   /* sched_step.cu */
-op_sched_step cuda_sched_step_plan, cuda_sched_step;         /* sched_step.cu */
-op_to_rgb8 cuda_to_rgb8_plan, cuda_to_rgb8;                  /* transfer.cu */
-op_upload cuda_upload;                                       /* transfer.cu */
-op_download cuda_download;                                   /* transfer.cu */
-op_upload_latents cuda_upload_latents;                       /* transfer.cu */
-op_download_latents cuda_download_latents;                   /* transfer.cu */
+op_silu cuda_silu;                                               /* elementwise.cu */
+op_add cuda_add;                                                 /* elementwise.cu */
+op_model_input cuda_model_input;                                 /* sched_step.cu */
+op_row_input cuda_row_input;                                     /* sched_step.cu */
+op_set_schedule cuda_set_schedule;                               /* sched_step.cu */
+op_next_row cuda_next_row;                                       /* sched_step.cu */
+op_sched_step cuda_sched_step_plan, cuda_sched_step;             /* sched_step.cu */
+op_to_rgb8 cuda_to_rgb8_plan, cuda_to_rgb8;                      /* transfer.cu */
+op_upload cuda_upload;                                           /* transfer.cu */
+op_download cuda_download;                                       /* transfer.cu */
+op_upload_latents cuda_upload_latents;                           /* transfer.cu */
+op_download_latents cuda_download_latents;                       /* transfer.cu */
 }
 
 /* The weights' way from file to device (load.cu). */

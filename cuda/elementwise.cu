@@ -14,9 +14,7 @@ struct sum_of {
     __device__ __forceinline__ float operator()(float a, float b) const { return a + b; }
 };
 
-template <class T, int V> struct alignas(V * sizeof(T)) vec {
-    T v[V];
-};
+template <class T, int V> struct alignas(V * sizeof(T)) vec { T v[V]; };
 
 template <class T, int V> __device__ __forceinline__ const vec<T, V> &at(const void *p, size_t i) {
     return *reinterpret_cast<const vec<T, V> *>(static_cast<const T *>(p) + i);
@@ -24,7 +22,8 @@ template <class T, int V> __device__ __forceinline__ const vec<T, V> &at(const v
 
 /* y[row, c] = f(a[row, c], b[row, c]), V elements at a time; n: of them. y may be a or b. */
 template <class T, int V, class F>
-__global__ void __launch_bounds__(THREADS) pointwise(void *y, const void *a, const void *b, size_t n, int C, int ldy, int lda, int ldb, F f) {
+__global__ void __launch_bounds__(THREADS)
+    pointwise(void *y, const void *a, const void *b, size_t n, int C, int ldy, int lda, int ldb, F f) {
     int per_row = C / V;
     GRID_LOOP(i, n) {
         size_t row = i / (size_t)per_row, c = i % (size_t)per_row * V;

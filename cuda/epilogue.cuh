@@ -91,7 +91,7 @@ template <class T> __device__ __forceinline__ void finish1(const struct gemm &g,
     static_cast<T *>(g.y)[m * g.y_ld + n] = from_f32<T>(v);
 }
 
-/* ---- the rows of A -------------------------------------------------------------------------------------------------- */
+/* ---- the rows of A ----------------------------------------------------------------------------------------------- */
 
 /* Where row m's filter lies: its image's first pixel, and its top left corner in x as the filter sees it. */
 struct gemm_row {

@@ -4,13 +4,13 @@
 struct gemm_choice gemm_forced = {-1, 0};
 
 /* In the order of gemm_tiles. */
-#define TILES(X) \
+#define TILES(X)           \
     X(0, 256, 128, 64, 64) \
-    X(1, 256, 64, 64, 64) \
+    X(1, 256, 64, 64, 64)  \
     X(2, 128, 128, 64, 64) \
-    X(3, 128, 64, 64, 32) \
-    X(4, 64, 128, 32, 64) \
-    X(5, 64, 64, 32, 32) \
+    X(3, 128, 64, 64, 32)  \
+    X(4, 64, 128, 32, 64)  \
+    X(5, 64, 64, 32, 32)   \
     X(6, 128, 16, 32, 16)
 
 #define TILE_ROW(i, BM, BN, WM, WN) {BM, BN, gemm_blocks<BM, BN>()},
@@ -45,9 +45,11 @@ struct gemm_choice gemm_choose(int M, int N, int steps, int sm_count) {
     return best;
 }
 
-/* ---- launching ------------------------------------------------------------------------------------------------------- */
+/* ---- launching --------------------------------------------------------------------------------------------------- */
 
-static int steps_of(const struct gemm *g) { return g->R * g->R * (int)ceil_div(g->C, GEMM_K); }
+static int steps_of(const struct gemm *g) {
+    return g->R * g->R * (int)ceil_div(g->C, GEMM_K);
+}
 
 /* The choice, with no split left without steps. */
 static struct gemm_choice choice_of(const struct cuda_device *dev, const struct gemm *g) {
@@ -73,13 +75,16 @@ template <class T> static void run(struct cuda_device *dev, const struct gemm *g
     float *partial = c.splits == 1 ? nullptr : static_cast<float *>(dev->scratch);
     dim3 grid((unsigned)(ceil_div(g->M, t->M) * ceil_div(g->N, t->N)), (unsigned)c.splits);
     switch (c.tile) {
-#define TILE_CASE(i, BM, BN, WM, WN) \
-    case i: \
-        launch(dev, gemm_tile<T, BM, BN, WM, WN>, grid, dim3(BM / WM * (BN / WN) * 32), gemm_shared_bytes<BM, BN>(), *g, steps, steps_each, partial); \
+#define TILE_CASE(i, BM, BN, WM, WN)                                                                                            \
+    case i:                                                                                                                     \
+        launch(dev, gemm_tile<T, BM, BN, WM, WN>, grid, dim3(BM / WM * (BN / WN) * 32), gemm_shared_bytes<BM, BN>(), *g, steps, \
+               steps_each, partial);                                                                                            \
         break;
         TILES(TILE_CASE)
     }
     if (partial) launch(dev, gemm_reduce<T>, grid_for(dev, (size_t)g->M * ceil_div(g->N, 8), 256), dim3(256), 0, *g, partial, c.splits);
 }
 
-void gemm_run(struct cuda_device *dev, const struct gemm *g) { DISPATCH_HALF(dev, T, run<T>(dev, g)); }
+void gemm_run(struct cuda_device *dev, const struct gemm *g) {
+    DISPATCH_HALF(dev, T, run<T>(dev, g));
+}

@@ -19,14 +19,18 @@
 constexpr int GEMM_STAGES = 4, GEMM_CHUNKS = GEMM_K / 8;
 
 /* Blocks that an SM of 64 Ki registers shall hold. */
-template <int BM, int BN> constexpr int gemm_blocks() { return BM * BN >= 256 * 128 ? 1 : BM * BN >= 128 * 128 ? 2 : 4; }
+template <int BM, int BN> constexpr int gemm_blocks() {
+    return BM * BN >= 256 * 128 ? 1 : BM * BN >= 128 * 128 ? 2 : 4;
+}
 
 template <int BM, int BN> constexpr size_t gemm_shared_bytes() {
     return GEMM_STAGES * (BM + BN) * GEMM_K * sizeof(f16) + BM * sizeof(gemm_row);
 }
 
 /* Where 16-byte chunk `chunk` of row `row` lies, in elements. */
-__device__ __forceinline__ int gemm_at(int row, int chunk) { return row * GEMM_K + ((chunk ^ (row >> 1 & 3)) * 8); }
+__device__ __forceinline__ int gemm_at(int row, int chunk) {
+    return row * GEMM_K + ((chunk ^ (row >> 1 & 3)) * 8);
+}
 
 /* Blocks in order go down eight tiles, then right: those that run at once share rows of both operands in L2. */
 __device__ __forceinline__ void gemm_tile_of(int block, int tiles_m, int tiles_n, int *tile_m, int *tile_n) {
@@ -52,7 +56,8 @@ __device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32
 
 /* steps: GEMM_K products each, in all; blockIdx.y takes `steps_each` of them. partial: NULL, or [splits][M][N up to 8]. */
 template <class T, int BM, int BN, int WM, int WN>
-__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>()) gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
+__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>())
+    gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
     constexpr int THREADS = BM / WM * (BN / WN) * 32, ROWS = THREADS / GEMM_CHUNKS; /* loaded at once */
     constexpr int A_LOADS = BM / ROWS, B_LOADS = (BN + ROWS - 1) / ROWS, STAGE = (BM + BN) * GEMM_K;
     static_assert(BM % ROWS == 0 && (BN % ROWS == 0 || BN < ROWS) && WM % 16 == 0 && WN % 16 == 0, "");
@@ -85,7 +90,8 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>(
         for (int i = 0; i < A_LOADS; i++) cp_async16(A + i * ROWS * GEMM_K, x + (pixel[i] * (int64_t)g.ldx + c), inside && pixel[i] >= 0);
 #pragma unroll
         for (int i = 0; i < B_LOADS; i++)
-            if (BN % ROWS == 0 || row < BN) cp_async16(B + i * ROWS * GEMM_K, w + (i * ROWS * g.w_row + c), inside && n0 + row + i * ROWS < g.N);
+            if (BN % ROWS == 0 || row < BN)
+                cp_async16(B + i * ROWS * GEMM_K, w + (i * ROWS * g.w_row + c), inside && n0 + row + i * ROWS < g.N);
         c += GEMM_K;
         if (c >= g.C) {
             c = 0;
@@ -103,7 +109,8 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>(
     float sum[WM / 16][WN / 8][4] = {};
     int warp_m = warp / (BN / WN) * WM, warp_n = warp % (BN / WN) * WN, a_at[2], b_at[2];
 #pragma unroll
-    for (int half = 0; half < 2; half++) { /* matrices of ldmatrix: rows 0-7, 8-15 of A's left columns, then right; of B left, right, then down */
+    for (int half = 0; half < 2;
+         half++) { /* matrices of ldmatrix: rows 0-7, 8-15 of A's left columns, then right; of B left, right, then down */
         a_at[half] = gemm_at(warp_m + lane % 16, half * 2 + lane / 16);
         b_at[half] = BM * GEMM_K + gemm_at(warp_n + lane / 16 * 8 + lane % 8, half * 2 + lane / 8 % 2);
     }

@@ -18,8 +18,8 @@ namespace {
 
 constexpr int THREADS = 512, WARPS = THREADS / 32;
 constexpr int FUSED_PIXELS = 16, FUSED_PIXELS_SMALL = 4, SPLIT_PIXELS = 4, APPLY_PIXELS = 2; /* of a thread at a time */
-constexpr int GROUPS_MAX = 64;                                                             /* in a span */
-constexpr int PARTS_MAX = 128;                                                             /* of an image */
+constexpr int GROUPS_MAX = 64;                                                               /* in a span */
+constexpr int PARTS_MAX = 128;                                                               /* of an image */
 
 /* Of x - pivot. */
 struct alignas(16) moments {
@@ -32,7 +32,7 @@ struct group_norm {
     const float *w, *b;
     int pixels; /* of an image */
     int C, ldx, ldy, per_group;
-    int span;   /* channels of a block: a multiple of per_group and of 16 bytes */
+    int span; /* channels of a block: a multiple of per_group and of 16 bytes */
     int parts;
     float eps;
     bool silu;
@@ -53,7 +53,7 @@ __device__ __forceinline__ struct affine affine_of(struct moments m, float eps) 
     return {center, (m.pivot - center) + m.mean, rsqrtf(m.m2 / m.n + eps)};
 }
 
-/* ---- a block's view of a span ---------------------------------------------------------------------------------------- */
+/* ---- a block's view of a span ------------------------------------------------------------------------------------ */
 
 /* This thread's column and its first row of pixels. */
 template <class T> struct place {
@@ -129,7 +129,8 @@ template <class T, int PIXELS> struct tile {
 /* totals[g] = the sum of part[] over all threads' channels of group g. Called by the whole block; ends with a barrier.
  * Where a thread's channels are of one group, only their sum is handed over. The odd stride avoids bank conflicts. */
 template <class T>
-__device__ void group_totals(const struct group_norm &p, const place<T> &at, const float (&part)[vec16<T>::N], float *staged, float *totals) {
+__device__ void group_totals(const struct group_norm &p, const place<T> &at, const float (&part)[vec16<T>::N], float *staged,
+                             float *totals) {
     constexpr int V = vec16<T>::N;
     bool whole = p.per_group % V == 0;
     int per_group = whole ? p.per_group / V : p.per_group, stride = (whole ? at.columns : p.span) | 1;
@@ -204,7 +205,8 @@ __device__ void tile_moments(const struct group_norm &p, const place<T> &at, con
 
 /* Group g of the last tile_moments. */
 template <class T, int PIXELS>
-__device__ __forceinline__ struct moments moments_of(const struct group_norm &p, const tile<T, PIXELS> &t, const struct group_sums &sums, int g) {
+__device__ __forceinline__ struct moments moments_of(const struct group_norm &p, const tile<T, PIXELS> &t, const struct group_sums &sums,
+                                                     int g) {
     float n = (float)(t.end - t.first) * (float)p.per_group;
     return {n, sums.sum[g] / n, sums.squares[g], sums.pivot[g]};
 }
@@ -224,7 +226,7 @@ __device__ __forceinline__ void channel_affine(const struct group_norm &p, const
     }
 }
 
-/* ---- kernels: grid (spans, parts of an image, images) ---------------------------------------------------------------- */
+/* ---- kernels: grid (spans, parts of an image, images) ------------------------------------------------------------ */
 
 template <class T, int PIXELS> __global__ void __launch_bounds__(THREADS, 1) group_norm_fused(const struct group_norm p) {
     SHARED(struct group_sums, sums, [1]);
@@ -312,13 +314,17 @@ template <class T> __global__ void __launch_bounds__(THREADS) group_norm_plain(c
         }
 }
 
-/* ---- which path, and the op ------------------------------------------------------------------------------------------- */
+/* ---- which path, and the op -------------------------------------------------------------------------------------- */
 
 enum path { PLAIN, FUSED_SMALL, FUSED, SPLIT };
 
-int gcd(int a, int b) { return b ? gcd(b, a % b) : a; }
+int gcd(int a, int b) {
+    return b ? gcd(b, a % b) : a;
+}
 
-bool fits(const struct group_norm &p, int V, int span) { return p.pixels <= FUSED_PIXELS * (THREADS / (span / V)); }
+bool fits(const struct group_norm &p, int V, int span) {
+    return p.pixels <= FUSED_PIXELS * (THREADS / (span / V));
+}
 
 /* Chooses p->span and p->parts; the same for the same shape whatever the views' addresses. */
 enum path choose(const struct cuda_device *dev, struct group_norm *p, int N) {
@@ -371,7 +377,8 @@ void cuda_group_norm_plan(struct device *base, struct view y, struct view x, str
     if (choose(dev, &p, x.N) == SPLIT) cuda_scratch_reserve(dev, (size_t)x.N * groups * p.parts * sizeof(struct moments));
 }
 
-void cuda_group_norm(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps, bool silu) {
+void cuda_group_norm(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
+                     bool silu) {
     struct cuda_device *dev = cuda_of(base);
     struct group_norm p = shape_of(x, groups);
     p.x = x.p, p.y = y.p;

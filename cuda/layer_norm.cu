@@ -1,5 +1,5 @@
-/* LayerNorm: a warp per row, the row in registers; rows that are too long or not aligned are read three times. Statistics are the mean, then
- * squares around it, of x - pivot, the row's first value, so that a mean much larger than the deviation costs nothing.
+/* LayerNorm: a warp per row, the row in registers; rows that are too long or not aligned are read three times. Statistics are the mean,
+ * then squares around it, of x - pivot, the row's first value, so that a mean much larger than the deviation costs nothing.
  *
  * Not measured on a GPU yet. */
 #include <cassert>
@@ -107,8 +107,15 @@ void cuda_layer_norm_plan(struct device *base, struct view y, struct view x, str
 
 void cuda_layer_norm(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, float eps) {
     struct cuda_device *dev = cuda_of(base);
-    struct layer_norm p = {x.p, y.p, static_cast<const float *>(cuda_packed(dev, w)), static_cast<const float *>(cuda_packed(dev, b)),
-                           view_rows(x), x.C, x.ld, y.ld, eps};
+    struct layer_norm p = {x.p,
+                           y.p,
+                           static_cast<const float *>(cuda_packed(dev, w)),
+                           static_cast<const float *>(cuda_packed(dev, b)),
+                           view_rows(x),
+                           x.C,
+                           x.ld,
+                           y.ld,
+                           eps};
     DISPATCH(dev, T, launch_layer_norm<T>(dev, p, rows_aligned(dev, x) && rows_aligned(dev, y)));
     double n = (double)p.T * p.C;
     count_work(dev, 8 * n, 2 * n * (double)element_bytes(dev));

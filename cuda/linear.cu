@@ -33,7 +33,7 @@ static void count(struct cuda_device *dev, const struct gemm *g, int columns) {
     count_work(dev, 2 * weights * g->M, element_bytes(dev) * ((double)g->M * g->C + weights + outputs * (g->residual ? 2 : 1)));
 }
 
-/* ---- linear ---------------------------------------------------------------------------------------------------------- */
+/* ---- linear ------------------------------------------------------------------------------------------------------ */
 
 static bool prefers_cublaslt(const struct cuda_device *dev, const struct gemm *g) {
     if (g->act != ACT_NONE || gemm_forced.tile >= 0) return false;
@@ -65,7 +65,7 @@ void cuda_linear(struct device *base, struct view y, struct view x, struct weigh
     count(dev, &g, y.C);
 }
 
-/* ---- GEGLU: value and gate rows of w side by side, so that both sums of an output meet in one tile -------------------- */
+/* ---- GEGLU: value and gate rows of w side by side, so that both sums of an output meet in one tile --------------- */
 
 void cuda_linear_geglu_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b) {
     struct cuda_device *dev = cuda_of(base);

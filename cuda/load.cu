@@ -20,9 +20,11 @@ extern "C" {
 enum { N_THREADS = 4, N_SLOTS = 2, PACK_BLOCK = 256 };
 static constexpr size_t SLOT = LOADER_STAGING / (N_THREADS * N_SLOTS);
 
-/* ---- layouts ------------------------------------------------------------------------------------------------------- */
+/* ---- layouts ----------------------------------------------------------------------------------------------------- */
 
-static size_t item_bytes(enum dtype dtype) { return dtype_table[dtype].size; }
+static size_t item_bytes(enum dtype dtype) {
+    return dtype_table[dtype].size;
+}
 
 static struct cuda_plan *plan_new(struct cuda_device *dev, struct weight *w) {
     assert(dev->base.planning && !w->plan);
@@ -79,7 +81,7 @@ void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interl
     plan_rows(plan, plan->C, 0);
 }
 
-/* ---- converting and reordering on the device --------------------------------------------------------------------------- */
+/* ---- converting and reordering on the device --------------------------------------------------------------------- */
 
 /* Elements [first, first+n) of the weight, lying in src, go to their places. */
 template <class Source, class T>
@@ -98,8 +100,9 @@ __global__ void __launch_bounds__(PACK_BLOCK) k_pack(T *packed, const Source *sr
 template <class Source, class T>
 static cudaError_t pack_typed(cudaStream_t stream, const struct cuda_plan *plan, void *packed, const void *src, size_t first, size_t n) {
     unsigned blocks = (unsigned)ceil_div((int64_t)n, PACK_BLOCK * 8);
-    return launch_on(stream, k_pack<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, static_cast<T *>(packed), static_cast<const Source *>(src),
-                     first, n, plan->K, plan->C, plan->RS, plan->row_stride, plan->c_stride, plan->interleave);
+    return launch_on(stream, k_pack<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, static_cast<T *>(packed),
+                     static_cast<const Source *>(src), first, n, plan->K, plan->C, plan->RS, plan->row_stride, plan->c_stride,
+                     plan->interleave);
 }
 
 template <class Source>
@@ -111,7 +114,9 @@ static cudaError_t pack_from(cudaStream_t stream, const struct cuda_plan *plan, 
     }
 }
 
-const void *cuda_probe_kernel(void) { return reinterpret_cast<const void *>(k_pack<float, float>); }
+const void *cuda_probe_kernel(void) {
+    return reinterpret_cast<const void *>(k_pack<float, float>);
+}
 
 static cudaError_t pack_elements(cudaStream_t stream, const struct weight *w, enum dtype dtype, const void *src, size_t first, size_t n) {
     const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
@@ -155,7 +160,7 @@ bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const ra
     return !error;
 }
 
-/* ---- the loader ------------------------------------------------------------------------------------------------------- */
+/* ---- the loader -------------------------------------------------------------------------------------------------- */
 
 struct piece {
     struct weight *w;
@@ -188,9 +193,9 @@ struct loader {
 
     pthread_mutex_t lock; /* guards what follows, and the waiting for cuda_plan.pending */
     pthread_cond_t changed;
-    int n_left;           /* pieces not delivered */
-    int error;            /* errno, */
-    cudaError_t cuda_error; /* or this, of the first piece that failed, */
+    int n_left;                     /* pieces not delivered */
+    int error;                      /* errno, */
+    cudaError_t cuda_error;         /* or this, of the first piece that failed, */
     const struct st_tensor *failed; /* this one */
 };
 

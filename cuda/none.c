@@ -1,9 +1,13 @@
 #include "cuda/cuda.h"
 #include "engine/base/error.h"
 
-void cuda_start(int index) { (void)index; }
+void cuda_start(int index) {
+    (void)index;
+}
 
-const char *cuda_device_missing(void) { return ""; }
+const char *cuda_device_missing(void) {
+    return "";
+}
 
 struct device *cuda_device_open(enum dtype dtype, int index) {
     (void)dtype, (void)index;

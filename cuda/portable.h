@@ -26,7 +26,7 @@ typedef __nv_bfloat16 bf16;
 
 #ifdef __CUDACC__
 #define SHARED(T, name, dims) __shared__ T name dims
-#define DYNAMIC_SHARED(T, name) \
+#define DYNAMIC_SHARED(T, name)                                       \
     extern __shared__ __align__(128) unsigned char dynamic_shared_[]; \
     T *name = reinterpret_cast<T *>(dynamic_shared_)
 #else
@@ -34,8 +34,9 @@ typedef __nv_bfloat16 bf16;
 #endif
 
 /* for (i in [0,n)) spread over the whole grid */
-#define GRID_LOOP(i, n) \
-    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x, grid_step_ = (size_t)gridDim.x * blockDim.x; i < (size_t)(n); i += grid_step_)
+#define GRID_LOOP(i, n)                                                                                                          \
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x, grid_step_ = (size_t)gridDim.x * blockDim.x; i < (size_t)(n); \
+         i += grid_step_)
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
@@ -45,14 +46,28 @@ template <class T> struct alignas(16) vec16 {
     T v[N];
 };
 
-__device__ __forceinline__ float to_f32(float x) { return x; }
-__device__ __forceinline__ float to_f32(f16 x) { return __half2float(x); }
-__device__ __forceinline__ float to_f32(double x) { return (float)x; }
-__device__ __forceinline__ float to_f32(bf16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float to_f32(float x) {
+    return x;
+}
+__device__ __forceinline__ float to_f32(f16 x) {
+    return __half2float(x);
+}
+__device__ __forceinline__ float to_f32(double x) {
+    return (float)x;
+}
+__device__ __forceinline__ float to_f32(bf16 x) {
+    return __bfloat162float(x);
+}
 template <class T> __device__ __forceinline__ T from_f32(float x);
-template <> __device__ __forceinline__ float from_f32<float>(float x) { return x; }
-template <> __device__ __forceinline__ f16 from_f32<f16>(float x) { return __float2half_rn(x); }
-template <> __device__ __forceinline__ bf16 from_f32<bf16>(float x) { return __float2bfloat16_rn(x); }
+template <> __device__ __forceinline__ float from_f32<float>(float x) {
+    return x;
+}
+template <> __device__ __forceinline__ f16 from_f32<f16>(float x) {
+    return __float2half_rn(x);
+}
+template <> __device__ __forceinline__ bf16 from_f32<bf16>(float x) {
+    return __float2bfloat16_rn(x);
+}
 
 /* Two values in 32 bits, the first in the low half: a register of an mma operand. */
 template <class T> __device__ __forceinline__ uint32_t pack2(float a, float b) {
@@ -78,11 +93,17 @@ __device__ __forceinline__ float exp2_approx(float x) {
 #endif
 }
 
-__device__ __forceinline__ float silu(float x) { return x / (1.0f + __expf(-x)); }
-__device__ __forceinline__ float gelu_erf(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
-__device__ __forceinline__ float quick_gelu(float x) { return x / (1.0f + __expf(-1.702f * x)); }
+__device__ __forceinline__ float silu(float x) {
+    return x / (1.0f + __expf(-x));
+}
+__device__ __forceinline__ float gelu_erf(float x) {
+    return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+}
+__device__ __forceinline__ float quick_gelu(float x) {
+    return x / (1.0f + __expf(-1.702f * x));
+}
 
-/* ---- asynchronous copies to shared memory (sm_80) ------------------------------------------------------------------ */
+/* ---- asynchronous copies to shared memory (sm_80) ---------------------------------------------------------------- */
 
 /* 16 bytes from gmem to smem, or 16 zero bytes where not valid (gmem must still be an address). Both 16-byte aligned. */
 __device__ __forceinline__ void cp_async16(void *smem, const void *gmem, bool valid) {
@@ -116,7 +137,7 @@ template <int N> __device__ __forceinline__ void cp_async_wait() {
 #endif
 }
 
-/* ---- tensor cores (sm_80): PTX ISA, "Warp-level matrix instructions" ----------------------------------------------- */
+/* ---- tensor cores (sm_80): PTX ISA, "Warp-level matrix instructions" --------------------------------------------- */
 
 /* X 8x8 matrices of 16-bit values. Lane 8m+i gives the address of row i of matrix m; lane l receives in r[m] the two values
  * (l/4, 2(l%4)) and (l/4, 2(l%4)+1), or those of the transpose. X = 2: the addresses of lanes 16..31 are not used. */
@@ -128,10 +149,14 @@ template <int X, bool TRANSPOSE> __device__ __forceinline__ void ldmatrix(uint32
     unsigned s = (unsigned)__cvta_generic_to_shared(row);
     if constexpr (X == 4 && !TRANSPOSE)
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(s) : "memory");
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(s)
+                     : "memory");
     if constexpr (X == 4 && TRANSPOSE)
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(s) : "memory");
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(s)
+                     : "memory");
     if constexpr (X == 2 && !TRANSPOSE)
         asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];\n" : "=r"(r[0]), "=r"(r[1]) : "r"(s) : "memory");
     if constexpr (X == 2 && TRANSPOSE)
@@ -160,7 +185,7 @@ template <class T> __device__ __forceinline__ void mma_16816(float (&d)[4], cons
 #endif
 }
 
-/* ---- reductions ---------------------------------------------------------------------------------------------------- */
+/* ---- reductions -------------------------------------------------------------------------------------------------- */
 
 __device__ __forceinline__ float warp_sum(float v) {
 #pragma unroll

@@ -53,7 +53,7 @@ void recording_free(struct cuda_device *dev) {
     dev->recording = NULL;
 }
 
-/* ---- the clock ------------------------------------------------------------------------------------------------------ */
+/* ---- the clock --------------------------------------------------------------------------------------------------- */
 
 void time_begin(struct device *base, int n) {
     struct cuda_device *dev = cuda_of(base);

@@ -20,16 +20,18 @@ struct step {
     const struct cuda_row *rows;
     const int *row_at;
     int depth;
-    const void *out;     /* [N|2N,H,W,C|2C] */
+    const void *out; /* [N|2N,H,W,C|2C] */
     int ld;
-    bool guided;         /* out holds uncond, then cond */
+    bool guided; /* out holds uncond, then cond */
     float guidance, rescale;
-    float *factors;      /* [N], of the guided output; NULL: 1 */
-    float *limits;       /* [N], of clipping by quantile */
-    float *magnitudes;   /* [N,H,W,C] |v|, for the quantile */
+    float *factors;    /* [N], of the guided output; NULL: 1 */
+    float *limits;     /* [N], of clipping by quantile */
+    float *magnitudes; /* [N,H,W,C] |v|, for the quantile */
 };
 
-__device__ __forceinline__ size_t latents_per_image(const struct latents &l) { return (size_t)l.H * l.W * l.C; }
+__device__ __forceinline__ size_t latents_per_image(const struct latents &l) {
+    return (size_t)l.H * l.W * l.C;
+}
 
 /* out at value i of the latents, `channel` further on, in image n or n + N. */
 template <class T> __device__ __forceinline__ float output(const struct step &s, size_t i, bool cond, int channel = 0) {
@@ -49,14 +51,16 @@ template <class T> __device__ __forceinline__ float guided_rescaled(const struct
 }
 
 /* k x[i]; what a row does not use may be uninitialised, so 0 x is not computed. */
-__device__ __forceinline__ float term(float k, const float *x, size_t i) { return k != 0 ? k * x[i] : 0; }
+__device__ __forceinline__ float term(float k, const float *x, size_t i) {
+    return k != 0 ? k * x[i] : 0;
+}
 
 /* clip's argument: what the row makes of x and e. */
 __device__ __forceinline__ float predicted(const struct sched_row &row, float x, float e) {
     return (row.dx != 0 ? row.dx * x : 0) + (row.de != 0 ? row.de * e : 0);
 }
 
-/* ---- the row under way ------------------------------------------------------------------------------------------------ */
+/* ---- the row under way ------------------------------------------------------------------------------------------- */
 
 /* One block: all of it reads the counter before it moves. */
 template <class U> __global__ void __launch_bounds__(IMAGE_THREADS) next_row(U *y, const U *table, int n, size_t stride, int *row_at) {
@@ -78,7 +82,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* ---- guidance rescaled: Lin et al. 2023, 3.4 --------------------------------------------------------------------------- */
+/* ---- guidance rescaled: Lin et al. 2023, 3.4 --------------------------------------------------------------------- */
 
 /* factors[n] = rescale std(cond) / std(guided) + 1 - rescale */
 template <class T> __global__ void __launch_bounds__(IMAGE_THREADS) rescale_factors(const struct step s) {
@@ -101,7 +105,7 @@ template <class T> __global__ void __launch_bounds__(IMAGE_THREADS) rescale_fact
     if (threadIdx.x == 0) s.factors[blockIdx.x] = s.rescale * sqrtf(squares_cond / squares_e) + (1 - s.rescale);
 }
 
-/* ---- dynamic thresholding: Saharia et al. 2022 --------------------------------------------------------------------------- */
+/* ---- dynamic thresholding: Saharia et al. 2022 ------------------------------------------------------------------- */
 
 /* Of floats that are not negative, whose bits are in the same order. */
 struct selection {
@@ -153,7 +157,7 @@ template <class T> __global__ void __launch_bounds__(IMAGE_THREADS) thresholds(c
     }
 }
 
-/* ---- the row ------------------------------------------------------------------------------------------------------------- */
+/* ---- the row ----------------------------------------------------------------------------------------------------- */
 
 __device__ __forceinline__ float clipped(const struct step &s, const struct sched_row &row, float v, size_t i) {
     if (row.clip == CLIP_NONE) return v;
@@ -172,7 +176,8 @@ __device__ __forceinline__ float *history(const struct latents &l, int slot) {
 }
 
 /* sum + k[0] v + k[1] d[1] + k[2] d[2] + … */
-__device__ __forceinline__ float with_history(const struct step &s, const struct cuda_row &r, const float *k, float sum, float v, size_t i) {
+__device__ __forceinline__ float with_history(const struct step &s, const struct cuda_row &r, const float *k, float sum, float v,
+                                              size_t i) {
     if (k[0] != 0) sum += k[0] * v;
     for (int j = 1; j < s.depth; j++) sum += term(k[j], history(s.l, (r.head + j) % s.depth), i);
     return sum;
@@ -219,7 +224,9 @@ void prepare_schedule(struct cuda_device *dev, int n_rows, int depth, bool thres
     dev->rows_capacity = n_rows;
 }
 
-size_t latents_size(const struct latents *l) { return (size_t)l->N * l->H * l->W * l->C; }
+size_t latents_size(const struct latents *l) {
+    return (size_t)l->N * l->H * l->W * l->C;
+}
 
 struct step step_of(struct cuda_device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
     struct step s = {};

@@ -46,11 +46,15 @@ __global__ void __launch_bounds__(THREADS) to_bytes(uint8_t *y, const T *x, size
     }
 }
 
-size_t elements(struct view v) { return view_rows(v) * (size_t)v.C; }
+size_t elements(struct view v) {
+    return view_rows(v) * (size_t)v.C;
+}
 
 } // namespace
 
-void transfer_open(struct cuda_device *dev) { cuda_scratch_reserve(dev, PIECE_BYTES); }
+void transfer_open(struct cuda_device *dev) {
+    cuda_scratch_reserve(dev, PIECE_BYTES);
+}
 
 static void slots_free(struct transfer *t) {
     for (int i = 0; i < SLOTS; i++) {
@@ -67,7 +71,7 @@ void transfer_close(struct cuda_device *dev) {
     dev->transfer = NULL;
 }
 
-/* ---- tensors ----------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 void cuda_upload(struct device *base, struct view y, const float *x) {
     struct cuda_device *dev = cuda_of(base);
@@ -76,8 +80,9 @@ void cuda_upload(struct device *base, struct view y, const float *x) {
     for (size_t first = 0; first < total; first += most) {
         size_t n = total - first < most ? total - first : most;
         CUDA(MemcpyAsync, piece, x + first, n * sizeof *x, cudaMemcpyHostToDevice, dev->stream);
-        DISPATCH(dev, T, launch(dev, from_dense<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, static_cast<T *>(y.p), piece, first, n, y.C,
-                                y.ld));
+        DISPATCH(
+            dev, T,
+            launch(dev, from_dense<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, static_cast<T *>(y.p), piece, first, n, y.C, y.ld));
     }
     CUDA(StreamSynchronize, dev->stream);
 }
@@ -88,8 +93,9 @@ void cuda_download(struct device *base, float *y, struct view x) {
     size_t total = elements(x), most = dev->scratch_bytes / sizeof *piece;
     for (size_t first = 0; first < total; first += most) {
         size_t n = total - first < most ? total - first : most;
-        DISPATCH(dev, T, launch(dev, to_dense<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n,
-                                x.C, x.ld));
+        DISPATCH(
+            dev, T,
+            launch(dev, to_dense<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n, x.C, x.ld));
         CUDA(MemcpyAsync, y + first, piece, n * sizeof *y, cudaMemcpyDeviceToHost, dev->stream);
     }
     CUDA(StreamSynchronize, dev->stream);
@@ -109,8 +115,9 @@ int64_t cuda_to_rgb8(struct device *base, uint8_t *y, struct view x) {
     CUDA(MemsetAsync, bad, 0, sizeof *bad, dev->stream);
     for (size_t first = 0; first < total; first += most) {
         size_t n = total - first < most ? total - first : most;
-        DISPATCH(dev, T, launch(dev, to_bytes<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n,
-                                x.ld, bad));
+        DISPATCH(
+            dev, T,
+            launch(dev, to_bytes<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n, x.ld, bad));
         CUDA(MemcpyAsync, y + first, piece, n, cudaMemcpyDeviceToHost, dev->stream);
     }
     CUDA(MemcpyAsync, &n_bad, bad, sizeof n_bad, cudaMemcpyDeviceToHost, dev->stream);
@@ -118,7 +125,7 @@ int64_t cuda_to_rgb8(struct device *base, uint8_t *y, struct view x) {
     return (int64_t)n_bad;
 }
 
-/* ---- latents ------------------------------------------------------------------------------------------------------------- */
+/* ---- latents ----------------------------------------------------------------------------------------------------- */
 
 /* A slot for n values that no copy reads any more. The first upload, before the loop, makes them. */
 static int free_slot(struct cuda_device *dev, size_t n) {

@@ -33,22 +33,43 @@ static size_t packed_bytes(struct device *dev, const struct weight *w) {
 }
 
 static void plan_end(UNUSED struct device *dev) {}
-static size_t scratch_bytes(UNUSED const struct device *dev) { return 0; }
-static void close_device(struct device *dev) { free(dev); }
+static size_t scratch_bytes(UNUSED const struct device *dev) {
+    return 0;
+}
+static void close_device(struct device *dev) {
+    free(dev);
+}
 
 /* Only what a plan calls; a run on this device would be our bug. */
 static const struct ops ops = {
-    .linear = linear, .linear_geglu = linear_geglu, .conv2d = conv2d, .group_norm = group_norm, .layer_norm = layer_norm,
-    .attention = attention, .embed = embed, .timestep_embed = timestep_embed, .silu = silu, .add = add,
-    .model_input = model_input, .set_schedule = set_schedule, .next_row = next_row, .row_input = row_input, .sched_step = sched_step,
+    .linear = linear,
+    .linear_geglu = linear_geglu,
+    .conv2d = conv2d,
+    .group_norm = group_norm,
+    .layer_norm = layer_norm,
+    .attention = attention,
+    .embed = embed,
+    .timestep_embed = timestep_embed,
+    .silu = silu,
+    .add = add,
+    .model_input = model_input,
+    .set_schedule = set_schedule,
+    .next_row = next_row,
+    .row_input = row_input,
+    .sched_step = sched_step,
 };
 
 struct device *count_device_open(enum dtype dtype) {
     struct device *dev = calloc(1, sizeof *dev);
     if (!dev) die(FAIL_MEMORY, "out of memory");
-    *dev = (struct device){.name = "count", .dtype = dtype, .ops = &ops, .planning = true,
+    *dev = (struct device){.name = "count",
+                           .dtype = dtype,
+                           .ops = &ops,
+                           .planning = true,
                            .arena_base = (char *)64, /* counted from, never dereferenced */
                            .packed_bytes = packed_bytes,
-                           .plan_end = plan_end, .scratch_bytes = scratch_bytes, .close = close_device};
+                           .plan_end = plan_end,
+                           .scratch_bytes = scratch_bytes,
+                           .close = close_device};
     return dev;
 }

@@ -31,10 +31,10 @@ struct device_work {
 };
 
 struct device {
-    const char *name;     /* "cpu", "cuda:0" */
-    const char *product;  /* "NVIDIA H200", or NULL where nobody says */
-    enum dtype dtype;     /* of activations and packed matrices: F32, BF16, F16 on CUDA. May be changed between components (a VAE
-                           * that needs more range than the UNet); a weight keeps the type it was planned with. */
+    const char *name;      /* "cpu", "cuda:0" */
+    const char *product;   /* "NVIDIA H200", or NULL where nobody says */
+    enum dtype dtype;      /* of activations and packed matrices: F32, BF16, F16 on CUDA. May be changed between components (a VAE
+                            * that needs more range than the UNet); a weight keeps the type it was planned with. */
     const struct ops *ops; /* the table in force: planning's or running's */
     bool planning;
 
@@ -79,20 +79,27 @@ struct device {
     double (*time_wait)(struct device *dev, int i);
 };
 
-/* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = one per core. Starts planning. */
+/* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = one per core. Starts planning.
+ */
 struct device *cpu_device_open(enum dtype dtype, int n_threads);
 bool cpu_has_bf16(void);
 
-/* ---- the activation arena -------------------------------------------------------------------------------------------------------- */
+/* ---- the activation arena ---------------------------------------------------------------------------------------- */
 
 /* Uninitialised [N,H,W,C], dense, 64-byte aligned. Only asserts: planning sized the arena. */
 struct view view_alloc(struct device *dev, int N, int H, int W, int C);
 /* Uninitialised bytes, 64-byte aligned. */
 void *arena_push(struct device *dev, size_t bytes);
-static inline size_t arena_mark(const struct device *dev) { return dev->arena_used; }
-static inline void arena_release(struct device *dev, size_t mark) { dev->arena_used = mark; }
+static inline size_t arena_mark(const struct device *dev) {
+    return dev->arena_used;
+}
+static inline void arena_release(struct device *dev, size_t mark) {
+    dev->arena_used = mark;
+}
 
-static inline size_t view_rows(struct view v) { return (size_t)v.N * v.H * v.W; }
+static inline size_t view_rows(struct view v) {
+    return (size_t)v.N * v.H * v.W;
+}
 /* Channels [c0, c0+C) of v. */
 struct view view_slice(const struct device *dev, struct view v, int c0, int C);
 /* Images [n0, n0+N) of v. */

@@ -21,9 +21,9 @@ typedef void op_linear(struct device *dev, struct view y, struct view x, struct 
 typedef void op_linear_geglu(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b);
 
 struct conv_shape {
-    int stride;                     /* 1 or 2 */
-    int top, left, bottom, right;   /* zero padding; asymmetric (0,0,1,1) in VAE encoders and ddpm down-samplers */
-    int upsample;                   /* 1, or 2: x is first enlarged 2x by nearest neighbour */
+    int stride;                   /* 1 or 2 */
+    int top, left, bottom, right; /* zero padding; asymmetric (0,0,1,1) in VAE encoders and ddpm down-samplers */
+    int upsample;                 /* 1, or 2: x is first enlarged 2x by nearest neighbour */
 };
 #define CONV_3X3 ((struct conv_shape){1, 1, 1, 1, 1, 1})
 #define CONV_1X1 ((struct conv_shape){1, 0, 0, 0, 0, 1})
@@ -65,11 +65,11 @@ typedef void op_model_input(struct device *dev, struct view y, const float *x, f
 /* The latents' own state, f32, dense, [N,H,W,C] each, device memory. */
 struct latents {
     int N, H, W, C;
-    float *x;                 /* the sample */
-    float *saved;             /* s of predictor-corrector methods, or NULL where the schedule keeps none */
-    float *d[SCHED_HISTORY];  /* past values: as many as the schedule is deep; the device knows which is the newest */
-    float *z;                 /* this row's noise, uploaded by the caller where row->noise */
-    float *e;                 /* the guided model output, written by sched_step (kept for --dump) */
+    float *x;                /* the sample */
+    float *saved;            /* s of predictor-corrector methods, or NULL where the schedule keeps none */
+    float *d[SCHED_HISTORY]; /* past values: as many as the schedule is deep; the device knows which is the newest */
+    float *z;                /* this row's noise, uploaded by the caller where row->noise */
+    float *e;                /* the guided model output, written by sched_step (kept for --dump) */
 };
 
 /* The denoising loop. What a step reads of its row lies with the device, which counts the rows itself, so that the

@@ -18,8 +18,7 @@ enum { SHAPE_TEXT = 21 * ST_RANK_MAX + 3 };
 static const char *shape_text(char text[SHAPE_TEXT], const int64_t *shape, int rank) {
     size_t n = 1;
     strcpy(text, "[");
-    for (int i = 0; i < rank; i++)
-        n += (size_t)snprintf(text + n, SHAPE_TEXT - n, "%s%jd", i ? "," : "", (intmax_t)shape[i]);
+    for (int i = 0; i < rank; i++) n += (size_t)snprintf(text + n, SHAPE_TEXT - n, "%s%jd", i ? "," : "", (intmax_t)shape[i]);
     strcpy(text + n, "]");
     return text;
 }
@@ -48,30 +47,26 @@ static const struct st_tensor *bind(struct component *c, const int64_t *shape, i
         return NULL;
     }
     if (!same_shape(shape, rank, t->shape, t->rank))
-        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected %s, found %s", t->file->path, t->name,
-            shape_text(expected, shape, rank), shape_text(found, t->shape, t->rank));
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected %s, found %s", t->file->path, t->name, shape_text(expected, shape, rank),
+            shape_text(found, t->shape, t->rank));
     if (!is_float(t->dtype))
-        die(FAIL_UNSUPPORTED, "%s: tensor '%s': unsupported dtype %s, expected F32, F16, BF16 or F64", t->file->path,
-            t->name, dtype_table[t->dtype].name);
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': unsupported dtype %s, expected F32, F16, BF16 or F64", t->file->path, t->name,
+            dtype_table[t->dtype].name);
     return t;
 }
 
-static struct weight *weight_new(struct component *c, enum weight_kind kind, const int64_t *shape, int rank,
-                                 const char *name, const struct st_tensor **parts, int n_parts) {
+static struct weight *weight_new(struct component *c, enum weight_kind kind, const int64_t *shape, int rank, const char *name,
+                                 const struct st_tensor **parts, int n_parts) {
     struct weight *w = arena_alloc(c->arena, sizeof *w);
-    *w = (struct weight){
-        .kind = kind, .name = arena_strdup(c->arena, name), .rank = rank, .parts = parts, .n_parts = n_parts};
+    *w = (struct weight){.kind = kind, .name = arena_strdup(c->arena, name), .rank = rank, .parts = parts, .n_parts = n_parts};
     memcpy(w->shape, shape, (size_t)rank * sizeof *shape);
-    if (c->weights_tail)
-        c->weights_tail->next = w;
-    else
-        c->weights = w;
+    if (c->weights_tail) c->weights_tail->next = w;
+    else c->weights = w;
     c->weights_tail = w;
     return w;
 }
 
-struct weight *weight_get(struct component *c, enum weight_kind kind, const int64_t *shape, int rank, const char *fmt,
-                          ...) {
+struct weight *weight_get(struct component *c, enum weight_kind kind, const int64_t *shape, int rank, const char *fmt, ...) {
     char name[512];
     va_list ap;
     va_start(ap, fmt);
@@ -82,8 +77,8 @@ struct weight *weight_get(struct component *c, enum weight_kind kind, const int6
     return weight_new(c, kind, shape, rank, name, parts, 1);
 }
 
-struct weight *weight_get_stacked(struct component *c, enum weight_kind kind, int n, const char *const names[],
-                                  const int64_t rows[], int64_t columns) {
+struct weight *weight_get_stacked(struct component *c, enum weight_kind kind, int n, const char *const names[], const int64_t rows[],
+                                  int64_t columns) {
     const struct st_tensor **parts = arena_array(c->arena, (size_t)n, sizeof *parts);
     int64_t shape[2] = {0, columns};
     int rank = columns ? 2 : 1;
@@ -121,8 +116,7 @@ static size_t raw_bytes(const struct weight *w) {
 uint64_t weights_packed_bytes(struct device *dev, struct component *const components[], int n) {
     uint64_t bytes = 0;
     for (int i = 0; i < n; i++)
-        for (struct weight *w = components[i]->weights; w; w = w->next)
-            bytes += round_up(dev->packed_bytes(dev, w), LINE);
+        for (struct weight *w = components[i]->weights; w; w = w->next) bytes += round_up(dev->packed_bytes(dev, w), LINE);
     return bytes;
 }
 

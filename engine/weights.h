@@ -18,15 +18,15 @@ enum weight_kind {
 
 struct weight {
     enum weight_kind kind;
-    const char *name;                     /* of the first part, for messages */
+    const char *name; /* of the first part, for messages */
     int rank;
-    int64_t shape[4];                     /* as the op sees it; several parts are concatenated along axis 0 */
+    int64_t shape[4]; /* as the op sees it; several parts are concatenated along axis 0 */
     int n_parts;
     const struct st_tensor *const *parts;
-    void *packed;                         /* device memory, layout private to the device; NULL before weights_load */
+    void *packed; /* device memory, layout private to the device; NULL before weights_load */
     size_t packed_bytes;
-    void *plan;                           /* the device's choice of layout, made while planning; owned by the device */
-    struct weight *next;                  /* in the component's list, in order of use */
+    void *plan;          /* the device's choice of layout, made while planning; owned by the device */
+    struct weight *next; /* in the component's list, in order of use */
 };
 
 #define SHAPE(...) (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))

@@ -15,8 +15,7 @@
 /* REFUSED: of another family of models, only false or null will do. */
 enum field_type { INTEGER, NUMBER, BOOLEAN, STRING, NUMBERS, INTEGERS, REFUSED };
 
-static const size_t field_size[] = {sizeof(int),    sizeof(double),   sizeof(bool), sizeof(char *),
-                                    sizeof(double *), sizeof(int64_t *), 0};
+static const size_t field_size[] = {sizeof(int), sizeof(double), sizeof(bool), sizeof(char *), sizeof(double *), sizeof(int64_t *), 0};
 
 struct field {
     const char *key;
@@ -91,9 +90,13 @@ static int field_index(const char *key) {
     return i;
 }
 
-static uint64_t field_bit(const char *key) { return (uint64_t)1 << field_index(key); }
+static uint64_t field_bit(const char *key) {
+    return (uint64_t)1 << field_index(key);
+}
 
-static void *field_at(struct sched_config *c, int i) { return (char *)c + fields[i].offset; }
+static void *field_at(struct sched_config *c, int i) {
+    return (char *)c + fields[i].offset;
+}
 
 /* The option "key=default|…" of the class, or NULL. */
 static const char *class_option(const struct scheduler *s, const char *key) {
@@ -153,9 +156,7 @@ static void read_trained_betas(struct arena *a, struct sched_config *c, const st
     int n = c->num_train_timesteps;
     double *betas = arena_array(a, (size_t)n, sizeof *betas);
     int found = json_number_array(o, "trained_betas", betas, n);
-    if (found != n)
-        die(FAIL_DATA, "%s: field 'trained_betas': expected num_train_timesteps = %d numbers, found %d", c->path, n,
-            found);
+    if (found != n) die(FAIL_DATA, "%s: field 'trained_betas': expected num_train_timesteps = %d numbers, found %d", c->path, n, found);
     for (int i = 0; i < n; i++)
         if (!(betas[i] > 0 && betas[i] < 1))
             die(FAIL_DATA, "%s: field 'trained_betas': expected numbers between 0 and 1, found %g", c->path, betas[i]);
@@ -177,9 +178,7 @@ static void read_field(struct arena *a, struct sched_config *c, const struct jso
     case STRING: *(const char **)field_at(c, i) = arena_strdup(a, json_string(o, f->key, "")); break;
     case NUMBERS: read_trained_betas(a, c, o); break;
     case INTEGERS: read_disable_corrector(a, c, o); break;
-    case REFUSED:
-        die(FAIL_UNSUPPORTED, "%s: field '%s': set for models of another family, which are not supported", c->path,
-            f->key);
+    case REFUSED: die(FAIL_UNSUPPORTED, "%s: field '%s': set for models of another family, which are not supported", c->path, f->key);
     }
     c->inherited |= (uint64_t)1 << i;
 }
@@ -219,8 +218,7 @@ static bool is_one_of(const char *value, const char *choices) {
 /* Constructors accept each other's solver names and put their own in place. */
 static void rename_solver(const struct scheduler *s, struct sched_config *c) {
     const char *solver = class_option(s, "solver_type"), *algorithm = class_option(s, "algorithm_type");
-    if (solver && c->solver_type && !is_one_of(c->solver_type, solver) &&
-        is_one_of(c->solver_type, "midpoint|heun|logrho|bh1|bh2"))
+    if (solver && c->solver_type && !is_one_of(c->solver_type, solver) && is_one_of(c->solver_type, "midpoint|heun|logrho|bh1|bh2"))
         c->solver_type = is_one_of("bh2", solver) ? "bh2" : is_one_of("midpoint", solver) ? "midpoint" : "logrho";
     if (!algorithm || !c->algorithm_type || is_one_of(c->algorithm_type, algorithm)) return;
     bool takes_deis = is_one_of("deis", algorithm);
@@ -230,7 +228,9 @@ static void rename_solver(const struct scheduler *s, struct sched_config *c) {
 }
 
 /* diffusers looks these up in the config whether or not the class has them. */
-static uint64_t always_read(void) { return field_bit("sigma_min") | field_bit("sigma_max"); }
+static uint64_t always_read(void) {
+    return field_bit("sigma_min") | field_bit("sigma_max");
+}
 
 /* The config of class s built from `given`: its own defaults, and what was inherited. */
 static struct sched_config build(struct arena *a, const struct scheduler *s, const struct sched_config *given) {
@@ -272,8 +272,8 @@ static void check_choice(const struct sched_config *c, int i) {
     const char *value = *(const char **)field_at((struct sched_config *)c, i);
     if (is_one_of(value, option)) return;
     bool user = c->overridden >> i & 1;
-    die(user ? FAIL_USAGE : FAIL_UNSUPPORTED, "%s: %s: field '%s': expected %s, found '%s'",
-        user ? "--scheduler" : c->path, c->scheduler->class_name, fields[i].key, option, value);
+    die(user ? FAIL_USAGE : FAIL_UNSUPPORTED, "%s: %s: field '%s': expected %s, found '%s'", user ? "--scheduler" : c->path,
+        c->scheduler->class_name, fields[i].key, option, value);
 }
 
 static void check(const struct sched_config *c) {
@@ -283,8 +283,7 @@ static void check(const struct sched_config *c) {
         die(user ? FAIL_USAGE : FAIL_DATA, "%s: field 'beta_start': expected at most beta_end = %g, found %g",
             user ? "--scheduler" : c->path, c->beta_end, c->beta_start);
     if (c->use_karras_sigmas + c->use_exponential_sigmas + c->use_beta_sigmas > 1)
-        die(FAIL_UNSUPPORTED,
-            "%s: %s: at most one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas can be set", c->path,
+        die(FAIL_UNSUPPORTED, "%s: %s: at most one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas can be set", c->path,
             c->scheduler->class_name);
 }
 
@@ -328,9 +327,9 @@ static void override(struct arena *a, struct sched_config *c, const char *given)
 
 /* Classes diffusers swaps freely, though we do not run them. */
 static bool is_foreign_but_compatible(const char *name) {
-    return !strcmp(name, "DPMSolverSDEScheduler") || !strcmp(name, "DDIMInverseScheduler") ||
-           !strcmp(name, "DDIMParallelScheduler") || !strcmp(name, "DDPMParallelScheduler") ||
-           !strcmp(name, "SASolverScheduler") || !strcmp(name, "DPMSolverMultistepInverseScheduler");
+    return !strcmp(name, "DPMSolverSDEScheduler") || !strcmp(name, "DDIMInverseScheduler") || !strcmp(name, "DDIMParallelScheduler") ||
+           !strcmp(name, "DDPMParallelScheduler") || !strcmp(name, "SASolverScheduler") ||
+           !strcmp(name, "DPMSolverMultistepInverseScheduler");
 }
 
 static const struct scheduler *stored_class(const struct json *stored, const char *path, bool swapped) {
@@ -342,9 +341,8 @@ static const struct scheduler *stored_class(const struct json *stored, const cha
     die_hint(FAIL_UNSUPPORTED, "diffuse --list schedulers", "%s: scheduler class '%s' is not supported", path, name);
 }
 
-struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path,
-                                       const struct scheduler *target, enum sched_fixup fixup,
-                                       const char *const *overrides, const struct scheduler **scheduler) {
+struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
+                                       enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler) {
     const struct scheduler *own = stored_class(stored, path, target != NULL);
     struct sched_config given = read_json(a, stored, path), *c = arena_alloc(a, sizeof *c);
     if (target) {
@@ -365,9 +363,13 @@ void sched_config_set_eta(struct sched_config *config, double eta) {
     if (class_option(config->scheduler, "eta") && !(config->overridden & field_bit("eta"))) config->eta = eta;
 }
 
-int sched_config_train_timesteps(const struct sched_config *config) { return config->num_train_timesteps; }
+int sched_config_train_timesteps(const struct sched_config *config) {
+    return config->num_train_timesteps;
+}
 
-const char *sched_config_prediction_type(const struct sched_config *config) { return config->prediction_type; }
+const char *sched_config_prediction_type(const struct sched_config *config) {
+    return config->prediction_type;
+}
 
 const char *sched_config_origin(const struct sched_config *config, const char *key) {
     int i = field_find(key, strlen(key));

@@ -40,12 +40,24 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"ddim", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "clip_sample=true",
-    "set_alpha_to_one=true", "steps_offset=0", "prediction_type=epsilon|sample|v_prediction", "thresholding=false",
-    "dynamic_thresholding_ratio=0.995", "clip_sample_range=1", "sample_max_value=1",
-    "timestep_spacing=leading|trailing|linspace", "rescale_betas_zero_snr=false", "eta=0",
-    "use_clipped_model_output=false", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "clip_sample=true",
+    "set_alpha_to_one=true",
+    "steps_offset=0",
+    "prediction_type=epsilon|sample|v_prediction",
+    "thresholding=false",
+    "dynamic_thresholding_ratio=0.995",
+    "clip_sample_range=1",
+    "sample_max_value=1",
+    "timestep_spacing=leading|trailing|linspace",
+    "rescale_betas_zero_snr=false",
+    "eta=0",
+    "use_clipped_model_output=false",
+    NULL,
 };
 const struct scheduler ddim_scheduler = {
     .class_name = "DDIMScheduler",

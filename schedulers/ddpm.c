@@ -53,12 +53,22 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"ddpm", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2|sigmoid|laplace", "trained_betas=none",
-    "variance_type=fixed_small|fixed_small_log|fixed_large|fixed_large_log|learned|learned_range", "clip_sample=true",
-    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
-    "clip_sample_range=1", "sample_max_value=1", "timestep_spacing=leading|linspace|trailing", "steps_offset=0",
-    "rescale_betas_zero_snr=false", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2|sigmoid|laplace",
+    "trained_betas=none",
+    "variance_type=fixed_small|fixed_small_log|fixed_large|fixed_large_log|learned|learned_range",
+    "clip_sample=true",
+    "prediction_type=epsilon|sample|v_prediction",
+    "thresholding=false",
+    "dynamic_thresholding_ratio=0.995",
+    "clip_sample_range=1",
+    "sample_max_value=1",
+    "timestep_spacing=leading|linspace|trailing",
+    "steps_offset=0",
+    "rescale_betas_zero_snr=false",
+    NULL,
 };
 const struct scheduler ddpm_scheduler = {
     .class_name = "DDPMScheduler",

@@ -58,11 +58,23 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"deis", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "solver_order=2",
-    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "algorithm_type=deis", "solver_type=logrho",
-    "lower_order_final=true", "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
-    "timestep_spacing=linspace|leading|trailing", "steps_offset=0", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "solver_order=2",
+    "prediction_type=epsilon|sample|v_prediction",
+    "thresholding=false",
+    "algorithm_type=deis",
+    "solver_type=logrho",
+    "lower_order_final=true",
+    "use_karras_sigmas=false",
+    "use_exponential_sigmas=false",
+    "use_beta_sigmas=false",
+    "timestep_spacing=linspace|leading|trailing",
+    "steps_offset=0",
+    NULL,
 };
 const struct scheduler deis_scheduler = {
     .class_name = "DEISMultistepScheduler",

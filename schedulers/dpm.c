@@ -17,14 +17,12 @@ struct dpm_step dpm_step(enum dpm_algorithm a, double sigma_s, double sigma_t) {
     double s = sigma_s * alpha_s, t = sigma_t * alpha_t, h = log(sigma_s) - log(sigma_t);
     switch (a) {
     case DPM_NOISE:
-        return (struct dpm_step){alpha_t / alpha_s, -t * expm1(h), -t * (expm1(h) / h - 1),
-                                 -t * ((expm1(h) - h) / (h * h) - 0.5), 0};
+        return (struct dpm_step){alpha_t / alpha_s, -t * expm1(h), -t * (expm1(h) / h - 1), -t * ((expm1(h) - h) / (h * h) - 0.5), 0};
     case DPM_DATA:
-        return (struct dpm_step){t / s, -alpha_t * expm1(-h), alpha_t * (expm1(-h) / h + 1),
-                                 -alpha_t * ((expm1(-h) + h) / (h * h) - 0.5), 0};
+        return (struct dpm_step){t / s, -alpha_t * expm1(-h), alpha_t * (expm1(-h) / h + 1), -alpha_t * ((expm1(-h) + h) / (h * h) - 0.5),
+                                 0};
     case DPM_SDE_NOISE: /* has no third order */
-        return (struct dpm_step){alpha_t / alpha_s, -2 * t * expm1(h), -2 * t * (expm1(h) / h - 1), NAN,
-                                 t * sqrt(expm1(2 * h))};
+        return (struct dpm_step){alpha_t / alpha_s, -2 * t * expm1(h), -2 * t * (expm1(h) / h - 1), NAN, t * sqrt(expm1(2 * h))};
     default:
         return (struct dpm_step){t / s * exp(-h), -alpha_t * expm1(-2 * h), alpha_t * (expm1(-2 * h) / (2 * h) + 1),
                                  alpha_t * ((-expm1(-2 * h) - 2 * h) / (4 * h * h) - 0.5), t * sqrt(-expm1(-2 * h))};
@@ -64,8 +62,7 @@ void dpm_push(const struct plan *p, struct sched_row *r, enum dpm_algorithm a, d
 void dpm_check(const struct plan *p) {
     bool data = dpm_is_data(dpm_algorithm(p));
     if (!data && !strcmp(p->config->final_sigmas_type, "zero"))
-        plan_refuse(p, "final_sigmas_type 'zero' does not go with algorithm_type '%s'; use sigma_min",
-                    p->config->algorithm_type);
+        plan_refuse(p, "final_sigmas_type 'zero' does not go with algorithm_type '%s'; use sigma_min", p->config->algorithm_type);
     if (!data && p->config->thresholding)
         plan_refuse(p, "thresholding is not supported with algorithm_type '%s'", p->config->algorithm_type);
 }

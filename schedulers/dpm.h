@@ -7,8 +7,12 @@
 enum dpm_algorithm { DPM_NOISE /* dpmsolver */, DPM_DATA /* dpmsolver++ */, DPM_SDE_NOISE, DPM_SDE_DATA };
 enum dpm_algorithm dpm_algorithm(const struct plan *p);
 /* Values kept are x0 (clipped where the config says) for the data forms, eps for the noise forms. */
-static inline bool dpm_is_data(enum dpm_algorithm a) { return a == DPM_DATA || a == DPM_SDE_DATA; }
-static inline bool dpm_is_sde(enum dpm_algorithm a) { return a == DPM_SDE_NOISE || a == DPM_SDE_DATA; }
+static inline bool dpm_is_data(enum dpm_algorithm a) {
+    return a == DPM_DATA || a == DPM_SDE_DATA;
+}
+static inline bool dpm_is_sde(enum dpm_algorithm a) {
+    return a == DPM_SDE_NOISE || a == DPM_SDE_DATA;
+}
 
 /* x_t = x * x_s + value * D0 + slope * D1 + curve * D2 + z * noise, D1 and D2 being derivatives of the values by λ
  * times h and h², λ = log(α/σ) = -log of our σ. The midpoint rule has value/2 in place of slope. */

@@ -61,13 +61,26 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"dpm++2s", "dpmpp_2s", "dpm++ singlestep", "dpm_solver_singlestep", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "solver_order=2",
-    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
-    "sample_max_value=1", "algorithm_type=dpmsolver++|dpmsolver|sde-dpmsolver++", "solver_type=midpoint|heun",
-    "lower_order_final=false", "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
-    "final_sigmas_type=zero|sigma_min", "lambda_min_clipped=-inf",
-    "variance_type=none|fixed_small|fixed_small_log|fixed_large|fixed_large_log", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "solver_order=2",
+    "prediction_type=epsilon|sample|v_prediction",
+    "thresholding=false",
+    "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1",
+    "algorithm_type=dpmsolver++|dpmsolver|sde-dpmsolver++",
+    "solver_type=midpoint|heun",
+    "lower_order_final=false",
+    "use_karras_sigmas=false",
+    "use_exponential_sigmas=false",
+    "use_beta_sigmas=false",
+    "final_sigmas_type=zero|sigma_min",
+    "lambda_min_clipped=-inf",
+    "variance_type=none|fixed_small|fixed_small_log|fixed_large|fixed_large_log",
+    NULL,
 };
 const struct scheduler dpm_singlestep_scheduler = {
     .class_name = "DPMSolverSinglestepScheduler",

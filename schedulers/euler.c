@@ -29,8 +29,7 @@ static void interpolate_log(const struct plan *p, struct levels *l) {
     double *t = arena_array(p->arena, (size_t)n, sizeof *t);
     memcpy(t, l->t, sizeof *t * (size_t)(l->n < n ? l->n : n));
     *l = (struct levels){n, t, arena_array(p->arena, (size_t)n, sizeof(double))};
-    for (int i = 0; i < n; i++)
-        l->sigma[i] = (double)expf(i < n / 2 ? fmaf(step, (float)i, from) : fmaf(-step, (float)(n - 1 - i), to));
+    for (int i = 0; i < n; i++) l->sigma[i] = (double)expf(i < n / 2 ? fmaf(step, (float)i, from) : fmaf(-step, (float)(n - 1 - i), to));
 }
 
 static void plan(struct plan *p) {
@@ -54,13 +53,28 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"euler", "k_euler", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none",
-    "prediction_type=epsilon|v_prediction|sample|original_sample", "interpolation_type=linear|log_linear",
-    "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false", "sigma_min=none",
-    "sigma_max=none", "timestep_spacing=linspace|leading|trailing", "timestep_type=discrete|continuous",
-    "steps_offset=0", "rescale_betas_zero_snr=false", "final_sigmas_type=zero|sigma_min", "s_churn=0", "s_tmin=0",
-    "s_tmax=inf", "s_noise=1", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "prediction_type=epsilon|v_prediction|sample|original_sample",
+    "interpolation_type=linear|log_linear",
+    "use_karras_sigmas=false",
+    "use_exponential_sigmas=false",
+    "use_beta_sigmas=false",
+    "sigma_min=none",
+    "sigma_max=none",
+    "timestep_spacing=linspace|leading|trailing",
+    "timestep_type=discrete|continuous",
+    "steps_offset=0",
+    "rescale_betas_zero_snr=false",
+    "final_sigmas_type=zero|sigma_min",
+    "s_churn=0",
+    "s_tmin=0",
+    "s_tmax=inf",
+    "s_noise=1",
+    NULL,
 };
 const struct scheduler euler_scheduler = {
     .class_name = "EulerDiscreteScheduler",

@@ -26,10 +26,16 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"euler_a", "euler ancestral", "k_euler_a", "k_euler_ancestral", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none",
-    "prediction_type=epsilon|v_prediction", "timestep_spacing=linspace|leading|trailing", "steps_offset=0",
-    "rescale_betas_zero_snr=false", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "prediction_type=epsilon|v_prediction",
+    "timestep_spacing=linspace|leading|trailing",
+    "steps_offset=0",
+    "rescale_betas_zero_snr=false",
+    NULL,
 };
 const struct scheduler euler_ancestral_scheduler = {
     .class_name = "EulerAncestralDiscreteScheduler",

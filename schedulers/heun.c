@@ -54,11 +54,13 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"heun", "k_heun", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2|exp", "trained_betas=none",
-    "prediction_type=epsilon|v_prediction|sample", "use_karras_sigmas=false", "use_exponential_sigmas=false",
-    "use_beta_sigmas=false", "clip_sample=false", "clip_sample_range=1", "timestep_spacing=linspace|leading|trailing",
-    "steps_offset=0", NULL,
+    "num_train_timesteps=1000", "beta_start=0.00085",
+    "beta_end=0.012",           "beta_schedule=linear|scaled_linear|squaredcos_cap_v2|exp",
+    "trained_betas=none",       "prediction_type=epsilon|v_prediction|sample",
+    "use_karras_sigmas=false",  "use_exponential_sigmas=false",
+    "use_beta_sigmas=false",    "clip_sample=false",
+    "clip_sample_range=1",      "timestep_spacing=linspace|leading|trailing",
+    "steps_offset=0",           NULL,
 };
 const struct scheduler heun_scheduler = {
     .class_name = "HeunDiscreteScheduler",

@@ -48,17 +48,28 @@ static void plan_stages(struct plan *p, bool ancestral) {
     plan_sigmas_twice(p, 3);
 }
 
-static void plan(struct plan *p) { plan_stages(p, false); }
-static void plan_ancestral(struct plan *p) { plan_stages(p, true); }
+static void plan(struct plan *p) {
+    plan_stages(p, false);
+}
+static void plan_ancestral(struct plan *p) {
+    plan_stages(p, true);
+}
 
 static const char *const names[] = {"kdpm2", "dpm2", "k_dpm_2", NULL};
-static const char *const ancestral_names[] = {"kdpm2_a",           "dpm2 a",          "k_dpm_2_a",
-                                              "k_dpm_2_ancestral", "dpm_2_ancestral", NULL};
+static const char *const ancestral_names[] = {"kdpm2_a", "dpm2 a", "k_dpm_2_a", "k_dpm_2_ancestral", "dpm_2_ancestral", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "use_karras_sigmas=false",
-    "use_exponential_sigmas=false", "use_beta_sigmas=false", "prediction_type=epsilon|v_prediction",
-    "timestep_spacing=linspace|leading|trailing", "steps_offset=0", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.00085",
+    "beta_end=0.012",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "use_karras_sigmas=false",
+    "use_exponential_sigmas=false",
+    "use_beta_sigmas=false",
+    "prediction_type=epsilon|v_prediction",
+    "timestep_spacing=linspace|leading|trailing",
+    "steps_offset=0",
+    NULL,
 };
 const struct scheduler kdpm2_scheduler = {
     .class_name = "KDPM2DiscreteScheduler",

@@ -8,11 +8,8 @@
 
 int64_t *consistency_timesteps(const struct plan *p) {
     int n = p->n_steps, original = p->config->original_inference_steps;
-    if (original > p->T)
-        plan_refuse(p, "original_inference_steps: expected at most num_train_timesteps = %d, found %d", p->T, original);
-    if (n > original)
-        die(FAIL_USAGE, "--steps: expected 1 to %d for this scheduler (original_inference_steps), found %d", original,
-            n);
+    if (original > p->T) plan_refuse(p, "original_inference_steps: expected at most num_train_timesteps = %d, found %d", p->T, original);
+    if (n > original) die(FAIL_USAGE, "--steps: expected 1 to %d for this scheduler (original_inference_steps), found %d", original, n);
     int64_t *t = arena_array(p->arena, (size_t)n, sizeof *t), spacing = p->T / original;
     for (int i = 0; i < n; i++) t[i] = (original - (int64_t)floor(i * ((double)original / n))) * spacing - 1;
     return t;
@@ -20,8 +17,7 @@ int64_t *consistency_timesteps(const struct plan *p) {
 
 static void fill_row(const struct plan *p, struct sched_row *r, int64_t t, double next, bool last) {
     const double sigma_data = 0.5;
-    double alpha = alpha_at(p, t), scaled = (double)t * p->config->timestep_scaling,
-           sum = scaled * scaled + sigma_data * sigma_data;
+    double alpha = alpha_at(p, t), scaled = (double)t * p->config->timestep_scaling, sum = scaled * scaled + sigma_data * sigma_data;
     double c_skip = sigma_data * sigma_data / sum, c_out = scaled / sqrt(sum), scale = last ? 1 : sqrt(next);
     struct form x0 = form_x0(plan_prediction(p), alpha);
     row_vp(r, (double)t, alpha);
@@ -48,12 +44,24 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"lcm", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012",
-    "beta_schedule=scaled_linear|linear|squaredcos_cap_v2", "trained_betas=none", "original_inference_steps=50",
-    "clip_sample=false", "clip_sample_range=1", "set_alpha_to_one=true", "steps_offset=0",
-    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
-    "sample_max_value=1", "timestep_spacing=leading|trailing|linspace", "timestep_scaling=10",
-    "rescale_betas_zero_snr=false", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.00085",
+    "beta_end=0.012",
+    "beta_schedule=scaled_linear|linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "original_inference_steps=50",
+    "clip_sample=false",
+    "clip_sample_range=1",
+    "set_alpha_to_one=true",
+    "steps_offset=0",
+    "prediction_type=epsilon|sample|v_prediction",
+    "thresholding=false",
+    "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1",
+    "timestep_spacing=leading|trailing|linspace",
+    "timestep_scaling=10",
+    "rescale_betas_zero_snr=false",
+    NULL,
 };
 const struct scheduler lcm_scheduler = {
     .class_name = "LCMScheduler",

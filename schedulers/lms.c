@@ -16,10 +16,8 @@ static double basis(const float *sigmas, int i, int order, int which, double tau
 /* Two Gauss points integrate a cubic exactly. */
 static double weight(const float *sigmas, int i, int order, int which) {
     const double point = 0.57735026918962576451;
-    double middle = ((double)sigmas[i] + (double)sigmas[i + 1]) / 2,
-           half = ((double)sigmas[i + 1] - (double)sigmas[i]) / 2;
-    return half * (basis(sigmas, i, order, which, middle - half * point) +
-                   basis(sigmas, i, order, which, middle + half * point));
+    double middle = ((double)sigmas[i] + (double)sigmas[i + 1]) / 2, half = ((double)sigmas[i + 1] - (double)sigmas[i]) / 2;
+    return half * (basis(sigmas, i, order, which, middle - half * point) + basis(sigmas, i, order, which, middle + half * point));
 }
 
 static void plan(struct plan *p) {
@@ -45,10 +43,18 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"lms", "k_lms", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "use_karras_sigmas=false",
-    "use_exponential_sigmas=false", "use_beta_sigmas=false", "prediction_type=epsilon|sample|v_prediction",
-    "timestep_spacing=linspace|leading|trailing", "steps_offset=0", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "use_karras_sigmas=false",
+    "use_exponential_sigmas=false",
+    "use_beta_sigmas=false",
+    "prediction_type=epsilon|sample|v_prediction",
+    "timestep_spacing=linspace|leading|trailing",
+    "steps_offset=0",
+    NULL,
 };
 const struct scheduler lms_scheduler = {
     .class_name = "LMSDiscreteScheduler",

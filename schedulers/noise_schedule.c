@@ -12,8 +12,12 @@ static void linspace(float *y, int n, double from, double to) {
     if (n == 1) y[0] = start;
 }
 
-static double alpha_bar_cosine(double t) { return pow(cos((t + 0.008) / 1.008 * M_PI / 2), 2); }
-static double alpha_bar_exp(double t) { return exp(-12 * t); }
+static double alpha_bar_cosine(double t) {
+    return pow(cos((t + 0.008) / 1.008 * M_PI / 2), 2);
+}
+static double alpha_bar_exp(double t) {
+    return exp(-12 * t);
+}
 static double alpha_bar_laplace(double t) {
     double snr = exp(-0.5 * copysign(1, 0.5 - t) * log(1 - 2 * fabs(0.5 - t) + 1e-6));
     return sqrt(snr / (1 + snr));
@@ -21,8 +25,7 @@ static double alpha_bar_laplace(double t) {
 
 /* beta_i = 1 - ᾱ((i+1)/T) / ᾱ(i/T), at most 0.999 (Nichol and Dhariwal 2021). */
 static void from_alpha_bar(float *betas, int T, double (*alpha_bar)(double)) {
-    for (int i = 0; i < T; i++)
-        betas[i] = (float)fmin(1 - alpha_bar((double)(i + 1) / T) / alpha_bar((double)i / T), 0.999);
+    for (int i = 0; i < T; i++) betas[i] = (float)fmin(1 - alpha_bar((double)(i + 1) / T) / alpha_bar((double)i / T), 0.999);
 }
 
 static void fill_betas(const struct sched_config *c, float *betas) {
@@ -40,10 +43,7 @@ static void fill_betas(const struct sched_config *c, float *betas) {
         linspace(betas, T, -6, 6);
         for (int i = 0; i < T; i++) betas[i] = 1 / (1 + expf(-betas[i])) * (float)(b1 - b0) + (float)b0;
     } else {
-        from_alpha_bar(betas, T,
-                       !strcmp(kind, "exp")       ? alpha_bar_exp
-                       : !strcmp(kind, "laplace") ? alpha_bar_laplace
-                                                  : alpha_bar_cosine);
+        from_alpha_bar(betas, T, !strcmp(kind, "exp") ? alpha_bar_exp : !strcmp(kind, "laplace") ? alpha_bar_laplace : alpha_bar_cosine);
     }
 }
 
@@ -79,8 +79,7 @@ void plan_noise(struct plan *p, bool floor) {
     if (c->rescale_betas_zero_snr && floor) p->alphas_cumprod[T - 1] = 0x1p-24f;
     for (int i = 0; i < T; i++) {
         float a = p->alphas_cumprod[i];
-        if (!(a >= 0 && a < 1))
-            plan_refuse(p, "its noise schedule has no noise at timestep %d (alphas_cumprod %g)", i, (double)a);
+        if (!(a >= 0 && a < 1)) plan_refuse(p, "its noise schedule has no noise at timestep %d (alphas_cumprod %g)", i, (double)a);
         p->sigmas[i] = sqrtf((1 - a) / a);
         p->log_sigmas[i] = logf(p->sigmas[i]);
     }
@@ -89,9 +88,11 @@ void plan_noise(struct plan *p, bool floor) {
 double alpha_at(const struct plan *p, int64_t t) {
     if (t < 0) t += p->T;
     if (t < 0 || t >= p->T)
-        plan_refuse(p, "%d steps with this spacing and steps_offset %d need timestep %lld of %d: ask for fewer steps",
-                    p->n_steps, p->config->steps_offset, (long long)t, p->T);
+        plan_refuse(p, "%d steps with this spacing and steps_offset %d need timestep %lld of %d: ask for fewer steps", p->n_steps,
+                    p->config->steps_offset, (long long)t, p->T);
     return (double)p->alphas_cumprod[t];
 }
 
-double final_alpha(const struct plan *p) { return p->config->set_alpha_to_one ? 1 : (double)p->alphas_cumprod[0]; }
+double final_alpha(const struct plan *p) {
+    return p->config->set_alpha_to_one ? 1 : (double)p->alphas_cumprod[0];
+}

@@ -12,13 +12,13 @@ struct plan {
     struct schedule *schedule;
     const struct sched_config *config;
     int n_steps;
-    int skip_steps;         /* steps left out at the front */
-    int skip;               /* … in rows, once plan_rows knows */
-    int T;                  /* num_train_timesteps */
-    float *alphas_cumprod;  /* [T] ᾱ, falling */
-    float *sigmas;          /* [T] sqrt((1-ᾱ)/ᾱ), rising */
-    float *log_sigmas;      /* [T] */
-    bool karras_unbounded;  /* its Karras levels look at no sigma_min and sigma_max of the config */
+    int skip_steps;        /* steps left out at the front */
+    int skip;              /* … in rows, once plan_rows knows */
+    int T;                 /* num_train_timesteps */
+    float *alphas_cumprod; /* [T] ᾱ, falling */
+    float *sigmas;         /* [T] sqrt((1-ᾱ)/ᾱ), rising */
+    float *log_sigmas;     /* [T] */
+    bool karras_unbounded; /* its Karras levels look at no sigma_min and sigma_max of the config */
 };
 
 _Noreturn void plan_refuse(const struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

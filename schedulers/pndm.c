@@ -23,8 +23,7 @@ static struct transfer transfer(const struct plan *p, int64_t t, int64_t next_t)
  * The ring holds the stages' outputs on top of the earlier steps' first ones, which are all that stays. The last stage
  * needs k1 k2 k3 and k4 beside two earlier ones, one more than the ring holds: so stage 2 already turns s into stage
  * 3's A s + B (k1/6 + k2/3 + k3/3) and takes that out of its own x again. */
-static void fill_prk(const struct plan *p, struct sched_row *r, int stage, int64_t step_t, int64_t next_t,
-                     int64_t last_t) {
+static void fill_prk(const struct plan *p, struct sched_row *r, int stage, int64_t step_t, int64_t next_t, int64_t last_t) {
     struct transfer f = transfer(p, step_t, next_t), last = transfer(p, step_t, last_t);
     r->push = stage < 3;
     r->de = r->push ? 1 : 0;
@@ -51,9 +50,7 @@ static void fill_prk(const struct plan *p, struct sched_row *r, int stage, int64
         r->drop = 2;
         break;
     }
-    default:
-        r->cs = 1;
-        r->ce = (float)(last.m / 6);
+    default: r->cs = 1; r->ce = (float)(last.m / 6);
     }
 }
 
@@ -103,8 +100,7 @@ static void plan(struct plan *p) {
     int n, n_prk = 0, total;
     plan_noise(p, false);
     double *t = space_timesteps(p, SPACING_WHOLE, p->T, &n);
-    int64_t *calls =
-        p->config->skip_prk_steps ? plms_timesteps(p, t, n, &total) : prk_timesteps(p, t, n, &n_prk, &total);
+    int64_t *calls = p->config->skip_prk_steps ? plms_timesteps(p, t, n, &total) : prk_timesteps(p, t, n, &n_prk, &total);
     struct sched_row *rows = plan_rows(p, total, 1);
     int64_t half = p->T / p->n_steps / 2;
     /* Calls are counted from the first one made, also where the list's front is left out. */
@@ -125,10 +121,17 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"pndm", "plms", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "skip_prk_steps=false",
-    "set_alpha_to_one=false", "prediction_type=epsilon|v_prediction", "timestep_spacing=leading|linspace|trailing",
-    "steps_offset=0", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "skip_prk_steps=false",
+    "set_alpha_to_one=false",
+    "prediction_type=epsilon|v_prediction",
+    "timestep_spacing=leading|linspace|trailing",
+    "steps_offset=0",
+    NULL,
 };
 const struct scheduler pndm_scheduler = {
     .class_name = "PNDMScheduler",

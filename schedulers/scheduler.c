@@ -12,9 +12,9 @@
 #include "engine/base/text.h"
 #include "schedulers/plan.h"
 
-extern const struct scheduler ddim_scheduler, ddpm_scheduler, deis_scheduler, dpm_multistep_scheduler,
-    dpm_singlestep_scheduler, euler_ancestral_scheduler, euler_scheduler, heun_scheduler, kdpm2_ancestral_scheduler,
-    kdpm2_scheduler, lcm_scheduler, lms_scheduler, pndm_scheduler, tcd_scheduler, unipc_scheduler;
+extern const struct scheduler ddim_scheduler, ddpm_scheduler, deis_scheduler, dpm_multistep_scheduler, dpm_singlestep_scheduler,
+    euler_ancestral_scheduler, euler_scheduler, heun_scheduler, kdpm2_ancestral_scheduler, kdpm2_scheduler, lcm_scheduler, lms_scheduler,
+    pndm_scheduler, tcd_scheduler, unipc_scheduler;
 
 const struct scheduler *const schedulers[] = {
     &pndm_scheduler,
@@ -37,7 +37,9 @@ const struct scheduler *const schedulers[] = {
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static bool is_filler(char c) { return c == '-' || c == '_' || c == ' '; }
+static bool is_filler(char c) {
+    return c == '-' || c == '_' || c == ' ';
+}
 
 /* "DPM++ 2M", "dpm++2m" and "dpm++_2m" are one name. */
 static bool same_name(const char *a, const char *b) {
@@ -94,16 +96,15 @@ struct sched_row *plan_rows(struct plan *p, int total, int order) {
 
 static void check_coefficient(const struct plan *p, int row, const char *name, float value) {
     if (!isfinite(value))
-        plan_refuse(p,
-                    "%d steps with these options give %s = %g in row %d: diffusers computes no image from that either",
-                    p->n_steps, name, (double)value, row);
+        plan_refuse(p, "%d steps with these options give %s = %g in row %d: diffusers computes no image from that either", p->n_steps, name,
+                    (double)value, row);
 }
 
 static void check_row(const struct plan *p, int i, const struct sched_row *r) {
-    const char *const names[] = {"t",  "sigma", "in_scale", "dx", "de",    "ax",   "as",
-                                 "cx", "ce",    "cs",       "cz", "add_x", "add_z", "min_log", "max_log"};
-    const float values[] = {r->t,  r->sigma, r->in_scale, r->dx, r->de,    r->ax,   r->as,
-                            r->cx, r->ce,    r->cs,       r->cz, r->add_x, r->add_z, r->min_log, r->max_log};
+    const char *const names[] = {"t",  "sigma", "in_scale", "dx",    "de",    "ax",      "as",     "cx",
+                                 "ce", "cs",    "cz",       "add_x", "add_z", "min_log", "max_log"};
+    const float values[] = {r->t,  r->sigma, r->in_scale, r->dx,    r->de,    r->ax,      r->as,     r->cx,
+                            r->ce, r->cs,    r->cz,       r->add_x, r->add_z, r->min_log, r->max_log};
     for (size_t k = 0; k < sizeof values / sizeof *values; k++) check_coefficient(p, i, names[k], values[k]);
     for (int k = 0; k < SCHED_HISTORY; k++) {
         check_coefficient(p, i, "ad", r->ad[k]);
@@ -114,11 +115,10 @@ static void check_row(const struct plan *p, int i, const struct sched_row *r) {
     p->schedule->saves |= r->save;
 }
 
-struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler,
-                                    const struct sched_config *config, int n_steps, int skip_steps) {
+struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps,
+                                    int skip_steps) {
     int most = config->num_train_timesteps;
-    if (n_steps < 1 || n_steps > most)
-        die(FAIL_USAGE, "--steps: expected 1 to %d for this model, found %d", most, n_steps);
+    if (n_steps < 1 || n_steps > most) die(FAIL_USAGE, "--steps: expected 1 to %d for this model, found %d", most, n_steps);
     assert(skip_steps >= 0 && scheduler == config->scheduler);
     struct schedule *s = arena_alloc(a, sizeof *s);
     *s = (struct schedule){.scheduler = scheduler, .n_steps = n_steps, .init_noise_sigma = 1, .order = 1};
@@ -129,8 +129,7 @@ struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *sch
     return s;
 }
 
-struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config,
-                               int n_steps) {
+struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps) {
     return schedule_plan_from(a, scheduler, config, n_steps, 0);
 }
 

@@ -29,35 +29,35 @@ enum sched_clip { CLIP_NONE, CLIP_FIXED, CLIP_QUANTILE };
 enum sched_variance { VARIANCE_PLANNED, VARIANCE_LEARNED, VARIANCE_RANGE };
 
 struct sched_row {
-    float t;          /* what the time embedding receives; may be fractional */
-    float sigma;      /* noise level of x before the row, for display: sqrt((1-ᾱ)/ᾱ) */
-    float in_scale;   /* model input = in_scale * x */
-    bool noise;       /* z is drawn for this row, even where cz is 0: the generator moves on as diffusers' does */
+    float t;        /* what the time embedding receives; may be fractional */
+    float sigma;    /* noise level of x before the row, for display: sqrt((1-ᾱ)/ᾱ) */
+    float in_scale; /* model input = in_scale * x */
+    bool noise;     /* z is drawn for this row, even where cz is 0: the generator moves on as diffusers' does */
     bool push, save;
     int drop;
     enum sched_clip clip;
-    float clip_value;       /* FIXED: the range; QUANTILE: the largest threshold (sample_max_value) */
-    float clip_quantile;    /* QUANTILE: dynamic_thresholding_ratio */
+    float clip_value;             /* FIXED: the range; QUANTILE: the largest threshold (sample_max_value) */
+    float clip_quantile;          /* QUANTILE: dynamic_thresholding_ratio */
     enum sched_variance variance; /* the same in every row */
     float min_log, max_log;       /* RANGE */
     float dx, de;
     float ax, as, ad[SCHED_HISTORY];
     float cx, ce, cs, cd[SCHED_HISTORY], cz;
-    float add_x, add_z;     /* add_noise at this row's t: noised = add_x * clean + add_z * noise (image to image) */
+    float add_x, add_z; /* add_noise at this row's t: noised = add_x * clean + add_z * noise (image to image) */
 };
 
 struct json;
 
 struct schedule {
     const struct scheduler *scheduler;
-    int n_steps;               /* as asked */
-    int n_rows;                /* model calls; PNDM and second-order methods make more than n_steps */
-    struct sched_row *rows;    /* in the caller's arena */
-    float init_noise_sigma;    /* x_0 = init_noise_sigma * noise */
-    int history;               /* depth of d[] the rows use, 0..SCHED_HISTORY; at least 1 where v is used */
-    bool saves;                /* any row keeps s */
-    int order;     /* model calls per full step, as diffusers' .order: image to image skips t_start*order rows */
-    float *sigmas; /* diffusers' .sigmas: n_sigmas noise levels, the final one included; NULL for schedulers without */
+    int n_steps;            /* as asked */
+    int n_rows;             /* model calls; PNDM and second-order methods make more than n_steps */
+    struct sched_row *rows; /* in the caller's arena */
+    float init_noise_sigma; /* x_0 = init_noise_sigma * noise */
+    int history;            /* depth of d[] the rows use, 0..SCHED_HISTORY; at least 1 where v is used */
+    bool saves;             /* any row keeps s */
+    int order;              /* model calls per full step, as diffusers' .order: image to image skips t_start*order rows */
+    float *sigmas;          /* diffusers' .sigmas: n_sigmas noise levels, the final one included; NULL for schedulers without */
     int n_sigmas;
 };
 
@@ -67,10 +67,10 @@ struct sched_config;
 struct plan;
 
 struct scheduler {
-    const char *class_name;      /* "PNDMScheduler" */
+    const char *class_name;   /* "PNDMScheduler" */
     const char *const *names; /* NULL-terminated: short name first, then the names people type in A1111 and ComfyUI */
-    const char *summary;         /* one line for --list schedulers */
-    const char *model_calls;     /* for n steps: "n", "n + 1", "2n - 1" */
+    const char *summary;      /* one line for --list schedulers */
+    const char *model_calls;  /* for n steps: "n", "n + 1", "2n - 1" */
     /* NULL-terminated: what its constructor and step() take, "key=default" or "key=default|other|other" where only
      * these are allowed */
     const char *const *options;
@@ -93,9 +93,8 @@ enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sa
  * overrides: NULL-terminated "key=value" strings applied last; a bare "karras", "exponential", "beta" or "lu" asks for
  * those sigmas. May be NULL. All values are range-checked (FAIL_DATA / FAIL_UNSUPPORTED / FAIL_USAGE). *scheduler
  * receives the class to plan with. */
-struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path,
-                                       const struct scheduler *target, enum sched_fixup fixup,
-                                       const char *const *overrides, const struct scheduler **scheduler);
+struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
+                                       enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler);
 
 /* What a pipeline passes to step(): eta, for the classes that take it. An override "eta=" stays. */
 void sched_config_set_eta(struct sched_config *config, double eta);
@@ -106,12 +105,11 @@ const char *sched_config_prediction_type(const struct sched_config *config);
 const char *sched_config_origin(const struct sched_config *config, const char *key);
 
 /* Plans n_steps (1..num_train_timesteps, else FAIL_USAGE). Every coefficient is finite, or it dies FAIL_UNSUPPORTED. */
-struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config,
-                               int n_steps);
+struct schedule *schedule_plan(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps);
 /* The same without the first skip_steps steps (skip_steps * order rows), for image to image: multistep methods start
  * without a history there, though some go on counting steps from the true beginning. rows[0].add_x, .add_z noise the
  * clean image. */
-struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler,
-                                    const struct sched_config *config, int n_steps, int skip_steps);
+struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, int n_steps,
+                                    int skip_steps);
 
 #endif

@@ -61,7 +61,9 @@ void levels_interpolate(const struct plan *p, struct levels *l) {
 }
 
 /* NaN stays NaN. */
-static double clamp(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+static double clamp(double x, double low, double high) {
+    return x < low ? low : x > high ? high : x;
+}
 
 double sigma_to_t(const struct plan *p, double sigma) {
     double log_sigma = log(clamp(sigma, 1e-10, INFINITY));

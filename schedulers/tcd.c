@@ -30,12 +30,25 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"tcd", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.00085", "beta_end=0.012",
-    "beta_schedule=scaled_linear|linear|squaredcos_cap_v2", "trained_betas=none", "original_inference_steps=50",
-    "clip_sample=false", "clip_sample_range=1", "set_alpha_to_one=true", "steps_offset=0",
-    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
-    "sample_max_value=1", "timestep_spacing=leading|trailing|linspace", "timestep_scaling=10",
-    "rescale_betas_zero_snr=false", "eta=0.3", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.00085",
+    "beta_end=0.012",
+    "beta_schedule=scaled_linear|linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "original_inference_steps=50",
+    "clip_sample=false",
+    "clip_sample_range=1",
+    "set_alpha_to_one=true",
+    "steps_offset=0",
+    "prediction_type=epsilon|sample|v_prediction",
+    "thresholding=false",
+    "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1",
+    "timestep_spacing=leading|trailing|linspace",
+    "timestep_scaling=10",
+    "rescale_betas_zero_snr=false",
+    "eta=0.3",
+    NULL,
 };
 const struct scheduler tcd_scheduler = {
     .class_name = "TCDScheduler",

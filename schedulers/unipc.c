@@ -20,8 +20,7 @@ static struct bh bh_step(const struct plan *p, int s, int t, int order) {
     bool data = p->config->predict_x0;
     double from = (double)sigmas[s], to = (double)sigmas[t], h = log(from) - log(to), hh = data ? -h : h;
     double alpha_from = 1 / sqrt(from * from + 1), alpha_to = 1 / sqrt(to * to + 1);
-    struct bh f = {.X = data ? to * alpha_to / (from * alpha_from) : alpha_to / alpha_from,
-                   .A = data ? alpha_to : to * alpha_to};
+    struct bh f = {.X = data ? to * alpha_to / (from * alpha_from) : alpha_to / alpha_from, .A = data ? alpha_to : to * alpha_to};
     f.phi1 = expm1(hh);
     f.B = strcmp(p->config->solver_type, "bh1") ? f.phi1 : hh;
     double phi = f.phi1 / hh - 1, factorial = 1;
@@ -123,13 +122,30 @@ static void plan(struct plan *p) {
 
 static const char *const names[] = {"unipc", "uni_pc", NULL};
 static const char *const options[] = {
-    "num_train_timesteps=1000", "beta_start=0.0001", "beta_end=0.02",
-    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2", "trained_betas=none", "solver_order=2",
-    "prediction_type=epsilon|sample|v_prediction", "thresholding=false", "dynamic_thresholding_ratio=0.995",
-    "sample_max_value=1", "predict_x0=true", "solver_type=bh2|bh1", "lower_order_final=true", "disable_corrector=none",
-    "use_karras_sigmas=false", "use_exponential_sigmas=false", "use_beta_sigmas=false",
-    "timestep_spacing=linspace|leading|trailing", "steps_offset=0", "final_sigmas_type=zero|sigma_min",
-    "rescale_betas_zero_snr=false", "sigma_min=none", "sigma_max=none", NULL,
+    "num_train_timesteps=1000",
+    "beta_start=0.0001",
+    "beta_end=0.02",
+    "beta_schedule=linear|scaled_linear|squaredcos_cap_v2",
+    "trained_betas=none",
+    "solver_order=2",
+    "prediction_type=epsilon|sample|v_prediction",
+    "thresholding=false",
+    "dynamic_thresholding_ratio=0.995",
+    "sample_max_value=1",
+    "predict_x0=true",
+    "solver_type=bh2|bh1",
+    "lower_order_final=true",
+    "disable_corrector=none",
+    "use_karras_sigmas=false",
+    "use_exponential_sigmas=false",
+    "use_beta_sigmas=false",
+    "timestep_spacing=linspace|leading|trailing",
+    "steps_offset=0",
+    "final_sigmas_type=zero|sigma_min",
+    "rescale_betas_zero_snr=false",
+    "sigma_min=none",
+    "sigma_max=none",
+    NULL,
 };
 const struct scheduler unipc_scheduler = {
     .class_name = "UniPCMultistepScheduler",

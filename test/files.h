@@ -22,17 +22,16 @@
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of them */
 
 /* The expression must die with the code, its message holding the fragment. */
-#define assert_dies(expected, fragment, ...)                                                                 \
-    do {                                                                                                     \
-        struct job dies_job;                                                                                 \
-        if (job_enter(&dies_job)) {                                                                          \
-            (void)(__VA_ARGS__);                                                                             \
-            job_leave(&dies_job);                                                                            \
-            fail_msg("%s: did not die", #__VA_ARGS__);                                                       \
-        }                                                                                                    \
-        if (dies_job.code != (expected) || !strstr(dies_job.message, fragment))                              \
-            fail_msg("%s: expected %d '%s', found %d '%s'", #__VA_ARGS__, expected, fragment, dies_job.code, \
-                     dies_job.message);                                                                      \
+#define assert_dies(expected, fragment, ...)                                                                                    \
+    do {                                                                                                                        \
+        struct job dies_job;                                                                                                    \
+        if (job_enter(&dies_job)) {                                                                                             \
+            (void)(__VA_ARGS__);                                                                                                \
+            job_leave(&dies_job);                                                                                               \
+            fail_msg("%s: did not die", #__VA_ARGS__);                                                                          \
+        }                                                                                                                       \
+        if (dies_job.code != (expected) || !strstr(dies_job.message, fragment))                                                 \
+            fail_msg("%s: expected %d '%s', found %d '%s'", #__VA_ARGS__, expected, fragment, dies_job.code, dies_job.message); \
     } while (0)
 
 static void must(bool ok, const char *what) {

@@ -24,21 +24,23 @@ enum { RSS_SLACK = 1 << 20 /* KiB: shadow memory and quarantine */ };
 #else
 enum { RSS_SLACK = 16 << 10 };
 #endif
-enum { CPU_SECONDS = 10 /* a hundred times what any row takes: work that grows with the lie, not a slow machine */,
-       WALL_SECONDS = 60 /* a hang */ };
+enum {
+    CPU_SECONDS = 10 /* a hundred times what any row takes: work that grows with the lie, not a slow machine */,
+    WALL_SECONDS = 60 /* a hang */
+};
 
 struct row {
-    const char *id;         /* of the list of bad inputs: S safetensors, I files and indexes, C configurations */
-    int code;               /* expected exit status; 0: accepted */
-    const char *fragment;   /* in the one line on stderr */
-    const char *file;       /* the file changed, below the model's directory; NULL: none */
-    const char *names;      /* what the line names: the file, if NULL */
+    const char *id;       /* of the list of bad inputs: S safetensors, I files and indexes, C configurations */
+    int code;             /* expected exit status; 0: accepted */
+    const char *fragment; /* in the one line on stderr */
+    const char *file;     /* the file changed, below the model's directory; NULL: none */
+    const char *names;    /* what the line names: the file, if NULL */
     void (*make)(const struct row *row);
-    const char *a, *b;      /* make's operands */
+    const char *a, *b; /* make's operands */
     size_t n;
-    const char *model;      /* the operand of -m, "../model" if NULL; the working directory is an empty one beside it */
-    const char *env[3];     /* NAME=VALUE */
-    bool generate;          /* a picture is asked for, not --inspect; the file exists if and only if code is 0 */
+    const char *model;  /* the operand of -m, "../model" if NULL; the working directory is an empty one beside it */
+    const char *env[3]; /* NAME=VALUE */
+    bool generate;      /* a picture is asked for, not --inspect; the file exists if and only if code is 0 */
 };
 
 static char root[PATH_MAX], program[PATH_MAX], fixture[PATH_MAX];
@@ -58,7 +60,9 @@ __attribute__((format(printf, 1, 2))) static const char *path_of(const char *fmt
     return path;
 }
 
-static const char *model_path(const char *file) { return path_of("model/%s", file); }
+static const char *model_path(const char *file) {
+    return path_of("model/%s", file);
+}
 
 static void put_length(FILE *f, uint64_t length) {
     for (int i = 0; i < 8; i++) fputc((int)(length >> 8 * i & 0xff), f);
@@ -81,7 +85,9 @@ static void model_reset(void) {
 /* ---- makers ------------------------------------------------------------------------------------------------------ */
 
 /* file := n bytes of a */
-static void put(const struct row *r) { write_file(model_path(r->file), r->a, r->n); }
+static void put(const struct row *r) {
+    write_file(model_path(r->file), r->a, r->n);
+}
 
 /* file := a safetensors file of the header a and n zero bytes of data */
 static void header(const struct row *r) {
@@ -131,11 +137,13 @@ static void repeat_header(const struct row *r) {
     must(fclose(f) == 0, r->file);
 }
 
-static void delete(const struct row *r) { remove_tree(model_path(r->file)); }
+static void delete (const struct row *r) {
+    remove_tree(model_path(r->file));
+}
 
 /* file := a link to a */
 static void link_to(const struct row *r) {
-    delete(r);
+    delete (r);
     must(symlink(r->a, model_path(r->file)) == 0, r->file);
 }
 
@@ -185,8 +193,8 @@ static struct outcome run_program(const struct row *r, char *const argv[]) {
         usleep(500);
     }
     o.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-    o.cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                    1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    o.cpu_seconds =
+        (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     o.rss = usage.ru_maxrss;
     o.out = slurp(path_of("out"), &n);
     o.err = slurp(path_of("err"), &n);
@@ -246,8 +254,8 @@ static struct outcome inspect(const struct row *r) {
 }
 
 static struct outcome generate(const struct row *r) {
-    char *argv[] = {program, "--device", "cpu", "-q", "-m", "../model", "--steps", "1", "-W", "64", "-H", "64", "-s", "1",
-                    "-o", "../picture.png", "x", NULL};
+    char *argv[] = {program, "--device", "cpu", "-q", "-m", "../model", "--steps",        "1", "-W",
+                    "64",    "-H",       "64",  "-s", "1",  "-o",       "../picture.png", "x", NULL};
     remove_tree(path_of("picture.png"));
     return run_program(r, argv);
 }
@@ -261,8 +269,8 @@ static bool check_row(const struct row *r) {
     if (!wrong && r->generate && (access(path_of("picture.png"), F_OK) == 0) != (r->code == 0)) wrong = "the picture";
     if (wrong)
         print_error("%s (%.60s): %s\n  expected %d '%s' %s\n  found    %d, %.2f s, %ld KiB of %ld: %.400s", r->id,
-                    r->a && r->make != put ? r->a : "", wrong, r->code, r->fragment, r->file ? r->file : "", o.status, o.cpu_seconds,
-                    o.rss, rss_allowed(r), *o.err ? o.err : "\n");
+                    r->a && r->make != put ? r->a : "", wrong, r->code, r->fragment, r->file ? r->file : "", o.status, o.cpu_seconds, o.rss,
+                    rss_allowed(r), *o.err ? o.err : "\n");
     free(o.out);
     free(o.err);
     return !wrong;

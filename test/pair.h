@@ -21,12 +21,12 @@
 enum { CPU_SIDE, CUDA_SIDE, SIDES, PAIR_MAX = 16 };
 
 struct operand {
-    float *host;                /* [rows, ld] as given */
+    float *host; /* [rows, ld] as given */
     struct view view[SIDES];
 };
 
 struct pair_weight {
-    struct weight side[SIDES];  /* first: weight_new returns side[0] */
+    struct weight side[SIDES]; /* first: weight_new returns side[0] */
     struct st_tensor part;
     const struct st_tensor *parts[1];
     float *values;
@@ -140,8 +140,9 @@ static inline void operand_compare(struct pair *p, const char *name, const struc
         double error = fabs((double)side[CUDA_SIDE][i] - (double)side[CPU_SIDE][i]);
         bool is_beside = i % ld >= (size_t)y->view[0].C;
         if (!(error <= (is_beside ? 0 : tolerance * (double)most)))
-            fail_msg("%s, %s: %s[%zu,%zu]: CPU %.9g, CUDA %.9g, error %.3g > %.3g", name, dtype_table[p->dtype].name, is_beside ? "beside y" : "y",
-                     i / ld, i % ld, (double)side[CPU_SIDE][i], (double)side[CUDA_SIDE][i], error, tolerance * (double)most);
+            fail_msg("%s, %s: %s[%zu,%zu]: CPU %.9g, CUDA %.9g, error %.3g > %.3g", name, dtype_table[p->dtype].name,
+                     is_beside ? "beside y" : "y", i / ld, i % ld, (double)side[CPU_SIDE][i], (double)side[CUDA_SIDE][i], error,
+                     tolerance * (double)most);
         if (!is_beside) worst = fmax(worst, error / (double)most);
     }
     if (getenv("VERBOSE")) printf("%-90s %-4s %.1e of %.1e\n", name, dtype_table[p->dtype].name, worst, tolerance);

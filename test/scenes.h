@@ -46,31 +46,43 @@ static const char *scheduler_text(const struct scene *s) {
 static struct settings settings_of_scene(const struct scene *s) {
     return (struct settings){
         .model = arena_printf(s->arena, "test/fixtures/%s", s->checkpoint),
-        .prompt = string(s->json, "prompt"), .negative = string(s->json, "negative_prompt"),
-        .seed = (uint64_t)number(s->json, "seed", 0), .count = (int)number(s->json, "count", 1), .steps = (int)number(s->json, "steps", 0),
-        .guidance = number(s->json, "guidance", NAN), .guidance_rescale = number(s->json, "guidance_rescale", 0),
-        .eta = number(s->json, "eta", 0), .clip_skip = (int)number(s->json, "clip_skip", -1),
-        .width = (int)number(s->json, "width", 0), .height = (int)number(s->json, "height", 0),
-        .scheduler = scheduler_text(s), .rng = RNG_CPU, .rng_dtype = DT_F32, .dump = s->dump,
+        .prompt = string(s->json, "prompt"),
+        .negative = string(s->json, "negative_prompt"),
+        .seed = (uint64_t)number(s->json, "seed", 0),
+        .count = (int)number(s->json, "count", 1),
+        .steps = (int)number(s->json, "steps", 0),
+        .guidance = number(s->json, "guidance", NAN),
+        .guidance_rescale = number(s->json, "guidance_rescale", 0),
+        .eta = number(s->json, "eta", 0),
+        .clip_skip = (int)number(s->json, "clip_skip", -1),
+        .width = (int)number(s->json, "width", 0),
+        .height = (int)number(s->json, "height", 0),
+        .scheduler = scheduler_text(s),
+        .rng = RNG_CPU,
+        .rng_dtype = DT_F32,
+        .dump = s->dump,
     };
 }
 
 /* Image k of the recorded [count,C,H,W] against the dumped [1,C,H,W]. The error of one model call (1e-4 at outputs of O(1)) is amplified by
  * guidance and carried through the steps; relative to the latents' size. */
-static void compare_latents(const struct scene *s, const char *recorded, const char *dir, int row, const char *tensor, int k, double tolerance) {
+static void compare_latents(const struct scene *s, const char *recorded, const char *dir, int row, const char *tensor, int k,
+                            double tolerance) {
     const struct st_tensor *t, *got_t;
     const char *name = string(s->json, "name");
     char *path = arena_printf(s->arena, "%s/%s", name, recorded);
     if (!st_find(s->recorded, path)) return;
     float *want = fixture_f32(s->arena, s->recorded, path, &t);
-    char *file = row < 0 ? arena_printf(s->arena, "%s/noise.safetensors", dir) : arena_printf(s->arena, "%s/step-%04d.safetensors", dir, row);
+    char *file =
+        row < 0 ? arena_printf(s->arena, "%s/noise.safetensors", dir) : arena_printf(s->arena, "%s/step-%04d.safetensors", dir, row);
     struct st_file *f = st_open(s->arena, file);
     float *got = fixture_f32(s->arena, f, tensor, &got_t);
     size_t n = got_t->bytes / sizeof(float);
     want += (size_t)k * n;
     float most = 1;
     for (size_t i = 0; i < n; i++) most = fmaxf(most, fabsf(want[i]));
-    assert_close(arena_printf(s->arena, "%s %s (image %d)", s->checkpoint, path, k), got, want, got_t->shape, got_t->rank, tolerance * most);
+    assert_close(arena_printf(s->arena, "%s %s (image %d)", s->checkpoint, path, k), got, want, got_t->shape, got_t->rank,
+                 tolerance * most);
     st_close(f);
 }
 

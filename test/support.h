@@ -26,7 +26,9 @@ static inline float *fixture_f32(struct arena *a, const struct st_file *f, const
     if (t->dtype <= DT_F64) dtype_to_f32(x, raw, t->dtype, n);
     else
         for (size_t i = 0; i < n; i++)
-            x[i] = t->dtype == DT_I64 ? (float)((int64_t *)raw)[i] : t->dtype == DT_I32 ? (float)((int32_t *)raw)[i] : (float)((uint8_t *)raw)[i];
+            x[i] = t->dtype == DT_I64   ? (float)((int64_t *)raw)[i]
+                   : t->dtype == DT_I32 ? (float)((int32_t *)raw)[i]
+                                        : (float)((uint8_t *)raw)[i];
     *tensor = t;
     return x;
 }

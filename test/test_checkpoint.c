@@ -160,8 +160,7 @@ static void test_shards(void **state) {
     expect_shards(NULL, BASE "-00001-of-00002.safetensors");
     put_shards(BASE ".safetensors.fp16.index.json", BASE, ".fp16.safetensors"); /* both older spellings */
     expect_shards("fp16", BASE "-00001-of-00002.fp16.safetensors");
-    put_shards(BASE ".safetensors.index.fp16.json", BASE ".fp16",
-               ".safetensors"); /* and today's, which is looked for first */
+    put_shards(BASE ".safetensors.index.fp16.json", BASE ".fp16", ".safetensors"); /* and today's, which is looked for first */
     expect_shards("fp16", BASE ".fp16-00001-of-00002.safetensors");
     put_weights(in_dir("vae/" BASE ".safetensors"), 0, NAMES("z")); /* the index goes before a single file */
     expect_shards(NULL, BASE "-00001-of-00002.safetensors");
@@ -177,16 +176,15 @@ static void test_old_names(void **state) {
     (void)state;
     put_weights(in_dir("unet/" BASE ".safetensors"), 0,
                 NAMES("down_blocks.10.attentions.12.query.weight", "x.attentions.0.attn1.query.weight"));
-    put_weights(in_dir("vae/" BASE ".safetensors"), 0,
-                NAMES(MID "query.weight", MID "key.bias", MID "value.weight", MID "proj_attn.bias", MID "to_v.weight",
-                      MID "group_norm.weight"));
+    put_weights(
+        in_dir("vae/" BASE ".safetensors"), 0,
+        NAMES(MID "query.weight", MID "key.bias", MID "value.weight", MID "proj_attn.bias", MID "to_v.weight", MID "group_norm.weight"));
     struct checkpoint *c = open_dir(NULL);
     struct component *vae = checkpoint_find(c, "vae"), *unet = checkpoint_find(c, "unet");
     assert_string_equal(component_find(vae, MID "to_q.weight")->name, MID "query.weight");
     assert_string_equal(component_find(vae, MID "to_k.bias")->name, MID "key.bias");
     assert_string_equal(component_find(vae, MID "to_out.0.bias")->name, MID "proj_attn.bias");
-    assert_string_equal(component_find(vae, MID "to_v.weight")->name,
-                        MID "to_v.weight"); /* the new name where both are there */
+    assert_string_equal(component_find(vae, MID "to_v.weight")->name, MID "to_v.weight"); /* the new name where both are there */
     assert_string_equal(component_find(vae, MID "group_norm.weight")->name, MID "group_norm.weight");
     assert_null(component_find(vae, MID "to_k.weight"));
     assert_string_equal(component_find(unet, "down_blocks.10.attentions.12.to_q.weight")->name,
@@ -236,15 +234,13 @@ static void test_bind(void **state) {
     assert_true(b->rank == 4 && b->shape[3] == 1);
     assert_string_equal(a->name, "a");
     assert_true(c->weights == a && a->next == b && c->weights_tail == b && !b->next);
-    assert_dies(78, "vae/" BASE ".safetensors: tensor 'c': expected [2,3], found [2,2]",
-                weight_get(c, WEIGHT_MATRIX, SHAPE(2, 3), "c"));
+    assert_dies(78, "vae/" BASE ".safetensors: tensor 'c': expected [2,3], found [2,2]", weight_get(c, WEIGHT_MATRIX, SHAPE(2, 3), "c"));
     assert_dies(78, "expected [2], found [2,2]", weight_get(c, WEIGHT_VECTOR, SHAPE(2), "c"));
     assert_dies(78, "expected [2,2,1], found [2,2]", weight_get(c, WEIGHT_CONV, SHAPE(2, 2, 1), "c"));
     assert_dies(78, "expected [2,2,3,3], found [2,2]", weight_get(c, WEIGHT_CONV, SHAPE(2, 2, 3, 3), "c"));
     component_check(c);
     for (int i = 0; i < 7; i++) weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "gone.%d", i);
-    assert_dies(78, "vae/" BASE ".safetensors: 7 tensors missing: gone.0, gone.1, gone.2, gone.3, gone.4, …",
-                (component_check(c), 0));
+    assert_dies(78, "vae/" BASE ".safetensors: 7 tensors missing: gone.0, gone.1, gone.2, gone.3, gone.4, …", (component_check(c), 0));
 }
 
 static void test_bind_types(void **state) {
@@ -268,8 +264,7 @@ static void test_load(void **state) {
     (void)state;
     struct component *c = bare_component("vae", NAMES("q", "k", "v", "x", "table"));
     struct weight *x = weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "x");
-    struct weight *qkv =
-        weight_get_stacked(c, WEIGHT_MATRIX, 3, (const char *const[]){"q", "k", "v"}, (const int64_t[]){2, 2, 2}, 2);
+    struct weight *qkv = weight_get_stacked(c, WEIGHT_MATRIX, 3, (const char *const[]){"q", "k", "v"}, (const int64_t[]){2, 2, 2}, 2);
     struct weight *table = weight_get(c, WEIGHT_TABLE, SHAPE(2, 2), "table");
     assert_true(qkv->n_parts == 3 && qkv->rank == 2 && qkv->shape[0] == 6 && qkv->shape[1] == 2);
     assert_int_equal(weights_packed_bytes(&copy_device, (struct component *[]){c}, 1), 128);
@@ -290,8 +285,7 @@ static void test_load_changed(void **state) {
     weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "a");
     weight_get(c, WEIGHT_MATRIX, SHAPE(2, 2), "b");
     must(truncate(c->files[0]->path, (off_t)c->files[0]->size - 1) == 0, dir);
-    assert_dies(74, "vae/" BASE ".safetensors: tensor 'b': the file changed while it was read",
-                weights_load(&copy_device, components, 1));
+    assert_dies(74, "vae/" BASE ".safetensors: tensor 'b': the file changed while it was read", weights_load(&copy_device, components, 1));
     must(truncate(c->files[0]->path, (off_t)c->files[0]->size) == 0, dir);
     weights_load(&copy_device, components, 1); /* every byte is there again, but not since the same moment */
     assert_dies(74, "changed while it was read", weights_wait(&copy_device, components, 1));
@@ -306,9 +300,7 @@ static void test_hub_cache(void **state) {
     const char *revision = NULL;
     setenv("HF_HUB_CACHE", dir, 1);
     must(mkdir(in_dir("models--org--name"), 0755) == 0 && mkdir(in_dir("models--org--name/refs"), 0755) == 0, dir);
-    must(mkdir(in_dir("models--org--name/snapshots"), 0755) == 0 &&
-             mkdir(in_dir("models--org--name/snapshots/" COMMIT), 0755) == 0,
-         dir);
+    must(mkdir(in_dir("models--org--name/snapshots"), 0755) == 0 && mkdir(in_dir("models--org--name/snapshots/" COMMIT), 0755) == 0, dir);
     assert_null(hub_cache_find(&arena, "org/name", &revision));
     put_text(in_dir("models--org--name/refs/main"), COMMIT);
     put_text(in_dir("models--org--name/refs/v1"), COMMIT "\n");
@@ -343,10 +335,9 @@ static void test_local_wins(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_layout),       TEST(test_root_layout), TEST(test_unused_components),
-        TEST(test_variant),      TEST(test_shards),      TEST(test_old_names),
-        TEST(test_bind),         TEST(test_bind_types),  TEST(test_load),
-        TEST(test_load_changed), TEST(test_hub_cache),   TEST(test_local_wins),
+        TEST(test_layout),    TEST(test_root_layout), TEST(test_unused_components), TEST(test_variant), TEST(test_shards),
+        TEST(test_old_names), TEST(test_bind),        TEST(test_bind_types),        TEST(test_load),    TEST(test_load_changed),
+        TEST(test_hub_cache), TEST(test_local_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,8 +32,12 @@ static cJSON *load_fixture(const char *path) {
     return tree;
 }
 
-static int number(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key)->valueint; }
-static const cJSON *list(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
+static int number(const cJSON *o, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(o, key)->valueint;
+}
+static const cJSON *list(const cJSON *o, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(o, key);
+}
 
 /* ---- cases ------------------------------------------------------------------------------------------------------- */
 
@@ -41,8 +45,7 @@ static void check_pieces(const char *name, const cJSON *c, const struct clip_pie
     const char *text = list(c, "text")->valuestring;
     const cJSON *want = list(c, "ids")->child;
     for (int i = 0; i < n && want; i++, want = want->next)
-        if (pieces[i].id != want->valueint)
-            fail_msg("%s: '%s': id %d: got %d, want %d", name, text, i, pieces[i].id, want->valueint);
+        if (pieces[i].id != want->valueint) fail_msg("%s: '%s': id %d: got %d, want %d", name, text, i, pieces[i].id, want->valueint);
     if (n != cJSON_GetArraySize(list(c, "ids")))
         fail_msg("%s: '%s': got %d ids, want %d", name, text, n, cJSON_GetArraySize(list(c, "ids")));
 }
@@ -56,13 +59,12 @@ static void check_ranges(const char *name, const cJSON *c, const struct clip_pie
         int b = (int)pieces[i].begin, e = (int)pieces[i].end;
         bool good = exact ? b == begin->valueint && e == end->valueint : b <= begin->valueint && e >= end->valueint;
         if (!good)
-            fail_msg("%s: '%s': piece %d: got bytes %d..%d, want %d..%d", name, list(c, "text")->valuestring, i, b, e,
-                     begin->valueint, end->valueint);
+            fail_msg("%s: '%s': piece %d: got bytes %d..%d, want %d..%d", name, list(c, "text")->valuestring, i, b, e, begin->valueint,
+                     end->valueint);
     }
 }
 
-static void check_padded(const char *name, const cJSON *c, const struct clip_bpe *t, const struct clip_piece *pieces,
-                         int n) {
+static void check_padded(const char *name, const cJSON *c, const struct clip_bpe *t, const struct clip_piece *pieces, int n) {
     struct arena a = {0};
     int32_t ids[LENGTH];
     size_t cut_at;
@@ -123,10 +125,8 @@ static void link_file(const char *from, const char *dir, const char *name) {
 /* … and with "!" (2.x): the same vocabulary, linked to beside other configs. */
 static void test_sd2(void **state) {
     (void)state;
-    static const char *const files[][2] = {{"clip", "vocab.json"},
-                                           {"clip", "merges.txt"},
-                                           {"sd2", "tokenizer_config.json"},
-                                           {"sd2", "special_tokens_map.json"}};
+    static const char *const files[][2] = {
+        {"clip", "vocab.json"}, {"clip", "merges.txt"}, {"sd2", "tokenizer_config.json"}, {"sd2", "special_tokens_map.json"}};
     char dir[] = "/tmp/diffuse-test-XXXXXX", path[128];
     assert_non_null(mkdtemp(dir));
     for (int i = 0; i < 4; i++) {
@@ -211,8 +211,7 @@ static void check_normalized(const cJSON *hashes) {
             const char *want = cJSON_GetArrayItem(block, f)->valuestring;
             snprintf(hash, sizeof hash, "%016jx", (uintmax_t)block_hash(b, forms[f][0], forms[f][1]));
             if (*want && strcmp(hash, want) != 0)
-                fail_msg("U+%04X…U+%04X, form %d: normalized to %s, want %s", b << 12, (b << 12) + 0xfff, f, hash,
-                         want);
+                fail_msg("U+%04X…U+%04X, form %d: normalized to %s, want %s", b << 12, (b << 12) + 0xfff, f, hash, want);
         }
         b++;
     }
@@ -261,8 +260,7 @@ static void test_refused_prompts(void **state) {
 /* 64 KiB of one letter, of marks in the wrong order, of special tokens: all in n log n. */
 static void test_long_prompts(void **state) {
     (void)state;
-    static const char *const parts[] = {"a", "\u0301\u0323", "<|endoftext|>", "!", "<|", "ab", " ", "\u0130",
-                                        "'", "\U0001d160"};
+    static const char *const parts[] = {"a", "\u0301\u0323", "<|endoftext|>", "!", "<|", "ab", " ", "\u0130", "'", "\U0001d160"};
     struct arena a = {0};
     const struct clip_bpe *t = clip_bpe_open(&a, FIXTURES "clip");
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
@@ -272,10 +270,8 @@ static void test_long_prompts(void **state) {
         int n_pieces;
         const struct clip_piece *pieces = clip_bpe_pieces(&a, t, text, &n_pieces);
         for (int i = 0; i < n_pieces; i++)
-            if (pieces[i].begin >= pieces[i].end || pieces[i].end > strlen(text) ||
-                (i && pieces[i].begin < pieces[i - 1].begin))
-                fail_msg("'%s'…: piece %d: bytes %zu..%zu of %zu", parts[k], i, pieces[i].begin, pieces[i].end,
-                         strlen(text));
+            if (pieces[i].begin >= pieces[i].end || pieces[i].end > strlen(text) || (i && pieces[i].begin < pieces[i - 1].begin))
+                fail_msg("'%s'…: piece %d: bytes %zu..%zu of %zu", parts[k], i, pieces[i].begin, pieces[i].end, strlen(text));
         if (k == 2) assert_int_equal(n_pieces, (64 << 10) / 13);
         if (k == 6) assert_int_equal(n_pieces, 0);
     }
@@ -284,9 +280,14 @@ static void test_long_prompts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clip),     cmocka_unit_test(test_sd2),   cmocka_unit_test(test_small),
-        cmocka_unit_test(test_variants), cmocka_unit_test(test_token), cmocka_unit_test(test_unicode),
-        cmocka_unit_test(test_refused_prompts), cmocka_unit_test(test_long_prompts),
+        cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_sd2),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_unicode),
+        cmocka_unit_test(test_refused_prompts),
+        cmocka_unit_test(test_long_prompts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #include "tokenizer/clip_bpe.h"
 
 static char dir[] = "/tmp/diffuse-test-XXXXXX";
-static const char *const names[] = {"vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json",
+static const char *const names[] = {"vocab.json",        "merges.txt",    "special_tokens_map.json", "tokenizer_config.json",
                                     "added_tokens.json", "tokenizer.json"};
 
 #define BEGIN_END ",\"<|startoftext|>\":6,\"<|endoftext|>\":7}"
@@ -64,7 +64,9 @@ static void expect_prompt(const char *id, int code, const char *fragment, const 
     if (!code && n != 2) fail_msg("%s: '%s' became %d pieces, want 2", id, prompt, n);
 }
 
-static void expect(const char *id, int code, const char *fragment) { expect_prompt(id, code, fragment, "ab a"); }
+static void expect(const char *id, int code, const char *fragment) {
+    expect_prompt(id, code, fragment, "ab a");
+}
 
 /* ---- small files ------------------------------------------------------------------------------------------------- */
 
@@ -83,7 +85,8 @@ struct row {
 
 static const struct row rows[] = {
     {"good", 0, "", V, VOCAB},
-    {"T1 negative", 65, "token 'a': expected an id of 0…7, found -1", V, "{\"a\":-1,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5" BEGIN_END},
+    {"T1 negative", 65, "token 'a': expected an id of 0…7, found -1", V,
+     "{\"a\":-1,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5" BEGIN_END},
     {"T1 2^31", 65, "found 2147483648", V, "{\"a\":2147483648,\"b\":1}"},
     {"T1 2^53", 65, "found 9007199254740993", V, "{\"a\":9007199254740993,\"b\":1}"},
     {"T1 2^64", 65, "found 18446744073709551616", V, "{\"a\":18446744073709551616,\"b\":1}"},
@@ -95,7 +98,8 @@ static const struct row rows[] = {
     {"T1 duplicate id", 65, "token 'b': id 0 is also that of another", V, "{\"a\":0,\"b\":0}"},
     {"T1 duplicate token", 65, "token 'a' stands twice", V, "{\"a\":0,\"a\":1}"},
     {"T1 hole", 65, "expected an id of 0…1, found 2", V, "{\"a\":0,\"b\":2}"},
-    {"T3 eos", 78, "eos_token '<|endoftext|>' is not in the vocabulary", V, "{\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5,\"<|startoftext|>\":6}"},
+    {"T3 eos", 78, "eos_token '<|endoftext|>' is not in the vocabulary", V,
+     "{\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5,\"<|startoftext|>\":6}"},
     {"T3 bos", 78, "bos_token '<s>' is not in the vocabulary", S, "{\"bos_token\":\"<s>\"}"},
     {"T3 pad", 78, "pad_token '!' is not in the vocabulary", S, "{\"pad_token\":\"!\"}"},
     {"T3 unk", 78, "unk_token '?' is not in the vocabulary", C, "{\"unk_token\":\"?\"}"},
@@ -127,7 +131,8 @@ static const struct row rows[] = {
     {"T8 twice", 65, "merge 3: 'a b</w>' stands twice", M, "a b</w>\na b\na b</w>\n"},
     {"T9 left", 65, "merge 1: 'x' is not in the vocabulary", M, "x b\n"},
     {"T9 right", 65, "merge 1: 'y' is not in the vocabulary", M, "a y\n"},
-    {"T10", 0, "", V, "{\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5,\"<|startoftext|>\":6,\"<|endoftext|>\":7,\"<0x-1>\":8,\"<0xZZ>\":9}"},
+    {"T10", 0, "", V,
+     "{\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5,\"<|startoftext|>\":6,\"<|endoftext|>\":7,\"<0x-1>\":8,\"<0xZZ>\":9}"},
     {"T14 0", 0, "", C, "{\"model_max_length\":0}"},
     {"T14 1e30", 0, "", C, "{\"model_max_length\":1000000000000000019884624838656}"},
     {"T14 -1", 65, "model_max_length", C, "{\"model_max_length\":-1}"},
@@ -267,7 +272,8 @@ static const struct edit edits[] = {
     {78, "normalizer: not the one CLIP uses", "{\"type\":\"Lowercase\"}", "{\"type\":\"StripAccents\"}"},
     {78, "normalizer: not the one CLIP uses", "{\"type\":\"NFC\"}", "{\"type\":\"NFKC\"}"},
     {78, "pre_tokenizer: not the one CLIP uses", "'s|'t", "'s|'T"},
-    {78, "pre_tokenizer: not the one CLIP uses", "\"add_prefix_space\":false,\"trim_offsets\":true}]", "\"add_prefix_space\":true,\"trim_offsets\":true}]"},
+    {78, "pre_tokenizer: not the one CLIP uses", "\"add_prefix_space\":false,\"trim_offsets\":true}]",
+     "\"add_prefix_space\":true,\"trim_offsets\":true}]"},
     {78, "no 'pre_tokenizer'", "\"pre_tokenizer\"", "\"pre_tokenizers\""},
     {78, "post_processor.type: not the one CLIP uses", "\"RobertaProcessing\"", "\"TemplateProcessing\""},
     {78, "post_processor: not the one CLIP uses", "\"post_processor\":", "\"post_processor\":null,\"x\":"},

@@ -36,10 +36,9 @@ static float operand(enum operand which, size_t index) {
 static bool parse(const char *line, struct conv_case *c) {
     struct conv_shape *s = &c->shape;
     return line[0] != '#' &&
-           sscanf(line, "%31s %7s %d %d %d %d %d %d %d %d,%d,%d,%d %d %d %d %d %d %d %d %d %d %d %lf", c->name,
-                  c->dtype, &c->N, &c->H, &c->W, &c->C, &c->K, &c->R, &s->stride, &s->top, &s->left, &s->bottom,
-                  &s->right, &s->upsample, &c->Ho, &c->Wo, &c->b, &c->temb, &c->residual, &c->x_pad, &c->y_pad,
-                  &c->residual_pad, &c->step, &c->tolerance) == 24;
+           sscanf(line, "%31s %7s %d %d %d %d %d %d %d %d,%d,%d,%d %d %d %d %d %d %d %d %d %d %d %lf", c->name, c->dtype, &c->N, &c->H,
+                  &c->W, &c->C, &c->K, &c->R, &s->stride, &s->top, &s->left, &s->bottom, &s->right, &s->upsample, &c->Ho, &c->Wo, &c->b,
+                  &c->temb, &c->residual, &c->x_pad, &c->y_pad, &c->residual_pad, &c->step, &c->tolerance) == 24;
 }
 
 /* A weight as loading makes it, of one f32 part. */
@@ -58,12 +57,8 @@ static struct test_weight *weight_new(enum operand which, int rank, int K, int C
     for (size_t i = 0; i < n; i++) t->values[i] = operand(which, i) * (float)scale;
     t->part = (struct st_tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
     t->parts[0] = &t->part;
-    t->w = (struct weight){.kind = rank == 4 ? WEIGHT_CONV : WEIGHT_VECTOR,
-                           .name = "w",
-                           .rank = rank,
-                           .shape = {K, C, R, R},
-                           .n_parts = 1,
-                           .parts = t->parts};
+    t->w = (struct weight){
+        .kind = rank == 4 ? WEIGHT_CONV : WEIGHT_VECTOR, .name = "w", .rank = rank, .shape = {K, C, R, R}, .n_parts = 1, .parts = t->parts};
     return t;
 }
 
@@ -92,8 +87,7 @@ static struct view view_new(const struct device *dev, enum operand which, int N,
 }
 
 /* Compares every step-th value of y with expected[0..]; returns how many there were. */
-static size_t compare(const struct device *dev, const struct conv_case *c, struct view y, const float *expected,
-                      int n_threads) {
+static size_t compare(const struct device *dev, const struct conv_case *c, struct view y, const float *expected, int n_threads) {
     size_t n = 0;
     double worst = 0;
     for (size_t row = 0; row < view_rows(y); row++)
@@ -101,32 +95,28 @@ static size_t compare(const struct device *dev, const struct conv_case *c, struc
             float found = get(dev, y, row * (size_t)y.ld + (size_t)k);
             size_t at = row * (size_t)y.C + (size_t)k;
             if (k >= y.C) {
-                if (found != beside)
-                    fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", c->name, row, k, found);
+                if (found != beside) fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", c->name, row, k, found);
             } else if (at % (size_t)c->step == 0) {
                 double error = fabs((double)found - (double)expected[n]);
                 if (!(error <= c->tolerance))
-                    fail_msg("%s, %d threads: y[%zu,%zu,%zu,%d]: expected %.9g, found %.9g, error %.3g > %.3g", c->name,
-                             n_threads, row / (size_t)(y.H * y.W), row / (size_t)y.W % (size_t)y.H, row % (size_t)y.W,
-                             k, expected[n], found, error, c->tolerance);
+                    fail_msg("%s, %d threads: y[%zu,%zu,%zu,%d]: expected %.9g, found %.9g, error %.3g > %.3g", c->name, n_threads,
+                             row / (size_t)(y.H * y.W), row / (size_t)y.W % (size_t)y.H, row % (size_t)y.W, k, expected[n], found, error,
+                             c->tolerance);
                 worst = fmax(worst, error);
                 n++;
             }
         }
-    if (getenv("VERBOSE"))
-        printf("%-18s %d threads: max error %.2e of %.2e\n", c->name, n_threads, worst, c->tolerance);
+    if (getenv("VERBOSE")) printf("%-18s %d threads: max error %.2e of %.2e\n", c->name, n_threads, worst, c->tolerance);
     return n;
 }
 
 static size_t run_case(const struct conv_case *c, const float *expected, int n_threads) {
     struct device *dev = cpu_device_open(strcmp(c->dtype, "bf16") ? DT_F32 : DT_BF16, n_threads);
-    struct test_weight *w = weight_new(OPERAND_W, 4, c->K, c->C, c->R),
-                       *b = c->b ? weight_new(OPERAND_B, 1, c->K, 1, 1) : NULL;
+    struct test_weight *w = weight_new(OPERAND_W, 4, c->K, c->C, c->R), *b = c->b ? weight_new(OPERAND_B, 1, c->K, 1, 1) : NULL;
     struct view x = view_new(dev, OPERAND_X, c->N, c->H, c->W, c->C, c->x_pad), temb = no_view, residual = no_view;
     struct view y = view_new(dev, OPERAND_RESIDUAL, c->N, c->Ho, c->Wo, c->K, c->y_pad);
     if (c->temb) temb = view_new(dev, OPERAND_TEMB, c->temb == 1 ? c->N : 1, 1, 1, c->K, c->y_pad);
-    if (c->residual)
-        residual = c->residual == 2 ? y : view_new(dev, OPERAND_RESIDUAL, c->N, c->Ho, c->Wo, c->K, c->residual_pad);
+    if (c->residual) residual = c->residual == 2 ? y : view_new(dev, OPERAND_RESIDUAL, c->N, c->Ho, c->Wo, c->K, c->residual_pad);
     dev->ops->conv2d(dev, y, x, &w->w, b ? &b->w : NULL, temb, residual, c->shape);
     weight_pack(dev, w);
     if (b) weight_pack(dev, b);
@@ -171,11 +161,9 @@ static void test_cases(void **state) {
             continue;
         }
         assert_true(at + kept(&c) <= n);
-        if (!strcmp(c.dtype, "bf16") && !cpu_has_bf16())
-            printf("%s: skipped, this CPU has no bf16\n", c.name);
+        if (!strcmp(c.dtype, "bf16") && !cpu_has_bf16()) printf("%s: skipped, this CPU has no bf16\n", c.name);
         else
-            for (int n_threads = 1; n_threads <= 3; n_threads++)
-                assert_int_equal(run_case(&c, expected + at, n_threads), kept(&c));
+            for (int n_threads = 1; n_threads <= 3; n_threads++) assert_int_equal(run_case(&c, expected + at, n_threads), kept(&c));
         at += kept(&c);
     }
     assert_int_equal(at, n);

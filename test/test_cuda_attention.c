@@ -177,8 +177,8 @@ static void test_nan(void **state) {
                         for (int j = 0; j < C; j++) {
                             bool want = j < c.D && (which == 0 ? i == ROW : which == 1 ? true : j == COLUMN);
                             if (isfinite(y[i * C + j]) == want)
-                                fail_msg("nan in %c, %s, D %d, %d keys: y[%d,%d] is %g", "qkv"[which],
-                                         dtype_table[all_types[t]].name, c.D, c.Tk, i, j, (double)y[i * C + j]);
+                                fail_msg("nan in %c, %s, D %d, %d keys: y[%d,%d] is %g", "qkv"[which], dtype_table[all_types[t]].name, c.D,
+                                         c.Tk, i, j, (double)y[i * C + j]);
                         }
                     free(y);
                     pair_close(p);
@@ -188,8 +188,8 @@ static void test_nan(void **state) {
 int main(void) {
     setenv("EMU_SM", "4", 0);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_widths), cmocka_unit_test(test_large_blocks), cmocka_unit_test(test_tails),
-        cmocka_unit_test(test_models), cmocka_unit_test(test_causal),       cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_widths),       cmocka_unit_test(test_large_blocks), cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_models),       cmocka_unit_test(test_causal),       cmocka_unit_test(test_plain),
         cmocka_unit_test(test_large_scores), cmocka_unit_test(test_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* What cublaslt_linear computes, where the library is there and takes the shape, against the CPU device: with and without bias and residual,
- * strided views, every type; and that a product is the same in a recording. */
+/* What cublaslt_linear computes, where the library is there and takes the shape, against the CPU device: with and without bias and
+ * residual, strided views, every type; and that a product is the same in a recording. */
 #include "test/pair.h"
 
 struct cuda_device; /* a struct device of the CUDA device */
@@ -29,7 +29,8 @@ static void call_product(struct device *dev, int side, void *data) {
     else p->taken = cublaslt_linear(cuda, y, x, w->packed, b ? b->packed : NULL, r);
 }
 
-/* The sum of C products and the residual in f32, one rounding to y's type; the bias of 16-bit types is rounded before, as cuBLASLt wants. */
+/* The sum of C products and the residual in f32, one rounding to y's type; the bias of 16-bit types is rounded before, as cuBLASLt wants.
+ */
 static double tolerance_of(enum dtype dtype, bool bias) {
     double unit = dtype == DT_F16 ? 0x1p-11 : dtype == DT_BF16 ? 0x1p-8 : 0;
     return (bias ? 2 : 1) * unit + 5e-6;
@@ -66,14 +67,14 @@ static void test_products(void **state) {
                 skip();
             }
             char name[100];
-            snprintf(name, sizeof name, "cublaslt T=%d K=%d C=%d pad=%d,%d%s residual=%d", c.T, c.K, c.C, c.pad_x, c.pad_y, c.bias ? " bias" : "",
-                     c.residual);
+            snprintf(name, sizeof name, "cublaslt T=%d K=%d C=%d pad=%d,%d%s residual=%d", c.T, c.K, c.C, c.pad_x, c.pad_y,
+                     c.bias ? " bias" : "", c.residual);
             operand_compare(p, name, c.y, tolerance_of(dtypes[t], c.bias));
             pair_close(p);
         }
 }
 
-/* ---- in a recording ------------------------------------------------------------------------------------------------------ */
+/* ---- in a recording ---------------------------------------------------------------------------------------------- */
 
 struct repeated {
     struct pair *pair;

@@ -1,9 +1,9 @@
-/* The CUDA device's small ops against the CPU device: pointwise ones, embeddings, the model's input, and what passes between host and device. */
+/* The CUDA device's small ops against the CPU device: pointwise ones, embeddings, the model's input, and what passes between host and
+ * device. */
 #include "test/pair.h"
 
 static const enum dtype dtypes[] = {DT_F16, DT_BF16, DT_F32};
-#define FOR_DTYPES(dtype) \
-    for (const enum dtype *dtype = dtypes; dtype < dtypes + sizeof dtypes / sizeof *dtypes; dtype++)
+#define FOR_DTYPES(dtype) for (const enum dtype *dtype = dtypes; dtype < dtypes + sizeof dtypes / sizeof *dtypes; dtype++)
 
 /* Half a unit in the last place of y's type, of values up to the largest, and the f32 arithmetic of both devices. */
 static double tolerance_of(enum dtype dtype) {
@@ -31,23 +31,23 @@ static void call_pointwise(struct device *dev, int side, void *data) {
 static void test_pointwise(void **state) {
     (void)state;
     static const struct pointwise_case cases[] = {
-        {1, 1280, 0, 0, 0, SILU, 8}, {3, 320, 0, 8, 0, SILU, 8}, {5, 7, 1, 0, 0, SILU, 8},     {7, 24, 3, 0, 0, SILU, 8},
-        {2, 64, 0, 0, 0, SILU, 300}, {9, 40, 0, 0, 0, ADD, 1},   {4, 64, 8, 16, 24, ADD, 1},   {5, 33, 0, 1, 2, ADD, 1},
-        {6, 16, 0, 0, 0, ADD_TO_A, 1}, {6, 16, 0, 0, 0, ADD_TO_B, 1}, {1, 1, 0, 0, 0, ADD, 1}, {300, 8, 0, 0, 4, ADD, 1},
+        {1, 1280, 0, 0, 0, SILU, 8},   {3, 320, 0, 8, 0, SILU, 8},    {5, 7, 1, 0, 0, SILU, 8},   {7, 24, 3, 0, 0, SILU, 8},
+        {2, 64, 0, 0, 0, SILU, 300},   {9, 40, 0, 0, 0, ADD, 1},      {4, 64, 8, 16, 24, ADD, 1}, {5, 33, 0, 1, 2, ADD, 1},
+        {6, 16, 0, 0, 0, ADD_TO_A, 1}, {6, 16, 0, 0, 0, ADD_TO_B, 1}, {1, 1, 0, 0, 0, ADD, 1},    {300, 8, 0, 0, 4, ADD, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {
-        const struct pointwise_case *c = &cases[i];
-        struct pair *p = pair_open(*dtype);
-        struct pointwise_call call = {.c = c};
-        call.a = operand_new(p, 1, 1, 1, c->T, c->C, c->pad_a, c->scale, 0);
-        call.b = operand_new(p, 2, 1, 1, c->T, c->C, c->pad_b, c->scale, 0);
-        call.y = c->op == ADD_TO_A ? call.a : c->op == ADD_TO_B ? call.b : operand_new(p, 3, 1, 1, c->T, c->C, c->pad_y, 1, 0);
-        pair_run(p, call_pointwise, &call);
-        char name[80];
-        snprintf(name, sizeof name, "%s %dx%d scale=%g", c->op == SILU ? "silu" : "add", c->T, c->C, (double)c->scale);
-        operand_compare(p, name, call.y, tolerance_of(*dtype));
-        pair_close(p);
-    }
+            const struct pointwise_case *c = &cases[i];
+            struct pair *p = pair_open(*dtype);
+            struct pointwise_call call = {.c = c};
+            call.a = operand_new(p, 1, 1, 1, c->T, c->C, c->pad_a, c->scale, 0);
+            call.b = operand_new(p, 2, 1, 1, c->T, c->C, c->pad_b, c->scale, 0);
+            call.y = c->op == ADD_TO_A ? call.a : c->op == ADD_TO_B ? call.b : operand_new(p, 3, 1, 1, c->T, c->C, c->pad_y, 1, 0);
+            pair_run(p, call_pointwise, &call);
+            char name[80];
+            snprintf(name, sizeof name, "%s %dx%d scale=%g", c->op == SILU ? "silu" : "add", c->T, c->C, (double)c->scale);
+            operand_compare(p, name, call.y, tolerance_of(*dtype));
+            pair_close(p);
+        }
 }
 
 /* ---- embeddings -------------------------------------------------------------------------------------------------- */
@@ -70,18 +70,18 @@ static void test_embed(void **state) {
     static const int32_t ids[POSITIONS] = {49, 0, 7, 7, 48, 1, 2, 3, 5, 8, 13, 21, 34, 49, 49, 0, 10, 20, 30, 40};
     static const int sizes[][3] = {{POSITIONS, 64, 0}, {1, 8, 0}, {7, 33, 2}, {12, 768, 8}}; /* T, C, pad */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) FOR_DTYPES(dtype) {
-        int T = sizes[i][0], C = sizes[i][1];
-        struct pair *p = pair_open(*dtype);
-        struct embed_call call = {.ids = ids};
-        call.y = operand_new(p, 1, 1, 1, T, C, sizes[i][2], 1, 0);
-        call.table = weight_new(p, WEIGHT_TABLE, 2, (int64_t[]){VOCABULARY, C}, 2, 1);
-        call.pos = weight_new(p, WEIGHT_TABLE, 3, (int64_t[]){POSITIONS, C}, 2, 1);
-        pair_run(p, call_embed, &call);
-        char name[80];
-        snprintf(name, sizeof name, "embed %dx%d", T, C);
-        operand_compare(p, name, call.y, tolerance_of(*dtype));
-        pair_close(p);
-    }
+            int T = sizes[i][0], C = sizes[i][1];
+            struct pair *p = pair_open(*dtype);
+            struct embed_call call = {.ids = ids};
+            call.y = operand_new(p, 1, 1, 1, T, C, sizes[i][2], 1, 0);
+            call.table = weight_new(p, WEIGHT_TABLE, 2, (int64_t[]){VOCABULARY, C}, 2, 1);
+            call.pos = weight_new(p, WEIGHT_TABLE, 3, (int64_t[]){POSITIONS, C}, 2, 1);
+            pair_run(p, call_embed, &call);
+            char name[80];
+            snprintf(name, sizeof name, "embed %dx%d", T, C);
+            operand_compare(p, name, call.y, tolerance_of(*dtype));
+            pair_close(p);
+        }
 }
 
 struct timestep_call {
@@ -99,22 +99,26 @@ static void call_timestep(struct device *dev, int side, void *data) {
 static void test_timestep_embed(void **state) {
     (void)state;
     static const float t[] = {0, 1, 999, 500.5f, 41, 981, 0.25f};
-    static const struct { int T, C, pad; bool flip; float shift; } cases[] = {
-        {7, 320, 0, true, 0}, {7, 128, 0, false, 1}, {1, 2, 0, true, 0}, {3, 6, 1, false, 0}};
+    static const struct {
+        int T, C, pad;
+        bool flip;
+        float shift;
+    } cases[] = {{7, 320, 0, true, 0}, {7, 128, 0, false, 1}, {1, 2, 0, true, 0}, {3, 6, 1, false, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {
-        struct pair *p = pair_open(*dtype);
-        struct timestep_call call = {NULL, t, cases[i].flip, cases[i].shift};
-        call.y = operand_new(p, 1, 1, 1, cases[i].T, cases[i].C, cases[i].pad, 1, 0);
-        pair_run(p, call_timestep, &call);
-        char name[80];
-        snprintf(name, sizeof name, "timestep_embed %dx%d flip=%d shift=%g", cases[i].T, cases[i].C, cases[i].flip, (double)cases[i].shift);
-        /* expf may differ by two units in the last place between libraries: at t = 999, 2.4e-4 of the sine's argument */
-        operand_compare(p, name, call.y, tolerance_of(*dtype) + 2.4e-4);
-        pair_close(p);
-    }
+            struct pair *p = pair_open(*dtype);
+            struct timestep_call call = {NULL, t, cases[i].flip, cases[i].shift};
+            call.y = operand_new(p, 1, 1, 1, cases[i].T, cases[i].C, cases[i].pad, 1, 0);
+            pair_run(p, call_timestep, &call);
+            char name[80];
+            snprintf(name, sizeof name, "timestep_embed %dx%d flip=%d shift=%g", cases[i].T, cases[i].C, cases[i].flip,
+                     (double)cases[i].shift);
+            /* expf may differ by two units in the last place between libraries: at t = 999, 2.4e-4 of the sine's argument */
+            operand_compare(p, name, call.y, tolerance_of(*dtype) + 2.4e-4);
+            pair_close(p);
+        }
 }
 
-/* ---- to and from the host ------------------------------------------------------------------------------------------ */
+/* ---- to and from the host ---------------------------------------------------------------------------------------- */
 
 static struct device *device_ready(enum dtype dtype) {
     struct device *dev = cuda_device_open(dtype, -1);
@@ -125,7 +129,8 @@ static struct device *device_ready(enum dtype dtype) {
 /* Tensors of more than one piece, of any width, come back as they went; channels beside them stay. */
 static void test_upload_download(void **state) {
     (void)state;
-    static const int sizes[][5] = {{1, 1, 1, 1, 0}, {2, 3, 5, 7, 0}, {1, 9, 9, 16, 3}, {1, 300, 300, 4, 0}, {1, 40, 50, 160, 8}}; /* N H W C pad */
+    static const int sizes[][5] = {
+        {1, 1, 1, 1, 0}, {2, 3, 5, 7, 0}, {1, 9, 9, 16, 3}, {1, 300, 300, 4, 0}, {1, 40, 50, 160, 8}}; /* N H W C pad */
     FOR_DTYPES(dtype) {
         struct device *dev = device_ready(*dtype);
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
@@ -153,7 +158,8 @@ static void test_upload_download(void **state) {
     }
 }
 
-/* Bytes, and the count of what is not finite, as the CPU's, to the last bit: every value of f16, and of f32 those that fall between bytes. */
+/* Bytes, and the count of what is not finite, as the CPU's, to the last bit: every value of f16, and of f32 those that fall between bytes.
+ */
 static void test_rgb8(void **state) {
     (void)state;
     enum { H = 151, W = 149, N = H * W * 3 };
@@ -163,7 +169,9 @@ static void test_rgb8(void **state) {
         float *values = malloc(N * sizeof *values);
         uint8_t *want = malloc(N), *got = malloc(N);
         for (int i = 0; i < N; i++)
-            values[i] = round_to(*dtype, i < 511 ? (float)i / 255 - 1 : i < 65536 + 511 ? f16_to_f32((uint16_t)(i - 511)) : 2 * pair_value(1, (size_t)i));
+            values[i] = round_to(*dtype, i < 511           ? (float)i / 255 - 1
+                                         : i < 65536 + 511 ? f16_to_f32((uint16_t)(i - 511))
+                                                           : 2 * pair_value(1, (size_t)i));
         x_cpu.p = values;
         cpu->plan_end(cpu);
         int64_t n_want = cpu->ops->to_rgb8(cpu, want, x_cpu);
@@ -208,7 +216,8 @@ static void test_latents(void **state) {
                 for (int c = 0; c < C; c++) {
                     float want = round_to(DT_F16, 2 * pair_value(u, (size_t)((n * C + c) * HW + i)));
                     float have = got[(n * HW + i) * C + c];
-                    if (have != want) fail_msg("upload %d, image %d, pixel %d, channel %d: %g, not %g", u, n, i, c, (double)have, (double)want);
+                    if (have != want)
+                        fail_msg("upload %d, image %d, pixel %d, channel %d: %g, not %g", u, n, i, c, (double)have, (double)want);
                 }
     }
     dev->close(dev);

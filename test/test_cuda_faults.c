@@ -13,34 +13,34 @@
 #include "engine/pipelines/pipeline.h"
 
 /* name, parameters, arguments, exit code when it fails; 0: the program may go on */
-#define CALLS(X) \
-    X(Malloc, (void **p, size_t n), (p, n), FAIL_MEMORY) \
-    X(MallocHost, (void **p, size_t n), (p, n), FAIL_DEVICE) \
-    X(GetDeviceCount, (int *count), (count), FAIL_DEVICE) \
-    X(SetDevice, (int device), (device), FAIL_DEVICE) \
-    X(GetDeviceProperties, (struct cudaDeviceProp *prop, int device), (prop, device), FAIL_DEVICE) \
-    X(Free, (void *p), (p), 0) \
-    X(FreeHost, (void *p), (p), 0) \
+#define CALLS(X)                                                                                                                          \
+    X(Malloc, (void **p, size_t n), (p, n), FAIL_MEMORY)                                                                                  \
+    X(MallocHost, (void **p, size_t n), (p, n), FAIL_DEVICE)                                                                              \
+    X(GetDeviceCount, (int *count), (count), FAIL_DEVICE)                                                                                 \
+    X(SetDevice, (int device), (device), FAIL_DEVICE)                                                                                     \
+    X(GetDeviceProperties, (struct cudaDeviceProp * prop, int device), (prop, device), FAIL_DEVICE)                                       \
+    X(Free, (void *p), (p), 0)                                                                                                            \
+    X(FreeHost, (void *p), (p), 0)                                                                                                        \
     X(MemcpyAsync, (void *dst, const void *src, size_t n, enum cudaMemcpyKind kind, cudaStream_t s), (dst, src, n, kind, s), FAIL_DEVICE) \
-    X(MemsetAsync, (void *p, int value, size_t n, cudaStream_t s), (p, value, n, s), FAIL_DEVICE) \
-    X(StreamCreateWithFlags, (cudaStream_t *s, unsigned flags), (s, flags), FAIL_DEVICE) \
-    X(StreamDestroy, (cudaStream_t s), (s), 0) \
-    X(StreamSynchronize, (cudaStream_t s), (s), FAIL_DEVICE) \
-    X(StreamBeginCapture, (cudaStream_t s, enum cudaStreamCaptureMode mode), (s, mode), FAIL_DEVICE) \
-    X(StreamEndCapture, (cudaStream_t s, cudaGraph_t *graph), (s, graph), FAIL_DEVICE) \
-    X(EventCreateWithFlags, (cudaEvent_t *event, unsigned flags), (event, flags), FAIL_DEVICE) \
-    X(EventDestroy, (cudaEvent_t event), (event), 0) \
-    X(EventRecord, (cudaEvent_t event, cudaStream_t s), (event, s), FAIL_DEVICE) \
-    X(EventSynchronize, (cudaEvent_t event), (event), FAIL_DEVICE) \
-    X(EventElapsedTime, (float *ms, cudaEvent_t start, cudaEvent_t end), (ms, start, end), FAIL_DEVICE) \
-    X(GraphInstantiate, (cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags), (exec, graph, flags), FAIL_DEVICE) \
-    X(GraphLaunch, (cudaGraphExec_t exec, cudaStream_t s), (exec, s), FAIL_DEVICE) \
-    X(GraphDestroy, (cudaGraph_t graph), (graph), 0) \
-    X(GraphExecDestroy, (cudaGraphExec_t exec), (exec), 0) \
-    X(FuncGetAttributes, (struct cudaFuncAttributes *attributes, const void *kernel), (attributes, kernel), FAIL_DEVICE) \
-    X(FuncSetAttribute, (const void *kernel, enum cudaFuncAttribute attribute, int value), (kernel, attribute, value), FAIL_DEVICE) \
-    X(LaunchKernel, (const void *kernel, dim3 grid, dim3 block, void **args, size_t shared_bytes, cudaStream_t s), \
-      (kernel, grid, block, args, shared_bytes, s), FAIL_DEVICE) \
+    X(MemsetAsync, (void *p, int value, size_t n, cudaStream_t s), (p, value, n, s), FAIL_DEVICE)                                         \
+    X(StreamCreateWithFlags, (cudaStream_t * s, unsigned flags), (s, flags), FAIL_DEVICE)                                                 \
+    X(StreamDestroy, (cudaStream_t s), (s), 0)                                                                                            \
+    X(StreamSynchronize, (cudaStream_t s), (s), FAIL_DEVICE)                                                                              \
+    X(StreamBeginCapture, (cudaStream_t s, enum cudaStreamCaptureMode mode), (s, mode), FAIL_DEVICE)                                      \
+    X(StreamEndCapture, (cudaStream_t s, cudaGraph_t * graph), (s, graph), FAIL_DEVICE)                                                   \
+    X(EventCreateWithFlags, (cudaEvent_t * event, unsigned flags), (event, flags), FAIL_DEVICE)                                           \
+    X(EventDestroy, (cudaEvent_t event), (event), 0)                                                                                      \
+    X(EventRecord, (cudaEvent_t event, cudaStream_t s), (event, s), FAIL_DEVICE)                                                          \
+    X(EventSynchronize, (cudaEvent_t event), (event), FAIL_DEVICE)                                                                        \
+    X(EventElapsedTime, (float *ms, cudaEvent_t start, cudaEvent_t end), (ms, start, end), FAIL_DEVICE)                                   \
+    X(GraphInstantiate, (cudaGraphExec_t * exec, cudaGraph_t graph, unsigned long long flags), (exec, graph, flags), FAIL_DEVICE)         \
+    X(GraphLaunch, (cudaGraphExec_t exec, cudaStream_t s), (exec, s), FAIL_DEVICE)                                                        \
+    X(GraphDestroy, (cudaGraph_t graph), (graph), 0)                                                                                      \
+    X(GraphExecDestroy, (cudaGraphExec_t exec), (exec), 0)                                                                                \
+    X(FuncGetAttributes, (struct cudaFuncAttributes * attributes, const void *kernel), (attributes, kernel), FAIL_DEVICE)                 \
+    X(FuncSetAttribute, (const void *kernel, enum cudaFuncAttribute attribute, int value), (kernel, attribute, value), FAIL_DEVICE)       \
+    X(LaunchKernel, (const void *kernel, dim3 grid, dim3 block, void **args, size_t shared_bytes, cudaStream_t s),                        \
+      (kernel, grid, block, args, shared_bytes, s), FAIL_DEVICE)                                                                          \
     X(GetLastError, (void), (), FAIL_DEVICE)
 
 #define ID(name, parameters, arguments, code) ID_##name,
@@ -61,10 +61,10 @@ static bool fails(int id) {
     return id == failing_call && use == failing_at;
 }
 
-#define WRAPPER(name, parameters, arguments, code) \
-    static cudaError_t my_##name parameters { \
+#define WRAPPER(name, parameters, arguments, code)                                                             \
+    static cudaError_t my_##name parameters {                                                                  \
         if (fails(ID_##name)) return code == FAIL_MEMORY ? cudaErrorMemoryAllocation : cudaErrorLaunchFailure; \
-        return real.name arguments; \
+        return real.name arguments;                                                                            \
     }
 CALLS(WRAPPER)
 
@@ -77,8 +77,16 @@ static void wrap_table(void) {
 /* A row with noise each, so that uploads in the loop are among the calls; three, so that the graph is captured and replayed. */
 static void draw(void) {
     struct arena a = {0};
-    struct settings settings = {.model = "test/fixtures/tiny-sd1", .prompt = "a fox", .steps = 3, .guidance = NAN, .clip_skip = -1,
-                                .scheduler = "euler_a", .count = 1, .width = 32, .height = 32, .rng_dtype = DT_F32};
+    struct settings settings = {.model = "test/fixtures/tiny-sd1",
+                                .prompt = "a fox",
+                                .steps = 3,
+                                .guidance = NAN,
+                                .clip_skip = -1,
+                                .scheduler = "euler_a",
+                                .count = 1,
+                                .width = 32,
+                                .height = 32,
+                                .rng_dtype = DT_F32};
     wrap_table();
     struct pipeline *p = pipeline_open(&a, &settings);
     pipeline_plan(p, cuda_device_open(DT_F16, -1));
@@ -106,7 +114,8 @@ static int draw_in_child(int call, int at, char *text, size_t size) {
     }
     close(pipe_ends[1]);
     size_t n = 0;
-    for (ssize_t got; n + 1 < size && (got = read(pipe_ends[0], text + n, size - n - 1)) > 0; n += (size_t)got) {}
+    for (ssize_t got; n + 1 < size && (got = read(pipe_ends[0], text + n, size - n - 1)) > 0; n += (size_t)got) {
+    }
     text[n] = 0;
     close(pipe_ends[0]);
     waitpid(child, &status, 0);

@@ -16,41 +16,41 @@ struct linear_case {
 
 static const struct linear_case cases[] = {
     /* name                       T    C     K  b  act            r  pads */
-    {"to_q",                    128,  64,   64, 0, ACT_NONE,       0, 0, 0, 0},
-    {"to_qkv",                   64,  64,  192, 0, ACT_NONE,       0, 0, 0, 0},
-    {"to_out, in place",         64,  64,   64, 1, ACT_NONE,       2, 0, 0, 0},
-    {"proj_out",                 70,  64,   64, 1, ACT_NONE,       1, 0, 0, 0},
-    {"ff_out",                   33, 256,   64, 1, ACT_NONE,       2, 0, 0, 0},
-    {"context",                  77,  96,  128, 0, ACT_NONE,       0, 0, 0, 0},
-    {"fc1, quick gelu",          77,  64,  256, 1, ACT_QUICK_GELU, 0, 0, 0, 0},
-    {"fc1, gelu",                77,  64,  256, 1, ACT_GELU,       0, 0, 0, 0},
-    {"time embedding, 1 row",     1, 320,  128, 1, ACT_SILU,       0, 0, 0, 0},
-    {"time embedding, 25 rows",  25, 128,  640, 1, ACT_NONE,       0, 0, 0, 0},
-    {"silu and residual",        20,  40,   56, 1, ACT_SILU,       1, 0, 0, 0},
-    {"gelu in place",            20,  40,   56, 1, ACT_GELU,       2, 0, 0, 0},
-    {"one value",                 1,   8,    1, 1, ACT_NONE,       0, 0, 0, 0},
-    {"8 channels",               17,   8,    8, 1, ACT_NONE,       0, 0, 0, 0},
-    {"tails",                    65,  72,   65, 1, ACT_NONE,       1, 0, 0, 0},
-    {"many rows, few columns", 1000,  32,   12, 1, ACT_NONE,       0, 0, 0, 0},
-    {"few rows, many columns",    3,  64, 1000, 1, ACT_NONE,       0, 0, 0, 0},
-    {"a long sum",               16, 2560,  48, 1, ACT_NONE,       1, 0, 0, 0},
-    {"slices",                   50,  64,   48, 1, ACT_NONE,       1, 16, 8, 24},
-    {"slice in place",           50,  64,   48, 1, ACT_NONE,       2, 8, 16, 0},
-    {"x beside 16 bytes",        50,  64,   48, 1, ACT_NONE,       1, 3, 0, 0},
-    {"y beside 16 bytes",        50,  64,   48, 1, ACT_NONE,       1, 0, 3, 5},
-    {"37 channels",              19,  37,   53, 1, ACT_QUICK_GELU, 1, 0, 0, 0},
-    {"many rows",               300,  48,   72, 1, ACT_NONE,       1, 8, 8, 0},
+    {"to_q", 128, 64, 64, 0, ACT_NONE, 0, 0, 0, 0},
+    {"to_qkv", 64, 64, 192, 0, ACT_NONE, 0, 0, 0, 0},
+    {"to_out, in place", 64, 64, 64, 1, ACT_NONE, 2, 0, 0, 0},
+    {"proj_out", 70, 64, 64, 1, ACT_NONE, 1, 0, 0, 0},
+    {"ff_out", 33, 256, 64, 1, ACT_NONE, 2, 0, 0, 0},
+    {"context", 77, 96, 128, 0, ACT_NONE, 0, 0, 0, 0},
+    {"fc1, quick gelu", 77, 64, 256, 1, ACT_QUICK_GELU, 0, 0, 0, 0},
+    {"fc1, gelu", 77, 64, 256, 1, ACT_GELU, 0, 0, 0, 0},
+    {"time embedding, 1 row", 1, 320, 128, 1, ACT_SILU, 0, 0, 0, 0},
+    {"time embedding, 25 rows", 25, 128, 640, 1, ACT_NONE, 0, 0, 0, 0},
+    {"silu and residual", 20, 40, 56, 1, ACT_SILU, 1, 0, 0, 0},
+    {"gelu in place", 20, 40, 56, 1, ACT_GELU, 2, 0, 0, 0},
+    {"one value", 1, 8, 1, 1, ACT_NONE, 0, 0, 0, 0},
+    {"8 channels", 17, 8, 8, 1, ACT_NONE, 0, 0, 0, 0},
+    {"tails", 65, 72, 65, 1, ACT_NONE, 1, 0, 0, 0},
+    {"many rows, few columns", 1000, 32, 12, 1, ACT_NONE, 0, 0, 0, 0},
+    {"few rows, many columns", 3, 64, 1000, 1, ACT_NONE, 0, 0, 0, 0},
+    {"a long sum", 16, 2560, 48, 1, ACT_NONE, 1, 0, 0, 0},
+    {"slices", 50, 64, 48, 1, ACT_NONE, 1, 16, 8, 24},
+    {"slice in place", 50, 64, 48, 1, ACT_NONE, 2, 8, 16, 0},
+    {"x beside 16 bytes", 50, 64, 48, 1, ACT_NONE, 1, 3, 0, 0},
+    {"y beside 16 bytes", 50, 64, 48, 1, ACT_NONE, 1, 0, 3, 5},
+    {"37 channels", 19, 37, 53, 1, ACT_QUICK_GELU, 1, 0, 0, 0},
+    {"many rows", 300, 48, 72, 1, ACT_NONE, 1, 8, 8, 0},
 };
 
 static const struct linear_case gated[] = {
-    {"geglu",                    64,  64,  128, 1, ACT_NONE, 0, 0, 0, 0},
-    {"geglu, 1 row",              1, 320,   64, 1, ACT_NONE, 0, 0, 0, 0},
-    {"geglu, tails",             67,  40,   72, 1, ACT_NONE, 0, 0, 0, 0},
-    {"geglu, slices",            40,  64,   48, 1, ACT_NONE, 0, 16, 8, 0},
-    {"geglu, x beside 16 bytes", 40,  64,   48, 1, ACT_NONE, 0, 3, 0, 0},
-    {"geglu, y beside 16 bytes", 40,  64,   48, 1, ACT_NONE, 0, 0, 3, 0},
-    {"geglu, 37 by 21",          19,  37,   21, 1, ACT_NONE, 0, 0, 0, 0},
-    {"geglu, 21 outputs",        19,  64,   21, 1, ACT_NONE, 0, 0, 0, 0},
+    {"geglu", 64, 64, 128, 1, ACT_NONE, 0, 0, 0, 0},
+    {"geglu, 1 row", 1, 320, 64, 1, ACT_NONE, 0, 0, 0, 0},
+    {"geglu, tails", 67, 40, 72, 1, ACT_NONE, 0, 0, 0, 0},
+    {"geglu, slices", 40, 64, 48, 1, ACT_NONE, 0, 16, 8, 0},
+    {"geglu, x beside 16 bytes", 40, 64, 48, 1, ACT_NONE, 0, 3, 0, 0},
+    {"geglu, y beside 16 bytes", 40, 64, 48, 1, ACT_NONE, 0, 0, 3, 0},
+    {"geglu, 37 by 21", 19, 37, 21, 1, ACT_NONE, 0, 0, 0, 0},
+    {"geglu, 21 outputs", 19, 64, 21, 1, ACT_NONE, 0, 0, 0, 0},
 };
 
 static const enum dtype dtypes[] = {DT_F16, DT_BF16, DT_F32};
@@ -69,10 +69,8 @@ struct call {
 static void call(struct device *dev, int side, void *data) {
     const struct call *c = data;
     struct weight *w = pair_weight(c->w, side), *b = pair_weight(c->b, side);
-    if (c->geglu)
-        dev->ops->linear_geglu(dev, c->y->view[side], c->x->view[side], w, b);
-    else
-        dev->ops->linear(dev, c->y->view[side], c->x->view[side], w, b, c->act, c->residual ? c->residual->view[side] : no_view);
+    if (c->geglu) dev->ops->linear_geglu(dev, c->y->view[side], c->x->view[side], w, b);
+    else dev->ops->linear(dev, c->y->view[side], c->x->view[side], w, b, c->act, c->residual ? c->residual->view[side] : no_view);
 }
 
 static void run_scaled(const struct linear_case *c, bool geglu, enum dtype dtype, const char *how, float x_scale, float sums) {

@@ -16,7 +16,9 @@ struct setup {
     struct st_file *file;
 };
 
-static float value(size_t i) { return (float)((int)(i * 2654435761u >> 16 & 255) - 128) / 1024; } /* exact in every dtype */
+static float value(size_t i) {
+    return (float)((int)(i * 2654435761u >> 16 & 255) - 128) / 1024;
+} /* exact in every dtype */
 
 static void *values_of(struct arena *a, enum dtype dtype, size_t n, int seed) {
     char *data = arena_alloc(a, n * dtype_table[dtype].size);
@@ -57,7 +59,8 @@ static int remove_file(void **state) {
     return 0;
 }
 
-static struct weight *weight_of(struct setup *s, enum weight_kind kind, int rank, const int64_t *shape, int n_parts, const char *const names[]) {
+static struct weight *weight_of(struct setup *s, enum weight_kind kind, int rank, const int64_t *shape, int n_parts,
+                                const char *const names[]) {
     struct weight *w = arena_alloc(&s->arena, sizeof *w);
     const struct st_tensor **parts = arena_array(&s->arena, (size_t)n_parts, sizeof *parts);
     for (int i = 0; i < n_parts; i++) parts[i] = st_find(s->file, names[i]);

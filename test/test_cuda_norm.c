@@ -25,8 +25,7 @@ struct norm_call {
 static void call_norm(struct device *dev, int side, void *data) {
     struct norm_call *n = data;
     struct weight *w = pair_weight(n->w, side), *b = pair_weight(n->b, side);
-    if (n->c->groups)
-        dev->ops->group_norm(dev, n->y->view[side], n->x->view[side], w, b, n->c->groups, 1e-5f, n->c->silu);
+    if (n->c->groups) dev->ops->group_norm(dev, n->y->view[side], n->x->view[side], w, b, n->c->groups, 1e-5f, n->c->silu);
     else dev->ops->layer_norm(dev, n->y->view[side], n->x->view[side], w, b, 1e-5f);
 }
 
@@ -47,9 +46,9 @@ static void run_case(const struct norm_case *c, enum dtype dtype) {
     if (c->spike != 0) add_spike(call.x, dtype, c->spike);
     pair_run(p, call_norm, &call);
     char name[160];
-    snprintf(name, sizeof name, "%s %dx%dx%dx%d groups=%d pad=%d,%d%s%s scale=%g offset=%g spike=%g", c->groups ? "group_norm" : "layer_norm",
-             c->N, c->H, c->W, c->C, c->groups, c->pad_x, c->pad_y, c->silu ? " silu" : "", c->in_place ? " in place" : "",
-             (double)c->scale, (double)c->offset, (double)c->spike);
+    snprintf(name, sizeof name, "%s %dx%dx%dx%d groups=%d pad=%d,%d%s%s scale=%g offset=%g spike=%g",
+             c->groups ? "group_norm" : "layer_norm", c->N, c->H, c->W, c->C, c->groups, c->pad_x, c->pad_y, c->silu ? " silu" : "",
+             c->in_place ? " in place" : "", (double)c->scale, (double)c->offset, (double)c->spike);
     operand_compare(p, name, call.y, tolerance_of(dtype));
     pair_close(p);
 }
@@ -70,8 +69,8 @@ static void test_group_norm_of_models(void **state) {
         {1, 8, 8, 1280, 32, 0, 0, true, false, 1, 0, 0},
         {1, 2, 4, 1920, 32, 0, 0, false, false, 1, 0, 0},
         {2, 2, 2, 2560, 32, 0, 0, true, false, 1, 0, 0},
-        {1, 32, 32, 40, 2, 0, 0, true, false, 1, 0, 0},  /* 32x32x640: a block's registers filled */
-        {2, 48, 48, 80, 8, 0, 0, true, true, 1, 0, 0},   /* 64x64x320: split */
+        {1, 32, 32, 40, 2, 0, 0, true, false, 1, 0, 0}, /* 32x32x640: a block's registers filled */
+        {2, 48, 48, 80, 8, 0, 0, true, true, 1, 0, 0},  /* 64x64x320: split */
         {1, 40, 41, 80, 4, 0, 0, false, false, 1, 0, 0},
         /* the VAE: groups of 4, 8, 16 */
         {1, 56, 60, 128, 32, 0, 0, true, false, 1, 0, 0},
@@ -88,18 +87,18 @@ static void test_group_norm_of_any_shape(void **state) {
     (void)state;
     static const struct norm_case cases[] = {
         {1, 1, 1, 8, 1, 0, 0, false, false, 1, 0, 0},
-        {1, 1, 1, 32, 32, 0, 0, false, false, 1, 0, 0},    /* every group one value: y = b */
-        {3, 2, 3, 5, 1, 0, 0, false, false, 1, 0, 0},      /* plain: odd channels */
+        {1, 1, 1, 32, 32, 0, 0, false, false, 1, 0, 0}, /* every group one value: y = b */
+        {3, 2, 3, 5, 1, 0, 0, false, false, 1, 0, 0},   /* plain: odd channels */
         {1, 3, 3, 9, 3, 0, 0, true, true, 1, 0, 0},
         {2, 7, 5, 35, 7, 2, 1, true, false, 1, 0, 0},
-        {1, 30, 31, 12, 4, 3, 0, false, false, 1, 0, 0},   /* plain: rows not aligned, more pixels than threads */
-        {1, 4, 4, 32, 4, 8, 16, true, false, 1, 0, 0},     /* aligned slices */
-        {1, 4, 4, 32, 4, 0, 4, true, false, 1, 0, 0},      /* y of 16-bit types is not aligned */
-        {2, 70, 30, 16, 2, 8, 8, false, true, 1, 0, 0},    /* split, strided, in place */
-        {1, 50, 50, 64, 64, 0, 0, true, false, 1, 0, 0},   /* as many groups as channels */
-        {1, 5, 5, 2560, 1, 0, 0, false, false, 1, 0, 0},   /* one group: more columns than half the threads */
+        {1, 30, 31, 12, 4, 3, 0, false, false, 1, 0, 0}, /* plain: rows not aligned, more pixels than threads */
+        {1, 4, 4, 32, 4, 8, 16, true, false, 1, 0, 0},   /* aligned slices */
+        {1, 4, 4, 32, 4, 0, 4, true, false, 1, 0, 0},    /* y of 16-bit types is not aligned */
+        {2, 70, 30, 16, 2, 8, 8, false, true, 1, 0, 0},  /* split, strided, in place */
+        {1, 50, 50, 64, 64, 0, 0, true, false, 1, 0, 0}, /* as many groups as channels */
+        {1, 5, 5, 2560, 1, 0, 0, false, false, 1, 0, 0}, /* one group: more columns than half the threads */
         {1, 2, 2, 8192, 2, 0, 0, false, false, 1, 0, 0},
-        {1, 33, 20, 48, 16, 0, 0, true, false, 1, 0, 0},   /* groups of 3: three lie in 16 bytes */
+        {1, 33, 20, 48, 16, 0, 0, true, false, 1, 0, 0}, /* groups of 3: three lie in 16 bytes */
         {1, 11, 13, 120, 2, 0, 0, true, false, 1, 0, 0},
     };
     RUN_CASES(cases);
@@ -108,16 +107,16 @@ static void test_group_norm_of_any_shape(void **state) {
 static void test_group_norm_of_extremes(void **state) {
     (void)state;
     static const struct norm_case cases[] = {
-        {1, 6, 6, 64, 4, 0, 0, false, false, 1, 1000, 0},   /* the mean far above the deviation */
+        {1, 6, 6, 64, 4, 0, 0, false, false, 1, 1000, 0}, /* the mean far above the deviation */
         {1, 50, 50, 80, 8, 0, 0, false, true, 1, 1000, 0},
         {1, 6, 6, 15, 3, 0, 0, false, false, 1, 1000, 0},
         {1, 50, 50, 80, 8, 0, 0, false, false, 0.0625f, 30, 0},
         {1, 50, 50, 80, 8, 0, 0, false, false, 1, 0, 10000}, /* the first value far from the others */
         {1, 6, 6, 64, 4, 0, 0, false, false, 1, 3, -10000},
-        {1, 6, 6, 64, 4, 0, 0, true, false, 60000, 0, 0},    /* near f16's largest */
+        {1, 6, 6, 64, 4, 0, 0, true, false, 60000, 0, 0}, /* near f16's largest */
         {1, 50, 50, 80, 8, 0, 0, true, false, 60000, 0, 0},
-        {1, 6, 6, 64, 4, 0, 0, true, false, 1e-4f, 0, 0},    /* eps counts */
-        {1, 6, 6, 64, 4, 0, 0, false, false, 0, 5, 0},       /* no deviation: y = b */
+        {1, 6, 6, 64, 4, 0, 0, true, false, 1e-4f, 0, 0}, /* eps counts */
+        {1, 6, 6, 64, 4, 0, 0, false, false, 0, 5, 0},    /* no deviation: y = b */
         {1, 50, 50, 80, 8, 0, 0, false, false, 0, 5, 0},
     };
     RUN_CASES(cases);
@@ -126,24 +125,16 @@ static void test_group_norm_of_extremes(void **state) {
 static void test_layer_norm(void **state) {
     (void)state;
     static const struct norm_case cases[] = {
-        {1, 1, 77, 768, 0, 0, 0, false, false, 1, 0, 0},    /* CLIP ViT-L, ViT-H */
-        {1, 1, 9, 1024, 0, 0, 0, false, true, 1, 0, 0},
-        {2, 4, 4, 320, 0, 0, 0, false, false, 1, 0, 0},     /* SD's transformer blocks */
-        {2, 2, 2, 640, 0, 0, 0, false, false, 1, 0, 0},
-        {1, 1, 5, 1280, 0, 0, 0, false, true, 1, 0, 0},
-        {1, 1, 3, 2048, 0, 0, 0, false, false, 1, 0, 0},    /* the longest row of registers, and longer ones */
-        {1, 1, 3, 2056, 0, 0, 0, false, false, 1, 0, 0},
-        {1, 1, 2, 5000, 0, 0, 0, false, false, 1, 0, 0},
-        {1, 1, 1, 8, 0, 0, 0, false, false, 1, 0, 0},
-        {1, 1, 6, 1, 0, 0, 0, false, false, 1, 0, 0},       /* y = b */
-        {1, 3, 3, 5, 0, 0, 0, false, true, 1, 0, 0},
-        {1, 1, 7, 77, 0, 3, 1, false, false, 1, 0, 0},
-        {1, 1, 5, 64, 0, 8, 24, false, false, 1, 0, 0},
-        {1, 1, 5, 64, 0, 0, 1, false, false, 1, 0, 0},
-        {1, 1, 5, 320, 0, 0, 0, false, false, 1, 1000, 0},
-        {1, 1, 5, 77, 0, 0, 0, false, false, 1, 1000, 0},
-        {1, 1, 1, 320, 0, 0, 0, false, false, 60000, 0, 0},
-        {1, 1, 5, 320, 0, 0, 0, false, false, 0, 5, 0},
+        {1, 1, 77, 768, 0, 0, 0, false, false, 1, 0, 0},                                                    /* CLIP ViT-L, ViT-H */
+        {1, 1, 9, 1024, 0, 0, 0, false, true, 1, 0, 0},     {2, 4, 4, 320, 0, 0, 0, false, false, 1, 0, 0}, /* SD's transformer blocks */
+        {2, 2, 2, 640, 0, 0, 0, false, false, 1, 0, 0},     {1, 1, 5, 1280, 0, 0, 0, false, true, 1, 0, 0},
+        {1, 1, 3, 2048, 0, 0, 0, false, false, 1, 0, 0}, /* the longest row of registers, and longer ones */
+        {1, 1, 3, 2056, 0, 0, 0, false, false, 1, 0, 0},    {1, 1, 2, 5000, 0, 0, 0, false, false, 1, 0, 0},
+        {1, 1, 1, 8, 0, 0, 0, false, false, 1, 0, 0},       {1, 1, 6, 1, 0, 0, 0, false, false, 1, 0, 0}, /* y = b */
+        {1, 3, 3, 5, 0, 0, 0, false, true, 1, 0, 0},        {1, 1, 7, 77, 0, 3, 1, false, false, 1, 0, 0},
+        {1, 1, 5, 64, 0, 8, 24, false, false, 1, 0, 0},     {1, 1, 5, 64, 0, 0, 1, false, false, 1, 0, 0},
+        {1, 1, 5, 320, 0, 0, 0, false, false, 1, 1000, 0},  {1, 1, 5, 77, 0, 0, 0, false, false, 1, 1000, 0},
+        {1, 1, 1, 320, 0, 0, 0, false, false, 60000, 0, 0}, {1, 1, 5, 320, 0, 0, 0, false, false, 0, 5, 0},
         {1, 1, 5, 320, 0, 0, 0, false, false, 1e-4f, 0, 0},
     };
     RUN_CASES(cases);

@@ -55,7 +55,8 @@ static void compare_half(const struct scene *s, const uint8_t *got, int k, size_
         sum += error, squares += error * error;
     }
     double mean = sum / (double)n, psnr = 10 * log10(255 * 255 / (squares / (double)n + 1e-9));
-    if (!(mean < 0.6 && psnr >= 50)) fail_msg("%s %s (image %d): mean error %.2f levels, %.1f dB", s->checkpoint, string(s->json, "name"), k, mean, psnr);
+    if (!(mean < 0.6 && psnr >= 50))
+        fail_msg("%s %s (image %d): mean error %.2f levels, %.1f dB", s->checkpoint, string(s->json, "name"), k, mean, psnr);
     if (getenv("VERBOSE")) printf("%-10s %-20s mean error %.3f levels, %.1f dB\n", s->checkpoint, string(s->json, "name"), mean, psnr);
 }
 
@@ -74,7 +75,10 @@ static void run_f16(struct scene *s) {
     pipeline_close(p);
 }
 
-#define NAMES(...) (const char *const[]){__VA_ARGS__, NULL}
+#define NAMES(...)          \
+    (const char *const[]) { \
+        __VA_ARGS__, NULL   \
+    }
 
 static void test_f32(void **state) {
     (void)state;

@@ -8,7 +8,7 @@ enum { ROWS_MAX = 24 };
 
 struct setup {
     int N, H, W, C;
-    int pad;        /* channels beside the model's output */
+    int pad; /* channels beside the model's output */
     bool guided;
     float rescale;
     int depth;
@@ -24,10 +24,16 @@ struct random {
     int seed;
     size_t next;
 };
-static float uniform(struct random *r) { return pair_value(r->seed, r->next++); }
-static bool chance(struct random *r, float p) { return uniform(r) < 2 * p - 1; }
+static float uniform(struct random *r) {
+    return pair_value(r->seed, r->next++);
+}
+static bool chance(struct random *r, float p) {
+    return uniform(r) < 2 * p - 1;
+}
 /* Sometimes 0, as most coefficients of real rows are. */
-static float coefficient(struct random *r) { return chance(r, 0.25f) ? 0 : 0.6f * uniform(r); }
+static float coefficient(struct random *r) {
+    return chance(r, 0.25f) ? 0 : 0.6f * uniform(r);
+}
 
 static void make_rows(struct sched_row *rows, const struct setup *s, int n_rows, int seed) {
     struct random r = {seed, 0};
@@ -57,7 +63,7 @@ static void make_rows(struct sched_row *rows, const struct setup *s, int n_rows,
     }
 }
 
-/* ---- one schedule on one device ------------------------------------------------------------------------------------ */
+/* ---- one schedule on one device ---------------------------------------------------------------------------------- */
 
 struct loop {
     struct device *dev;
@@ -66,7 +72,9 @@ struct loop {
     struct view table, temb, input, out;
 };
 
-static size_t latents_size(const struct setup *s) { return (size_t)s->N * (size_t)s->H * (size_t)s->W * (size_t)s->C; }
+static size_t latents_size(const struct setup *s) {
+    return (size_t)s->N * (size_t)s->H * (size_t)s->W * (size_t)s->C;
+}
 
 static struct view view_new(struct device *dev, int N, int H, int W, int C, int pad) {
     size_t bytes = (size_t)N * (size_t)H * (size_t)W * (size_t)(C + pad) * dtype_table[dev->dtype].size;
@@ -98,7 +106,9 @@ static struct loop loop_open(struct device *dev, const struct setup *s) {
 }
 
 /* What is seen after each row: x, e, saved, the model's input, its time embedding. */
-static size_t seen_per_row(const struct setup *s) { return 3 * latents_size(s) + (s->guided ? 2 : 1) * latents_size(s) + (size_t)s->n_temb; }
+static size_t seen_per_row(const struct setup *s) {
+    return 3 * latents_size(s) + (s->guided ? 2 : 1) * latents_size(s) + (size_t)s->n_temb;
+}
 
 static void upload_all_nan(struct loop *loop, float *p) {
     const struct setup *s = loop->setup;
@@ -157,7 +167,8 @@ static void look(struct loop *loop, float *seen) {
 }
 
 /* seen [n_rows, seen_per_row]; dtype: what the operands are rounded to. */
-static void run_schedule(struct loop *loop, enum dtype dtype, const struct sched_row *rows, int n_rows, int seed, bool replayed, float *seen) {
+static void run_schedule(struct loop *loop, enum dtype dtype, const struct sched_row *rows, int n_rows, int seed, bool replayed,
+                         float *seen) {
     start(loop, dtype, rows, n_rows, seed);
     for (int i = 0; i < n_rows; i++) {
         feed(loop, dtype, &rows[i], seed + 10 * i);
@@ -167,7 +178,7 @@ static void run_schedule(struct loop *loop, enum dtype dtype, const struct sched
     }
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
 
 struct seen {
     const char *name;
@@ -180,7 +191,9 @@ static void compare_row(const struct setup *s, enum dtype dtype, int i, bool sav
     size_t n = latents_size(s), n_input = (s->guided ? 2 : 1) * n;
     double unit = dtype == DT_F16 ? 0x1p-10 : dtype == DT_BF16 ? 0x1p-7 : 0;
     /* f32 sums of up to ten products, over up to 24 rows */
-    const struct seen parts[] = {{"x", 0, n, 1e-5, false}, {"e", n, n, 2e-6, false}, {"saved", 2 * n, saved ? n : 0, 1e-5, true},
+    const struct seen parts[] = {{"x", 0, n, 1e-5, false},
+                                 {"e", n, n, 2e-6, false},
+                                 {"saved", 2 * n, saved ? n : 0, 1e-5, true},
                                  {"input", 3 * n, n_input, unit + 1e-5, false},
                                  {"temb", 3 * n + n_input, s->n_temb > 1 ? (size_t)s->n_temb : 0, 0, false}};
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
@@ -189,8 +202,8 @@ static void compare_row(const struct setup *s, enum dtype dtype, int i, bool sav
         for (size_t j = parts[p].first; j < parts[p].first + parts[p].n; j++) {
             double error = fabs((double)want[j] - (double)got[j]);
             if (!(error <= parts[p].tolerance * most))
-                fail_msg("%dx%dx%dx%d depth=%d %s, row %d: %s[%zu]: CPU %.9g, CUDA %.9g, error %.3g > %.3g", s->N, s->H, s->W, s->C, s->depth,
-                         dtype_table[dtype].name, i, parts[p].name, j - parts[p].first, (double)want[j], (double)got[j], error,
+                fail_msg("%dx%dx%dx%d depth=%d %s, row %d: %s[%zu]: CPU %.9g, CUDA %.9g, error %.3g > %.3g", s->N, s->H, s->W, s->C,
+                         s->depth, dtype_table[dtype].name, i, parts[p].name, j - parts[p].first, (double)want[j], (double)got[j], error,
                          parts[p].tolerance * most);
         }
     }
@@ -199,8 +212,8 @@ static void compare_row(const struct setup *s, enum dtype dtype, int i, bool sav
 static void compare_bytes(const struct setup *s, int n_rows, const float *eager, const float *replayed) {
     for (size_t i = 0; i < (size_t)n_rows * seen_per_row(s); i++)
         if (memcmp(&eager[i], &replayed[i], sizeof *eager) != 0)
-            fail_msg("depth=%d: row %zu, value %zu: %.9g, replayed %.9g", s->depth, i / seen_per_row(s), i % seen_per_row(s), (double)eager[i],
-                     (double)replayed[i]);
+            fail_msg("depth=%d: row %zu, value %zu: %.9g, replayed %.9g", s->depth, i / seen_per_row(s), i % seen_per_row(s),
+                     (double)eager[i], (double)replayed[i]);
 }
 
 /* Two schedules one after the other on the same devices, the second longer and otherwise clipped, so that a recording must go. */

@@ -34,7 +34,9 @@ static void *device_memory(size_t bytes) {
     if (cudaMalloc(&p, bytes)) fprintf(stderr, "test_emu: no memory\n"), exit(2);
     return p;
 }
-static float *device_floats(size_t n) { return static_cast<float *>(device_memory(n * sizeof(float))); }
+static float *device_floats(size_t n) {
+    return static_cast<float *>(device_memory(n * sizeof(float)));
+}
 
 static cudaStream_t new_stream() {
     cudaStream_t s;
@@ -49,7 +51,7 @@ template <class T> static std::vector<T> fetch(const T *p, size_t n, cudaStream_
     return v;
 }
 
-/* ---- kernels that are right ---------------------------------------------------------------------------------------------- */
+/* ---- kernels that are right -------------------------------------------------------------------------------------- */
 
 static __global__ void fill(float *x, size_t n, float v) {
     GRID_LOOP(i, n) x[i] = v + (float)i;
@@ -122,7 +124,7 @@ static __global__ void big_shared(float *out) {
     out[threadIdx.x] = s[threadIdx.x * 512];
 }
 
-/* ---- checks ---------------------------------------------------------------------------------------------------------------- */
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
 
 static void check_blocks() {
     float *x = device_floats(8 * 256);
@@ -182,7 +184,8 @@ static void check_launch_errors() {
     check(cudaGetLastError() == cudaErrorInvalidConfiguration, "a grid of 65536 in y is refused");
     emu::launch(big_shared, 1, 32, 64 << 10, nullptr, x);
     check(cudaGetLastError() == cudaErrorInvalidValue, "64 KiB of shared memory without asking are refused");
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10) == cudaErrorInvalidValue, "228 KiB are never given");
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10) == cudaErrorInvalidValue,
+          "228 KiB are never given");
     cudaGetLastError();
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 << 10) == cudaSuccess, "64 KiB asked for");
     emu::launch(big_shared, 1, 32, 64 << 10, nullptr, x);
@@ -200,7 +203,8 @@ static void check_memory() {
     cudaMemGetInfo(&after, &total);
     check(before - after == 600000 && total == 1000000, "cudaMemGetInfo tells how much is left");
     std::vector<char> host(600001);
-    check(cudaMemcpy(p, host.data(), 600001, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a copy beyond the end of a block is refused");
+    check(cudaMemcpy(p, host.data(), 600001, cudaMemcpyHostToDevice) == cudaErrorInvalidValue,
+          "a copy beyond the end of a block is refused");
     check(cudaMemcpy(host.data(), p, 10, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a copy in the wrong direction is refused");
     cudaGetLastError();
     check((uintptr_t)p % 256 == 0 && cudaFree(p) == cudaSuccess && cudaFree(p) == cudaErrorInvalidValue, "memory is freed once");
@@ -248,7 +252,8 @@ static void check_graphs() {
     emu::launch(fill, 1, 32, 0, s, x, (size_t)10, 5.0f);
     cudaMemsetAsync(x + 1, 0, 4, s);
     size_t nodes = 0;
-    check(cudaStreamEndCapture(s, &graph) == cudaSuccess && cudaGraphGetNodes(graph, nullptr, &nodes) == cudaSuccess && nodes == 2, "two calls recorded");
+    check(cudaStreamEndCapture(s, &graph) == cudaSuccess && cudaGraphGetNodes(graph, nullptr, &nodes) == cudaSuccess && nodes == 2,
+          "two calls recorded");
     check(fetch(x, 1, s)[0] == 1, "what is recorded is not run");
     check(cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess && cudaGraphDestroy(graph) == cudaSuccess, "a graph made executable");
     for (int i = 0; i < 2; i++) {
@@ -269,7 +274,8 @@ static void check_graphs() {
     std::thread([&] { other = cudaMalloc(&p, 4) == cudaSuccess && cudaFree(p) == cudaSuccess; }).join();
     check(other, "but on another thread");
     float pageable = 0;
-    check(cudaMemcpyAsync(x, &pageable, 4, cudaMemcpyHostToDevice, s) == cudaErrorStreamCaptureUnsupported, "no copy from pageable memory meanwhile");
+    check(cudaMemcpyAsync(x, &pageable, 4, cudaMemcpyHostToDevice, s) == cudaErrorStreamCaptureUnsupported,
+          "no copy from pageable memory meanwhile");
     cudaStreamEndCapture(s, &graph);
     cudaGetLastError();
     cudaStreamDestroy(s);
@@ -347,7 +353,8 @@ static void check_cublaslt() {
     cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transpose, sizeof transpose);
     cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
     cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &d, sizeof d);
-    check(cublasLtMatmulAlgoGetHeuristic(lt, desc, la, lb, lc, lc, preference, 1, &result, &returned) == CUBLAS_STATUS_SUCCESS && returned == 1,
+    check(cublasLtMatmulAlgoGetHeuristic(lt, desc, la, lb, lc, lc, preference, 1, &result, &returned) == CUBLAS_STATUS_SUCCESS &&
+              returned == 1,
           "cuBLASLt has an algorithm");
     float alpha = 2, beta = 0.5f;
     cublasLtMatmul(lt, desc, &alpha, a, la, b, lb, &beta, c, lc, c, lc, &result.algo, nullptr, 0, nullptr);
@@ -389,7 +396,7 @@ static void run_checks() {
     if (this_build != TSAN) check_forked_child(); /* ThreadSanitizer's logical threads do not survive a fork */
 }
 
-/* ---- planted faults ----------------------------------------------------------------------------------------------------------- */
+/* ---- planted faults ---------------------------------------------------------------------------------------------- */
 
 static __global__ void no_barrier(float *x) {
     SHARED(float, s, [64]);
@@ -405,7 +412,9 @@ static __global__ void no_syncwarp(float *x) {
     __syncwarp();
     x[threadIdx.x] = s[threadIdx.x];
 }
-static __global__ void blocks_race(float *x) { x[threadIdx.x] = (float)blockIdx.x; }
+static __global__ void blocks_race(float *x) {
+    x[threadIdx.x] = (float)blockIdx.x;
+}
 static __global__ void beyond_shared(float *x) {
     SHARED(float, array, [32]);
     float *s = array; /* whose bounds the compiler does not know */
@@ -419,7 +428,9 @@ static __global__ void beyond_dynamic(float *x) {
     __syncthreads();
     x[threadIdx.x] = s[threadIdx.x];
 }
-static __global__ void beyond_device(float *x, int by) { x[(int)threadIdx.x + by] = 1; }
+static __global__ void beyond_device(float *x, int by) {
+    x[(int)threadIdx.x + by] = 1;
+}
 static __global__ void copies_left(const float *in, float *out) {
     SHARED(vec16<float>, s, [32]);
     cp_async16(&s[threadIdx.x], in + threadIdx.x * 4, true);
@@ -473,7 +484,9 @@ template <class Right> static int judge(const float *x, size_t n, Right right) {
         }
     return 0;
 }
-static int zero(float *x) { return judge(x, 1, [](size_t) { return 0.0f; }); }
+static int zero(float *x) {
+    return judge(x, 1, [](size_t) { return 0.0f; });
+}
 
 static int fault_no_barrier(float *x) {
     emu::launch(no_barrier, 1, 64, 0, nullptr, x);
@@ -492,8 +505,12 @@ static int fault_blocks_race(float *x) {
     fetch(x, 1);
     return 0;
 }
-static int fault_beyond_shared(float *x) { return emu::launch(beyond_shared, 1, 32, 0, nullptr, x), 0; }
-static int fault_beyond_dynamic(float *x) { return emu::launch(beyond_dynamic, 1, 32, 128, nullptr, x), 0; }
+static int fault_beyond_shared(float *x) {
+    return emu::launch(beyond_shared, 1, 32, 0, nullptr, x), 0;
+}
+static int fault_beyond_dynamic(float *x) {
+    return emu::launch(beyond_dynamic, 1, 32, 128, nullptr, x), 0;
+}
 static int fault_beyond_device(float *) {
     float *y = device_floats(32);
     emu::launch(beyond_device, 1, 32, 0, nullptr, y, 1);
@@ -509,14 +526,30 @@ static int fault_wait_too_few(float *x) {
     emu::launch(copy_pipeline<2>, 1, 32, 1024, nullptr, (const float *)x, x + 1024, 5);
     return judge(x + 1024, 640, [](size_t) { return 0.0f; });
 }
-static int fault_copies_left(float *x) { return emu::launch(copies_left, 1, 32, 0, nullptr, (const float *)x, x + 128), zero(x + 128); }
-static int fault_copy_misaligned(float *x) { return emu::launch(copy_misaligned, 1, 32, 0, nullptr, (const float *)x), 0; }
-static int fault_matrix_misaligned(float *x) { return emu::launch(matrix_misaligned, 1, 32, 0, nullptr, (uint32_t *)x), 0; }
-static int fault_divergent_barriers(float *x) { return emu::launch(divergent_barriers, 1, 64, 0, nullptr, x), zero(x); }
-static int fault_returns_early(float *x) { return emu::launch(returns_early, 1, 64, 0, nullptr, x), zero(x); }
-static int fault_absent_lanes(float *x) { return emu::launch(absent_lanes, 1, 32, 0, nullptr, x), zero(x); }
-static int fault_overlapping_masks(float *x) { return emu::launch(overlapping_masks, 1, 32, 0, nullptr, x), 0; }
-static int fault_unlike_operations(float *x) { return emu::launch(unlike_operations, 1, 32, 0, nullptr, x), 0; }
+static int fault_copies_left(float *x) {
+    return emu::launch(copies_left, 1, 32, 0, nullptr, (const float *)x, x + 128), zero(x + 128);
+}
+static int fault_copy_misaligned(float *x) {
+    return emu::launch(copy_misaligned, 1, 32, 0, nullptr, (const float *)x), 0;
+}
+static int fault_matrix_misaligned(float *x) {
+    return emu::launch(matrix_misaligned, 1, 32, 0, nullptr, (uint32_t *)x), 0;
+}
+static int fault_divergent_barriers(float *x) {
+    return emu::launch(divergent_barriers, 1, 64, 0, nullptr, x), zero(x);
+}
+static int fault_returns_early(float *x) {
+    return emu::launch(returns_early, 1, 64, 0, nullptr, x), zero(x);
+}
+static int fault_absent_lanes(float *x) {
+    return emu::launch(absent_lanes, 1, 32, 0, nullptr, x), zero(x);
+}
+static int fault_overlapping_masks(float *x) {
+    return emu::launch(overlapping_masks, 1, 32, 0, nullptr, x), 0;
+}
+static int fault_unlike_operations(float *x) {
+    return emu::launch(unlike_operations, 1, 32, 0, nullptr, x), 0;
+}
 
 /* The result is read before the stream is waited for. */
 static int fault_no_sync(float *x) {
@@ -555,7 +588,9 @@ static int fault_no_wait(float *x) {
     cudaStreamDestroy(b);
     return wrong;
 }
-static int fault_host_touches(float *x) { return static_cast<volatile float *>(x)[0] == 7; }
+static int fault_host_touches(float *x) {
+    return static_cast<volatile float *>(x)[0] == 7;
+}
 static int fault_leak(float *) {
     cudaEvent_t e;
     cudaEventCreateWithFlags(&e, 0);
@@ -649,8 +684,8 @@ static void run_faults() {
 }
 
 static void run_modes() {
-    for (const char *mode : {"EMU_LAZY=1", "EMU_ORDER=reverse", "EMU_SEED=1", "EMU_SEED=2", "EMU_SEED=3", "EMU_SEED=4 EMU_LAZY=1", "EMU_PROTECT=1",
-                             "EMU_LEAKS=1", "EMU_CUBLASLT=1 OMP_NUM_THREADS=1"}) {
+    for (const char *mode : {"EMU_LAZY=1", "EMU_ORDER=reverse", "EMU_SEED=1", "EMU_SEED=2", "EMU_SEED=3", "EMU_SEED=4 EMU_LAZY=1",
+                             "EMU_PROTECT=1", "EMU_LEAKS=1", "EMU_CUBLASLT=1 OMP_NUM_THREADS=1"}) {
         int status;
         std::string out = run_self("checks", mode, &status);
         check(status == 0, (std::string("every check with ") + mode).c_str());

@@ -17,8 +17,7 @@ static const char *stderr_of(void (*body)(void), int *code) {
     }
     close(ends[1]);
     size_t n = 0;
-    for (ssize_t got; n < sizeof text - 1 && (got = read(ends[0], text + n, sizeof text - 1 - n)) > 0;)
-        n += (size_t)got;
+    for (ssize_t got; n < sizeof text - 1 && (got = read(ends[0], text + n, sizeof text - 1 - n)) > 0;) n += (size_t)got;
     text[n] = 0;
     close(ends[0]);
     must(waitpid(pid, &status, 0) == pid, "child");
@@ -63,8 +62,7 @@ static void test_process(void **state) {
     int code;
     assert_string_equal(stderr_of(die_plain, &code), "diffuse: x.json: field '\\x1b[31m': bad\\x0a\n");
     assert_int_equal(code, 65);
-    assert_string_equal(stderr_of(die_with_hint, &code),
-                        "66 unet: missing\nrestored\ndiffuse: unet: missing\nhint: hf download \\x1b\n");
+    assert_string_equal(stderr_of(die_with_hint, &code), "66 unet: missing\nrestored\ndiffuse: unet: missing\nhint: hf download \\x1b\n");
     assert_int_equal(code, 66);
     const char *cut = stderr_of(die_long, &code);
     assert_int_equal(strlen(cut), strlen("diffuse: ") + ERROR_MAX - 1 + strlen("\n"));

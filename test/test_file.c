@@ -228,8 +228,7 @@ static void refuse_call(int call, int argument, uint32_t bits, int error) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        _exit(99);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) _exit(99);
 }
 
 enum { TMPFILE_BIT = O_TMPFILE & ~O_DIRECTORY };
@@ -317,9 +316,8 @@ static void test_kill(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_read), TEST(test_not_regular), TEST(test_exists),   TEST(test_relative),
-        TEST(test_mode), TEST(test_links),       TEST(test_refusals), TEST(test_streams),
-        TEST(test_full), TEST(test_fallbacks),   TEST(test_kill),
+        TEST(test_read),     TEST(test_not_regular), TEST(test_exists), TEST(test_relative),  TEST(test_mode), TEST(test_links),
+        TEST(test_refusals), TEST(test_streams),     TEST(test_full),   TEST(test_fallbacks), TEST(test_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

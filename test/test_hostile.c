@@ -42,7 +42,9 @@ static void rebuild(const struct row *r, const char *extra, size_t bytes) {
     free(file);
 }
 
-static void spaced(const struct row *r) { rebuild(r, "", 0); }
+static void spaced(const struct row *r) {
+    rebuild(r, "", 0);
+}
 
 /* The values of tensor a become b's bytes, n of them over and over; all tensors' if a is NULL. */
 static void revalue(const struct row *r) {
@@ -71,8 +73,8 @@ static size_t data_bytes(const struct row *r) {
 static void with_empty_and_scalar(const struct row *r) {
     char extra[512];
     size_t at = data_bytes(r);
-    snprintf(extra, sizeof extra, ",\"empty\":" ENTRY("F32", "[0,4]", "[%zu,%zu]") ",\"scalar\":" ENTRY("F32", "[]", "[%zu,%zu]"), at,
-             at, at, at + 4);
+    snprintf(extra, sizeof extra, ",\"empty\":" ENTRY("F32", "[0,4]", "[%zu,%zu]") ",\"scalar\":" ENTRY("F32", "[]", "[%zu,%zu]"), at, at,
+             at, at + 4);
     rebuild(r, extra, 4);
 }
 
@@ -145,18 +147,18 @@ static void good_shards(const struct row *r) {
 }
 
 static void fifo(const struct row *r) {
-    delete(r);
+    delete (r);
     must(mkfifo(model_path(r->file), 0644) == 0, r->file);
 }
 
 static void directory(const struct row *r) {
-    delete(r);
+    delete (r);
     must(mkdir(model_path(r->file), 0755) == 0, r->file);
 }
 
 static void unix_socket(const struct row *r) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    delete(r);
+    delete (r);
     strcpy(address.sun_path, "s"); /* bound by a short name, then moved: sun_path is short */
     must(chdir(root) == 0, root);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -170,7 +172,9 @@ static void unreadable(const struct row *r) {
     must(chmod(model_path(r->file), 0) == 0, r->file);
 }
 
-static void rename_to(const struct row *r) { must(rename(model_path(r->file), model_path(r->a)) == 0, r->file); }
+static void rename_to(const struct row *r) {
+    must(rename(model_path(r->file), model_path(r->a)) == 0, r->file);
+}
 
 /* The model is a directory that holds only a file called a; none if NULL. */
 static void only_file(const struct row *r) {
@@ -183,9 +187,14 @@ static void only_file(const struct row *r) {
 static void hub(const struct row *r) {
     static const char commit[] = "1111111111111111111111111111111111111111\n";
     remove_tree(path_of("home"));
-    static const char *const dirs[] = {"home", "home/hub", "home/hub/models--org--name", "home/hub/models--org--name/refs",
-                                       "home/hub/models--org--name/refs/pr", "home/hub/models--org--name/refs/refs",
-                                       "home/hub/models--org--name/refs/refs/pr", "home/hub/models--org--name/snapshots"};
+    static const char *const dirs[] = {"home",
+                                       "home/hub",
+                                       "home/hub/models--org--name",
+                                       "home/hub/models--org--name/refs",
+                                       "home/hub/models--org--name/refs/pr",
+                                       "home/hub/models--org--name/refs/refs",
+                                       "home/hub/models--org--name/refs/refs/pr",
+                                       "home/hub/models--org--name/snapshots"};
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) must(mkdir(path_of("%s", dirs[i]), 0755) == 0, dirs[i]);
     must(symlink(path_of("model"), path_of("home/hub/models--org--name/snapshots/%.40s", commit)) == 0, "snapshot");
     write_file(path_of("home/hub/models--org--name/refs/pr/1"), commit, 41);
@@ -254,7 +263,8 @@ static const struct row safetensors_rows[] = {
     {"S25", 78, "unsupported dtype F6_E2M3", W, T("F6_E2M3", "[4]", "[0,3]", 3)},
     {"S25", 78, "unsupported dtype F8_E8M0", W, T("F8_E8M0", "[1]", "[0,1]", 1)},
     {"S25", 78, "unsupported dtype C64", W, T("C64", "[1]", "[0,8]", 8)},
-    {"S25", 78, "tensor 'conv_in.bias': unsupported dtype I32", W, EDIT("\"conv_in.bias\":{\"dtype\":\"F32\"", "\"conv_in.bias\":{\"dtype\":\"I32\"")},
+    {"S25", 78, "tensor 'conv_in.bias': unsupported dtype I32", W,
+     EDIT("\"conv_in.bias\":{\"dtype\":\"F32\"", "\"conv_in.bias\":{\"dtype\":\"I32\"")},
     {"S26", 65, "whole bytes", W, T("F4", "[3]", "[0,2]", 2)},
     {"S27", 65, "overflows", W, T("F32", "[4294967296,4294967296]", "[0,4]", 4)},
     {"S27", 65, "overflows", W, T("U8", "[4611686018427387904,4,4]", "[0,4]", 4)},
@@ -310,7 +320,8 @@ static const struct row safetensors_rows[] = {
     {"S46", 0, "", W, .make = with_5000_more, .a = "", .b = "\n"},
     {"S47", 0, "", W, .make = revalue, .a = "conv_out.bias", .b = "\0\0\xc0\x7f", .n = 4},
     {"S47", 70, "not finite", W, .names = "", .make = revalue, .a = "conv_out.bias", .b = "\0\0\xc0\x7f", .n = 4, .generate = true},
-    {"S47", 70, "not finite", VAE_W, .names = "", .make = revalue, .a = "decoder.conv_out.bias", .b = "\0\0\x80\xff", .n = 4, .generate = true},
+    {"S47", 70, "not finite", VAE_W, .names = "", .make = revalue, .a = "decoder.conv_out.bias", .b = "\0\0\x80\xff", .n = 4,
+     .generate = true},
     {"S48", 0, "", W, .make = revalue, .b = "\0", .n = 1, .generate = true},
     {"S48", 0, "", W, .make = revalue, .b = "\1\0\0\0", .n = 4, .generate = true}, /* every value the smallest above zero */
     {"S49", 65, "a git-LFS pointer", W, BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n")},
@@ -384,7 +395,8 @@ static const struct row file_rows[] = {
     {"I14", 66, "no model_index.json", NULL, .make = only_file},
     {"I14", 66, "no model_index.json", NULL, .make = only_file, .a = "model.safetensors"},
     {"I14", 78, "only pickle weights (v1-5.ckpt)", NULL, .make = only_file, .a = "v1-5.ckpt"},
-    {"I14", 78, "only pickle weights (diffusion_pytorch_model.bin)", W, .names = "", .make = rename_to, .a = "unet/diffusion_pytorch_model.bin"},
+    {"I14", 78, "only pickle weights (diffusion_pytorch_model.bin)", W, .names = "", .make = rename_to,
+     .a = "unet/diffusion_pytorch_model.bin"},
     {"I14", 66, "missing", W, .names = "", .make = rename_to, .a = "unet/diffusion_pytorch_model.fp16.safetensors"},
     {"I19", 0, "", W_INDEX, .make = good_shards, .a = "", .b = "e\xcc\x81-\xc3\xa9.safetensors"},
     {"I21", 2, "not the name of a repository", NULL, .model = "../../x"},
@@ -441,7 +453,8 @@ static const struct row config_rows[] = {
     {"C9", 65, "layers_per_block", UNET, EDIT("\"layers_per_block\": 1", "\"layers_per_block\": 4.5")},
     {"C9", 65, "layers_per_block", UNET, EDIT("\"layers_per_block\": 1", "\"layers_per_block\": \"1\"")},
     {"C9", 65, "layers_per_block", UNET, EDIT("\"layers_per_block\": 1", "\"layers_per_block\": true")},
-    {"C9", 78, "resnets.1.norm1.weight': expected", UNET, .names = "diffusion_pytorch_model.safetensors", .make = edit, .a = "\"layers_per_block\": 1", .b = "\"layers_per_block\": null"},
+    {"C9", 78, "resnets.1.norm1.weight': expected", UNET, .names = "diffusion_pytorch_model.safetensors", .make = edit,
+     .a = "\"layers_per_block\": 1", .b = "\"layers_per_block\": null"},
     {"C9", 65, "layers_per_block", UNET, EDIT("\"layers_per_block\": 1", "\"layers_per_block\": -1")},
     {"C9", 65, "layers_per_block", UNET, EDIT("\"layers_per_block\": 1", "\"layers_per_block\": 0")},
     {"C9", 65, "number out of range", UNET, EDIT("\"layers_per_block\": 1", "\"layers_per_block\": 1e400")},
@@ -490,7 +503,8 @@ static const struct row config_rows[] = {
     {"C19", 65, "beta_schedule", SCHEDULER, EDIT("\"scaled_linear\"", "[\"scaled_linear\"]")},
     {"C19", 65, "expected [LIBRARY, CLASS]", INDEX, EDIT("\"diffusers\",\n    \"UNet2DConditionModel\"", "\"diffusers\"")},
     {"C20", 78, "48", UNET, .names = "", EDIT("\"cross_attention_dim\": 32", "\"cross_attention_dim\": 48")},
-    {"C21", 78, "expected [1001,32], found [1000,32]", TEXT, .names = "model.safetensors", .make = edit, .a = "\"vocab_size\": 1000", .b = "\"vocab_size\": 1001"},
+    {"C21", 78, "expected [1001,32], found [1000,32]", TEXT, .names = "model.safetensors", .make = edit, .a = "\"vocab_size\": 1000",
+     .b = "\"vocab_size\": 1001"},
     {"C22", 78, "custom code", INDEX, EDIT("\"diffusers\",\n    \"UNet2DConditionModel\"", "\"my_mod\",\n    \"X\"")},
     {"C22", 78, "custom pipeline", INDEX, EDIT("\"StableDiffusionPipeline\"", "[\"my_mod\", \"X\"]")},
     {"C22", 78, "auto_map", UNET, EDIT("\"act_fn\"", "\"auto_map\": {\"AutoModel\": \"x.Y\"}, \"act_fn\"")},
@@ -540,8 +554,12 @@ static void check_rows(const struct row *rows, size_t n) {
 
 #define CHECK_ROWS(rows) check_rows(rows, sizeof rows / sizeof *rows)
 
-static void test_safetensors_rows(void **state) { (void)state, CHECK_ROWS(safetensors_rows); }
-static void test_config_rows(void **state) { (void)state, CHECK_ROWS(config_rows); }
+static void test_safetensors_rows(void **state) {
+    (void)state, CHECK_ROWS(safetensors_rows);
+}
+static void test_config_rows(void **state) {
+    (void)state, CHECK_ROWS(config_rows);
+}
 
 static void test_file_rows(void **state) {
     (void)state;

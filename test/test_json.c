@@ -25,8 +25,7 @@ static void expect_tokens(const char *text, const char *want) {
     char buffer[65];
     const char *got = tokens_of(text, strlen(text), &s, buffer, 64);
     if (strcmp(got, want) != 0) fail_msg("%s: expected %s, found %s (%s)", text, want, got, s.error ? s.error : "");
-    if (json_scan_next(&s) != (strchr(want, '!') ? JSON_ERROR : JSON_END))
-        fail_msg("%s: another token after the last", text);
+    if (json_scan_next(&s) != (strchr(want, '!') ? JSON_ERROR : JSON_END)) fail_msg("%s: another token after the last", text);
 }
 
 static void test_tokens(void **state) {
@@ -45,8 +44,7 @@ static void expect_error(const char *text, size_t length, size_t at, const char 
     char buffer[17];
     const char *got = tokens_of(text, length, &s, buffer, 16);
     if (!strchr(got, '!')) fail_msg("%s: accepted", text);
-    if (s.at != at || !strstr(s.error, error))
-        fail_msg("%s: expected '%s' at %zu, found '%s' at %zu", text, error, at, s.error, s.at);
+    if (s.at != at || !strstr(s.error, error)) fail_msg("%s: expected '%s' at %zu, found '%s' at %zu", text, error, at, s.error, s.at);
 }
 #define EXPECT_ERROR(literal, at, error) expect_error(literal, sizeof(literal) - 1, at, error)
 
@@ -123,8 +121,7 @@ static void test_u64(void **state) {
         uint64_t value = 0;
         json_scan_begin(&s, cases[i].text, strlen(cases[i].text), NULL, 0);
         assert_int_equal(json_scan_next(&s), JSON_NUMBER);
-        if (json_scan_u64(&s, &value) != cases[i].fits || value != cases[i].value)
-            fail_msg("%s: %ju", cases[i].text, (uintmax_t)value);
+        if (json_scan_u64(&s, &value) != cases[i].fits || value != cases[i].value) fail_msg("%s: %ju", cases[i].text, (uintmax_t)value);
     }
 }
 
@@ -207,8 +204,7 @@ static void test_getter_failures(void **state) {
     int64_t integers[3];
     double numbers[3];
     const char *names[3];
-    assert_dies(65, "dir/x.json: field 'half': expected an integer from 1 to 9, found 4.5",
-                json_int(o, "half", 0, 1, 9));
+    assert_dies(65, "dir/x.json: field 'half': expected an integer from 1 to 9, found 4.5", json_int(o, "half", 0, 1, 9));
     assert_dies(65, "field 's': expected an integer from 1 to 9, found \"4\"", json_int(o, "s", 0, 1, 9));
     assert_dies(65, "found true", json_int(o, "t", 0, 1, 9));
     assert_dies(65, "'big'", json_int(o, "big", 0, 1, INT64_MAX));
@@ -222,8 +218,7 @@ static void test_getter_failures(void **state) {
     assert_dies(65, "expected at most 2 items, found 3", json_int_array(o, "list", integers, 2, 0, 9, false));
     assert_dies(65, "expected an integer from 0 to 2, found 3", json_int_array(o, "list", integers, 3, 0, 2, false));
     assert_dies(65, "expected a list, found 4.5", json_int_array(o, "half", integers, 3, 0, 9, false));
-    assert_dies(65, "expected an integer from 0 to 9, found \"a\"",
-                json_int_array(o, "mixed", integers, 3, 0, 9, false));
+    assert_dies(65, "expected an integer from 0 to 9, found \"a\"", json_int_array(o, "mixed", integers, 3, 0, 9, false));
     assert_dies(65, "finite", json_number_array(o, "mixed", numbers, 3));
     assert_dies(65, "expected a list of strings, found 1", json_string_array(o, "mixed", names, 3));
     assert_dies(65, "found \"\\x1b[31m\"", json_int(o, "esc", 0, 1, 9));
@@ -237,13 +232,11 @@ static void test_documents(void **state) {
     assert_dies(65, "key 'a' stands twice", parse("{\"a\":1,\"a\":1}"));
     assert_dies(65, "key 'a' stands twice", parse("{\"b\":{\"a\":1,\"\\u0061\":1}}"));
     assert_dies(65, "number out of range", parse("{\"a\":1e999}"));
-    assert_dies(65, "number too long",
-                parse("{\"a\":0.1234567890123456789012345678901234567890123456789012345678901234567890}"));
+    assert_dies(65, "number too long", parse("{\"a\":0.1234567890123456789012345678901234567890123456789012345678901234567890}"));
     assert_dies(65, "expected a value", parse("{\"a\":NaN}"));
     assert_dies(65, "expected a value", parse("{\"a\":infinity}"));
     assert_dies(65, "expected ','", parse("{\"a\":Infinityx}"));
-    assert_int_equal(json_n_keys(parse("{\"a\":{\"x\":1},\"b\":{\"x\":1}, \"A\": 1}")),
-                     3); /* not twice in one object */
+    assert_int_equal(json_n_keys(parse("{\"a\":{\"x\":1},\"b\":{\"x\":1}, \"A\": 1}")), 3); /* not twice in one object */
     static char many[70000] = "{\"a\":[0";
     for (int i = 0; i < 20000; i++) strcat(many + 2 * i, ",0");
     strcat(many, "]}");

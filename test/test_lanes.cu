@@ -43,14 +43,15 @@ template <class T> struct buffer {
 template <class T> static void compare(const char *what, const std::vector<T> &got, const std::vector<T> &want, int per_lane) {
     for (size_t i = 0; i < want.size(); i++) {
         if (got[i] == want[i]) continue;
-        printf("FAIL   %s: lane %zu, value %zu: %g instead of %g\n", what, i / (size_t)per_lane, i % (size_t)per_lane, (double)got[i], (double)want[i]);
+        printf("FAIL   %s: lane %zu, value %zu: %g instead of %g\n", what, i / (size_t)per_lane, i % (size_t)per_lane, (double)got[i],
+               (double)want[i]);
         failures++;
         return;
     }
     printf("ok     %s\n", what);
 }
 
-/* ---- ldmatrix -------------------------------------------------------------------------------------------------------- */
+/* ---- ldmatrix ---------------------------------------------------------------------------------------------------- */
 
 /* 32 rows of 8 values in shared memory, each 3 rows of 16 bytes apart from the next; lane l passes the address of row l. */
 template <int X, bool TRANSPOSE> static __global__ void load_matrices(const uint16_t *in, uint32_t *out) {
@@ -80,7 +81,7 @@ template <int X, bool TRANSPOSE> static void test_ldmatrix(const char *what) {
     compare(what, out.values(), want, X);
 }
 
-/* ---- mma ------------------------------------------------------------------------------------------------------------- */
+/* ---- mma --------------------------------------------------------------------------------------------------------- */
 
 template <class T> static __global__ void multiply(const uint32_t *a, const uint32_t *b, const float *c, float *d) {
     uint32_t ra[4], rb[2];
@@ -92,9 +93,15 @@ template <class T> static __global__ void multiply(const uint32_t *a, const uint
 }
 
 /* Small integers are exact in every type and order of summation. */
-static int value_a(int row, int k) { return (row * 5 + k * 3) % 11 - 5; }
-static int value_b(int k, int column) { return (k * 7 + column * 2) % 9 - 4; }
-static int value_c(int row, int column) { return row * 8 + column - 60; }
+static int value_a(int row, int k) {
+    return (row * 5 + k * 3) % 11 - 5;
+}
+static int value_b(int k, int column) {
+    return (k * 7 + column * 2) % 9 - 4;
+}
+static int value_c(int row, int column) {
+    return row * 8 + column - 60;
+}
 
 template <class T> static uint16_t bits_of(int value) {
     T h = T((float)value);
@@ -133,7 +140,7 @@ template <class T> static void test_mma(const char *what) {
     compare(what, d.values(), want, 4);
 }
 
-/* ---- cp.async ---------------------------------------------------------------------------------------------------------- */
+/* ---- cp.async ---------------------------------------------------------------------------------------------------- */
 
 /* Two groups; the second is waited for only after the first has been read. Odd lanes ask for zeros. */
 static __global__ void copy_async(const float *in, float *out) {
@@ -166,7 +173,7 @@ static void test_cp_async() {
     compare("cp.async, its groups and its zeros", out.values(), want, 8);
 }
 
-/* ---- shuffles, votes, conversions ------------------------------------------------------------------------------------------ */
+/* ---- shuffles, votes, conversions -------------------------------------------------------------------------------- */
 
 static __global__ void shuffle(int *out) {
     int t = (int)threadIdx.x, *o = out + t * 8;
@@ -209,7 +216,8 @@ template <class T> static __global__ void convert(const float *in, float *out, u
 template <class T> static void test_conversion(const char *what, int bits, float smallest, float largest) {
     std::vector<float> in, want;
     float ulp = ldexpf(1, 1 - bits);
-    const float given[] = {1, 1 + ulp / 2, 1 + 1.5f * ulp, 1 + ulp * 0.51f, -1 - ulp / 2, largest, smallest, smallest * 1.5f, smallest / 2, 0};
+    const float given[] = {1,       1 + ulp / 2, 1 + 1.5f * ulp,  1 + ulp * 0.51f, -1 - ulp / 2,
+                           largest, smallest,    smallest * 1.5f, smallest / 2,    0};
     const float rounded[] = {1, 1, 1 + 2 * ulp, 1 + ulp, -1, largest, smallest, smallest * 2, 0, 0};
     for (int i = 0; i < 32; i++) in.push_back(given[i % 10]), want.push_back(rounded[i % 10]);
     std::vector<uint32_t> pairs;

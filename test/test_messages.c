@@ -63,7 +63,7 @@ static void sleep_ms(long ms) {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
-/* ---- results ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 static void write_paths(void) {
     struct arena a = {0};
@@ -123,10 +123,18 @@ static void test_closed_descriptors(void **state) {
     expect_exit(run_child(close_all_and_open, 9, false), 0);
 }
 
-/* ---- events ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------------------ */
 
-static const struct metadata settings = {.prompt = "a \"b\"\n", .model = "m", .scheduler_class = "DDIMScheduler", .steps = 2, .width = 8,
-                                         .height = 16, .guidance = 7.5, .seed = 5, .dtype = "fp32", .device = "cpu"};
+static const struct metadata settings = {.prompt = "a \"b\"\n",
+                                         .model = "m",
+                                         .scheduler_class = "DDIMScheduler",
+                                         .steps = 2,
+                                         .width = 8,
+                                         .height = 16,
+                                         .guidance = 7.5,
+                                         .seed = 5,
+                                         .dtype = "fp32",
+                                         .device = "cpu"};
 
 static void all_events(void) {
     event_start(&settings, 3); /* not enabled yet: silent */
@@ -167,11 +175,14 @@ static void test_events(void **state) {
     assert_int_equal(*line, 0);
 }
 
-/* ---- terminal and progress -------------------------------------------------------------------------------------------------------- */
+/* ---- terminal and progress --------------------------------------------------------------------------------------- */
 
 static void test_columns(void **state) {
     (void)state;
-    static const struct { const char *text; int columns; } cases[] = {
+    static const struct {
+        const char *text;
+        int columns;
+    } cases[] = {
         {"100", 100}, {"-1", 80}, {"0", 80}, {"1000000000", 500}, {"7", 20}, {"x", 80}, {"99999999999999999999999", 80}, {"", 80},
     };
     int fd = open("/dev/null", O_RDWR);
@@ -256,7 +267,7 @@ static void test_message_is_not_in_the_bar(void **state) {
     assert_non_null(strstr(output, "\r\033[Kdiffuse: disk: gone"));
 }
 
-/* ---- signals ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- signals ----------------------------------------------------------------------------------------------------- */
 
 static int killing_signal;
 
@@ -316,12 +327,18 @@ static void test_file_size_limit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),          cmocka_unit_test(test_lost_results),
-        cmocka_unit_test(test_closed_descriptors), cmocka_unit_test(test_events),
-        cmocka_unit_test(test_columns),        cmocka_unit_test(test_progress_bar),
-        cmocka_unit_test(test_no_progress),    cmocka_unit_test(test_progress_lines),
-        cmocka_unit_test(test_message_is_not_in_the_bar), cmocka_unit_test(test_signals),
-        cmocka_unit_test(test_ignored_signals_stay_ignored), cmocka_unit_test(test_file_size_limit),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_lost_results),
+        cmocka_unit_test(test_closed_descriptors),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_progress_bar),
+        cmocka_unit_test(test_no_progress),
+        cmocka_unit_test(test_progress_lines),
+        cmocka_unit_test(test_message_is_not_in_the_bar),
+        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_ignored_signals_stay_ignored),
+        cmocka_unit_test(test_file_size_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,8 +14,17 @@
 static struct arena arena;
 
 static const struct metadata plain = {
-    .prompt = "a squirrel", .model = "/home/me/sd15/", .scheduler_class = "PNDMScheduler", .steps = 20, .width = 512, .height = 768,
-    .clip_skip = -1, .guidance = 7.5, .seed = UINT64_MAX, .dtype = "fp32", .device = "cpu",
+    .prompt = "a squirrel",
+    .model = "/home/me/sd15/",
+    .scheduler_class = "PNDMScheduler",
+    .steps = 20,
+    .width = 512,
+    .height = 768,
+    .clip_skip = -1,
+    .guidance = 7.5,
+    .seed = UINT64_MAX,
+    .dtype = "fp32",
+    .device = "cpu",
 };
 
 static int tear_down(void **state) {
@@ -65,8 +74,10 @@ static void test_infotext_quotes(void **state) {
 static void test_infotext_is_read_back(void **state) {
     (void)state;
     static const char *const want[][2] = {
-        {"Steps", "20"}, {"Sampler", "PLMS"}, {"CFG scale", "7.5"}, {"Seed", "18446744073709551615"}, {"Size", "512x768"},
-        {"Model", "\"a, b: c \\\"d\\\"\""}, {"RNG", "CPU"}, {"Version", "diffuse 0.1.0"},
+        {"Steps", "20"},      {"Sampler", "PLMS"},
+        {"CFG scale", "7.5"}, {"Seed", "18446744073709551615"},
+        {"Size", "512x768"},  {"Model", "\"a, b: c \\\"d\\\"\""},
+        {"RNG", "CPU"},       {"Version", "diffuse 0.1.0"},
     };
     struct metadata m = plain;
     m.model = "a, b: c \"d\"";
@@ -136,8 +147,16 @@ static void test_levels(void **state) {
 
 static void test_numbers(void **state) {
     (void)state;
-    static const struct { double x; const char *text; } cases[] = {
-        {0, "0"}, {7, "7"}, {0.1, "0.1"}, {1e300, "1e+300"}, {1.0 / 3, "0.3333333333333333"}, {-2.5, "-2.5"},
+    static const struct {
+        double x;
+        const char *text;
+    } cases[] = {
+        {0, "0"},
+        {7, "7"},
+        {0.1, "0.1"},
+        {1e300, "1e+300"},
+        {1.0 / 3, "0.3333333333333333"},
+        {-2.5, "-2.5"},
         {4503599627370495.5, "4503599627370495.5"},
     };
     char text[NUMBER_TEXT_MAX];

@@ -11,7 +11,10 @@
 #ifndef OPEN_DEVICE
 #define OPEN_DEVICE(dtype) cpu_device_open(dtype, 2)
 /* f32 against torch f32: values are O(1), sums of up to a few thousand products in another order, through some fifty layers. */
-#define DEVICE_CASES {{"f32", DT_F32, 1e-4}}
+#define DEVICE_CASES            \
+    {                           \
+        { "f32", DT_F32, 1e-4 } \
+    }
 #endif
 
 static const struct device_case {
@@ -183,18 +186,34 @@ static void vae_matches(const char *name) {
     fixture_close(f);
 }
 
-static void test_text_sd1(void **state) { (void)state, text_matches("tiny-sd1"); }
-static void test_text_sd2(void **state) { (void)state, text_matches("tiny-sd2"); }
-static void test_unet_sd1(void **state) { (void)state, unet_matches("tiny-sd1", conditional_scenes, 2 * 25); }
-static void test_unet_sd2(void **state) { (void)state, unet_matches("tiny-sd2", conditional_scenes, 2 * 40); }
-static void test_unet_ddpm(void **state) { (void)state, unet_matches("tiny-ddpm", unconditional_scenes, 20); }
-static void test_unet_ddpm_new(void **state) { (void)state, unet_matches("tiny-ddpm-new", unconditional_scenes, 20); }
-static void test_vae_sd1(void **state) { (void)state, vae_matches("tiny-sd1"); }
-static void test_vae_sd2(void **state) { (void)state, vae_matches("tiny-sd2"); }
+static void test_text_sd1(void **state) {
+    (void)state, text_matches("tiny-sd1");
+}
+static void test_text_sd2(void **state) {
+    (void)state, text_matches("tiny-sd2");
+}
+static void test_unet_sd1(void **state) {
+    (void)state, unet_matches("tiny-sd1", conditional_scenes, 2 * 25);
+}
+static void test_unet_sd2(void **state) {
+    (void)state, unet_matches("tiny-sd2", conditional_scenes, 2 * 40);
+}
+static void test_unet_ddpm(void **state) {
+    (void)state, unet_matches("tiny-ddpm", unconditional_scenes, 20);
+}
+static void test_unet_ddpm_new(void **state) {
+    (void)state, unet_matches("tiny-ddpm-new", unconditional_scenes, 20);
+}
+static void test_vae_sd1(void **state) {
+    (void)state, vae_matches("tiny-sd1");
+}
+static void test_vae_sd2(void **state) {
+    (void)state, vae_matches("tiny-sd2");
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2), cmocka_unit_test(test_unet_sd1),
+        cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2),  cmocka_unit_test(test_unet_sd1),
         cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_unet_ddpm), cmocka_unit_test(test_unet_ddpm_new),
         cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),
     };

@@ -19,7 +19,7 @@ static float operand(int seed, size_t index) {
     return (float)(i >> 8) / (float)(1 << 23) - 1;
 }
 
-/* ---- a case ----------------------------------------------------------------------------------------------------- */
+/* ---- a case ------------------------------------------------------------------------------------------------------ */
 
 struct test_case {
     const char *name;
@@ -59,12 +59,8 @@ static void weight_new(struct test_weight *t, enum weight_kind kind, int seed, i
     for (size_t i = 0; i < n; i++) t->values[i] = ldexpf(operand(seed, i), exponent);
     t->part = (struct st_tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
     t->parts[0] = &t->part;
-    t->w = (struct weight){.kind = kind,
-                           .name = "w",
-                           .rank = kind == WEIGHT_VECTOR ? 1 : 2,
-                           .shape = {K, C, 1, 1},
-                           .n_parts = 1,
-                           .parts = t->parts};
+    t->w = (struct weight){
+        .kind = kind, .name = "w", .rank = kind == WEIGHT_VECTOR ? 1 : 2, .shape = {K, C, 1, 1}, .n_parts = 1, .parts = t->parts};
 }
 
 static void weight_pack(struct device *dev, struct test_weight *t) {
@@ -95,15 +91,14 @@ static void compare(const struct test_case *t, struct view y) {
         for (int c = 0; c < y.ld; c++) {
             float found = get(t->dev, y, row * (size_t)y.ld + (size_t)c);
             if (c >= y.C) {
-                if (found != beside)
-                    fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", t->name, row, c, (double)found);
+                if (found != beside) fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", t->name, row, c, (double)found);
             } else if (row % step == 0) {
                 float want = t->want[row / step * (size_t)y.C + (size_t)c];
                 double error = fabs((double)found - (double)want);
                 if (!(error <= tolerance))
                     fail_msg("%s, %s, %d threads: y[%zu,%d]: expected %.9g, found %.9g, error %.3g > %.3g", t->name,
-                             dtype_table[t->dev->dtype].name, cpu_of(t->dev)->n_threads, row, c, (double)want,
-                             (double)found, error, tolerance);
+                             dtype_table[t->dev->dtype].name, cpu_of(t->dev)->n_threads, row, c, (double)want, (double)found, error,
+                             tolerance);
                 worst = fmax(worst, error);
             }
         }
@@ -126,11 +121,10 @@ static void free_all(int n_weights, struct test_weight *weights, int n_views, co
     }
 }
 
-/* ---- the ops ---------------------------------------------------------------------------------------------------- */
+/* ---- the ops ----------------------------------------------------------------------------------------------------- */
 
 static void case_linear(struct test_case *t) {
-    int T = number(t, "T"), C = number(t, "C"), K = number(t, "K"), pad = number(t, "pad"),
-        residual = number(t, "residual");
+    int T = number(t, "T"), C = number(t, "C"), K = number(t, "K"), pad = number(t, "pad"), residual = number(t, "residual");
     bool bias = number(t, "bias");
     struct test_weight w[WEIGHTS];
     weight_new(&w[0], WEIGHT_MATRIX, SEED_W, K, C, -2);
@@ -164,11 +158,9 @@ static void case_group_norm(struct test_case *t) {
     struct test_weight w[WEIGHTS];
     weight_new(&w[0], WEIGHT_VECTOR, SEED_W, C, 1, 0);
     weight_new(&w[1], WEIGHT_VECTOR, SEED_B, C, 1, 0);
-    struct view x = view_new(t, SEED_X, N, H, W, C, pad),
-                y = number(t, "in_place") ? x : view_new(t, SEED_R, N, H, W, C, 2 * pad);
+    struct view x = view_new(t, SEED_X, N, H, W, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, N, H, W, C, 2 * pad);
     for (int pass = 0; pass < 2; pass++) {
-        t->dev->ops->group_norm(t->dev, y, x, &w[0].w, &w[1].w, number(t, "groups"), (float)param(t, "eps"),
-                                number(t, "silu"));
+        t->dev->ops->group_norm(t->dev, y, x, &w[0].w, &w[1].w, number(t, "groups"), (float)param(t, "eps"), number(t, "silu"));
         if (!pass) begin_run(t, 2, w);
     }
     compare(t, y);
@@ -180,8 +172,7 @@ static void case_layer_norm(struct test_case *t) {
     struct test_weight w[WEIGHTS];
     weight_new(&w[0], WEIGHT_VECTOR, SEED_W, C, 1, 0);
     weight_new(&w[1], WEIGHT_VECTOR, SEED_B, C, 1, 0);
-    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad),
-                y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
     for (int pass = 0; pass < 2; pass++) {
         t->dev->ops->layer_norm(t->dev, y, x, &w[0].w, &w[1].w, (float)param(t, "eps"));
         if (!pass) begin_run(t, 2, w);
@@ -205,8 +196,7 @@ static void case_attention(struct test_case *t) {
 
 static void case_silu(struct test_case *t) {
     int T = number(t, "T"), C = number(t, "C"), pad = number(t, "pad");
-    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad),
-                y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
+    struct view x = view_new(t, SEED_X, 1, 1, T, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
     for (int pass = 0; pass < 2; pass++) {
         t->dev->ops->silu(t->dev, y, x);
         if (!pass) begin_run(t, 0, NULL);
@@ -277,7 +267,7 @@ static void case_model_input(struct test_case *t) {
     free(x);
 }
 
-/* ---- sched_step ------------------------------------------------------------------------------------------------- */
+/* ---- sched_step -------------------------------------------------------------------------------------------------- */
 
 enum { ROW_FLOATS = 24, MODEL_SEED = 20, NOISE_SEED = 40 };
 
@@ -317,12 +307,10 @@ static void case_sched_step(struct test_case *t) {
     size_t n = (size_t)N * H * W * C;
     char name[64];
     const struct st_tensor *tensor;
-    snprintf(name, sizeof name, "%.*s.rows", (int)strcspn(strstr(t->name, "label=") + 6, " "),
-             strstr(t->name, "label=") + 6);
+    snprintf(name, sizeof name, "%.*s.rows", (int)strcspn(strstr(t->name, "label=") + 6, " "), strstr(t->name, "label=") + 6);
     const float *table = fixture_f32(&fixture_arena, fixture, name, &tensor);
     assert_int_equal(tensor->shape[1], ROW_FLOATS);
-    struct latents l = {
-        N, H, W, C, .x = dense_new(SEED_X, n), .saved = unset_new(n), .z = unset_new(n), .e = unset_new(n)};
+    struct latents l = {N, H, W, C, .x = dense_new(SEED_X, n), .saved = unset_new(n), .z = unset_new(n), .e = unset_new(n)};
     for (int k = 0; k < SCHED_HISTORY; k++) l.d[k] = unset_new(n);
     struct sched_row *schedule = arena_array(&fixture_arena, (size_t)rows, sizeof *schedule);
     int out_C = strstr(t->name, " max_log=") ? 2 * C : C;
@@ -351,7 +339,7 @@ static void case_sched_step(struct test_case *t) {
     free(l.x), free(l.saved), free(l.z), free(l.e);
 }
 
-/* ---- every case ------------------------------------------------------------------------------------------------- */
+/* ---- every case -------------------------------------------------------------------------------------------------- */
 
 static void run_case(void (*run)(struct test_case *), const char *name, enum dtype dtype, int n_threads) {
     const struct st_tensor *tensor;
@@ -393,7 +381,7 @@ TEST_OP(timestep_embed, 8)
 TEST_OP(model_input, 2)
 TEST_OP(sched_step, 9)
 
-/* ---- the rest --------------------------------------------------------------------------------------------------- */
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
 static void test_to_rgb8(void **state) {
     (void)state;
@@ -409,9 +397,7 @@ static void test_to_rgb8(void **state) {
     dev->plan_end(dev);
     dev->ops->to_rgb8(dev, y, v);
     for (int i = 0; i < 3 * T; i++)
-        if (y[i] != want[i])
-            fail_msg("to_rgb8: x[%d,%d] %.9g: expected %g, found %d", i / 3, i % 3, (double)x[i], (double)want[i],
-                     y[i]);
+        if (y[i] != want[i]) fail_msg("to_rgb8: x[%d,%d] %.9g: expected %g, found %d", i / 3, i % 3, (double)x[i], (double)want[i], y[i]);
     dev->close(dev);
     free(y);
     st_close(fixture);
@@ -454,8 +440,7 @@ static void test_parts_and_shapes(void **state) {
     struct weight w = {.kind = WEIGHT_MATRIX, .name = "w", .rank = 2, .shape = {K, C}, .n_parts = 2, .parts = parts};
     float x[5 * C], y[5 * K];
     for (int i = 0; i < 5 * C; i++) x[i] = (float)(i % 11);
-    struct view views[] = {{x, 1, 1, 5, C, C}, {x, 1, 1, 2, C, 2 * C}},
-                results[] = {{y, 1, 1, 5, K, K}, {y, 1, 1, 2, K, K}};
+    struct view views[] = {{x, 1, 1, 5, C, C}, {x, 1, 1, 2, C, 2 * C}}, results[] = {{y, 1, 1, 5, K, K}, {y, 1, 1, 2, K, K}};
     for (int i = 0; i < 2; i++) dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
     dev->plan_end(dev);
     w.packed = dev->alloc(dev, dev->packed_bytes(dev, &w));
@@ -466,8 +451,7 @@ static void test_parts_and_shapes(void **state) {
             for (int k = 0; k < K; k++) {
                 float want = 0; /* small integers: exact */
                 for (int c = 0; c < C; c++)
-                    want += x[t * views[i].ld + c] *
-                            (k < 4 ? (float)((k * C + c) % 7) - 3 : (float)(((k - 4) * C + c) % 5) - 2);
+                    want += x[t * views[i].ld + c] * (k < 4 ? (float)((k * C + c) % 7) - 3 : (float)(((k - 4) * C + c) % 5) - 2);
                 if (y[t * K + k] != want)
                     fail_msg("shape %d: y[%d,%d]: expected %g, found %g", i, t, k, (double)want, (double)y[t * K + k]);
             }

@@ -1,4 +1,5 @@
-/* Whole pictures against diffusers: the cases of test/fixtures/pipelines, each run through pipeline_open … pipeline_generate with --dump. */
+/* Whole pictures against diffusers: the cases of test/fixtures/pipelines, each run through pipeline_open … pipeline_generate with --dump.
+ */
 #include "test/scenes.h"
 
 #include "engine/cpu/cpu.h"
@@ -24,7 +25,9 @@ static void run_scene(struct scene *s) {
     pipeline_close(p);
 }
 
-static void run_file(const char *checkpoint, const char *file) { for_each_scene(checkpoint, file, NULL, run_scene); }
+static void run_file(const char *checkpoint, const char *file) {
+    for_each_scene(checkpoint, file, NULL, run_scene);
+}
 
 /* bf16 rounds to 8 bits in every layer: its pictures are near the f32 reference's, not equal. At most 10 levels off on average is what
  * diffusers' own tests allow half precision. */
@@ -82,8 +85,17 @@ static void test_vae_dtype(void **state) {
     if (!cpu_has_bf16()) skip();
     struct arena a = {0};
     const char *dump = temp_dir();
-    struct settings settings = {.model = "test/fixtures/tiny-sd2", .prompt = "a fox", .seed = 3, .steps = 2, .guidance = NAN, .count = 1,
-                                .width = 64, .height = 64, .dump = dump, .vae_dtype_given = true, .vae_dtype = DT_F32};
+    struct settings settings = {.model = "test/fixtures/tiny-sd2",
+                                .prompt = "a fox",
+                                .seed = 3,
+                                .steps = 2,
+                                .guidance = NAN,
+                                .count = 1,
+                                .width = 64,
+                                .height = 64,
+                                .dump = dump,
+                                .vae_dtype_given = true,
+                                .vae_dtype = DT_F32};
     size_t n = 3 * 64 * 64;
     uint8_t *rgb = arena_array(&a, n, 1), *again = arena_array(&a, n, 1), *want = arena_array(&a, n, 1);
     struct pipeline *p = pipeline_open(&a, &settings);
@@ -117,20 +129,39 @@ static void test_vae_dtype(void **state) {
     arena_free(&a);
 }
 
-static void test_sd1(void **state) { (void)state, run_file("tiny-sd1", "tiny-sd1"); }
-static void test_sd2(void **state) { (void)state, run_file("tiny-sd2", "tiny-sd2"); }
-static void test_sd1_more(void **state) { (void)state, run_file("tiny-sd1", "tiny-sd1-more"); }
-static void test_sd2_more(void **state) { (void)state, run_file("tiny-sd2", "tiny-sd2-more"); }
-static void test_sd2_steps(void **state) { (void)state, run_file("tiny-sd2", "tiny-sd2-steps"); }
-static void test_doodle(void **state) { (void)state, run_file("../../models/doodle", "doodle"); }
-static void test_ddpm(void **state) { (void)state, run_file("tiny-ddpm", "tiny-ddpm"); }
-static void test_ddpm_new(void **state) { (void)state, run_file("tiny-ddpm-new", "tiny-ddpm-new"); }
-static void test_ddpm_learned(void **state) { (void)state, run_file("tiny-ddpm-learned", "tiny-ddpm-learned"); }
+static void test_sd1(void **state) {
+    (void)state, run_file("tiny-sd1", "tiny-sd1");
+}
+static void test_sd2(void **state) {
+    (void)state, run_file("tiny-sd2", "tiny-sd2");
+}
+static void test_sd1_more(void **state) {
+    (void)state, run_file("tiny-sd1", "tiny-sd1-more");
+}
+static void test_sd2_more(void **state) {
+    (void)state, run_file("tiny-sd2", "tiny-sd2-more");
+}
+static void test_sd2_steps(void **state) {
+    (void)state, run_file("tiny-sd2", "tiny-sd2-steps");
+}
+static void test_doodle(void **state) {
+    (void)state, run_file("../../models/doodle", "doodle");
+}
+static void test_ddpm(void **state) {
+    (void)state, run_file("tiny-ddpm", "tiny-ddpm");
+}
+static void test_ddpm_new(void **state) {
+    (void)state, run_file("tiny-ddpm-new", "tiny-ddpm-new");
+}
+static void test_ddpm_learned(void **state) {
+    (void)state, run_file("tiny-ddpm-learned", "tiny-ddpm-learned");
+}
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sd1),      cmocka_unit_test(test_sd2),  cmocka_unit_test(test_sd1_more),
-                                       cmocka_unit_test(test_sd2_more), cmocka_unit_test(test_ddpm), cmocka_unit_test(test_ddpm_new),
-                                       cmocka_unit_test(test_ddpm_learned), cmocka_unit_test(test_doodle), cmocka_unit_test(test_sd2_steps),
-                                       cmocka_unit_test(test_bf16), cmocka_unit_test(test_vae_dtype)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sd1),          cmocka_unit_test(test_sd2),      cmocka_unit_test(test_sd1_more),
+        cmocka_unit_test(test_sd2_more),     cmocka_unit_test(test_ddpm),     cmocka_unit_test(test_ddpm_new),
+        cmocka_unit_test(test_ddpm_learned), cmocka_unit_test(test_doodle),   cmocka_unit_test(test_sd2_steps),
+        cmocka_unit_test(test_bf16),         cmocka_unit_test(test_vae_dtype)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

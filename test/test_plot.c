@@ -16,18 +16,17 @@ static const char *plot(struct arena *a, const float *sigmas, int n, int columns
 static void test_stairs(void **state) {
     (void)state;
     struct arena a = {0};
-    assert_string_equal(plot(&a, (const float[]){128, 8, 1}, 3, 22),
-                        "\n          sigma, logarithmic\n"
-                        "     128 |****\n"
-                        "         |\n"
-                        "         |\n"
-                        "         |\n"
-                        "         |    ****\n"
-                        "         |\n"
-                        "         |\n"
-                        "       1 |        ****\n"
-                        "         +------------\n"
-                        "          1          3\n");
+    assert_string_equal(plot(&a, (const float[]){128, 8, 1}, 3, 22), "\n          sigma, logarithmic\n"
+                                                                     "     128 |****\n"
+                                                                     "         |\n"
+                                                                     "         |\n"
+                                                                     "         |\n"
+                                                                     "         |    ****\n"
+                                                                     "         |\n"
+                                                                     "         |\n"
+                                                                     "       1 |        ****\n"
+                                                                     "         +------------\n"
+                                                                     "          1          3\n");
     arena_free(&a);
 }
 

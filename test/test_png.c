@@ -80,9 +80,9 @@ static void test_pixels(void **state) {
 }
 
 static const struct png_comment comments[] = {
-    {"parameters", "caf\xc3\xa9\nSteps: 20", false},             /* Latin-1: tEXt */
-    {"parameters", "\xe7\x8c\xab, \xf0\x9f\x90\xbf", false},     /* not Latin-1: iTXt */
-    {"parameters", "a\x1b[31m", false},                          /* not printable: iTXt */
+    {"parameters", "caf\xc3\xa9\nSteps: 20", false},         /* Latin-1: tEXt */
+    {"parameters", "\xe7\x8c\xab, \xf0\x9f\x90\xbf", false}, /* not Latin-1: iTXt */
+    {"parameters", "a\x1b[31m", false},                      /* not printable: iTXt */
     {"diffuse", "{\"prompt\":\"a\"}", true},
     {"Software", "", false},
 };

@@ -71,12 +71,10 @@ static void check_draw(const char *path, const char *list, const cJSON *c, enum 
  * rounding boundary: half a unit in the last place of its type. Vectors of torch before 2.15, which drew fewer random
  * bits for these types, are of another generator: named and not compared. */
 static void check_half(const char *path, const cJSON *c) {
-    const char *type = cJSON_GetObjectItem(c, "dtype")->valuestring,
-               *torch = cJSON_GetObjectItem(c, "torch")->valuestring;
+    const char *type = cJSON_GetObjectItem(c, "dtype")->valuestring, *torch = cJSON_GetObjectItem(c, "torch")->valuestring;
     const cJSON *values = cJSON_GetObjectItem(c, "values"), *v;
     if (strncmp(torch, "2.15.", 5)) {
-        print_message("%s: cpu_half: %s: SKIPPED: a vector of torch %s, another generator than 2.15's\n", path, type,
-                      torch);
+        print_message("%s: cpu_half: %s: SKIPPED: a vector of torch %s, another generator than 2.15's\n", path, type, torch);
         return;
     }
     enum dtype dtype = strcmp(type, "float16") ? DT_BF16 : DT_F16;
@@ -210,11 +208,8 @@ int main(int argc, char **argv) {
     char **files = argc > 1 ? argv + 1 : own;
     int n_files = argc > 1 ? argc - 1 : 2;
     const struct CMUnitTest fixed[] = {
-        cmocka_unit_test(test_spare_survives),
-        cmocka_unit_test(test_cuda_offset),
-        cmocka_unit_test(test_half_is_rounded_f32_on_cuda),
-        cmocka_unit_test(test_random_seed),
-        cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_spare_survives), cmocka_unit_test(test_cuda_offset), cmocka_unit_test(test_half_is_rounded_f32_on_cuda),
+        cmocka_unit_test(test_random_seed),    cmocka_unit_test(test_speed),
     };
     size_t n = sizeof fixed / sizeof *fixed;
     struct CMUnitTest *tests = calloc(n + (size_t)n_files, sizeof *tests);

@@ -42,8 +42,7 @@ static void test_round_trip(void **state) {
     uint8_t bytes[3];
     assert_int_equal(f->n_tensors, 4);
     assert_true(a && s && e && u && !st_find(f, "b") && !st_find(f, ""));
-    assert_true(a->rank == 2 && a->shape[0] == 2 && a->shape[1] == 3 && a->dtype == DT_F32 && a->bytes == 24 &&
-                a->file == f);
+    assert_true(a->rank == 2 && a->shape[0] == 2 && a->shape[1] == 3 && a->dtype == DT_F32 && a->bytes == 24 && a->file == f);
     assert_true(s->rank == 0 && s->bytes == 4 && e->rank == 2 && e->bytes == 0 && e->dtype == DT_I64);
     assert_true(a->begin % 4 == 3); /* behind three bytes: reading does not depend on alignment */
     assert_int_equal(st_read(a, values), 0);

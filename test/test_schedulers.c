@@ -107,8 +107,7 @@ static void complain(const char *path, const cJSON *c, const char *fmt, ...) {
                     member(c, "num_inference_steps")->valueint, what);
 }
 
-static bool compare_list(const char *path, const cJSON *c, const char *what, const cJSON *want, const float *got, int n,
-                         double tolerance) {
+static bool compare_list(const char *path, const cJSON *c, const char *what, const cJSON *want, const float *got, int n, double tolerance) {
     if (cJSON_GetArraySize(want) != n) {
         complain(path, c, "%s: expected %d values, found %d", what, cJSON_GetArraySize(want), n);
         return false;
@@ -146,9 +145,7 @@ static const char **overrides_of(struct arena *a, const cJSON *c) {
         cJSON_ArrayForEach(v, member(c, sources[i])) {
             assert_true(n < MAX_OVERRIDES);
             if (cJSON_IsNumber(v)) list[n++] = arena_printf(a, "%s=%.17g", v->string, v->valuedouble);
-            else
-                list[n++] = arena_printf(a, "%s=%s", v->string,
-                                         cJSON_IsBool(v) ? cJSON_IsTrue(v) ? "true" : "false" : v->valuestring);
+            else list[n++] = arena_printf(a, "%s=%s", v->string, cJSON_IsBool(v) ? cJSON_IsTrue(v) ? "true" : "false" : v->valuestring);
         }
     }
     return list;
@@ -160,8 +157,7 @@ static struct schedule *plan_case(struct arena *a, const cJSON *root, const cJSO
     if (target_name && !target) die(FAIL_USAGE, "no scheduler '%s'", target_name);
     struct sched_config *config = sched_config_load(
         a, stored_config(a, root, c), "scheduler_config.json", target,
-        pipeline && !strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE,
-        overrides_of(a, c), &found);
+        pipeline && !strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE, overrides_of(a, c), &found);
     int n = member(c, "num_inference_steps")->valueint, skip = 0;
     const cJSON *strength = member(c, "strength");
     if (strength) {
@@ -223,8 +219,7 @@ static void start(const cJSON *c, const cJSON *root, const struct schedule *s, s
     if (from_image) rng_normal(r, noise, N, DT_F32);
     for (int i = 0; i < N; i++) {
         float z = (float)cJSON_GetArrayItem(member(root, "z"), i)->valuedouble;
-        state->x[i] =
-            from_image ? s->rows[0].add_x * (0.8f * z) + s->rows[0].add_z * noise[i] : z * s->init_noise_sigma;
+        state->x[i] = from_image ? s->rows[0].add_x * (0.8f * z) + s->rows[0].add_z * noise[i] : z * s->init_noise_sigma;
     }
 }
 
@@ -286,11 +281,9 @@ static void check_case(const char *path, const cJSON *root, const cJSON *c) {
         struct schedule *s = plan_case(&a, root, c);
         const cJSON *order = member(c, "order"), *init = member(c, "init_noise_sigma");
         if (expects_refusal(c)) complain(path, c, "expected to be refused, as diffusers rejects it or computes NaN");
-        else if (order && order->valueint != s->order)
-            complain(path, c, "order: expected %d, found %d", order->valueint, s->order);
+        else if (order && order->valueint != s->order) complain(path, c, "order: expected %d, found %d", order->valueint, s->order);
         else if (init && !(fabs((double)s->init_noise_sigma - init->valuedouble) <= 2e-6 * init->valuedouble))
-            complain(path, c, "init_noise_sigma: expected %.9g, found %.9g", init->valuedouble,
-                     (double)s->init_noise_sigma);
+            complain(path, c, "init_noise_sigma: expected %.9g, found %.9g", init->valuedouble, (double)s->init_noise_sigma);
         else if (check_timesteps(path, c, s) && check_sigmas(path, c, s)) run_case(path, root, c, s);
         job_leave(&job);
     } else if (!expects_refusal(c) || (job.code != FAIL_UNSUPPORTED && job.code != FAIL_USAGE)) {
@@ -328,8 +321,7 @@ static int plan_text(const char *json, const char *target, const char *override,
     if (job_enter(&job)) {
         const struct scheduler *found;
         struct json *o = json_parse(&a, json, strlen(json), "s.json");
-        struct sched_config *c =
-            sched_config_load(&a, o, "s.json", target ? scheduler_find(target) : NULL, FIXUP_NONE, overrides, &found);
+        struct sched_config *c = sched_config_load(&a, o, "s.json", target ? scheduler_find(target) : NULL, FIXUP_NONE, overrides, &found);
         schedule_plan(&a, found, c, n_steps);
         job_leave(&job);
     } else {
@@ -357,18 +349,15 @@ static void test_bad_configs(void **state) {
         {"{\"_class_name\":\"DDIMScheduler\",\"beta_end\":1}", FAIL_DATA, "beta_end"},
         {"{\"_class_name\":\"DDIMScheduler\",\"beta_start\":\"small\"}", FAIL_DATA, "beta_start"},
         {"{\"_class_name\":\"DDIMScheduler\",\"beta_schedule\":\"wavy\"}", FAIL_UNSUPPORTED, "beta_schedule"},
-        {"{\"_class_name\":\"DDIMScheduler\",\"prediction_type\":\"flow_prediction\"}", FAIL_UNSUPPORTED,
-         "prediction_type"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"prediction_type\":\"flow_prediction\"}", FAIL_UNSUPPORTED, "prediction_type"},
         {"{\"_class_name\":\"PNDMScheduler\",\"prediction_type\":\"sample\"}", FAIL_UNSUPPORTED, "prediction_type"},
         {"{\"_class_name\":\"DDIMScheduler\",\"timestep_spacing\":\"wide\"}", FAIL_UNSUPPORTED, "timestep_spacing"},
         {"{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":1}", FAIL_DATA, "clip_sample"},
         {"{\"_class_name\":\"DDIMScheduler\",\"trained_betas\":[0.1,0.2]}", FAIL_DATA, "trained_betas"},
-        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":[0.1,1.5]}", FAIL_DATA,
-         "trained_betas"},
-        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":0.1}", FAIL_DATA,
-         "trained_betas"},
-        {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_karras_sigmas\":true,\"use_beta_sigmas\":true}",
-         FAIL_UNSUPPORTED, "at most one"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":[0.1,1.5]}", FAIL_DATA, "trained_betas"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":0.1}", FAIL_DATA, "trained_betas"},
+        {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_karras_sigmas\":true,\"use_beta_sigmas\":true}", FAIL_UNSUPPORTED,
+         "at most one"},
         {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_flow_sigmas\":true}", FAIL_UNSUPPORTED, "use_flow_sigmas"},
         {"{\"_class_name\":\"PNDMScheduler\"}", FAIL_UNSUPPORTED, "at least 4 steps"},
         {"{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":false,\"rescale_betas_zero_snr\":true,\"timestep_"
@@ -379,8 +368,7 @@ static void test_bad_configs(void **state) {
         char message[ERROR_MAX];
         int code = plan_text(rows[i].json, NULL, NULL, 3, message);
         if (code != rows[i].code || !strstr(message, rows[i].says))
-            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].json, rows[i].code, rows[i].says, code,
-                     message);
+            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].json, rows[i].code, rows[i].says, code, message);
     }
 }
 
@@ -415,8 +403,7 @@ static void test_overrides(void **state) {
         char message[ERROR_MAX];
         int code = plan_text("{\"_class_name\":\"PNDMScheduler\"}", rows[i].target, rows[i].override, 3, message);
         if (code != rows[i].code || !strstr(message, rows[i].says))
-            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].override, rows[i].code, rows[i].says, code,
-                     message);
+            fail_msg("%s: expected code %d and '%s', found %d: %s", rows[i].override, rows[i].code, rows[i].says, code, message);
     }
 }
 
@@ -427,8 +414,7 @@ static void test_steps_range(void **state) {
     assert_int_equal(plan_text(json, NULL, NULL, 51, NULL), FAIL_USAGE);
     assert_int_equal(plan_text(json, NULL, NULL, 50, NULL), 0);
     json = "{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":50,\"steps_offset\":1}";
-    assert_int_equal(plan_text(json, NULL, NULL, 50, NULL),
-                     FAIL_UNSUPPORTED); /* timestep 50 of 0..49: IndexError in diffusers */
+    assert_int_equal(plan_text(json, NULL, NULL, 50, NULL), FAIL_UNSUPPORTED); /* timestep 50 of 0..49: IndexError in diffusers */
 }
 
 static void test_names(void **state) {

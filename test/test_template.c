@@ -12,8 +12,14 @@
 static struct arena arena;
 static struct job job;
 
-static const struct template_fields plain = {
-    .seed = 42, .n = 3, .prompt = "A Red  Fox!", .model = "org/sd-1.5@main", .scheduler = "dpm++2m", .steps = 20, .width = 512, .height = 768};
+static const struct template_fields plain = {.seed = 42,
+                                             .n = 3,
+                                             .prompt = "A Red  Fox!",
+                                             .model = "org/sd-1.5@main",
+                                             .scheduler = "dpm++2m",
+                                             .steps = 20,
+                                             .width = 512,
+                                             .height = 768};
 
 static void expect_resolved(const char *output, int count, const char *want) {
     if (!job_enter(&job)) fail_msg("%s: %s", output ? output : "(none)", job.message);
@@ -92,7 +98,9 @@ static void expect_slug(const char *prompt, const char *want) {
 static void test_slug(void **state) {
     (void)state;
     char many[1000] = "", cut[400] = "";
-    for (int i = 0; i < 100; i++) strcat(many, "\xe2\x82\xac" "\xc3\xa9"); /* a currency sign is no letter */
+    for (int i = 0; i < 100; i++)
+        strcat(many, "\xe2\x82\xac"
+                     "\xc3\xa9"); /* a currency sign is no letter */
     for (int i = 0; i < 20; i++) strcat(strcat(cut, i ? "-" : ""), "\xc3\xa9");
     expect_slug("", "untitled");
     expect_slug("  ../../etc/passwd\n", "etc-passwd");
@@ -100,7 +108,9 @@ static void test_slug(void **state) {
     expect_slug("I\xc4\xb0 \xe7\x8c\xab, cat", "i\xc4\xb0-\xe7\x8c\xab-cat"); /* only ASCII is lowered, whatever the locale */
     expect_slug("a/b\\c:d*e", "a-b-c-d-e");
     expect_slug(many, cut);
-    expect_slug("\xe2\x80\xae" "evil\xe2\x80\xae", "evil"); /* right-to-left override */
+    expect_slug("\xe2\x80\xae"
+                "evil\xe2\x80\xae",
+                "evil"); /* right-to-left override */
 }
 
 static void expect_model(const char *model, const char *want) {

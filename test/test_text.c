@@ -18,12 +18,11 @@ static void test_escape(void **state) {
     EXPECT_ESCAPED("plain é 猫 🐈", "plain é 猫 🐈");
     EXPECT_ESCAPED("a\nb\tc\0d\x7f", "a\\x0ab\\x09c\\x00d\\x7f");
     EXPECT_ESCAPED("\x1b[31mred", "\\x1b[31mred");
-    EXPECT_ESCAPED("\xc2\x9b", "\\xc2\\x9b"); /* C1: CSI */
-    EXPECT_ESCAPED("\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b",
-                   "\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x80\\x8b");       /* bidi, zero width */
-    EXPECT_ESCAPED("\xe2\x80\xa8", "\\xe2\\x80\\xa8");                     /* line separator */
-    EXPECT_ESCAPED("\xf3\xa0\x81\x81", "\\xf3\\xa0\\x81\\x81");            /* tag characters */
-    EXPECT_ESCAPED("\xff\xc0\xafx\xe2\x82", "\\xff\\xc0\\xafx\\xe2\\x82"); /* invalid, overlong, cut */
+    EXPECT_ESCAPED("\xc2\x9b", "\\xc2\\x9b");                                                                /* C1: CSI */
+    EXPECT_ESCAPED("\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b", "\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x80\\x8b"); /* bidi, zero width */
+    EXPECT_ESCAPED("\xe2\x80\xa8", "\\xe2\\x80\\xa8");                                                       /* line separator */
+    EXPECT_ESCAPED("\xf3\xa0\x81\x81", "\\xf3\\xa0\\x81\\x81");                                              /* tag characters */
+    EXPECT_ESCAPED("\xff\xc0\xafx\xe2\x82", "\\xff\\xc0\\xafx\\xe2\\x82");                                   /* invalid, overlong, cut */
 }
 
 /* Every capacity: never more than it holds, never half a character, cut with a mark. */
@@ -38,18 +37,15 @@ static void test_escape_cut(void **state) {
         size_t n = escape_text(got, cap, text, sizeof text - 1), bad;
         assert_true(n < cap && got[n] == 0 && strlen(got) == n);
         assert_true(utf8_valid(got, n, &bad));
-        if (cap > length)
-            assert_string_equal(got, whole);
-        else if (cap >= 4)
-            assert_string_equal(got + n - 3, "…");
+        if (cap > length) assert_string_equal(got, whole);
+        else if (cap >= 4) assert_string_equal(got + n - 3, "…");
     }
 }
 
 static void expect_valid(const char *s, size_t n, long bad_at) {
     size_t bad = 99;
     bool valid = utf8_valid(s, n, &bad);
-    if (valid != (bad_at < 0) || (!valid && bad != (size_t)bad_at))
-        fail_msg("utf8_valid: %d at %zu, expected %ld", valid, bad, bad_at);
+    if (valid != (bad_at < 0) || (!valid && bad != (size_t)bad_at)) fail_msg("utf8_valid: %d at %zu, expected %ld", valid, bad, bad_at);
 }
 #define EXPECT_VALID(literal, bad_at) expect_valid(literal, sizeof(literal) - 1, bad_at)
 
@@ -79,19 +75,8 @@ static void test_utf8(void **state) {
 
 static void test_integers(void **state) {
     (void)state;
-    static const char *const bad[] = {"",
-                                      " 7",
-                                      "7 ",
-                                      "+7",
-                                      "7x",
-                                      "-1",
-                                      "0x",
-                                      "0xg",
-                                      "1.5",
-                                      "18446744073709551616",
-                                      "1e3",
-                                      "٣",
-                                      "0x10000000000000000"};
+    static const char *const bad[] = {
+        "", " 7", "7 ", "+7", "7x", "-1", "0x", "0xg", "1.5", "18446744073709551616", "1e3", "٣", "0x10000000000000000"};
     uint64_t u;
     int64_t i;
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
@@ -138,9 +123,7 @@ static void test_suggest(void **state) {
 /* IEEE 754 binary16 by its definition. */
 static double half_value(uint16_t h) {
     int exponent = h >> 10 & 31, mantissa = h & 1023;
-    double v = exponent == 0    ? ldexp(mantissa, -24)
-               : exponent == 31 ? (mantissa ? NAN : INFINITY)
-                                : ldexp(1024 + mantissa, exponent - 25);
+    double v = exponent == 0 ? ldexp(mantissa, -24) : exponent == 31 ? (mantissa ? NAN : INFINITY) : ldexp(1024 + mantissa, exponent - 25);
     return h & 0x8000 ? -v : v;
 }
 
@@ -148,11 +131,9 @@ static void test_half(void **state) {
     (void)state;
     for (uint32_t h = 0; h < 65536; h++) {
         double want = half_value((uint16_t)h), got = (double)f16_to_f32((uint16_t)h);
-        if (isnan(want) ? !isnan(got) : !(got == want && signbit(got) == signbit(want)))
-            fail_msg("f16_to_f32(%04x) = %g", h, got);
+        if (isnan(want) ? !isnan(got) : !(got == want && signbit(got) == signbit(want))) fail_msg("f16_to_f32(%04x) = %g", h, got);
         uint16_t back = f32_to_f16((float)got);
-        if (isnan(want) ? !isnan(half_value(back)) : back != h)
-            fail_msg("f32_to_f16(f16_to_f32(%04x)) = %04x", h, back);
+        if (isnan(want) ? !isnan(half_value(back)) : back != h) fail_msg("f32_to_f16(f16_to_f32(%04x)) = %04x", h, back);
     }
 }
 
@@ -163,10 +144,8 @@ static void test_half_rounding(void **state) {
         double low = half_value((uint16_t)h), high = h == 0x7bff ? 65536 : half_value((uint16_t)(h + 1));
         float middle = (float)((low + high) / 2);
         uint32_t even = h & 1 ? h + 1 : h;
-        uint16_t below = f32_to_f16(nextafterf(middle, 0)), at = f32_to_f16(middle),
-                 above = f32_to_f16(nextafterf(middle, INFINITY));
-        if (below != h || at != even || above != h + 1)
-            fail_msg("around %.9g: %04x %04x %04x", (double)middle, below, at, above);
+        uint16_t below = f32_to_f16(nextafterf(middle, 0)), at = f32_to_f16(middle), above = f32_to_f16(nextafterf(middle, INFINITY));
+        if (below != h || at != even || above != h + 1) fail_msg("around %.9g: %04x %04x %04x", (double)middle, below, at, above);
         if (f32_to_f16(-middle) != (even | 0x8000)) fail_msg("-%.9g", (double)middle);
     }
     assert_int_equal(f32_to_f16(1e30f), 0x7c00);
@@ -208,8 +187,7 @@ static void test_bulk(void **state) {
             dtype_to_f32(got, raw + shift, dtype, N);
             for (size_t i = 0; i < N; i++) {
                 float expected = dtype == DT_BF16 ? bf16_to_f32(f32_to_bf16(want[i % 8])) : want[i % 8];
-                if (!(got[i] == expected))
-                    fail_msg("%s + %zu [%zu]: %g", dtype_table[dtype].name, shift, i, (double)got[i]);
+                if (!(got[i] == expected)) fail_msg("%s + %zu [%zu]: %g", dtype_table[dtype].name, shift, i, (double)got[i]);
             }
         }
 }

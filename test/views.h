@@ -5,10 +5,8 @@
 #include "engine/device.h"
 
 static void put(const struct device *dev, struct view v, size_t i, float value) {
-    if (dev->dtype == DT_BF16)
-        ((uint16_t *)v.p)[i] = f32_to_bf16(value);
-    else
-        ((float *)v.p)[i] = value;
+    if (dev->dtype == DT_BF16) ((uint16_t *)v.p)[i] = f32_to_bf16(value);
+    else ((float *)v.p)[i] = value;
 }
 
 static float get(const struct device *dev, struct view v, size_t i) {

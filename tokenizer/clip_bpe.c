@@ -12,11 +12,21 @@
 
 enum { TEXT_BYTES_MAX = 64 << 10 };
 
-int clip_bpe_vocab_size(const struct clip_bpe *t) { return t->vocab.n; }
-int clip_bpe_max_length(const struct clip_bpe *t) { return t->max_length; }
-int clip_bpe_eos(const struct clip_bpe *t) { return t->eos; }
-int clip_bpe_pad(const struct clip_bpe *t) { return t->pad; }
-const char *clip_bpe_token(const struct clip_bpe *t, int32_t id) { return vocab_token(&t->vocab, id); }
+int clip_bpe_vocab_size(const struct clip_bpe *t) {
+    return t->vocab.n;
+}
+int clip_bpe_max_length(const struct clip_bpe *t) {
+    return t->max_length;
+}
+int clip_bpe_eos(const struct clip_bpe *t) {
+    return t->eos;
+}
+int clip_bpe_pad(const struct clip_bpe *t) {
+    return t->pad;
+}
+const char *clip_bpe_token(const struct clip_bpe *t, int32_t id) {
+    return vocab_token(&t->vocab, id);
+}
 
 /* ---- one word ---------------------------------------------------------------------------------------------------- */
 
@@ -104,8 +114,7 @@ static void encode_word(struct encoder *e, size_t begin, size_t end) {
     for (int i = 0; i < n; i++) {
         bool last = i == n - 1;
         int32_t id = e->t->byte_id[last][(unsigned char)e->text.bytes[begin + (size_t)i]];
-        e->symbols[i] =
-            (struct symbol){id < 0 ? e->t->unk : id, i - 1, last ? -1 : i + 1, (uint32_t)begin + (uint32_t)i, 1};
+        e->symbols[i] = (struct symbol){id < 0 ? e->t->unk : id, i - 1, last ? -1 : i + 1, (uint32_t)begin + (uint32_t)i, 1};
     }
     for (int i = 0; i < n - 1; i++) heap_push(e, i);
     merge_symbols(e);
@@ -213,8 +222,7 @@ struct clip_piece *clip_bpe_pieces(struct arena *a, const struct clip_bpe *t, co
     return e.pieces;
 }
 
-int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length,
-                    size_t *cut_at) {
+int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length, size_t *cut_at) {
     assert(length >= 2);
     int n, kept;
     const struct clip_piece *pieces = clip_bpe_pieces(a, t, text, &n);

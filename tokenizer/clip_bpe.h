@@ -37,8 +37,7 @@ struct clip_piece *clip_bpe_pieces(struct arena *a, const struct clip_bpe *t, co
 /* ids[0..length) = bos, pieces, eos, padding, truncated as transformers does (padding="max_length", truncation=True).
  * Returns the number of pieces cut off; *cut_at receives the byte offset in the text of the first of them, or the
  * text's length. length >= 2. */
-int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length,
-                    size_t *cut_at);
+int clip_bpe_encode(struct arena *a, const struct clip_bpe *t, const char *text, int32_t *ids, int length, size_t *cut_at);
 
 /* The token's own text as in the vocabulary ("cat</w>", bytes as GPT-2's printable stand-ins), in the tokenizer's
  * arena. */

@@ -18,8 +18,7 @@ static void put_token(struct vocab *v, const struct reader *r, const char *token
             (int)(digits < 40 ? digits : 40), r->s.text + r->s.number_begin);
     enum vocab_put result = vocab_put(v, token, strlen(token), (int32_t)id);
     if (result == VOCAB_TOKEN_TWICE) die(FAIL_DATA, "%s: token '%s' stands twice", r->path, token);
-    if (result == VOCAB_ID_TWICE)
-        die(FAIL_DATA, "%s: token '%s': id %d is also that of another", r->path, token, (int)id);
+    if (result == VOCAB_ID_TWICE) die(FAIL_DATA, "%s: token '%s': id %d is also that of another", r->path, token, (int)id);
 }
 
 /* No fewer than there are: half the quotes. */
@@ -69,8 +68,7 @@ static struct merge_list begin_merges(struct clip_bpe *t, const char *path, size
 
 static int32_t find_part(const struct merge_list *l, const char *token, size_t bytes) {
     int32_t id = vocab_find(&l->t->vocab, token, bytes);
-    if (id < 0)
-        die(FAIL_DATA, "%s: merge %zu: '%.*s' is not in the vocabulary", l->path, l->n + 1, (int)bytes, token);
+    if (id < 0) die(FAIL_DATA, "%s: merge %zu: '%.*s' is not in the vocabulary", l->path, l->n + 1, (int)bytes, token);
     return id;
 }
 
@@ -84,8 +82,7 @@ static void add_merge(struct merge_list *l, const char *left, size_t n_left, con
     if (!vocab_is(&l->t->vocab, ab, both, n_left + n_right)) /* in CLIP's own files it nearly always is */
         ab = find_part(l, both, n_left + n_right);
     if (!merges_put(&l->t->merges, a, b, (uint32_t)l->n, ab))
-        die(FAIL_DATA, "%s: merge %zu: '%.*s %.*s' stands twice", l->path, l->n + 1, (int)n_left, left, (int)n_right,
-            right);
+        die(FAIL_DATA, "%s: merge %zu: '%.*s %.*s' stands twice", l->path, l->n + 1, (int)n_left, left, (int)n_right, right);
     l->last = ab;
     l->n++;
 }
@@ -94,11 +91,9 @@ static void add_merge(struct merge_list *l, const char *left, size_t n_left, con
 static void add_merge_line(struct merge_list *l, const char *line, size_t n) {
     const char *blank = memchr(line, ' ', n), *right = blank ? blank + 1 : line;
     size_t n_right = n - (size_t)(right - line);
-    if (n > LINE_BYTES_MAX)
-        die(FAIL_DATA, "%s: merge %zu: line longer than %d bytes", l->path, l->n + 1, LINE_BYTES_MAX);
+    if (n > LINE_BYTES_MAX) die(FAIL_DATA, "%s: merge %zu: line longer than %d bytes", l->path, l->n + 1, LINE_BYTES_MAX);
     if (!blank || memchr(right, ' ', n_right))
-        die(FAIL_DATA, "%s: merge %zu: expected two tokens with one blank between, found '%.*s'", l->path, l->n + 1,
-            (int)n, line);
+        die(FAIL_DATA, "%s: merge %zu: expected two tokens with one blank between, found '%.*s'", l->path, l->n + 1, (int)n, line);
     add_merge(l, line, (size_t)(blank - line), right, n_right);
 }
 
@@ -218,19 +213,17 @@ static void require_fields(const char *path, const char *prefix, const struct fi
 #define REPLACE "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\s+\"},\"content\":\" \"}"
 #define SPECIAL "<\\\\|startoftext\\\\|>|<\\\\|endoftext\\\\|>|"
 #define PATTERN "'s|'t|'re|'ve|'m|'ll|'d|[\\\\p{L}]+|[\\\\p{N}]|[^\\\\s\\\\p{L}\\\\p{N}]+"
-#define SPLIT(pattern)                                                                                                 \
-    "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"Removed\",\"invert\":true}"
+#define SPLIT(pattern) "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"Removed\",\"invert\":true}"
 #define BYTE_LEVEL(more) "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true" more "}"
-#define PRE(pattern, more)                                                                                             \
-    "{\"type\":\"Sequence\",\"pretokenizers\":[" SPLIT(pattern) "," BYTE_LEVEL(more) "]}"
+#define PRE(pattern, more) "{\"type\":\"Sequence\",\"pretokenizers\":[" SPLIT(pattern) "," BYTE_LEVEL(more) "]}"
 
 static const char *const normalizers[] = {
     "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}," REPLACE ",{\"type\":\"Lowercase\"}]}", NULL};
 static const char *const pre_tokenizers[] = {PRE(SPECIAL PATTERN, ",\"use_regex\":true"), PRE(SPECIAL PATTERN, ""),
                                              PRE(PATTERN, ",\"use_regex\":true"), PRE(PATTERN, ""), NULL};
-static const char *const bpe[] = {"\"BPE\"", NULL}, *const word_end[] = {"\"</w>\"", NULL},
-                  *const no_prefix[] = {"\"\"", "null", NULL}, *const no[] = {"false", NULL},
-                  *const roberta[] = {"\"RobertaProcessing\"", NULL}, *const right[] = {"\"Right\"", NULL};
+static const char *const bpe[] = {"\"BPE\"", NULL}, *const word_end[] = {"\"</w>\"", NULL}, *const no_prefix[] = {"\"\"", "null", NULL},
+                         *const no[] = {"false", NULL}, *const roberta[] = {"\"RobertaProcessing\"", NULL},
+                         *const right[] = {"\"Right\"", NULL};
 
 /* The object in span, if there is one, has no key with another value than `forms`. */
 static void check_field(struct json_span span, const char *prefix, const char *key, const char *const *forms) {

@@ -63,8 +63,7 @@ static void read_flag(struct reader *r, int *flags, int flag) {
 
 static int64_t read_id(struct reader *r) {
     uint64_t id;
-    if (reader_next(r) != JSON_NUMBER || !json_scan_u64(&r->s, &id) || id >= VOCAB_MAX + ADDED_MAX)
-        reader_fail(r, "expected a token's id");
+    if (reader_next(r) != JSON_NUMBER || !json_scan_u64(&r->s, &id) || id >= VOCAB_MAX + ADDED_MAX) reader_fail(r, "expected a token's id");
     return (int64_t)id;
 }
 
@@ -73,11 +72,7 @@ static void read_token_fields(struct reader *r, struct token *x) {
     static const struct {
         const char *key;
         int flag;
-    } options[] = {{"normalized", NORMALIZED},
-                   {"special", SPECIAL},
-                   {"single_word", SINGLE_WORD},
-                   {"lstrip", LSTRIP},
-                   {"rstrip", RSTRIP}};
+    } options[] = {{"normalized", NORMALIZED}, {"special", SPECIAL}, {"single_word", SINGLE_WORD}, {"lstrip", LSTRIP}, {"rstrip", RSTRIP}};
     bool says_normalized = false;
     while (reader_next(r) == JSON_KEY) {
         size_t i = 0;
@@ -118,8 +113,7 @@ static void read_added_decoder(struct reader *r, struct tokens *declared) {
     while (reader_next(r) == JSON_KEY) {
         char *end;
         long id = strtol(r->s.string, &end, 10);
-        if (r->s.string[0] < '0' || r->s.string[0] > '9' || *end || id >= VOCAB_MAX + ADDED_MAX)
-            reader_fail(r, "expected a token's id");
+        if (r->s.string[0] < '0' || r->s.string[0] > '9' || *end || id >= VOCAB_MAX + ADDED_MAX) reader_fail(r, "expected a token's id");
         struct token *x = push(r, declared, "added");
         read_token(r, reader_next(r), x, 0);
         if (!x->text) reader_fail(r, "expected a token");
@@ -193,8 +187,8 @@ static void sort_declared(const char *dir, struct tokens *d) {
     for (int i = 0; i < d->n; i++) {
         bool again = n && d->items[n - 1].id == d->items[i].id;
         if (again && strcmp(d->items[n - 1].text, d->items[i].text) != 0)
-            die(FAIL_DATA, "%s: added tokens '%s' and '%s' have the same id %jd", dir, d->items[n - 1].text,
-                d->items[i].text, (intmax_t)d->items[i].id);
+            die(FAIL_DATA, "%s: added tokens '%s' and '%s' have the same id %jd", dir, d->items[n - 1].text, d->items[i].text,
+                (intmax_t)d->items[i].id);
         d->items[again ? n - 1 : n++] = d->items[i];
     }
     d->n = n;
@@ -220,8 +214,7 @@ static int32_t add_to_vocab(struct clip_bpe *t, const char *dir, const struct to
     int32_t id = vocab_find(&t->vocab, x->text, bytes);
     bool is_new = id < 0;
     if (is_new) id = t->vocab.n;
-    if (x->id >= 0 && x->id != id)
-        die(FAIL_DATA, "%s: added token '%s': id %jd declared, expected %d", dir, x->text, (intmax_t)x->id, id);
+    if (x->id >= 0 && x->id != id) die(FAIL_DATA, "%s: added token '%s': id %jd declared, expected %d", dir, x->text, (intmax_t)x->id, id);
     if (is_new && id == t->vocab.capacity) die(FAIL_DATA, "%s: more than %d added tokens", dir, ADDED_MAX);
     if (is_new) vocab_put(&t->vocab, x->text, bytes, id);
     return id;
@@ -237,8 +230,7 @@ static void forget_added(struct added_set *s, int32_t id) {
 
 static void add_token(struct clip_bpe *t, const char *dir, const struct token *x) {
     if (!*x->text) return;
-    if (x->flags & SINGLE_WORD)
-        die(FAIL_UNSUPPORTED, "%s: added token '%s': option 'single_word' is not supported", dir, x->text);
+    if (x->flags & SINGLE_WORD) die(FAIL_UNSUPPORTED, "%s: added token '%s': option 'single_word' is not supported", dir, x->text);
     bool normalized = x->flags & NORMALIZED;
     struct added_set *s = normalized ? &t->normalized : &t->raw;
     struct added item = {x->text, strlen(x->text), add_to_vocab(t, dir, x)};
@@ -274,8 +266,7 @@ static void add_tokens(struct clip_bpe *t, const char *dir, const struct tokens 
 }
 
 /* The id of one of the four tokens we cannot do without; in the vocabulary, or declared. */
-static int32_t required_id(const struct clip_bpe *t, const char *dir, const struct token *x,
-                           const struct tokens *declared) {
+static int32_t required_id(const struct clip_bpe *t, const char *dir, const struct token *x, const struct tokens *declared) {
     if (!x->text) die(FAIL_UNSUPPORTED, "%s: no %s", dir, x->name);
     int32_t id = vocab_find(&t->vocab, x->text, strlen(x->text));
     const struct token *d = declared && id < 0 ? find_text(declared, x->text) : NULL;
@@ -288,19 +279,16 @@ static int32_t required_id(const struct clip_bpe *t, const char *dir, const stru
 
 static void require_right(const struct json *o, const char *key) {
     const char *side = json_string(o, key, "right");
-    if (strcmp(side, "right") != 0)
-        die(FAIL_UNSUPPORTED, "%s: %s: expected \"right\", found \"%s\"", json_path(o), key, side);
+    if (strcmp(side, "right") != 0) die(FAIL_UNSUPPORTED, "%s: %s: expected \"right\", found \"%s\"", json_path(o), key, side);
 }
 
 /* Returns model_max_length; 0 for none, which transformers writes as 1e30. */
 static int read_options(const struct json *o) {
     require_right(o, "padding_side");
     require_right(o, "truncation_side");
-    if (json_bool(o, "split_special_tokens", false))
-        die(FAIL_UNSUPPORTED, "%s: split_special_tokens: not supported", json_path(o));
+    if (json_bool(o, "split_special_tokens", false)) die(FAIL_UNSUPPORTED, "%s: split_special_tokens: not supported", json_path(o));
     double length = json_number(o, "model_max_length", json_number(o, "max_len", 0, 0, 1e31), 0, 1e31);
-    if (length != floor(length))
-        die(FAIL_DATA, "%s: field 'model_max_length': expected an integer, found %g", json_path(o), length);
+    if (length != floor(length)) die(FAIL_DATA, "%s: field 'model_max_length': expected an integer, found %g", json_path(o), length);
     return length <= VOCAB_MAX ? (int)length : 0;
 }
 
@@ -318,10 +306,8 @@ static bool begin_file(struct reader *r, struct arena *a, const char *dir, const
 }
 
 void clip_special_load(struct clip_bpe *t, const char *dir, struct json_span json_added) {
-    static const char *const known[KNOWN] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                             "pad_token", "cls_token", "mask_token"};
-    static const char *const texts[KNOWN] = {
-        "<|startoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>", NULL, NULL};
+    static const char *const known[KNOWN] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+    static const char *const texts[KNOWN] = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>", NULL, NULL};
     struct arena *a = t->arena;
     struct tokens names = {arena_array(a, NAMED_MAX, sizeof(struct token)), 0, NAMED_MAX};
     struct tokens declared = {arena_array(a, ADDED_MAX, sizeof(struct token)), 0, ADDED_MAX};

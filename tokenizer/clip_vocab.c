@@ -7,7 +7,9 @@
 
 /* ---- SipHash-1-3 (Aumasson and Bernstein 2012) ------------------------------------------------------------------- */
 
-static inline uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
+static inline uint64_t rotate(uint64_t x, int bits) {
+    return x << bits | x >> (64 - bits);
+}
 
 static inline void sip_round(uint64_t v[4]) {
     v[0] += v[1], v[1] = rotate(v[1], 13) ^ v[0], v[0] = rotate(v[0], 32);
@@ -33,8 +35,7 @@ static inline uint64_t load_tail(const unsigned char *p, size_t n) {
 }
 
 static inline uint64_t sip_hash(struct hash_key key, const void *data, size_t n) {
-    uint64_t v[4] = {key.k0 ^ 0x736f6d6570736575, key.k1 ^ 0x646f72616e646f6d, key.k0 ^ 0x6c7967656e657261,
-                     key.k1 ^ 0x7465646279746573};
+    uint64_t v[4] = {key.k0 ^ 0x736f6d6570736575, key.k1 ^ 0x646f72616e646f6d, key.k0 ^ 0x6c7967656e657261, key.k1 ^ 0x7465646279746573};
     uint64_t word, length = (uint64_t)n << 56;
     const unsigned char *p = data;
     for (; n >= 8; n -= 8, p += 8) memcpy(&word, p, 8), sip_word(v, word);
@@ -113,7 +114,9 @@ static struct merge *find_merge(const struct merges *m, uint64_t pair) {
     return &m->slots[i];
 }
 
-static uint64_t pair_of(int32_t left, int32_t right) { return (uint64_t)(left + 1) << 32 | (uint32_t)(right + 1); }
+static uint64_t pair_of(int32_t left, int32_t right) {
+    return (uint64_t)(left + 1) << 32 | (uint32_t)(right + 1);
+}
 
 bool merges_put(struct merges *m, int32_t left, int32_t right, uint32_t rank, int32_t id) {
     uint64_t pair = pair_of(left, right);

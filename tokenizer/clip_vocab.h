@@ -9,11 +9,11 @@
 #include "engine/base/arena.h"
 
 enum {
-    VOCAB_MAX = 1 << 20,         /* tokens, and merges */
-    VOCAB_BYTES_MAX = 32 << 20,  /* of vocab.json and of merges.txt */
-    TOKEN_MAX = 512,             /* bytes */
-    ADDED_MAX = 4096,            /* tokens beside the vocabulary */
-    LINE_BYTES_MAX = 1024,       /* of merges.txt */
+    VOCAB_MAX = 1 << 20,        /* tokens, and merges */
+    VOCAB_BYTES_MAX = 32 << 20, /* of vocab.json and of merges.txt */
+    TOKEN_MAX = 512,            /* bytes */
+    ADDED_MAX = 4096,           /* tokens beside the vocabulary */
+    LINE_BYTES_MAX = 1024,      /* of merges.txt */
 };
 
 /* Hash tables are keyed (SipHash-1-3) with random bytes, so no file can choose its collisions. */

@@ -3,10 +3,9 @@
 #include <assert.h>
 
 const struct dtype_info dtype_table[DT_COUNT] = {
-    [DT_F32] = {"F32", 4},   [DT_F16] = {"F16", 2},         [DT_BF16] = {"BF16", 2},       [DT_F64] = {"F64", 8},
-    [DT_I64] = {"I64", 8},   [DT_I32] = {"I32", 4},         [DT_I16] = {"I16", 2},         [DT_I8] = {"I8", 1},
-    [DT_U64] = {"U64", 8},   [DT_U32] = {"U32", 4},         [DT_U16] = {"U16", 2},         [DT_U8] = {"U8", 1},
-    [DT_BOOL] = {"BOOL", 1}, [DT_F8_E4M3] = {"F8_E4M3", 1}, [DT_F8_E5M2] = {"F8_E5M2", 1},
+    [DT_F32] = {"F32", 4}, [DT_F16] = {"F16", 2}, [DT_BF16] = {"BF16", 2}, [DT_F64] = {"F64", 8},         [DT_I64] = {"I64", 8},
+    [DT_I32] = {"I32", 4}, [DT_I16] = {"I16", 2}, [DT_I8] = {"I8", 1},     [DT_U64] = {"U64", 8},         [DT_U32] = {"U32", 4},
+    [DT_U16] = {"U16", 2}, [DT_U8] = {"U8", 1},   [DT_BOOL] = {"BOOL", 1}, [DT_F8_E4M3] = {"F8_E4M3", 1}, [DT_F8_E5M2] = {"F8_E5M2", 1},
 };
 
 static inline float bits_to_float(uint32_t u) {
@@ -47,9 +46,7 @@ uint16_t f32_to_f16(float f) {
 void dtype_to_f32(float *dst, const void *src, enum dtype dtype, size_t n) {
     const char *p = src;
     switch (dtype) {
-    case DT_F32:
-        memcpy(dst, src, n * 4);
-        break;
+    case DT_F32: memcpy(dst, src, n * 4); break;
     case DT_F16:
         for (size_t i = 0; i < n; i++) {
             uint16_t h;
@@ -71,7 +68,6 @@ void dtype_to_f32(float *dst, const void *src, enum dtype dtype, size_t n) {
             dst[i] = (float)d;
         }
         break;
-    default:
-        assert(!"dtype_to_f32: not a floating type");
+    default: assert(!"dtype_to_f32: not a floating type");
     }
 }

@@ -6,8 +6,24 @@
 #include <stdint.h>
 #include <string.h>
 
-enum dtype { DT_F32, DT_F16, DT_BF16, DT_F64, DT_I64, DT_I32, DT_I16, DT_I8, DT_U64, DT_U32, DT_U16, DT_U8, DT_BOOL,
-             DT_F8_E4M3, DT_F8_E5M2, DT_COUNT };
+enum dtype {
+    DT_F32,
+    DT_F16,
+    DT_BF16,
+    DT_F64,
+    DT_I64,
+    DT_I32,
+    DT_I16,
+    DT_I8,
+    DT_U64,
+    DT_U32,
+    DT_U16,
+    DT_U8,
+    DT_BOOL,
+    DT_F8_E4M3,
+    DT_F8_E5M2,
+    DT_COUNT
+};
 
 extern const struct dtype_info {
     const char *name; /* as safetensors spells it: "F32" */

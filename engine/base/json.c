@@ -37,10 +37,8 @@ static void check_number(const struct json_scan *s, char *text, const char *path
     if (n > NUMBER_MAX) fail_at(s, s->number_begin, path, "number too long");
     memcpy(digits, number, n);
     digits[n] = 0;
-    if (digits[n - 1] == 'y')
-        memcpy(number + n - 8, "1e999   ", 8);
-    else if (!parse_double(digits, &value))
-        fail_at(s, s->number_begin, path, "number out of range");
+    if (digits[n - 1] == 'y') memcpy(number + n - 8, "1e999   ", 8);
+    else if (!parse_double(digits, &value)) fail_at(s, s->number_begin, path, "number out of range");
 }
 
 /* Everything cJSON would let pass: dies, or text is one object of legal size; returns the number of its values. */
@@ -130,14 +128,10 @@ const char *json_key(const struct json *o, int i) {
 
 static _Noreturn void fail_field(const struct json *o, const char *key, const char *expected, const cJSON *v) {
     char found[96];
-    if (cJSON_IsNumber(v))
-        snprintf(found, sizeof found, "%.17g", v->valuedouble);
-    else if (cJSON_IsString(v))
-        snprintf(found, sizeof found, "\"%.64s\"", v->valuestring);
-    else if (cJSON_IsBool(v))
-        strcpy(found, cJSON_IsTrue(v) ? "true" : "false");
-    else
-        strcpy(found, cJSON_IsArray(v) ? "a list" : cJSON_IsObject(v) ? "an object" : "null");
+    if (cJSON_IsNumber(v)) snprintf(found, sizeof found, "%.17g", v->valuedouble);
+    else if (cJSON_IsString(v)) snprintf(found, sizeof found, "\"%.64s\"", v->valuestring);
+    else if (cJSON_IsBool(v)) strcpy(found, cJSON_IsTrue(v) ? "true" : "false");
+    else strcpy(found, cJSON_IsArray(v) ? "a list" : cJSON_IsObject(v) ? "an object" : "null");
     die(FAIL_DATA, "%s: field '%s%s': expected %s, found %s", o->path, o->prefix, key, expected, found);
 }
 
@@ -194,13 +188,11 @@ static const cJSON *get_array(const struct json *o, const char *key, int max_n) 
     if (!v) return NULL;
     if (!cJSON_IsArray(v)) fail_field(o, key, "a list", v);
     int n = cJSON_GetArraySize(v);
-    if (n > max_n)
-        die(FAIL_DATA, "%s: field '%s%s': expected at most %d items, found %d", o->path, o->prefix, key, max_n, n);
+    if (n > max_n) die(FAIL_DATA, "%s: field '%s%s': expected at most %d items, found %d", o->path, o->prefix, key, max_n, n);
     return v;
 }
 
-int json_int_array(const struct json *o, const char *key, int64_t *values, int max_n, int64_t min, int64_t max,
-                   bool scalar_ok) {
+int json_int_array(const struct json *o, const char *key, int64_t *values, int max_n, int64_t min, int64_t max, bool scalar_ok) {
     if (scalar_ok && max_n > 0 && cJSON_IsNumber(get(o, key))) return values[0] = json_int(o, key, 0, min, max), 1;
     const cJSON *list = get_array(o, key, max_n), *item;
     int n = 0;

@@ -12,26 +12,38 @@
 #include <stdint.h>
 #include "engine/base/arena.h"
 
-/* ---- pull reader ------------------------------------------------------------------------------------------------------------------ */
+/* ---- pull reader ------------------------------------------------------------------------------------------------- */
 
-enum json_token { JSON_END, JSON_OBJECT, JSON_OBJECT_END, JSON_ARRAY, JSON_ARRAY_END, JSON_KEY, JSON_STRING, JSON_NUMBER, JSON_TRUE,
-                  JSON_FALSE, JSON_NULL, JSON_ERROR };
+enum json_token {
+    JSON_END,
+    JSON_OBJECT,
+    JSON_OBJECT_END,
+    JSON_ARRAY,
+    JSON_ARRAY_END,
+    JSON_KEY,
+    JSON_STRING,
+    JSON_NUMBER,
+    JSON_TRUE,
+    JSON_FALSE,
+    JSON_NULL,
+    JSON_ERROR
+};
 
 enum { JSON_DEPTH_MAX = 16 };
 
 struct json_scan {
     const char *text;
-    size_t length, at;       /* at: byte offset of the next character, or of the error */
-    const char *error;       /* after JSON_ERROR: what is wrong */
-    char *string;            /* after JSON_KEY and JSON_STRING: unescaped, NUL-terminated, in `buffer` */
+    size_t length, at; /* at: byte offset of the next character, or of the error */
+    const char *error; /* after JSON_ERROR: what is wrong */
+    char *string;      /* after JSON_KEY and JSON_STRING: unescaped, NUL-terminated, in `buffer` */
     size_t string_length;
     size_t number_begin, number_end; /* after JSON_NUMBER: its text */
     int depth;
-    uint32_t is_object;      /* bit d: level d is an object */
+    uint32_t is_object; /* bit d: level d is an object */
     int expect;
-    char *buffer;            /* the caller's, string_max + 1 bytes; a longer string is an error. NULL: strings are checked, not kept */
+    char *buffer; /* the caller's, string_max + 1 bytes; a longer string is an error. NULL: strings are checked, not kept */
     size_t string_max;
-    bool infinity;           /* Infinity and -Infinity are numbers, as Python's json writes them */
+    bool infinity; /* Infinity and -Infinity are numbers, as Python's json writes them */
 };
 
 void json_scan_begin(struct json_scan *s, const char *text, size_t length, char *buffer, size_t string_max);
@@ -43,11 +55,12 @@ void json_scan_place(const struct json_scan *s, size_t at, size_t *line, size_t 
 /* Skips the value whose first token was just returned. */
 enum json_token json_scan_skip(struct json_scan *s, enum json_token first); /* its last token, or JSON_ERROR */
 
-/* ---- small documents ---------------------------------------------------------------------------------------------------------------- */
+/* ---- small documents --------------------------------------------------------------------------------------------- */
 
 struct json; /* an object, with its file's path for messages; lives in the arena it was parsed into */
 
-/* The whole file must be one JSON object. Infinity and -Infinity are numbers here: schedulers' configs have them. Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed: "line L column C"). */
+/* The whole file must be one JSON object. Infinity and -Infinity are numbers here: schedulers' configs have them. Dies FAIL_INPUT (missing,
+ * not a regular file), FAIL_DATA (malformed: "line L column C"). */
 struct json *json_load(struct arena *a, const char *path);
 struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path);
 

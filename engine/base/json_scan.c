@@ -7,8 +7,7 @@
 enum expect { VALUE, VALUE_OR_END, KEY_OR_END, COMMA_OR_END, NOTHING, FAILED };
 
 void json_scan_begin(struct json_scan *s, const char *text, size_t length, char *buffer, size_t string_max) {
-    *s =
-        (struct json_scan){.text = text, .length = length, .buffer = buffer, .string_max = string_max, .expect = VALUE};
+    *s = (struct json_scan){.text = text, .length = length, .buffer = buffer, .string_max = string_max, .expect = VALUE};
 }
 
 static enum json_token fail(struct json_scan *s, const char *error) {
@@ -59,8 +58,7 @@ static bool read_unicode(struct json_scan *s) {
     if (!read_hex4(s, &cp)) return false;
     if (cp == 0) return fail(s, "\\u0000 in a string"), false;
     if (cp >= 0xd800 && cp <= 0xdfff) {
-        if (cp > 0xdbff || s->length - s->at < 6 || memcmp(s->text + s->at, "\\u", 2) != 0)
-            return fail(s, "half a surrogate pair"), false;
+        if (cp > 0xdbff || s->length - s->at < 6 || memcmp(s->text + s->at, "\\u", 2) != 0) return fail(s, "half a surrogate pair"), false;
         s->at += 2;
         if (!read_hex4(s, &low)) return false;
         if (low < 0xdc00 || low > 0xdfff) return fail(s, "half a surrogate pair"), false;
@@ -90,8 +88,7 @@ static bool read_string(struct json_scan *s) {
         bool ascii = true;
         int c;
         while ((c = peek(s)) >= 0x20 && c != '"' && c != '\\') ascii &= c < 0x80, s->at++;
-        if (!ascii && !utf8_valid(s->text + begin, s->at - begin, &bad))
-            return s->at = begin + bad, fail(s, "not UTF-8"), false;
+        if (!ascii && !utf8_valid(s->text + begin, s->at - begin, &bad)) return s->at = begin + bad, fail(s, "not UTF-8"), false;
         if (!keep(s, s->text + begin, s->at - begin)) return false;
         if (c < 0) return fail(s, "string without end"), false;
         if (c < 0x20) return fail(s, "control character in a string"), false;
@@ -122,10 +119,8 @@ static enum json_token read_number(struct json_scan *s) {
     s->number_begin = s->at;
     if (peek(s) == '-') s->at++;
     if (!(s->infinity && read_word(s, "Infinity"))) {
-        if (peek(s) == '0')
-            s->at++; /* no digit may follow: 007 is refused as two values */
-        else if (!read_digits(s))
-            return fail(s, "bad number");
+        if (peek(s) == '0') s->at++; /* no digit may follow: 007 is refused as two values */
+        else if (!read_digits(s)) return fail(s, "bad number");
         if (peek(s) == '.' && (s->at++, !read_digits(s))) return fail(s, "bad number");
         if (peek(s) == 'e' || peek(s) == 'E') {
             s->at++;
@@ -141,8 +136,7 @@ bool json_scan_u64(const struct json_scan *s, uint64_t *value) {
     uint64_t v = 0;
     for (size_t i = s->number_begin; i < s->number_end; i++) {
         if (s->text[i] < '0' || s->text[i] > '9') return false;
-        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(s->text[i] - '0'), &v))
-            return false;
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(s->text[i] - '0'), &v)) return false;
     }
     *value = v;
     return true;
@@ -196,21 +190,16 @@ enum json_token json_scan_next(struct json_scan *s) {
     skip_blanks(s);
     int c = peek(s);
     switch (s->expect) {
-    case NOTHING:
-        return c < 0 ? JSON_END : fail(s, "something follows the end");
-    case KEY_OR_END:
-        return c == '}' ? close_level(s, true) : read_key(s);
-    case VALUE_OR_END:
-        return c == ']' ? close_level(s, false) : read_value(s);
+    case NOTHING: return c < 0 ? JSON_END : fail(s, "something follows the end");
+    case KEY_OR_END: return c == '}' ? close_level(s, true) : read_key(s);
+    case VALUE_OR_END: return c == ']' ? close_level(s, false) : read_value(s);
     case COMMA_OR_END:
         if (c == (in_object(s) ? '}' : ']')) return close_level(s, in_object(s));
-        if (c != ',')
-            return fail(s, c < 0 ? "ends too soon" : in_object(s) ? "expected ',' or '}'" : "expected ',' or ']'");
+        if (c != ',') return fail(s, c < 0 ? "ends too soon" : in_object(s) ? "expected ',' or '}'" : "expected ',' or ']'");
         s->at++;
         skip_blanks(s);
         return in_object(s) ? read_key(s) : read_value(s);
-    default:
-        return read_value(s);
+    default: return read_value(s);
     }
 }
 

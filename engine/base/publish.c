@@ -34,8 +34,7 @@ static _Noreturn void target_fail(struct target *t, int error) {
     publish_abort();
     if (t->fd >= 0) close(t->fd);
     if (t->dir_fd >= 0) close(t->dir_fd);
-    if (error == EEXIST)
-        die_hint(FAIL_CREATE, "-f replaces it, --on-exists number picks another name", "%s: the file exists", t->path);
+    if (error == EEXIST) die_hint(FAIL_CREATE, "-f replaces it, --on-exists number picks another name", "%s: the file exists", t->path);
     die(disk_error(error) ? FAIL_IO : FAIL_CREATE, "%s: %s", t->path, strerror(error));
 }
 
@@ -171,18 +170,15 @@ const char *publish_file(struct arena *a, const char *path, const void *data, si
     if (!error && fsync(t.fd) != 0 && errno != EINVAL) error = errno;
     if (error) target_fail(&t, error);
     error = target_name(&t, on_exists);
-    if (error == EEXIST && on_exists == EXISTS_SKIP)
-        path = NULL;
-    else if (error)
-        target_fail(&t, error);
+    if (error == EEXIST && on_exists == EXISTS_SKIP) path = NULL;
+    else if (error) target_fail(&t, error);
     publish_abort(); /* the temporary of a skipped file */
     fsync(t.dir_fd); /* the name too survives a power cut; some file systems cannot, and the data are safe without */
     if (close(t.fd) != 0 && errno == EIO) t.fd = -1, target_fail(&t, EIO);
     close(t.dir_fd);
     if (!path) return NULL;
-    return on_exists == EXISTS_NUMBER && strchr(path, '/')
-               ? arena_printf(a, "%s/%s", strcmp(t.dir, "/") ? t.dir : "", t.name)
-               : arena_strdup(a, on_exists == EXISTS_NUMBER ? t.name : path);
+    return on_exists == EXISTS_NUMBER && strchr(path, '/') ? arena_printf(a, "%s/%s", strcmp(t.dir, "/") ? t.dir : "", t.name)
+                                                           : arena_strdup(a, on_exists == EXISTS_NUMBER ? t.name : path);
 }
 
 bool publish_check(const char *path, enum on_exists on_exists) {
@@ -199,7 +195,6 @@ bool publish_check(const char *path, enum on_exists on_exists) {
     }
     if (stat(t.dir, &st) != 0) die(FAIL_CREATE, "%s: directory %s: %s", path, t.dir, strerror(errno));
     if (!S_ISDIR(st.st_mode)) die(FAIL_CREATE, "%s: %s is not a directory", path, t.dir);
-    if (faccessat(AT_FDCWD, t.dir, W_OK | X_OK, AT_EACCESS) != 0)
-        die(FAIL_CREATE, "%s: directory %s: %s", path, t.dir, strerror(errno));
+    if (faccessat(AT_FDCWD, t.dir, W_OK | X_OK, AT_EACCESS) != 0) die(FAIL_CREATE, "%s: directory %s: %s", path, t.dir, strerror(errno));
     return true;
 }

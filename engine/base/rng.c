@@ -17,8 +17,7 @@ enum { MT_N = 624, MT_M = 397 };
 
 static void mt_seed(struct rng *r, uint32_t seed) {
     r->state[0] = seed;
-    for (uint32_t i = 1; i < MT_N; i++)
-        r->state[i] = 1812433253u * (r->state[i - 1] ^ r->state[i - 1] >> 30) + i;
+    for (uint32_t i = 1; i < MT_N; i++) r->state[i] = 1812433253u * (r->state[i - 1] ^ r->state[i - 1] >> 30) + i;
     r->next = MT_N;
 }
 
@@ -40,7 +39,9 @@ static uint32_t mt_u32(struct rng *r) {
     return y ^ y >> 18;
 }
 
-static float mt_uniform(struct rng *r) { return (float)(mt_u32(r) & 0xffffff) * 0x1p-24f; }
+static float mt_uniform(struct rng *r) {
+    return (float)(mt_u32(r) & 0xffffff) * 0x1p-24f;
+}
 
 static double mt_uniform_double(struct rng *r) {
     uint64_t high = mt_u32(r);
@@ -155,10 +156,8 @@ static float round_to(float x, enum dtype dtype) {
 
 void rng_normal(struct rng *r, float *x, size_t n, enum dtype dtype) {
     assert(dtype == DT_F32 || dtype == DT_F16 || dtype == DT_BF16);
-    if (r->kind == RNG_CPU)
-        cpu_normal(r, x, n, dtype);
-    else
-        cuda_normal(r, x, n);
+    if (r->kind == RNG_CPU) cpu_normal(r, x, n, dtype);
+    else cuda_normal(r, x, n);
     if (dtype != DT_F32)
         for (size_t i = 0; i < n; i++) x[i] = round_to(x[i], dtype);
 }

@@ -21,11 +21,11 @@ struct rng {
     /* mt19937 */
     uint32_t state[624];
     int next;
-    bool has_spare;       /* second value of the last small double draw */
+    bool has_spare; /* second value of the last small double draw */
     double spare;
     /* Philox */
     uint64_t seed, offset;
-    int n_sms;            /* multiprocessors of the GPU to agree with */
+    int n_sms; /* multiprocessors of the GPU to agree with */
     int threads_per_sm;
 };
 

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Copies n bytes of src as one printable line: C0, C1, DEL, bidi and other invisible controls, line separators and invalid UTF-8 become \xNN
- * of each byte. Writes at most cap - 1 bytes and a NUL, "…" at the end where it was cut; returns the length. */
+/* Copies n bytes of src as one printable line: C0, C1, DEL, bidi and other invisible controls, line separators and invalid UTF-8 become
+ * \xNN of each byte. Writes at most cap - 1 bytes and a NUL, "…" at the end where it was cut; returns the length. */
 size_t escape_text(char *dst, size_t cap, const char *src, size_t n);
 
 /* True if all n bytes are UTF-8 (no overlong forms, no surrogates); else *bad_at receives the offset of the first bad byte. */

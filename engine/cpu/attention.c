@@ -54,8 +54,7 @@ static struct lane_buffers buffers_of(const struct cpu_device *dev, int D, int t
     return buf;
 }
 
-void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads,
-                        bool causal) {
+void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
     (void)causal;
     assert(view_rows(y) == view_rows(q) && view_rows(k) == view_rows(v) && q.C % n_heads == 0);
     assert(y.C == q.C && k.C == q.C && v.C == q.C && k.N == v.N && (k.N == q.N || k.N == 1));
@@ -63,12 +62,12 @@ void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct
     cpu_scratch_reserve(cpu_of(dev), floats * (size_t)cpu_of(dev)->n_threads * sizeof(float));
 }
 
-/* ---- the two products ------------------------------------------------------------------------------------------- */
+/* ---- the two products -------------------------------------------------------------------------------------------- */
 
 /* c[i][:] = scale c[i][:] + sum_j a[i*row + j*col] b[j][:], `rows` rows of TILE lanes; scale NULL: 0. gcc keeps acc in
  * registers once the loops over it are unrolled. */
-static inline __attribute__((always_inline)) void product_rows(vec *c, const float *a, size_t row, size_t col,
-                                                               const vec *b, const vec *scale, int n, const int rows) {
+static inline __attribute__((always_inline)) void product_rows(vec *c, const float *a, size_t row, size_t col, const vec *b,
+                                                               const vec *scale, int n, const int rows) {
     vec acc[MR][NV];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
@@ -90,15 +89,12 @@ static inline __attribute__((always_inline)) void product_rows(vec *c, const flo
 }
 
 /* The same for m rows. */
-static inline __attribute__((always_inline)) void product(float *c, const float *a, size_t row, size_t col,
-                                                          const float *b, const float *scale, int m, int n) {
+static inline __attribute__((always_inline)) void product(float *c, const float *a, size_t row, size_t col, const float *b,
+                                                          const float *scale, int m, int n) {
     int i = 0;
-    for (; m - i >= MR; i += MR)
-        product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, MR);
-    for (; m - i >= 4; i += 4)
-        product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, 4);
-    for (; m - i >= 1; i++)
-        product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, 1);
+    for (; m - i >= MR; i += MR) product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, MR);
+    for (; m - i >= 4; i += 4) product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, 4);
+    for (; m - i >= 1; i++) product_rows((vec *)(c + i * TILE), a + i * row, row, col, (const vec *)b, (const vec *)scale, n, 1);
 }
 
 /* S[k][q] = K[k][:] Qt[:][q] */
@@ -111,7 +107,7 @@ static void add_values(float *ot, const float *v, size_t ld, const float *p, con
     product(ot, v, 1, ld, p, alpha, D, n_keys);
 }
 
-/* ---- softmax, a block at a time --------------------------------------------------------------------------------- */
+/* ---- softmax, a block at a time ---------------------------------------------------------------------------------- */
 
 /* Query lane i is row q0 + i, key j row k0 + j: a query sees no later key. */
 static void mask(float *s, int n_keys, int k0, int q0) {
@@ -145,11 +141,10 @@ static void softmax_block(float *restrict s, float *restrict m, float *restrict 
     memcpy(m, top, sizeof top);
 }
 
-/* ---- tiles ------------------------------------------------------------------------------------------------------ */
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
 /* Queries [q0, q0 + n) of the image starting at row `first`; lanes beyond n are zero. */
-static void tile_begin(const struct device *dev, struct tile tile, struct view q, size_t first, int q0, int n, int c0,
-                       int D) {
+static void tile_begin(const struct device *dev, struct tile tile, struct view q, size_t first, int q0, int n, int c0, int D) {
     float scale = 1.44269504088896341f / sqrtf((float)D), in[ROW_CHUNK];
     memset(tile.qt, 0, (size_t)(2 * D + 2) * TILE * sizeof(float)); /* ot and l too */
     for (int i = 0; i < TILE; i++) tile.m[i] = -FLT_MAX;
@@ -161,8 +156,7 @@ static void tile_begin(const struct device *dev, struct tile tile, struct view q
         }
 }
 
-static void tile_end(const struct device *dev, struct tile tile, struct view y, size_t first, int q0, int n, int c0,
-                     int D) {
+static void tile_end(const struct device *dev, struct tile tile, struct view y, size_t first, int q0, int n, int c0, int D) {
     float out[ROW_CHUNK];
     for (int i = 0; i < n; i++)
         for (int d = 0; d < D; d += ROW_CHUNK) {
@@ -175,21 +169,18 @@ static void tile_end(const struct device *dev, struct tile tile, struct view y, 
 }
 
 /* Rows [t, t + n) of one head as f32 with row stride *ld: in place, or converted into buf. */
-static const float *block_load(const struct device *dev, struct view x, size_t t, int n, int c0, int D, float *buf,
-                               size_t *ld) {
+static const float *block_load(const struct device *dev, struct view x, size_t t, int n, int c0, int D, float *buf, size_t *ld) {
     *ld = dev->dtype == DT_F32 ? (size_t)x.ld : (size_t)D;
-    for (int i = 0; dev->dtype != DT_F32 && i < n; i++)
-        row_load(dev, row_at(dev, x, t + (size_t)i, c0), buf + (size_t)i * D, D);
+    for (int i = 0; dev->dtype != DT_F32 && i < n; i++) row_load(dev, row_at(dev, x, t + (size_t)i, c0), buf + (size_t)i * D, D);
     return dev->dtype == DT_F32 ? row_at(dev, x, t, c0) : buf;
 }
 
 /* Queries [q0, q1) of head columns [c0, c0 + D), image n. */
-static void attend(const struct device *dev, struct view y, struct view q, struct view k, struct view v, int n, int c0,
-                   int D, int q0, int q1, bool causal, const struct lane_buffers *buf) {
+static void attend(const struct device *dev, struct view y, struct view q, struct view k, struct view v, int n, int c0, int D, int q0,
+                   int q1, bool causal, const struct lane_buffers *buf) {
     size_t first_q = (size_t)n * q.H * q.W, first_k = k.N == 1 ? 0 : (size_t)n * k.H * k.W;
     int Tk = causal ? imin(k.H * k.W, q1) : k.H * k.W;
-    for (int i = 0, t = q0; t < q1; i++, t += TILE)
-        tile_begin(dev, buf->tiles[i], q, first_q, t, imin(TILE, q1 - t), c0, D);
+    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_begin(dev, buf->tiles[i], q, first_q, t, imin(TILE, q1 - t), c0, D);
     for (int k0 = 0; k0 < Tk; k0 += KEYS) {
         int n_keys = imin(KEYS, Tk - k0);
         size_t ld_k, ld_v;
@@ -204,17 +195,14 @@ static void attend(const struct device *dev, struct view y, struct view q, struc
             add_values(tile.ot, vb, ld_v, buf->scores, buf->alpha, n_keys, D);
         }
     }
-    for (int i = 0, t = q0; t < q1; i++, t += TILE)
-        tile_end(dev, buf->tiles[i], y, first_q, t, imin(TILE, q1 - t), c0, D);
+    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(dev, buf->tiles[i], y, first_q, t, imin(TILE, q1 - t), c0, D);
 }
 
 /* Tasks are (image, head, group of tiles). Consecutive ones share what is dearer to fetch: a head's keys and values,
  * or, where all heads' fit in the cache (text), the rows of the queries. */
-void cpu_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads,
-                   bool causal) {
+void cpu_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
     int Tq = q.H * q.W, D = q.C / n_heads, n_threads = cpu_of(dev)->n_threads, tiles = (Tq + TILE - 1) / TILE;
-    int width = TILE * imin(GROUP, imax(1, q.N * n_heads * tiles /
-                                               (4 * n_threads))); /* queries of a task: at least 4 tasks a thread */
+    int width = TILE * imin(GROUP, imax(1, q.N * n_heads * tiles / (4 * n_threads))); /* queries of a task: at least 4 tasks a thread */
     int groups = (Tq + width - 1) / width;
     bool heads_first = (size_t)k.H * k.W * k.C * sizeof(float) <= KV_CACHED;
 #pragma omp parallel num_threads(n_threads)
@@ -223,8 +211,7 @@ void cpu_attention(struct device *dev, struct view y, struct view q, struct view
 #pragma omp for schedule(dynamic)
         for (int i = 0; i < q.N * n_heads * groups; i++) {
             int n = i / (n_heads * groups), rest = i % (n_heads * groups);
-            int h = heads_first ? rest % n_heads : rest / groups,
-                q0 = (heads_first ? rest / n_heads : rest % groups) * width;
+            int h = heads_first ? rest % n_heads : rest / groups, q0 = (heads_first ? rest / n_heads : rest % groups) * width;
             attend(dev, y, q, k, v, n, h * D, D, q0, imin(Tq, q0 + width), causal, &buf);
         }
     }

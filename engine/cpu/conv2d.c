@@ -15,29 +15,24 @@ static void check_shapes(const struct conv_call *c) {
     assert((R == 1 || R == 3) && (s.stride == 1 || s.stride == 2) && (s.upsample == 1 || s.upsample == 2));
     assert(y.N == x.N && y.H <= Ho && y.H > Ho - s.upsample && y.W <= Wo && y.W > Wo - s.upsample);
     assert(!c->b || (c->b->rank == 1 && c->b->shape[0] == y.C));
-    assert(!c->temb.p ||
-           ((c->temb.N == y.N || c->temb.N == 1) && c->temb.H == 1 && c->temb.W == 1 && c->temb.C == y.C));
-    assert(!c->residual.p ||
-           (c->residual.N == y.N && c->residual.H == y.H && c->residual.W == y.W && c->residual.C == y.C));
+    assert(!c->temb.p || ((c->temb.N == y.N || c->temb.N == 1) && c->temb.H == 1 && c->temb.W == 1 && c->temb.C == y.C));
+    assert(!c->residual.p || (c->residual.N == y.N && c->residual.H == y.H && c->residual.W == y.W && c->residual.C == y.C));
     (void)Ho, (void)Wo;
 }
 
-void cpu_conv2d_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b,
-                     struct view temb, struct view residual, struct conv_shape shape) {
+void cpu_conv2d_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
+                     struct view residual, struct conv_shape shape) {
     struct conv_call c = {y, x, temb, residual, w, b, shape};
     check_shapes(&c);
     cpu_plan_dense(cpu_of(base), b);
     if (w->plan ? conv_winograd_packed(w) : conv_winograd_fits(&c)) /* the first use of w decides its layout */
         conv_winograd_plan(cpu_of(base), &c);
-    else
-        conv_direct_plan(cpu_of(base), &c);
+    else conv_direct_plan(cpu_of(base), &c);
 }
 
 void cpu_conv2d(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
                 struct view residual, struct conv_shape shape) {
     struct conv_call c = {y, x, temb, residual, w, b, shape};
-    if (conv_winograd_packed(w))
-        conv_winograd(cpu_of(base), &c);
-    else
-        conv_direct(cpu_of(base), &c);
+    if (conv_winograd_packed(w)) conv_winograd(cpu_of(base), &c);
+    else conv_direct(cpu_of(base), &c);
 }

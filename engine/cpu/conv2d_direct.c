@@ -59,8 +59,7 @@ static void destroy(struct cpu_plan *base) {
 static void pack(struct cpu_device *dev, struct weight *w, const float *src) {
     dnnl_dim_t K = w->shape[0], C = w->shape[1], R = w->shape[2];
     const struct direct_plan *plan = w->plan;
-    cpu_primitive_pack(&plan->shapes->primitive, dev, w->packed, src, 4, (dnnl_dims_t){K, C, R, R},
-                       (dnnl_dims_t){C * R * R, R * R, R, 1});
+    cpu_primitive_pack(&plan->shapes->primitive, dev, w->packed, src, 4, (dnnl_dims_t){K, C, R, R}, (dnnl_dims_t){C * R * R, R * R, R, 1});
 }
 
 /* Where the pieces of scratch lie: a dense input, a dense output, oneDNN's own. */
@@ -68,8 +67,7 @@ struct layout {
     size_t x, y, scratchpad, bytes;
 };
 
-static struct layout scratch_layout(const struct cpu_device *dev, const struct conv_call *c,
-                                    const struct direct_shape *s) {
+static struct layout scratch_layout(const struct cpu_device *dev, const struct conv_call *c, const struct direct_shape *s) {
     bool copy_x = c->shape.upsample == 2 || !is_dense(c->x);
     size_t x_bytes = copy_x ? (size_t)s->conv.N * s->conv.H * s->conv.W * s->conv.C * element_bytes(dev) : 0;
     size_t y_bytes = is_dense(c->y) ? 0 : view_rows(c->y) * c->y.C * element_bytes(dev);
@@ -125,8 +123,7 @@ static void lay_addends(struct cpu_device *dev, struct view y, struct view temb,
         for (int c = 0; c < y.C; c += ROW_CHUNK) {
             float sum[ROW_CHUNK] = {0}, buffer[ROW_CHUNK];
             int n = imin(y.C - c, ROW_CHUNK);
-            const float *t =
-                temb.p ? row_load(base, row_at(base, temb, temb.N == 1 ? 0 : r / rows_per_image, c), buffer, n) : sum;
+            const float *t = temb.p ? row_load(base, row_at(base, temb, temb.N == 1 ? 0 : r / rows_per_image, c), buffer, n) : sum;
             for (int i = 0; i < n && t != sum; i++) sum[i] = t[i];
             const float *a = residual.p ? row_load(base, row_at(base, residual, r, c), buffer, n) : NULL;
             for (int i = 0; i < n && a; i++) sum[i] += a[i];
@@ -145,8 +142,7 @@ void conv_direct(struct cpu_device *dev, const struct conv_call *c) {
         copy_input(dev, x, c->x, c->shape.upsample);
     }
     if (!is_dense(y)) y = (struct view){scratch + l.y, y.N, y.H, y.W, y.C, y.C};
-    if (c->temb.p || (c->residual.p && (c->residual.p != y.p || c->residual.ld != y.ld)))
-        lay_addends(dev, y, c->temb, c->residual);
+    if (c->temb.p || (c->residual.p && (c->residual.p != y.p || c->residual.ld != y.ld))) lay_addends(dev, y, c->temb, c->residual);
     cpu_primitive_run(&s->primitive, dev, y.p, x.p, c->w->packed, c->b ? c->b->packed : NULL, scratch + l.scratchpad);
     if (y.p != c->y.p) copy_rows(dev, c->y, y);
 }

@@ -140,10 +140,8 @@ static void pack(struct cpu_device *dev, struct weight *w, const float *src) {
             for (size_t tap = 0; tap < TAPS; tap++)
                 for (size_t k = k0; k < k0 + PANEL; k++, at++) {
                     float value = k < K ? src[(k * C + c) * TAPS + tap] : 0;
-                    if (dev->base.dtype == DT_BF16)
-                        ((uint16_t *)w->packed)[at] = f32_to_bf16(value);
-                    else
-                        ((float *)w->packed)[at] = value;
+                    if (dev->base.dtype == DT_BF16) ((uint16_t *)w->packed)[at] = f32_to_bf16(value);
+                    else ((float *)w->packed)[at] = value;
                 }
 }
 
@@ -205,24 +203,20 @@ static void transform_input(const struct job *j, int tile, float *block, size_t 
         float *v = block + c0 / (size_t)j->chunk * j->v_chunk + i * depth;
         for (size_t c = 0; c < depth; c += LANES) {
             vec points[PATCH][PATCH];
-            if (j->bf16)
-                patch_transform(points, pixels, c0 + c, true);
-            else
-                patch_transform(points, pixels, c0 + c, false);
+            if (j->bf16) patch_transform(points, pixels, c0 + c, true);
+            else patch_transform(points, pixels, c0 + c, false);
             for (size_t p = 0; p < POINTS; p++) vec_store(v + p * (n * depth + SKEW) + c, points[p / PATCH][p % PATCH]);
         }
     }
 }
 
 /* u [36][depth][PANEL] = G g Gᵀ of the filters g [depth][9][PANEL] from element `at` of w on. */
-static inline __attribute__((always_inline)) void transform_filters(float *u, const void *w, size_t at, size_t depth,
-                                                                    bool bf16) {
+static inline __attribute__((always_inline)) void transform_filters(float *u, const void *w, size_t at, size_t depth, bool bf16) {
     for (size_t i = 0; i < depth * PANEL; i += LANES) {
         vec rows[PATCH][3];
         for (size_t q = 0; q < 3; q++) {
             vec g[3], column[PATCH];
-            for (size_t r = 0; r < 3; r++)
-                g[r] = vec_get(w, at + i / PANEL * TAPS * PANEL + (r * 3 + q) * PANEL + i % PANEL, bf16);
+            for (size_t r = 0; r < 3; r++) g[r] = vec_get(w, at + i / PANEL * TAPS * PANEL + (r * 3 + q) * PANEL + i % PANEL, bf16);
             filter_points(column, g);
             for (size_t r = 0; r < PATCH; r++) rows[r][q] = column[r];
         }
@@ -271,10 +265,8 @@ static void run_unit(const struct job *j, const float *v, int tile, int n, int p
         int depth = imin(j->chunk, c->x.C - c0);
         size_t u_stride = (size_t)depth * PANEL + SKEW, v_stride = (size_t)n * depth + SKEW;
         size_t at = ((size_t)panel * c->x.C + (size_t)c0) * TAPS * PANEL;
-        if (j->bf16)
-            transform_filters(u, c->w->packed, at, (size_t)depth, true);
-        else
-            transform_filters(u, c->w->packed, at, (size_t)depth, false);
+        if (j->bf16) transform_filters(u, c->w->packed, at, (size_t)depth, true);
+        else transform_filters(u, c->w->packed, at, (size_t)depth, false);
         for (int p = 0; p < POINTS; p++)
             panel_gemm(m + p * m_stride, v + p * v_stride, (size_t)depth, u + p * u_stride, n, depth, c0 > 0, v_stride);
     }
@@ -291,16 +283,14 @@ static void run_pass(const struct job *j, int first, int n) {
 #pragma omp for schedule(static)
     for (int i = 0; i < n; i++) {
         int begin = i / j->block * j->block;
-        transform_input(j, first + i, j->v + begin / j->block * j->v_block, (size_t)(i - begin),
-                        (size_t)imin(j->block, n - begin));
+        transform_input(j, first + i, j->v + begin / j->block * j->v_block, (size_t)(i - begin), (size_t)imin(j->block, n - begin));
     }
     float *u = j->private + (size_t)omp_get_thread_num() * j->private_floats;
     float *m = u + j->u_floats;
 #pragma omp for schedule(dynamic)
     for (int unit = 0; unit < ceil_div(n, j->block) * j->panels; unit++) {
         int begin = unit / j->panels * j->block;
-        run_unit(j, j->v + begin / j->block * j->v_block, first + begin, imin(j->block, n - begin), unit % j->panels, u,
-                 m);
+        run_unit(j, j->v + begin / j->block * j->v_block, first + begin, imin(j->block, n - begin), unit % j->panels, u, m);
     }
 }
 

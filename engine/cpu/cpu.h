@@ -12,13 +12,13 @@
 #include "engine/weights.h"
 
 struct cpu_device {
-    struct device base;      /* first: a struct device * of this device is a struct cpu_device * */
+    struct device base; /* first: a struct device * of this device is a struct cpu_device * */
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     int n_threads;
-    size_t scratch_bytes;    /* the largest reservation of any op */
-    void *scratch;           /* allocated by plan_end; an op's contents do not outlive the op */
-    struct cpu_plan *plans;  /* all of them, for close */
+    size_t scratch_bytes;     /* the largest reservation of any op */
+    void *scratch;            /* allocated by plan_end; an op's contents do not outlive the op */
+    struct cpu_plan *plans;   /* all of them, for close */
     struct cpu_block *blocks; /* alloc's, not yet freed */
     struct cpu_schedule {     /* of the denoising loop: set_schedule */
         struct sched_row *rows;
@@ -36,7 +36,9 @@ struct cpu_plan {
     struct cpu_plan *next; /* in the device's list, for close */
 };
 
-static inline struct cpu_device *cpu_of(struct device *dev) { return (struct cpu_device *)dev; }
+static inline struct cpu_device *cpu_of(struct device *dev) {
+    return (struct cpu_device *)dev;
+}
 
 /* Registers a plan allocated with calloc as w's; the device destroys it. */
 void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan);

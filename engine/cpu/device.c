@@ -9,7 +9,7 @@
 #include "engine/plan_ops.h"
 #include "engine/files/safetensors.h"
 
-/* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ---------------------------------- */
+/* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ----------------------------------- */
 
 enum { HUGE_PAGE = 2 << 20, PAGE = 4096 };
 
@@ -25,8 +25,7 @@ static void *cpu_alloc(struct device *base, size_t bytes) {
     size_t extra = bytes >= HUGE_PAGE ? HUGE_PAGE : 0; /* room to start on a huge page */
     struct cpu_block *block = calloc(1, sizeof *block);
     void *map = MAP_FAILED;
-    if (block && bytes <= SIZE_MAX / 2)
-        map = mmap(NULL, bytes + extra + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block && bytes <= SIZE_MAX / 2) map = mmap(NULL, bytes + extra + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) {
         free(block);
         die(FAIL_MEMORY, "cpu: out of memory: %.2f GB more needed", (double)bytes / 1e9);
@@ -56,7 +55,7 @@ static void touch(char *p, size_t bytes) {
     for (size_t i = 0; i < bytes; i += PAGE) p[i] = 0;
 }
 
-/* ---- planning --------------------------------------------------------------------------------------------------- */
+/* ---- planning ---------------------------------------------------------------------------------------------------- */
 
 void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan) {
     assert(dev->base.planning && !w->plan);
@@ -113,8 +112,7 @@ static size_t cpu_packed_bytes(struct device *dev, const struct weight *w) {
 /* The parts' f32 values one behind the other, if they lie so in the file's bytes. */
 static const float *dense_f32(const struct weight *w, const void *const raw[]) {
     for (int i = 0; i < w->n_parts; i++)
-        if (w->parts[i]->dtype != DT_F32 || (i && raw[i] != (const char *)raw[i - 1] + w->parts[i - 1]->bytes))
-            return NULL;
+        if (w->parts[i]->dtype != DT_F32 || (i && raw[i] != (const char *)raw[i - 1] + w->parts[i - 1]->bytes)) return NULL;
     return (uintptr_t)raw[0] % sizeof(float) ? NULL : raw[0];
 }
 
@@ -146,10 +144,9 @@ static size_t cpu_scratch_bytes(const struct device *dev) {
     return ((const struct cpu_device *)dev)->scratch_bytes;
 }
 
-/* ---- the two tables --------------------------------------------------------------------------------------------- */
+/* ---- the two tables ---------------------------------------------------------------------------------------------- */
 
-static void plan_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos,
-                                float freq_shift) {
+static void plan_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
     (void)dev, (void)t, (void)flip_sin_to_cos, (void)freq_shift;
     assert(y.C % 2 == 0);
 }
@@ -219,7 +216,7 @@ static void cpu_plan_end(struct device *base) {
     base->planning = false;
 }
 
-/* ---- open and close --------------------------------------------------------------------------------------------- */
+/* ---- open and close ---------------------------------------------------------------------------------------------- */
 
 static void cpu_close(struct device *base) {
     struct cpu_device *dev = cpu_of(base);
@@ -239,10 +236,8 @@ bool cpu_has_bf16(void) {
 }
 
 struct device *cpu_device_open(enum dtype dtype, int n_threads) {
-    if (dtype != DT_F32 && dtype != DT_BF16)
-        die(FAIL_DEVICE, "cpu: expected type F32 or BF16, found %s", dtype_table[dtype].name);
-    if (dtype == DT_BF16 && !cpu_has_bf16())
-        die(FAIL_DEVICE, "cpu: this CPU has no bf16 arithmetic (avx512_bf16): use f32");
+    if (dtype != DT_F32 && dtype != DT_BF16) die(FAIL_DEVICE, "cpu: expected type F32 or BF16, found %s", dtype_table[dtype].name);
+    if (dtype == DT_BF16 && !cpu_has_bf16()) die(FAIL_DEVICE, "cpu: this CPU has no bf16 arithmetic (avx512_bf16): use f32");
     struct cpu_device *dev = cpu_new(sizeof *dev);
     if (n_threads > 0) omp_set_num_threads(n_threads);
     dev->n_threads = omp_get_max_threads();

@@ -72,20 +72,18 @@ static dnnl_memory_desc_t md_image(dnnl_data_type_t type, int N, int C, int H, i
     return cpu_md(4, (dnnl_dims_t){N, C, H, W}, type, (dnnl_dims_t){rows * C, 1, (dnnl_dim_t)W * C, C});
 }
 
-void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c,
-                        const dnnl_memory_desc_t *layout) {
+void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout) {
     dnnl_data_type_t type = cpu_dnnl_type(dev);
     dnnl_memory_desc_t src = md_image(type, c->N, c->C, c->H, c->W), dst = md_image(type, c->N, c->K, c->Ho, c->Wo);
-    dnnl_memory_desc_t weights =
-        layout ? md_copy(layout) : cpu_md(4, (dnnl_dims_t){c->K, c->C, c->R, c->R}, type, NULL);
+    dnnl_memory_desc_t weights = layout ? md_copy(layout) : cpu_md(4, (dnnl_dims_t){c->K, c->C, c->R, c->R}, type, NULL);
     dnnl_memory_desc_t bias = cpu_md(1, (dnnl_dims_t){c->K}, dnnl_f32, (dnnl_dims_t){1});
     dnnl_dims_t stride = {c->stride, c->stride}, before = {c->top, c->left}, after = {c->bottom, c->right};
     dnnl_primitive_attr_t attr = attr_create(c->sum, ACT_NONE);
     dnnl_primitive_desc_t pd;
 #if DNNL_VERSION_MAJOR >= 3
-    cpu_check(dnnl_convolution_forward_primitive_desc_create(
-                  &pd, dev->engine, dnnl_forward_inference, dnnl_convolution_direct, src, weights,
-                  c->bias ? bias : NULL, dst, stride, (dnnl_dims_t){0, 0}, before, after, attr),
+    cpu_check(dnnl_convolution_forward_primitive_desc_create(&pd, dev->engine, dnnl_forward_inference, dnnl_convolution_direct, src,
+                                                             weights, c->bias ? bias : NULL, dst, stride, (dnnl_dims_t){0, 0}, before,
+                                                             after, attr),
               "convolution");
 #else
     dnnl_convolution_desc_t desc;
@@ -99,19 +97,16 @@ void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const s
     cpu_primitive_init(p, dev, pd);
 }
 
-void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m,
-                          const dnnl_memory_desc_t *layout) {
+void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout) {
     dnnl_data_type_t type = cpu_dnnl_type(dev);
     dnnl_memory_desc_t src = cpu_md(2, (dnnl_dims_t){m->T, m->C}, type, (dnnl_dims_t){m->x_ld, 1});
-    dnnl_memory_desc_t dst =
-        cpu_md(2, (dnnl_dims_t){m->T, m->K}, m->y_f32 ? dnnl_f32 : type, (dnnl_dims_t){m->y_ld, 1});
+    dnnl_memory_desc_t dst = cpu_md(2, (dnnl_dims_t){m->T, m->K}, m->y_f32 ? dnnl_f32 : type, (dnnl_dims_t){m->y_ld, 1});
     dnnl_memory_desc_t weights = layout ? md_copy(layout) : cpu_md(2, (dnnl_dims_t){m->C, m->K}, type, NULL);
     dnnl_memory_desc_t bias = cpu_md(2, (dnnl_dims_t){1, m->K}, dnnl_f32, (dnnl_dims_t){m->K, 1});
     dnnl_primitive_attr_t attr = attr_create(m->sum, (enum act)m->act);
     dnnl_primitive_desc_t pd;
 #if DNNL_VERSION_MAJOR >= 3
-    cpu_check(dnnl_matmul_primitive_desc_create(&pd, dev->engine, src, weights, m->bias ? bias : NULL, dst, attr),
-              "matmul");
+    cpu_check(dnnl_matmul_primitive_desc_create(&pd, dev->engine, src, weights, m->bias ? bias : NULL, dst, attr), "matmul");
 #else
     dnnl_matmul_desc_t desc;
     cpu_check(dnnl_matmul_desc_init(&desc, &src, &weights, m->bias ? &bias : NULL, &dst), "matmul");
@@ -123,8 +118,8 @@ void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const
 }
 
 /* The memory object of one operand, without a buffer; *bytes and *layout are set where asked. */
-static dnnl_memory_t operand(struct cpu_device *dev, dnnl_primitive_desc_t pd, dnnl_query_t what, int index,
-                             size_t *bytes, dnnl_memory_desc_t *layout) {
+static dnnl_memory_t operand(struct cpu_device *dev, dnnl_primitive_desc_t pd, dnnl_query_t what, int index, size_t *bytes,
+                             dnnl_memory_desc_t *layout) {
 #if DNNL_VERSION_MAJOR >= 3
     dnnl_memory_desc_t md = (dnnl_memory_desc_t)dnnl_primitive_desc_query_md(pd, what, index);
     const dnnl_memory_desc_t *at = &md;
@@ -170,8 +165,7 @@ void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, v
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t reorder;
     dnnl_memory_t from, to;
-    cpu_check(dnnl_reorder_primitive_desc_create(&pd, MD(plain), dev->engine, MD(p->weights_md), dev->engine, NULL),
-              "reorder");
+    cpu_check(dnnl_reorder_primitive_desc_create(&pd, MD(plain), dev->engine, MD(p->weights_md), dev->engine, NULL), "reorder");
     cpu_check(dnnl_primitive_create(&reorder, pd), "reorder");
     cpu_check(dnnl_memory_create(&from, MD(plain), dev->engine, (void *)(uintptr_t)src), "memory");
     cpu_check(dnnl_memory_create(&to, MD(p->weights_md), dev->engine, dst), "memory");
@@ -182,8 +176,8 @@ void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, v
     cpu_md_destroy(&plain);
 }
 
-void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w,
-                       const void *b, void *scratchpad) {
+void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w, const void *b,
+                       void *scratchpad) {
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->src},
                                     {DNNL_ARG_WEIGHTS, p->weights},
                                     {DNNL_ARG_DST, p->dst},
@@ -191,8 +185,7 @@ void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, vo
                                     {DNNL_ARG_BIAS, p->bias}};
     const void *buffers[] = {x, w, y, scratchpad, b};
     int n = b ? 5 : 4; /* matmul refuses a bias it was not made for */
-    for (int i = 0; i < n; i++)
-        cpu_check(dnnl_memory_set_data_handle(args[i].memory, (void *)(uintptr_t)buffers[i]), "buffer");
+    for (int i = 0; i < n; i++) cpu_check(dnnl_memory_set_data_handle(args[i].memory, (void *)(uintptr_t)buffers[i]), "buffer");
     cpu_check(dnnl_primitive_execute(p->primitive, dev->stream, n, args), "execute");
     cpu_check(dnnl_stream_wait(dev->stream), "wait");
 }

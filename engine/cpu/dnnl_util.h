@@ -35,8 +35,7 @@ struct cpu_conv {
 };
 
 /* layout: the weights' layout, or NULL to choose the best. */
-void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c,
-                        const dnnl_memory_desc_t *layout);
+void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout);
 
 /* y [T,K] = act(x [T,C] wᵀ (+ b f32 [K])) (+ y), w [K,C]; rows x_ld and y_ld apart; of the device's dtype, y f32 if
  * y_f32. Only integers, without holes: compared by memcmp. */
@@ -45,8 +44,7 @@ struct cpu_matmul {
 };
 
 /* layout: as above. */
-void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m,
-                          const dnnl_memory_desc_t *layout);
+void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout);
 /* Makes p of a primitive descriptor, which it destroys. */
 void cpu_primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl_primitive_desc_t pd);
 void cpu_primitive_destroy(struct cpu_primitive *p);
@@ -55,7 +53,7 @@ void cpu_primitive_destroy(struct cpu_primitive *p);
 void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, void *dst, const float *src, int rank,
                         const dnnl_dims_t dims, const dnnl_dims_t strides);
 /* b may be NULL where p has none; scratchpad: p->scratchpad_bytes. */
-void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w,
-                       const void *b, void *scratchpad);
+void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w, const void *b,
+                       void *scratchpad);
 
 #endif

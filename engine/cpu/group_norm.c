@@ -43,15 +43,14 @@ static struct moments *part_moments(const struct cpu_device *dev, int C, int gro
     return (struct moments *)((char *)dev->scratch + lane_bytes(C, groups) * (size_t)dev->n_threads);
 }
 
-void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b,
-                         int groups, float eps, bool silu) {
+void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
+                         bool silu) {
     (void)eps, (void)silu;
     assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C && x.C % groups == 0);
     cpu_plan_dense(cpu_of(dev), w);
     cpu_plan_dense(cpu_of(dev), b);
     size_t n_threads = (size_t)cpu_of(dev)->n_threads;
-    cpu_scratch_reserve(cpu_of(dev),
-                        n_threads * (lane_bytes(x.C, groups) + (size_t)x.N * groups * sizeof(struct moments)));
+    cpu_scratch_reserve(cpu_of(dev), n_threads * (lane_bytes(x.C, groups) + (size_t)x.N * groups * sizeof(struct moments)));
 }
 
 /* Rows [t0, t1) of x, one block: adds each group's moments to stats. Sums are of differences from the block's first
@@ -86,8 +85,7 @@ static void block_moments(const struct device *dev, struct view x, size_t t0, si
 }
 
 /* y = (x - mean) * scale + shift, rows [t0, t1). */
-static void normalise(const struct device *dev, struct view y, struct view x, size_t t0, size_t t1, struct lane lane,
-                      bool silu) {
+static void normalise(const struct device *dev, struct view y, struct view x, size_t t0, size_t t1, struct lane lane, bool silu) {
     for (size_t t = t0; t < t1; t++) {
         const float *src = row_load(dev, row_at(dev, x, t, 0), lane.in, x.C);
         float *dst = row_target(dev, row_at(dev, y, t, 0), lane.out);
@@ -103,8 +101,8 @@ static void normalise(const struct device *dev, struct view y, struct view x, si
 }
 
 /* The channel vectors of one image from its parts' moments. */
-static void prepare(struct lane lane, const struct moments *parts, int n_parts, int C, int groups, const float *w,
-                    const float *b, float eps) {
+static void prepare(struct lane lane, const struct moments *parts, int n_parts, int C, int groups, const float *w, const float *b,
+                    float eps) {
     int per_group = C / groups;
     for (int g = 0; g < groups; g++) {
         struct moments all = {0};
@@ -118,8 +116,8 @@ static void prepare(struct lane lane, const struct moments *parts, int n_parts, 
     }
 }
 
-void cpu_group_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups,
-                    float eps, bool silu) {
+void cpu_group_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
+                    bool silu) {
     int n_parts = cpu_of(dev)->n_threads; /* each image's rows are cut into one part per thread */
     size_t rows = (size_t)x.H * x.W, block = (size_t)imax(1, imin(BLOCK_ROWS, BLOCK_ELEMENTS / x.C));
     struct moments *parts = part_moments(cpu_of(dev), x.C, groups);
@@ -137,10 +135,8 @@ void cpu_group_norm(struct device *dev, struct view y, struct view x, struct wei
 #pragma omp for schedule(static)
         for (int i = 0; i < x.N * n_parts; i++) {
             size_t first = (size_t)(i / n_parts) * rows, p = (size_t)(i % n_parts);
-            prepare(lane, parts + (size_t)(i / n_parts) * n_parts * groups, n_parts, x.C, groups, w->packed, b->packed,
-                    eps);
-            normalise(dev, y, x, first + rows * p / (size_t)n_parts, first + rows * (p + 1) / (size_t)n_parts, lane,
-                      silu);
+            prepare(lane, parts + (size_t)(i / n_parts) * n_parts * groups, n_parts, x.C, groups, w->packed, b->packed, eps);
+            normalise(dev, y, x, first + rows * p / (size_t)n_parts, first + rows * (p + 1) / (size_t)n_parts, lane, silu);
         }
     }
 }

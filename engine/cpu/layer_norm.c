@@ -4,8 +4,7 @@
 #include <math.h>
 #include "engine/cpu/row.h"
 
-void cpu_layer_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b,
-                         float eps) {
+void cpu_layer_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, float eps) {
     (void)eps;
     assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C);
     cpu_plan_dense(cpu_of(dev), w);
@@ -32,8 +31,8 @@ static void row_sums(const struct device *dev, struct view x, size_t t, float pi
 }
 
 /* y = (x - mean - rest) rstd w + b: an f32 alone cannot hold a mean much larger than the deviation. */
-static void normalise_row(const struct device *dev, struct view y, struct view x, size_t t, const float *w,
-                          const float *b, float mean, float rest, float rstd) {
+static void normalise_row(const struct device *dev, struct view y, struct view x, size_t t, const float *w, const float *b, float mean,
+                          float rest, float rstd) {
     float in[ROW_CHUNK], out[ROW_CHUNK];
     for (int c = 0; c < x.C; c += ROW_CHUNK) {
         int n = imin(ROW_CHUNK, x.C - c);

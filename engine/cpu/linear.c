@@ -18,7 +18,7 @@ struct linear_plan {
     struct linear_shape *shapes; /* the first decides the layout of the weight */
 };
 
-/* ---- planning and packing --------------------------------------------------------------------------------------- */
+/* ---- planning and packing ---------------------------------------------------------------------------------------- */
 
 static void linear_pack(struct cpu_device *dev, struct weight *w, const float *src) {
     const struct linear_plan *plan = w->plan;
@@ -67,14 +67,13 @@ static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matm
 
 /* y [T,K] at ld y_ld = x w + b */
 static struct cpu_matmul product(const struct weight *w, const struct weight *b, int T, int x_ld, int y_ld) {
-    return (struct cpu_matmul){
-        .T = T, .C = (int)w->shape[1], .K = (int)w->shape[0], .x_ld = x_ld, .y_ld = y_ld, .bias = b != NULL};
+    return (struct cpu_matmul){.T = T, .C = (int)w->shape[1], .K = (int)w->shape[0], .x_ld = x_ld, .y_ld = y_ld, .bias = b != NULL};
 }
 
-/* ---- linear ----------------------------------------------------------------------------------------------------- */
+/* ---- linear ------------------------------------------------------------------------------------------------------ */
 
-static struct cpu_matmul linear_key(struct view y, struct view x, const struct weight *w, const struct weight *b,
-                                    enum act act, struct view residual) {
+static struct cpu_matmul linear_key(struct view y, struct view x, const struct weight *w, const struct weight *b, enum act act,
+                                    struct view residual) {
     struct cpu_matmul key = product(w, b, (int)view_rows(x), x.ld, y.ld);
     key.act = act;
     key.sum = residual.p && residual.p == y.p;
@@ -89,15 +88,14 @@ void cpu_linear_plan(struct device *dev, struct view y, struct view x, struct we
     cpu_plan_dense(cpu_of(dev), b);
 }
 
-void cpu_linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
-                struct view residual) {
+void cpu_linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act, struct view residual) {
     const struct linear_shape *s = find_shape(w, linear_key(y, x, w, b, act, residual));
     assert(s);
     cpu_primitive_run(&s->primitive, cpu_of(dev), y.p, x.p, w->packed, b ? b->packed : NULL, cpu_of(dev)->scratch);
     if (residual.p && !s->key.sum) cpu_add(dev, y, y, residual);
 }
 
-/* ---- GEGLU: the product goes to scratch, as many rows at a time as stay in the cache ---------------------------- */
+/* ---- GEGLU: the product goes to scratch, as many rows at a time as stay in the cache ----------------------------- */
 
 enum { GEGLU_BYTES = 4 << 20, GEGLU_ROWS = 512 /* at least: fewer do not repay reading the weight again */ };
 

@@ -4,9 +4,8 @@
  * caller, that is several times as exact as one long sum. */
 #include "engine/cpu/panel_gemm.h"
 
-static inline __attribute__((always_inline)) void rows_gemm(float *restrict c, const float *restrict a, size_t lda,
-                                                            const float *restrict b, int depth, bool accumulate,
-                                                            size_t ahead, const int rows) {
+static inline __attribute__((always_inline)) void rows_gemm(float *restrict c, const float *restrict a, size_t lda, const float *restrict b,
+                                                            int depth, bool accumulate, size_t ahead, const int rows) {
     vec acc[PANEL_ROWS][2];
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) acc[i][0] = acc[i][1] = (vec){0};
@@ -26,21 +25,31 @@ static inline __attribute__((always_inline)) void rows_gemm(float *restrict c, c
     }
 }
 
-static void some_rows(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate,
-                      size_t ahead) {
+static void some_rows(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate, size_t ahead) {
     switch (rows) {
 #define ROWS(n) \
-    case n: rows_gemm(c, a, lda, b, depth, accumulate, ahead, n); break;
-        ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+    case n: rows_gemm(c, a, lda, b, depth, accumulate, ahead, n); break
+        ROWS(1);
+        ROWS(2);
+        ROWS(3);
+        ROWS(4);
+        ROWS(5);
+        ROWS(6);
 #if defined __AVX512F__
-        ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
+        ROWS(7);
+        ROWS(8);
+        ROWS(9);
+        ROWS(10);
+        ROWS(11);
+        ROWS(12);
+        ROWS(13);
+        ROWS(14);
 #endif
 #undef ROWS
     }
 }
 
-void panel_gemm(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate,
-                size_t ahead) {
+void panel_gemm(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate, size_t ahead) {
     int groups = (rows + PANEL_ROWS - 1) / PANEL_ROWS;
     for (int g = 0; g < groups; g++) { /* of nearly equal size: a rest of one or two rows would waste the registers */
         int begin = rows * g / groups, end = rows * (g + 1) / groups;

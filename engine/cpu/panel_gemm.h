@@ -9,7 +9,6 @@ enum { PANEL = 2 * LANES, PANEL_ROWS = VEC_REGISTERS == 32 ? 14 : 6 };
 
 /* c = a b, or c += a b        c [rows,PANEL]   a [rows,depth], row stride lda   b [depth,PANEL]
  * Meanwhile the a of a later call, `ahead` floats further on, is fetched into the cache; 0: nothing is. */
-void panel_gemm(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate,
-                size_t ahead);
+void panel_gemm(float *c, const float *a, size_t lda, const float *b, int rows, int depth, bool accumulate, size_t ahead);
 
 #endif

@@ -25,8 +25,7 @@ void cpu_next_row(struct device *dev, struct view y, struct view table) {
 
 void cpu_row_input(struct device *dev, struct view y, const struct latents *l, int copies) {
     const struct cpu_schedule *s = &cpu_of(dev)->schedule;
-    for (int i = 0; i < copies; i++)
-        cpu_model_input(dev, view_images(dev, y, i * l->N, l->N), l->x, s->rows[s->row].in_scale);
+    for (int i = 0; i < copies; i++) cpu_model_input(dev, view_images(dev, y, i * l->N, l->N), l->x, s->rows[s->row].in_scale);
 }
 
 void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
@@ -37,7 +36,7 @@ void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct vie
     cpu_scratch_reserve(cpu_of(dev), 2 * latents_size(l) * sizeof(float));
 }
 
-/* ---- guidance --------------------------------------------------------------------------------------------------- */
+/* ---- guidance ---------------------------------------------------------------------------------------------------- */
 
 /* The images of `out` from n0 on, dense. */
 static void model_output(struct device *dev, float *e, struct view out, int n0, int N) {
@@ -67,7 +66,7 @@ static void guide(struct device *dev, const struct latents *l, struct view out, 
     }
 }
 
-/* ---- the row ---------------------------------------------------------------------------------------------------- */
+/* ---- the row ----------------------------------------------------------------------------------------------------- */
 
 /* y += k x; what a row does not use may be uninitialised, so 0 x is not computed. */
 static void axpy(float *y, float k, const float *x, size_t n) {
@@ -98,8 +97,7 @@ static void clip(float *v, float *scratch, size_t n, size_t per_image, const str
             limit = fminf(fmaxf(quantile(scratch, per_image, row->clip_quantile), 1), row->clip_value);
             divide = limit;
         }
-        for (size_t j = i; j < i + per_image; j++)
-            v[j] = (v[j] < -limit ? -limit : v[j] > limit ? limit : v[j]) / divide;
+        for (size_t j = i; j < i + per_image; j++) v[j] = (v[j] < -limit ? -limit : v[j] > limit ? limit : v[j]) / divide;
     }
 }
 

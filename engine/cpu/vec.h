@@ -49,10 +49,8 @@ static inline vec vec_get(const void *array, size_t i, bool bf16) {
 }
 
 static inline void vec_put(void *array, size_t i, vec v, bool bf16) {
-    if (bf16)
-        vec_store_bf16((uint16_t *)array + i, v);
-    else
-        vec_store((float *)array + i, v);
+    if (bf16) vec_store_bf16((uint16_t *)array + i, v);
+    else vec_store((float *)array + i, v);
 }
 
 #endif

@@ -32,24 +32,20 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     int error = *model == 0 ? ENOENT : stat(model, &st) == 0 ? 0 : errno;
     if (!error && S_ISDIR(st.st_mode)) return arena_strdup(a, model);
     if (!error) die(FAIL_INPUT, "%s: expected the directory of a checkpoint, found a file", model);
-    if (is_path(model) || error != ENOENT)
-        die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
+    if (is_path(model) || error != ENOENT) die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
     const char *dir = hub_cache_find(a, model, revision);
     if (dir) return dir;
     const char *repo = without_revision(a, model), *wanted = model + strlen(repo);
-    die_hint(FAIL_INPUT,
-             arena_printf(a, "hf download %s%s%s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : ""),
+    die_hint(FAIL_INPUT, arena_printf(a, "hf download %s%s%s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : ""),
              "%s: no such directory, and not in the Hugging Face cache", model);
 }
 
 static _Noreturn void fail_no_index(struct arena *a, const char *dir) {
     const char *pickle = pickle_in(a, dir);
     if (pickle)
-        die_hint(FAIL_UNSUPPORTED,
-                 "convert it: diffusers' StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)",
+        die_hint(FAIL_UNSUPPORTED, "convert it: diffusers' StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)",
                  "%s: no model_index.json, only pickle weights (%s), which are never loaded", dir, pickle);
-    die_hint(FAIL_INPUT, "expected a directory as diffusers' save_pretrained writes it", "%s: no model_index.json",
-             dir);
+    die_hint(FAIL_INPUT, "expected a directory as diffusers' save_pretrained writes it", "%s: no model_index.json", dir);
 }
 
 /* ---- components -------------------------------------------------------------------------------------------------- */
@@ -70,8 +66,7 @@ static bool is_component_name(const char *name) {
 }
 
 static void check_config(const struct json *config) {
-    if (!json_is_null(config, "auto_map"))
-        die(FAIL_UNSUPPORTED, "%s: 'auto_map' names custom code, which is never run", json_path(config));
+    if (!json_is_null(config, "auto_map")) die(FAIL_UNSUPPORTED, "%s: 'auto_map' names custom code, which is never run", json_path(config));
     if (!json_is_null(config, "quantization_config"))
         die(FAIL_UNSUPPORTED, "%s: 'quantization_config': quantized weights are not supported", json_path(config));
 }
@@ -80,8 +75,7 @@ static void component_open(const struct checkpoint *c, struct component *m, stru
     m->arena = a;
     const char *folder = arena_printf(a, "%s/%s", c->dir, m->name);
     m->dir = c->index && is_dir(folder) ? folder : c->dir; /* old repositories keep their only model at the top */
-    if (strcmp(m->name, "scheduler") == 0)
-        m->config = json_load(a, arena_printf(a, "%s/scheduler_config.json", m->dir));
+    if (strcmp(m->name, "scheduler") == 0) m->config = json_load(a, arena_printf(a, "%s/scheduler_config.json", m->dir));
     if (!has_weights(m->name)) return;
     m->config = json_load(a, arena_printf(a, "%s/config.json", m->dir));
     check_config(m->config);
@@ -99,12 +93,9 @@ static void read_component(struct checkpoint *c, const char *key) {
         die(FAIL_DATA, "%s: field '%s': expected [LIBRARY, CLASS]", json_path(c->index), key);
     if (!pair[0]) return;
     if (!is_component_name(key)) die(FAIL_DATA, "%s: '%.64s' is not the name of a component", json_path(c->index), key);
-    if (strcmp(pair[0], "diffusers") != 0 && strcmp(pair[0], "transformers") != 0 &&
-        strcmp(pair[0], "stable_diffusion") != 0)
-        die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), key,
-            pair[0]);
-    if (c->n_components == COMPONENTS_MAX)
-        die(FAIL_DATA, "%s: more than %d components", json_path(c->index), COMPONENTS_MAX);
+    if (strcmp(pair[0], "diffusers") != 0 && strcmp(pair[0], "transformers") != 0 && strcmp(pair[0], "stable_diffusion") != 0)
+        die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), key, pair[0]);
+    if (c->n_components == COMPONENTS_MAX) die(FAIL_DATA, "%s: more than %d components", json_path(c->index), COMPONENTS_MAX);
     c->components[c->n_components++] = (struct component){.name = key, .library = pair[0], .class_name = pair[1]};
 }
 
@@ -122,8 +113,7 @@ static void read_index(struct arena *a, struct checkpoint *c, const char *path) 
 
 static void check_variant_name(const char *variant) {
     for (const char *s = variant; *s; s++)
-        if (!isalnum((unsigned char)*s) && !strchr("_-.", *s))
-            die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
+        if (!isalnum((unsigned char)*s) && !strchr("_-.", *s)) die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
 }
 
 static bool any_variant(const struct checkpoint *c) {
@@ -139,12 +129,10 @@ static struct checkpoint *list_components(struct arena *a, const char *model) {
     c->dir = checkpoint_locate(a, model, &c->revision);
     c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
     const char *index = arena_printf(a, "%s/model_index.json", c->dir);
-    if (name_exists(index))
-        read_index(a, c, index);
+    if (name_exists(index)) read_index(a, c, index);
     else if (name_exists(arena_printf(a, "%s/config.json", c->dir)))
         c->components[c->n_components++] = (struct component){.name = "unet", .library = "diffusers"};
-    else
-        fail_no_index(a, c->dir);
+    else fail_no_index(a, c->dir);
     return c;
 }
 
@@ -208,11 +196,9 @@ const struct st_tensor *component_find(const struct component *c, const char *na
 void component_check(const struct component *c) {
     if (!c->n_missing) return;
     const char *list = "";
-    for (int i = 0; i < c->n_missing && i < 5; i++)
-        list = arena_printf(c->arena, "%s%s%s", list, i ? ", " : "", c->missing[i]);
+    for (int i = 0; i < c->n_missing && i < 5; i++) list = arena_printf(c->arena, "%s%s%s", list, i ? ", " : "", c->missing[i]);
     die_hint(FAIL_UNSUPPORTED,
-             c->variant ? "the variant's files may be incomplete: try without --variant"
-                        : "is it a --variant, or another class?",
-             "%s: %d tensor%s missing: %s%s", c->n_files == 1 ? c->files[0]->path : c->dir, c->n_missing,
-             c->n_missing > 1 ? "s" : "", list, c->n_missing > 5 ? ", …" : "");
+             c->variant ? "the variant's files may be incomplete: try without --variant" : "is it a --variant, or another class?",
+             "%s: %d tensor%s missing: %s%s", c->n_files == 1 ? c->files[0]->path : c->dir, c->n_missing, c->n_missing > 1 ? "s" : "", list,
+             c->n_missing > 5 ? ", …" : "");
 }

@@ -10,23 +10,23 @@
 struct weight;
 
 struct component {
-    const char *name;          /* "unet" */
-    const char *library;       /* "diffusers" */
-    const char *class_name;    /* "UNet2DConditionModel" */
-    const char *dir;           /* its folder, or the checkpoint's own (root layout) */
-    struct json *config;       /* config.json, or NULL where the component has none (tokenizer) */
+    const char *name;       /* "unet" */
+    const char *library;    /* "diffusers" */
+    const char *class_name; /* "UNet2DConditionModel" */
+    const char *dir;        /* its folder, or the checkpoint's own (root layout) */
+    struct json *config;    /* config.json, or NULL where the component has none (tokenizer) */
     struct arena *arena;
-    int n_files;               /* weight files, headers read and checked; 0 for tokenizer and scheduler */
+    int n_files; /* weight files, headers read and checked; 0 for tokenizer and scheduler */
     struct st_file **files;
-    const char *variant;       /* "fp16" where the variant's files are used, else NULL */
-    bool old_attention_names;  /* query/key/value/proj_attn accepted for to_q/… (single-file checkpoints) */
+    const char *variant;                   /* "fp16" where the variant's files are used, else NULL */
+    bool old_attention_names;              /* query/key/value/proj_attn accepted for to_q/… (single-file checkpoints) */
     struct weight *weights, *weights_tail; /* bound so far, in order (weights.h) */
-    int n_missing;             /* tensors asked for and not found … */
-    const char *missing[5];    /* … the first of them */
+    int n_missing;                         /* tensors asked for and not found … */
+    const char *missing[5];                /* … the first of them */
 };
 
 struct checkpoint {
-    const char *name;              /* as given with -m */
+    const char *name; /* as given with -m */
     const char *dir;
     const char *revision;          /* commit in the Hugging Face cache, or NULL */
     struct json *index;            /* model_index.json; NULL for a bare root-layout model */

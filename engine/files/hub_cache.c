@@ -75,10 +75,8 @@ static bool is_name_char(char c) {
 static bool is_repo_id(const char *repo) {
     size_t n = strlen(repo), slashes = 0;
     for (const char *s = repo; *s; s++) {
-        if (*s == '/')
-            slashes++;
-        else if (!is_name_char(*s))
-            return false;
+        if (*s == '/') slashes++;
+        else if (!is_name_char(*s)) return false;
         bool edge = s == repo || s[-1] == '/' || !s[1] || s[1] == '/';
         if (edge && (*s == '-' || *s == '.' || *s == '/')) return false;
     }
@@ -117,8 +115,7 @@ const char *hub_cache_find(struct arena *a, const char *repo, const char **revis
     char *name = arena_strdup(a, repo), *at = strchr(name, '@');
     const char *wanted = "main";
     if (at) *at = 0, wanted = at + 1;
-    if (!is_repo_id(name))
-        die(FAIL_USAGE, "model '%s': no such directory, and not the name of a repository (ORG/NAME)", repo);
+    if (!is_repo_id(name)) die(FAIL_USAGE, "model '%s': no such directory, and not the name of a repository (ORG/NAME)", repo);
     if (!is_revision(wanted)) die(FAIL_USAGE, "model '%s': not a revision: '%s'", repo, wanted);
     const char *folder = repo_folder(a, name);
     if (!is_commit(wanted)) {

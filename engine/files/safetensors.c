@@ -44,8 +44,7 @@ static const char *kind_of(const char *head, size_t n) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (n >= kinds[i].length && memcmp(head, kinds[i].magic, kinds[i].length) == 0) return kinds[i].kind;
     while (n && is_blank(*head)) head++, n--;
-    if ((n >= 5 && strncasecmp(head, "<html", 5) == 0) || (n >= 9 && strncasecmp(head, "<!doctype", 9) == 0))
-        return "an HTML page";
+    if ((n >= 5 && strncasecmp(head, "<html", 5) == 0) || (n >= 9 && strncasecmp(head, "<!doctype", 9) == 0)) return "an HTML page";
     return NULL;
 }
 
@@ -67,13 +66,11 @@ static uint64_t header_length(const struct st_file *f) {
     if (kind)
         die_hint(FAIL_DATA, strstr(kind, "LFS") ? "git lfs pull, or hf download, fetches the file itself" : NULL,
                  "%s: not a safetensors file but %s", f->path, kind);
-    if (n < 8)
-        die(FAIL_DATA, "%s: %zu bytes, shorter than the 8 bytes of a safetensors file's header length", f->path, n);
+    if (n < 8) die(FAIL_DATA, "%s: %zu bytes, shorter than the 8 bytes of a safetensors file's header length", f->path, n);
     if (length > f->size - 8)
-        die(FAIL_DATA, "%s: the header says %ju bytes, the file has %ju (download cut short?)", f->path,
-            (uintmax_t)length, (uintmax_t)f->size - 8);
-    if (length > ST_HEADER_MAX)
-        die(FAIL_DATA, "%s: header of %ju bytes, expected at most %d", f->path, (uintmax_t)length, ST_HEADER_MAX);
+        die(FAIL_DATA, "%s: the header says %ju bytes, the file has %ju (download cut short?)", f->path, (uintmax_t)length,
+            (uintmax_t)f->size - 8);
+    if (length > ST_HEADER_MAX) die(FAIL_DATA, "%s: header of %ju bytes, expected at most %d", f->path, (uintmax_t)length, ST_HEADER_MAX);
     if (length == 0) die(FAIL_DATA, "%s: empty header", f->path);
     return length;
 }
@@ -118,7 +115,6 @@ int st_read_part(const struct st_tensor *t, void *dst, uint64_t offset, uint64_t
 void st_check_unchanged(const struct st_file *f) {
     struct stat st;
     if (fstat(f->fd, &st) != 0) fail_read(f->path, errno);
-    if ((uint64_t)st.st_size != f->size || st.st_mtim.tv_sec != f->mtime.tv_sec ||
-        st.st_mtim.tv_nsec != f->mtime.tv_nsec)
+    if ((uint64_t)st.st_size != f->size || st.st_mtim.tv_sec != f->mtime.tv_sec || st.st_mtim.tv_nsec != f->mtime.tv_nsec)
         fail_read(f->path, ESTALE);
 }

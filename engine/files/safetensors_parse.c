@@ -22,8 +22,7 @@ struct parser {
 static const struct {
     const char *name;
     unsigned bits;
-} foreign_types[] = {{"F4", 4},   {"F6_E2M3", 6},     {"F6_E3M2", 6},    {"F8_E8M0", 8},
-                     {"C64", 64}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}};
+} foreign_types[] = {{"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F8_E8M0", 8}, {"C64", 64}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}};
 
 static _Noreturn void fail_syntax(const struct parser *p, const char *what) {
     die(FAIL_DATA, "%s: header, byte %zu: %s", p->file->path, p->scan.at + 8, what);
@@ -62,8 +61,8 @@ static void read_dtype(struct parser *p, struct st_tensor *t, struct fields *fie
 }
 
 /* A list of at most max unsigned integers; returns their number. */
-static int read_integers(struct parser *p, const struct st_tensor *t, uint64_t *values, int max,
-                         const char *not_integers, const char *too_many) {
+static int read_integers(struct parser *p, const struct st_tensor *t, uint64_t *values, int max, const char *not_integers,
+                         const char *too_many) {
     if (next(p) != JSON_ARRAY) fail_tensor(p, t, not_integers);
     int n = 0;
     for (enum json_token token = next(p); token != JSON_ARRAY_END; token = next(p)) {
@@ -75,8 +74,7 @@ static int read_integers(struct parser *p, const struct st_tensor *t, uint64_t *
 
 static void read_shape(struct parser *p, struct st_tensor *t) {
     uint64_t shape[ST_RANK_MAX];
-    t->rank =
-        read_integers(p, t, shape, ST_RANK_MAX, "shape: expected a list of unsigned integers", "more than 8 axes");
+    t->rank = read_integers(p, t, shape, ST_RANK_MAX, "shape: expected a list of unsigned integers", "more than 8 axes");
     for (int i = 0; i < t->rank; i++) {
         if (shape[i] > INT64_MAX) fail_tensor(p, t, "the size overflows");
         t->shape[i] = (int64_t)shape[i];
@@ -101,19 +99,12 @@ static void mark_seen(struct parser *p, const struct st_tensor *t, bool *seen) {
 static void read_fields(struct parser *p, struct st_tensor *t, struct fields *fields) {
     if (next(p) != JSON_OBJECT) fail_tensor(p, t, "expected an object");
     while (next(p) == JSON_KEY) {
-        if (strcmp(p->string, "dtype") == 0)
-            mark_seen(p, t, &fields->dtype), read_dtype(p, t, fields);
-        else if (strcmp(p->string, "shape") == 0)
-            mark_seen(p, t, &fields->shape), read_shape(p, t);
-        else if (strcmp(p->string, "data_offsets") == 0)
-            mark_seen(p, t, &fields->offsets), read_offsets(p, t, fields);
-        else
-            die(FAIL_DATA, "%s: tensor '%s': unknown field '%.32s'", p->file->path, t->name, p->string);
+        if (strcmp(p->string, "dtype") == 0) mark_seen(p, t, &fields->dtype), read_dtype(p, t, fields);
+        else if (strcmp(p->string, "shape") == 0) mark_seen(p, t, &fields->shape), read_shape(p, t);
+        else if (strcmp(p->string, "data_offsets") == 0) mark_seen(p, t, &fields->offsets), read_offsets(p, t, fields);
+        else die(FAIL_DATA, "%s: tensor '%s': unknown field '%.32s'", p->file->path, t->name, p->string);
     }
-    const char *missing = !fields->dtype     ? "dtype"
-                          : !fields->shape   ? "shape"
-                          : !fields->offsets ? "data_offsets"
-                                             : NULL;
+    const char *missing = !fields->dtype ? "dtype" : !fields->shape ? "shape" : !fields->offsets ? "data_offsets" : NULL;
     if (missing) die(FAIL_DATA, "%s: tensor '%s': field '%s' is missing", p->file->path, t->name, missing);
 }
 
@@ -137,13 +128,12 @@ static void check_extent(const struct parser *p, struct st_tensor *t, const stru
     if (bits % 8) fail_tensor(p, t, "does not fill whole bytes");
     if (fields->end < fields->begin) fail_tensor(p, t, "data_offsets: the end lies before the begin");
     if (fields->end > p->data_bytes)
-        die(FAIL_DATA, "%s: tensor '%s': data up to byte %ju expected, the file has %ju (download cut short?)", path,
-            t->name, (uintmax_t)fields->end, (uintmax_t)p->data_bytes);
+        die(FAIL_DATA, "%s: tensor '%s': data up to byte %ju expected, the file has %ju (download cut short?)", path, t->name,
+            (uintmax_t)fields->end, (uintmax_t)p->data_bytes);
     if (fields->end - fields->begin != bits / 8)
-        die(FAIL_DATA, "%s: tensor '%s': %ju bytes expected from its shape, data_offsets give %ju", path, t->name,
-            (uintmax_t)bits / 8, (uintmax_t)(fields->end - fields->begin));
-    if (fields->foreign_bits)
-        die(FAIL_UNSUPPORTED, "%s: tensor '%s': unsupported dtype %s", path, t->name, fields->foreign_name);
+        die(FAIL_DATA, "%s: tensor '%s': %ju bytes expected from its shape, data_offsets give %ju", path, t->name, (uintmax_t)bits / 8,
+            (uintmax_t)(fields->end - fields->begin));
+    if (fields->foreign_bits) die(FAIL_UNSUPPORTED, "%s: tensor '%s': unsupported dtype %s", path, t->name, fields->foreign_name);
     t->begin = p->data_begin + fields->begin;
     t->bytes = bits / 8;
 }
@@ -189,11 +179,9 @@ static void check_layout(const struct parser *p) {
     uint64_t at = p->data_begin;
     for (int i = 0; i < f->n_tensors; i++) {
         const struct st_tensor *t = &f->tensors[i];
-        if (t->begin < at)
-            die(FAIL_DATA, "%s: tensors '%s' and '%s' overlap", f->path, f->tensors[i - 1].name, t->name);
+        if (t->begin < at) die(FAIL_DATA, "%s: tensors '%s' and '%s' overlap", f->path, f->tensors[i - 1].name, t->name);
         if (t->begin > at)
-            die(FAIL_DATA, "%s: %ju bytes before tensor '%s' belong to no tensor", f->path, (uintmax_t)(t->begin - at),
-                t->name);
+            die(FAIL_DATA, "%s: %ju bytes before tensor '%s' belong to no tensor", f->path, (uintmax_t)(t->begin - at), t->name);
         at += t->bytes;
     }
     if (at != f->size) die(FAIL_DATA, "%s: %ju bytes follow the last tensor", f->path, (uintmax_t)(f->size - at));

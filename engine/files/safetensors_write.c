@@ -30,8 +30,7 @@ static void check_name(const char *name) {
     for (; *name; name++) assert(*name >= 0x20 && *name < 0x7f && *name != '"' && *name != '\\');
 }
 
-void st_writer_add(struct st_writer *w, const char *name, enum dtype dtype, int rank, const int64_t *shape,
-                   const void *data) {
+void st_writer_add(struct st_writer *w, const char *name, enum dtype dtype, int rank, const int64_t *shape, const void *data) {
     struct entry *e = arena_alloc(w->arena, sizeof *e);
     const char *axes = "";
     e->bytes = dtype_table[dtype].size;

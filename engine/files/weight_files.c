@@ -57,10 +57,8 @@ static int shard_number(struct shard_index *x) {
     while (low < high) {
         int middle = (low + high) / 2, order = strcmp(x->string, x->shards[x->sorted[middle]]);
         if (order == 0) return x->sorted[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
+        if (order < 0) high = middle;
+        else low = middle + 1;
     }
     check_shard_name(x, x->string);
     if (x->n_shards == SHARDS_MAX) fail_index(x, "too many shards");
@@ -92,8 +90,7 @@ static struct shard_index *index_read(struct arena *a, const char *path) {
     bool seen = false;
     x->path = path;
     x->arena = a;
-    x->entries =
-        arena_array(a, length / 8 < INDEX_TENSORS_MAX ? length / 8 + 1 : INDEX_TENSORS_MAX, sizeof *x->entries);
+    x->entries = arena_array(a, length / 8 < INDEX_TENSORS_MAX ? length / 8 + 1 : INDEX_TENSORS_MAX, sizeof *x->entries);
     json_scan_begin(&x->scan, text, length, x->string, TENSOR_NAME_MAX);
     if (next(x) != JSON_OBJECT) fail_index(x, "expected an object");
     while (next(x) == JSON_KEY) {
@@ -118,15 +115,13 @@ static struct shard_index *index_read(struct arena *a, const char *path) {
 static void check_shards(const struct component *c, const struct shard_index *x) {
     for (int i = 0; i < x->n_entries; i++)
         if (!st_find(c->files[x->entries[i].shard], x->entries[i].tensor))
-            die(FAIL_DATA, "%s: tensor '%s' is not in %s", x->path, x->entries[i].tensor,
-                x->shards[x->entries[i].shard]);
+            die(FAIL_DATA, "%s: tensor '%s' is not in %s", x->path, x->entries[i].tensor, x->shards[x->entries[i].shard]);
     for (int s = 0; s < c->n_files; s++)
         for (int i = 0; i < c->files[s]->n_tensors; i++) {
             struct entry key = {c->files[s]->tensors[i].name, s};
             const struct entry *e = bsearch(&key, x->entries, (size_t)x->n_entries, sizeof key, compare_entries);
             if (e && e->shard != s)
-                die(FAIL_DATA, "%s: tensor '%s' is in two shards, %s and %s", x->path, e->tensor, x->shards[e->shard],
-                    x->shards[s]);
+                die(FAIL_DATA, "%s: tensor '%s' is in two shards, %s and %s", x->path, e->tensor, x->shards[e->shard], x->shards[s]);
         }
 }
 
@@ -157,8 +152,7 @@ static const char *variant_in(struct arena *a, const char *dir, const char *base
     const char *found = NULL;
     for (struct dirent *e; d && !found && (e = readdir(d));) {
         size_t n = strlen(e->d_name), skip = strlen(base) + 1;
-        if (strncmp(e->d_name, base, skip - 1) != 0 || e->d_name[skip - 1] != '.' || !ends_with(e->d_name, suffix))
-            continue;
+        if (strncmp(e->d_name, base, skip - 1) != 0 || e->d_name[skip - 1] != '.' || !ends_with(e->d_name, suffix)) continue;
         if (n <= skip + sizeof suffix - 1) continue;
         found = arena_printf(a, "%.*s", (int)(n - skip - (sizeof suffix - 1)), e->d_name + skip);
     }
@@ -192,12 +186,11 @@ static void open_shards(struct component *c, const char *index_path, const char 
     for (int i = 0; i < x->n_shards; i++) {
         paths[i] = arena_printf(c->arena, "%s/%s", c->dir, x->shards[i]);
         if (file_exists(paths[i])) continue;
-        if (n_missing++ < LIST_MAX)
-            missing = arena_printf(c->arena, "%s%s%s", missing, *missing ? ", " : "", x->shards[i]);
+        if (n_missing++ < LIST_MAX) missing = arena_printf(c->arena, "%s%s%s", missing, *missing ? ", " : "", x->shards[i]);
     }
     if (n_missing)
-        die_hint(FAIL_INPUT, download_hint(c->arena, model), "%s: %d of %d shards missing: %s%s", c->dir, n_missing,
-                 x->n_shards, missing, n_missing > LIST_MAX ? ", …" : "");
+        die_hint(FAIL_INPUT, download_hint(c->arena, model), "%s: %d of %d shards missing: %s%s", c->dir, n_missing, x->n_shards, missing,
+                 n_missing > LIST_MAX ? ", …" : "");
     c->files = arena_array(c->arena, (size_t)x->n_shards, sizeof *c->files);
     for (int i = 0; i < x->n_shards; i++) c->files[i] = st_open(c->arena, paths[i]), c->n_files++;
     check_shards(c, x);
@@ -222,8 +215,6 @@ static bool open_named(struct component *c, const char *base, const char *varian
 
 void weight_files_open(struct component *c, const char *variant, const char *model) {
     const char *base = strcmp(c->library, "transformers") == 0 ? "model" : "diffusion_pytorch_model";
-    if (variant && open_named(c, base, variant, model))
-        c->variant = variant;
-    else if (!open_named(c, base, NULL, model))
-        fail_absent(c, base, model);
+    if (variant && open_named(c, base, variant, model)) c->variant = variant;
+    else if (!open_named(c, base, NULL, model)) fail_absent(c, base, model);
 }

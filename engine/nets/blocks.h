@@ -11,13 +11,13 @@
 struct resnet {
     int c_in, c_out, groups;
     float eps;
-    struct weight *norm1_w, *norm1_b;               /* [c_in] */
-    struct weight *conv1_w, *conv1_b;               /* [c_out,c_in,3,3] [c_out] */
-    struct weight *norm2_w, *norm2_b;               /* [c_out] */
-    struct weight *conv2_w, *conv2_b;               /* [c_out,c_out,3,3] [c_out] */
+    struct weight *norm1_w, *norm1_b;                 /* [c_in] */
+    struct weight *conv1_w, *conv1_b;                 /* [c_out,c_in,3,3] [c_out] */
+    struct weight *norm2_w, *norm2_b;                 /* [c_out] */
+    struct weight *conv2_w, *conv2_b;                 /* [c_out,c_out,3,3] [c_out] */
     struct weight *conv_shortcut_w, *conv_shortcut_b; /* [c_out,c_in] [c_out], or NULL where c_in == c_out */
-    const char *time_emb_proj;                      /* prefix of the time embedding's projection … */
-    int temb_at;                                    /* … and its column in the table of all projections (unet.h) */
+    const char *time_emb_proj;                        /* prefix of the time embedding's projection … */
+    int temb_at;                                      /* … and its column in the table of all projections (unet.h) */
 };
 void resnet_bind(struct resnet *r, struct component *c, const char *prefix, int c_in, int c_out, int groups, float eps);
 /* x [N,H,W,c_in]  temb [1|N,1,1,c_out] or none  y [N,H,W,c_out] */
@@ -26,13 +26,13 @@ void resnet_forward(struct device *dev, const struct resnet *r, struct view y, s
 /* BasicTransformerBlock: self-attention, cross-attention, GEGLU feed-forward, each x += f(LN(x)) */
 struct transformer_block {
     struct weight *norm1_w, *norm1_b, *norm2_w, *norm2_b, *norm3_w, *norm3_b; /* [C] */
-    struct weight *attn1_qkv_w;                 /* [3C,C]: to_q, to_k, to_v stacked; no bias */
+    struct weight *attn1_qkv_w;                                               /* [3C,C]: to_q, to_k, to_v stacked; no bias */
     struct weight *attn1_to_out_w, *attn1_to_out_b;
-    struct weight *attn2_to_q_w;                /* [C,C] */
-    struct weight *attn2_kv_w;                  /* [2C,cross]: to_k, to_v stacked */
+    struct weight *attn2_to_q_w; /* [C,C] */
+    struct weight *attn2_kv_w;   /* [2C,cross]: to_k, to_v stacked */
     struct weight *attn2_to_out_w, *attn2_to_out_b;
-    struct weight *ff_proj_w, *ff_proj_b;       /* [8C,C]: 4C values, 4C gates */
-    struct weight *ff_out_w, *ff_out_b;         /* [C,4C] */
+    struct weight *ff_proj_w, *ff_proj_b; /* [8C,C]: 4C values, 4C gates */
+    struct weight *ff_out_w, *ff_out_b;   /* [C,4C] */
 };
 
 /* Transformer2DModel: y = x + proj_out(blocks(proj_in(group_norm(x)))) */

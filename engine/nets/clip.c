@@ -17,9 +17,11 @@ static void read_config(struct clip_text *m, const struct json *config) {
     m->n_heads = (int)json_int(config, "num_attention_heads", 8, 1, 1024);
     m->max_positions = (int)json_int(config, "max_position_embeddings", 77, 2, 65536);
     m->eps = (float)json_number(config, "layer_norm_eps", 1e-5, 1e-12, 1);
-    m->act = config_choice(config, "hidden_act", "quick_gelu", (const char *const[]){"quick_gelu", "gelu", NULL}) ? ACT_GELU : ACT_QUICK_GELU;
+    m->act =
+        config_choice(config, "hidden_act", "quick_gelu", (const char *const[]){"quick_gelu", "gelu", NULL}) ? ACT_GELU : ACT_QUICK_GELU;
     if (m->hidden_size % m->n_heads)
-        die(FAIL_UNSUPPORTED, "%s: 'hidden_size' %d is not a multiple of 'num_attention_heads' %d", json_path(config), m->hidden_size, m->n_heads);
+        die(FAIL_UNSUPPORTED, "%s: 'hidden_size' %d is not a multiple of 'num_attention_heads' %d", json_path(config), m->hidden_size,
+            m->n_heads);
 }
 
 static struct weight *stack_qkv(struct component *c, enum weight_kind kind, const char *prefix, int layer, const char *what, int C) {

@@ -1,4 +1,5 @@
-/* CLIP's text encoder (Radford et al. 2021; transformers CLIPTextModel): SD 1.x has the quick_gelu ViT-L, SD 2.x OpenCLIP-H with 23 layers. */
+/* CLIP's text encoder (Radford et al. 2021; transformers CLIPTextModel): SD 1.x has the quick_gelu ViT-L, SD 2.x OpenCLIP-H with 23 layers.
+ */
 #ifndef ENGINE_NETS_CLIP_H
 #define ENGINE_NETS_CLIP_H
 

@@ -33,8 +33,8 @@ struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct a
     return run;
 }
 
-/* The state of one forward pass. A skip is not stored and copied: it is produced in the channels [hidden.C, …) of the very tensor its up-resnet
- * will read, whose first channels the up path fills later. */
+/* The state of one forward pass. A skip is not stored and copied: it is produced in the channels [hidden.C, …) of the very tensor its
+ * up-resnet will read, whose first channels the up path fills later. */
 struct pass {
     struct device *dev;
     const struct unet *m;

@@ -16,9 +16,9 @@ enum unet_attention {
 struct unet_level {
     enum unet_attention attention;
     int n_layers;
-    struct resnet *resnets;              /* n_layers */
-    struct transformer *transformers;    /* n_layers, where ATTENTION_CROSS */
-    struct attention_block *attentions;  /* n_layers, where ATTENTION_SELF */
+    struct resnet *resnets;               /* n_layers */
+    struct transformer *transformers;     /* n_layers, where ATTENTION_CROSS */
+    struct attention_block *attentions;   /* n_layers, where ATTENTION_SELF */
     struct weight *sampler_w, *sampler_b; /* down- or up-sampler [C,C,3,3], NULL at the last level */
 };
 
@@ -40,8 +40,8 @@ struct unet {
     struct weight *conv_in_w, *conv_in_b;
     struct unet_level down[UNET_LEVELS_MAX], up[UNET_LEVELS_MAX];
     struct resnet mid_resnets[2];
-    struct transformer mid_transformer;  /* where mid_attention is ATTENTION_CROSS */
-    struct attention_block mid_attn;     /* where it is ATTENTION_SELF */
+    struct transformer mid_transformer; /* where mid_attention is ATTENTION_CROSS */
+    struct attention_block mid_attn;    /* where it is ATTENTION_SELF */
     struct weight *conv_norm_out_w, *conv_norm_out_b, *conv_out_w, *conv_out_b;
 };
 

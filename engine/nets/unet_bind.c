@@ -6,8 +6,8 @@ static void sampler_bind(struct unet_level *level, struct component *c, const ch
     level->sampler_b = weight_get(c, WEIGHT_VECTOR, SHAPE(C), "%s.conv.bias", prefix);
 }
 
-static void level_bind(struct unet *m, struct component *c, struct unet_level *level, const char *prefix, enum unet_attention attention, const int *c_in, int c_out,
-                       int n_layers, int config_level) {
+static void level_bind(struct unet *m, struct component *c, struct unet_level *level, const char *prefix, enum unet_attention attention,
+                       const int *c_in, int c_out, int n_layers, int config_level) {
     level->attention = attention;
     level->n_layers = n_layers;
     level->resnets = arena_array(c->arena, (size_t)n_layers, sizeof *level->resnets);
@@ -28,7 +28,8 @@ static void down_bind(struct unet *m, struct component *c) {
     for (int i = 0, before = m->block_out_channels[0]; i < m->n_levels; i++) {
         int C = m->block_out_channels[i], c_in[UNET_LAYERS_MAX + 1];
         for (int j = 0; j < m->layers_per_block[i]; j++) c_in[j] = j ? C : before;
-        level_bind(m, c, &m->down[i], arena_printf(c->arena, "down_blocks.%d", i), m->down_attention[i], c_in, C, m->layers_per_block[i], i);
+        level_bind(m, c, &m->down[i], arena_printf(c->arena, "down_blocks.%d", i), m->down_attention[i], c_in, C, m->layers_per_block[i],
+                   i);
         if (i + 1 < m->n_levels) sampler_bind(&m->down[i], c, arena_printf(c->arena, "down_blocks.%d.downsamplers.0", i), C);
         before = C;
     }
@@ -46,8 +47,8 @@ static void mid_bind(struct unet *m, struct component *c) {
     resnet_bind(&m->mid_resnets[1], c, "mid_block.resnets.1", C, C, m->groups, m->eps);
 }
 
-/* Up block i mirrors config level n-1-i. Its resnets read [hidden, skip]; skips come back in reverse: this level's own resnets, and last the
- * output of the level below (its down-sampler, or conv_in). */
+/* Up block i mirrors config level n-1-i. Its resnets read [hidden, skip]; skips come back in reverse: this level's own resnets, and last
+ * the output of the level below (its down-sampler, or conv_in). */
 static void up_bind(struct unet *m, struct component *c) {
     for (int i = 0, before = m->block_out_channels[m->n_levels - 1]; i < m->n_levels; i++) {
         int level = m->n_levels - 1 - i, C = m->block_out_channels[level], n_layers = m->layers_per_block[level] + 1;
@@ -75,7 +76,8 @@ static void time_projections_bind(struct unet *m, struct component *c, int E) {
     for (int i = 0; i < 2; i++) list->resnets[list->n++] = &m->mid_resnets[i];
     for (int i = 0; i < m->n_levels; i++) list_level(list, &m->up[i]);
 
-    const char **weights = arena_array(c->arena, (size_t)list->n, sizeof *weights), **biases = arena_array(c->arena, (size_t)list->n, sizeof *biases);
+    const char **weights = arena_array(c->arena, (size_t)list->n, sizeof *weights),
+               **biases = arena_array(c->arena, (size_t)list->n, sizeof *biases);
     int64_t *rows = arena_array(c->arena, (size_t)list->n, sizeof *rows);
     for (int i = 0; i < list->n; i++) {
         struct resnet *r = list->resnets[i];

@@ -19,22 +19,14 @@ static const struct config_only only[] = {
 
 /* … nor UNet2DConditionModel … */
 static const struct config_only conditional_only[] = {
-    {"num_attention_heads", ONLY_NULL, 0, NULL},
-    {"reverse_transformer_layers_per_block", ONLY_NULL, 0, NULL},
-    {"encoder_hid_dim", ONLY_NULL, 0, NULL},
-    {"encoder_hid_dim_type", ONLY_NULL, 0, NULL},
-    {"dual_cross_attention", ONLY_FALSE, 0, NULL},
-    {"addition_embed_type", ONLY_NULL, 0, NULL},
-    {"resnet_skip_time_act", ONLY_FALSE, 0, NULL},
-    {"resnet_out_scale_factor", ONLY_NUMBER, 1, NULL},
-    {"time_embedding_act_fn", ONLY_NULL, 0, NULL},
-    {"timestep_post_act", ONLY_NULL, 0, NULL},
-    {"time_cond_proj_dim", ONLY_NULL, 0, NULL},
-    {"conv_in_kernel", ONLY_NUMBER, 3, NULL},
-    {"conv_out_kernel", ONLY_NUMBER, 3, NULL},
-    {"attention_type", ONLY_STRING, 0, "default"},
-    {"class_embeddings_concat", ONLY_FALSE, 0, NULL},
-    {"mid_block_only_cross_attention", ONLY_FALSE, 0, NULL},
+    {"num_attention_heads", ONLY_NULL, 0, NULL},      {"reverse_transformer_layers_per_block", ONLY_NULL, 0, NULL},
+    {"encoder_hid_dim", ONLY_NULL, 0, NULL},          {"encoder_hid_dim_type", ONLY_NULL, 0, NULL},
+    {"dual_cross_attention", ONLY_FALSE, 0, NULL},    {"addition_embed_type", ONLY_NULL, 0, NULL},
+    {"resnet_skip_time_act", ONLY_FALSE, 0, NULL},    {"resnet_out_scale_factor", ONLY_NUMBER, 1, NULL},
+    {"time_embedding_act_fn", ONLY_NULL, 0, NULL},    {"timestep_post_act", ONLY_NULL, 0, NULL},
+    {"time_cond_proj_dim", ONLY_NULL, 0, NULL},       {"conv_in_kernel", ONLY_NUMBER, 3, NULL},
+    {"conv_out_kernel", ONLY_NUMBER, 3, NULL},        {"attention_type", ONLY_STRING, 0, "default"},
+    {"class_embeddings_concat", ONLY_FALSE, 0, NULL}, {"mid_block_only_cross_attention", ONLY_FALSE, 0, NULL},
     {"cross_attention_norm", ONLY_NULL, 0, NULL},
 };
 
@@ -94,7 +86,8 @@ static void check_divisible(const struct unet *m, const struct json *config) {
         if (C % m->groups)
             die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d is not a multiple of 'norm_num_groups' %d", json_path(config), C, m->groups);
         if (C % m->n_heads[i])
-            die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d is not a multiple of 'attention_head_dim' %d", json_path(config), C, m->n_heads[i]);
+            die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d is not a multiple of 'attention_head_dim' %d", json_path(config), C,
+                m->n_heads[i]);
     }
     if (m->block_out_channels[0] % 2)
         die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d: the first must be even", json_path(config), m->block_out_channels[0]);
@@ -155,7 +148,8 @@ static void read_unconditional(struct unet *m, const struct json *config) {
     for (int i = 0; i < m->n_levels; i++) {
         int C = m->block_out_channels[i];
         if (!one_head && C % width)
-            die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d is not a multiple of 'attention_head_dim' %d", json_path(config), C, (int)width);
+            die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d is not a multiple of 'attention_head_dim' %d", json_path(config), C,
+                (int)width);
         m->n_heads[i] = one_head ? 1 : C / (int)width;
     }
     read_block_types(m->down_attention, config, "down_block_types", down, (const enum unet_attention[4]){N, S, S, S}, m->n_levels);

@@ -8,9 +8,8 @@ static const float VAE_EPS = 1e-6f; /* of every norm in diffusers' decoder, what
 
 static void read_config(struct vae *m, const struct json *config) {
     static const struct config_only only[] = {
-        {"act_fn", ONLY_STRING, 0, "silu"},     {"shift_factor", ONLY_NULL, 0, NULL},
-        {"latents_mean", ONLY_NULL, 0, NULL},   {"latents_std", ONLY_NULL, 0, NULL},
-        {"use_quant_conv", ONLY_TRUE, 0, NULL},
+        {"act_fn", ONLY_STRING, 0, "silu"},  {"shift_factor", ONLY_NULL, 0, NULL},   {"latents_mean", ONLY_NULL, 0, NULL},
+        {"latents_std", ONLY_NULL, 0, NULL}, {"use_quant_conv", ONLY_TRUE, 0, NULL},
     };
     config_require_class(config, "AutoencoderKL");
     config_require(config, only, sizeof only / sizeof *only);
@@ -30,7 +29,8 @@ static void read_config(struct vae *m, const struct json *config) {
     for (int i = 0; i < n; i++) {
         m->block_out_channels[i] = (int)channels[i];
         if (channels[i] % m->groups)
-            die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d is not a multiple of 'norm_num_groups' %d", json_path(config), (int)channels[i], m->groups);
+            die(FAIL_UNSUPPORTED, "%s: 'block_out_channels' %d is not a multiple of 'norm_num_groups' %d", json_path(config),
+                (int)channels[i], m->groups);
     }
     const char *types[VAE_LEVELS_MAX];
     int n_types = json_string_array(config, "up_block_types", types, VAE_LEVELS_MAX);
@@ -45,7 +45,8 @@ static void up_block_bind(struct vae_up_block *b, struct component *c, int i, co
     b->n_resnets = m->layers_per_block + 1;
     b->resnets = arena_array(c->arena, (size_t)b->n_resnets, sizeof *b->resnets);
     for (int j = 0; j < b->n_resnets; j++)
-        resnet_bind(&b->resnets[j], c, arena_printf(c->arena, "decoder.up_blocks.%d.resnets.%d", i, j), j ? c_out : c_in, c_out, m->groups, VAE_EPS);
+        resnet_bind(&b->resnets[j], c, arena_printf(c->arena, "decoder.up_blocks.%d.resnets.%d", i, j), j ? c_out : c_in, c_out, m->groups,
+                    VAE_EPS);
     if (i == m->n_levels - 1) return;
     b->upsampler_w = weight_get(c, WEIGHT_CONV, SHAPE(c_out, c_out, 3, 3), "decoder.up_blocks.%d.upsamplers.0.conv.weight", i);
     b->upsampler_b = weight_get(c, WEIGHT_VECTOR, SHAPE(c_out), "decoder.up_blocks.%d.upsamplers.0.conv.bias", i);

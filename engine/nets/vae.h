@@ -16,7 +16,7 @@ struct vae {
     int latent_channels, out_channels, n_levels, layers_per_block, groups;
     int block_out_channels[VAE_LEVELS_MAX];
     double scaling_factor;
-    int factor;                                 /* pixels per latent: 2^(n_levels-1) */
+    int factor;                                           /* pixels per latent: 2^(n_levels-1) */
     struct weight *post_quant_conv_w, *post_quant_conv_b; /* [Z,Z] [Z], or NULL */
     struct weight *conv_in_w, *conv_in_b;
     struct resnet mid_resnets[2];

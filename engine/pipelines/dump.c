@@ -16,7 +16,8 @@ static float *to_nchw(struct arena *a, const float *x, int N, size_t pixels, int
     float *y = arena_array(a, (size_t)N * pixels * (size_t)C, sizeof *y);
     for (int n = 0; n < N; n++)
         for (size_t i = 0; i < pixels; i++)
-            for (int c = 0; c < C; c++) y[((size_t)n * (size_t)C + (size_t)c) * pixels + i] = x[((size_t)n * pixels + i) * (size_t)C + (size_t)c];
+            for (int c = 0; c < C; c++)
+                y[((size_t)n * (size_t)C + (size_t)c) * pixels + i] = x[((size_t)n * pixels + i) * (size_t)C + (size_t)c];
     return y;
 }
 
@@ -30,7 +31,8 @@ static void add_f32(struct st_writer *w, const char *name, const int64_t shape[4
     st_writer_add(w, name, DT_F32, 4, shape, data);
 }
 
-static void add_latents(struct dump *d, struct st_writer *w, struct device *dev, const char *name, const struct latents *l, const float *x) {
+static void add_latents(struct dump *d, struct st_writer *w, struct device *dev, const char *name, const struct latents *l,
+                        const float *x) {
     float *y = arena_array(d->arena, (size_t)l->N * (size_t)l->H * (size_t)l->W * (size_t)l->C, sizeof *y);
     dev->ops->download_latents(dev, y, x, l->N, l->H, l->W, l->C);
     add_f32(w, name, (const int64_t[]){l->N, l->C, l->H, l->W}, y);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- opening: everything that can be wrong is found here --------------------------------------------------------------------------- */
+/* ---- opening: everything that can be wrong is found here --------------------------------------------------------- */
 
 static struct component *require_component(const struct checkpoint *c, const char *name) {
     struct component *component = checkpoint_find(c, name);
@@ -50,8 +50,8 @@ static void check_text_to_image(const struct pipeline *p) {
         die(FAIL_UNSUPPORTED, "%s: tokenizer has %d tokens, but text_encoder/config.json: 'vocab_size' %d", dir,
             clip_bpe_vocab_size(p->tokenizer), p->text->vocab_size);
     if (p->unet->in_channels != p->vae->latent_channels || p->unet->out_channels != p->vae->latent_channels)
-        die(FAIL_UNSUPPORTED, "%s: unet/config.json: %d input and %d output channels for %d latent channels: not a text-to-image model", dir,
-            p->unet->in_channels, p->unet->out_channels, p->vae->latent_channels);
+        die(FAIL_UNSUPPORTED, "%s: unet/config.json: %d input and %d output channels for %d latent channels: not a text-to-image model",
+            dir, p->unet->in_channels, p->unet->out_channels, p->vae->latent_channels);
     if (p->vae->out_channels != 3)
         die(FAIL_UNSUPPORTED, "%s: vae/config.json: 'out_channels' %d: only 3 is supported", dir, p->vae->out_channels);
 }
@@ -70,9 +70,8 @@ static void check_variance(const struct pipeline *p) {
     bool predicted = p->unet->out_channels != p->channels, used = p->schedule->rows[0].variance != VARIANCE_PLANNED;
     if (predicted == used) return;
     die_hint(FAIL_UNSUPPORTED, used ? "-x ddpm,variance_type=fixed_small" : "-x ddpm,variance_type=learned_range",
-             "%s: %d output channels for %d: the model predicts %s variance, which %s with these options %s",
-             p->checkpoint->dir, p->unet->out_channels, p->channels, predicted ? "a" : "no", p->scheduler->class_name,
-             used ? "needs" : "does not use");
+             "%s: %d output channels for %d: the model predicts %s variance, which %s with these options %s", p->checkpoint->dir,
+             p->unet->out_channels, p->channels, predicted ? "a" : "no", p->scheduler->class_name, used ? "needs" : "does not use");
 }
 
 /* Old checkpoints say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
@@ -222,7 +221,7 @@ struct pipeline *pipeline_open(struct arena *a, const struct settings *settings)
     return p;
 }
 
-/* ---- the stages, run once for planning and once for each picture --------------------------------------------------------------------- */
+/* ---- the stages, run once for planning and once for each picture ------------------------------------------------- */
 
 static void encode_text(struct pipeline *p) {
     struct device *dev = p->device;
@@ -356,7 +355,7 @@ static void finish_load(struct pipeline *p) {
     p->loaded = true;
 }
 
-/* ---- one picture ------------------------------------------------------------------------------------------------------------------- */
+/* ---- one picture ------------------------------------------------------------------------------------------------- */
 
 /* fp16 ends at 65504, where bf16 and fp32 go to 3e38. */
 static const char *range_hint(enum dtype dtype, const char *wider) {
@@ -366,8 +365,8 @@ static const char *range_hint(enum dtype dtype, const char *wider) {
 static void check_latents(const struct pipeline *p, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
-            die_hint(FAIL_INTERNAL, range_hint(p->dtype, "--dtype bf16, or fp32"), "latents: value %zu of %zu is not finite: no picture made",
-                     i, n);
+            die_hint(FAIL_INTERNAL, range_hint(p->dtype, "--dtype bf16, or fp32"),
+                     "latents: value %zu of %zu is not finite: no picture made", i, n);
 }
 
 static void start_latents(struct pipeline *p, struct latents *l, struct rng *rng, float *noise) {

@@ -25,35 +25,35 @@
 /* What a picture is asked to be; zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant;
-    const char *prompt, *negative;    /* negative NULL = "" */
+    const char *prompt, *negative; /* negative NULL = "" */
     uint64_t seed;
-    int steps;                        /* 0: 50, DDPM 1000 */
-    double guidance;                  /* NAN: 7.5 */
+    int steps;       /* 0: 50, DDPM 1000 */
+    double guidance; /* NAN: 7.5 */
     double guidance_rescale, eta;
-    int clip_skip;                    /* -1 or 0: none */
-    int width, height;                /* pixels; 0: sample_size * VAE factor (both, if either is missing) */
-    const char *scheduler;            /* "NAME[,key=value…]", or NULL for the checkpoint's own */
+    int clip_skip;         /* -1 or 0: none */
+    int width, height;     /* pixels; 0: sample_size * VAE factor (both, if either is missing) */
+    const char *scheduler; /* "NAME[,key=value…]", or NULL for the checkpoint's own */
     enum rng_kind rng;
     int rng_sms;
     enum dtype rng_dtype;
-    const char *latents;              /* safetensors file with the initial noise, or NULL */
-    int count;                        /* images that will be asked for: --dump makes a folder for each of several */
-    const char *dump;                 /* directory, or NULL */
-    bool vae_dtype_given;             /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
+    const char *latents;  /* safetensors file with the initial noise, or NULL */
+    int count;            /* images that will be asked for: --dump makes a folder for each of several */
+    const char *dump;     /* directory, or NULL */
+    bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
     enum dtype vae_dtype;
-    bool strict;                      /* a prompt that does not fit is an error, not a warning */
+    bool strict; /* a prompt that does not fit is an error, not a warning */
 };
 
 /* Milliseconds of each stage of the last picture, and of reading bytes_read of weights. */
 struct timings {
     double load_ms, text_ms, vae_ms; /* text_ms 0: done for an earlier picture */
-    double *step_ms; /* n_rows */
+    double *step_ms;                 /* n_rows */
     uint64_t bytes_read;
 };
 
 struct pipeline {
     struct arena *arena;
-    struct settings settings;         /* defaults filled in */
+    struct settings settings; /* defaults filled in */
     struct checkpoint *checkpoint;
     struct clip_bpe *tokenizer;
     struct clip_text *text;
@@ -62,28 +62,28 @@ struct pipeline {
     const struct scheduler *scheduler;
     struct sched_config *sched_config;
     struct schedule *schedule;
-    int n_tokens;                     /* length ids are padded to: 77 */
-    int32_t *ids, *negative_ids;      /* n_tokens each */
-    const float *given_noise;         /* --latents, [C,H,W], or NULL */
-    bool guided;                      /* guidance > 1: the UNet runs on two images, [unconditional, conditional] */
-    int factor;                       /* pixels per latent: the VAE's, or 1 */
-    int size_multiple;                /* width and height are multiples of it */
+    int n_tokens;                              /* length ids are padded to: 77 */
+    int32_t *ids, *negative_ids;               /* n_tokens each */
+    const float *given_noise;                  /* --latents, [C,H,W], or NULL */
+    bool guided;                               /* guidance > 1: the UNet runs on two images, [unconditional, conditional] */
+    int factor;                                /* pixels per latent: the VAE's, or 1 */
+    int size_multiple;                         /* width and height are multiples of it */
     int channels, latent_height, latent_width; /* of what is denoised */
 
     struct device *device;
-    enum dtype dtype;                 /* of all but the VAE: the device's own, outside decoding */
-    struct view context;              /* [1|2,1,n_tokens,cross_dim], or none */
+    enum dtype dtype;    /* of all but the VAE: the device's own, outside decoding */
+    struct view context; /* [1|2,1,n_tokens,cross_dim], or none */
     struct unet_run *unet_run;
-    bool loaded;                      /* timings.load_ms is known; else after the first picture */
-    bool prepared;                    /* context and unet_run are computed; the next picture does so where false */
-    size_t image_mark;                /* of the device's arena, behind them */
-    struct arena image_arena;         /* host memory of one image */
+    bool loaded;              /* timings.load_ms is known; else after the first picture */
+    bool prepared;            /* context and unet_run are computed; the next picture does so where false */
+    size_t image_mark;        /* of the device's arena, behind them */
+    struct arena image_arena; /* host memory of one image */
     struct timings timings;
-    const struct latents *latents;    /* of the image under way */
+    const struct latents *latents; /* of the image under way */
 
     void (*on_step)(void *data, int row, int n_rows); /* after each row, when set */
     void *on_step_data;
-    bool snapshots;                   /* on_step may call pipeline_snapshot: no row is begun before the last one is done */
+    bool snapshots; /* on_step may call pipeline_snapshot: no row is begun before the last one is done */
 };
 
 /* Opens and checks every file of the checkpoint and plans the schedule. *settings is copied. */

@@ -34,7 +34,9 @@ emu_switch:
     .size emu_switch, .-emu_switch
 )");
 
-inline void context_switch(emu_context &from, emu_context &to) { emu_switch(&from, to); }
+inline void context_switch(emu_context &from, emu_context &to) {
+    emu_switch(&from, to);
+}
 
 /* The stack as if `start` had been called (it never returns) and had been left at its first instruction. */
 inline void context_make(emu_context &context, void *stack, size_t bytes, void (*start)()) {
@@ -50,7 +52,9 @@ inline void context_make(emu_context &context, void *stack, size_t bytes, void (
 
 typedef ucontext_t emu_context;
 
-inline void context_switch(emu_context &from, emu_context &to) { swapcontext(&from, &to); }
+inline void context_switch(emu_context &from, emu_context &to) {
+    swapcontext(&from, &to);
+}
 inline void context_make(emu_context &context, void *stack, size_t bytes, void (*start)()) {
     getcontext(&context);
     context.uc_stack.ss_sp = stack;

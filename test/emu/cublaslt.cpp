@@ -39,7 +39,9 @@ struct product {
     float alpha, beta;
 };
 
-size_t size_of(int type) { return type == CUDA_R_32F ? 4 : 2; }
+size_t size_of(int type) {
+    return type == CUDA_R_32F ? 4 : 2;
+}
 
 float read(const void *p, int64_t i, int type) {
     if (type == CUDA_R_32F) return static_cast<const float *>(p)[i];
@@ -61,7 +63,9 @@ std::vector<float> columns(const void *p, int64_t offset, const emu_matrix_layou
     return out;
 }
 
-float gelu_tanh(float x) { return 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x))); }
+float gelu_tanh(float x) {
+    return 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
+}
 
 void finish_column(const product &p, int64_t offset_c, int64_t offset_d, int64_t j, const float *sum) {
     int64_t M = (int64_t)p.d.rows;
@@ -101,8 +105,7 @@ cublasStatus_t check(const emu_matmul_desc &desc, const emu_matrix_layout &a, co
     for (const emu_matrix_layout *m : {&a, &b, &c, &d})
         if (!m->rows || !m->cols || m->ld < (int64_t)m->rows || m->batch != d.batch) return CUBLAS_STATUS_INVALID_VALUE;
     if (a.type != b.type || c.type != d.type || (d.type != a.type && d.type != CUDA_R_32F)) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if ((desc.epilogue & CUBLASLT_EPILOGUE_BIAS) && desc.bias_type >= 0 && desc.bias_type != d.type)
-        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if ((desc.epilogue & CUBLASLT_EPILOGUE_BIAS) && desc.bias_type >= 0 && desc.bias_type != d.type) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (desc.epilogue & ~(uint32_t)(CUBLASLT_EPILOGUE_DEFAULT | CUBLASLT_EPILOGUE_GELU_BIAS)) return CUBLAS_STATUS_NOT_SUPPORTED;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -116,7 +119,9 @@ template <class T> cublasStatus_t set(T &field, const void *value, size_t bytes)
 
 } // namespace
 
-size_t cublasLtGetVersion(void) { return 130000; }
+size_t cublasLtGetVersion(void) {
+    return 130000;
+}
 
 const char *cublasLtGetStatusName(cublasStatus_t status) {
     switch (status) {
@@ -162,8 +167,8 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDa
     *layout = new emu_matrix_layout{type, rows, cols, ld, 1, 0};
     return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute,
-                                                const void *value, size_t bytes) {
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute, const void *value,
+                                                size_t bytes) {
     switch (attribute) {
     case CUBLASLT_MATRIX_LAYOUT_TYPE: return set(layout->type, value, bytes);
     case CUBLASLT_MATRIX_LAYOUT_ROWS: return set(layout->rows, value, bytes);
@@ -217,22 +222,34 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     product p = {*desc, *a, *b, *c, *d, A, B, C, D, 0, 0};
     memcpy(&p.alpha, alpha, sizeof p.alpha);
     memcpy(&p.beta, beta, sizeof p.beta);
-    if ((uintptr_t)A % size_of(a->type) || (uintptr_t)B % size_of(b->type) || (uintptr_t)D % size_of(d->type)) return CUBLAS_STATUS_INVALID_VALUE;
+    if ((uintptr_t)A % size_of(a->type) || (uintptr_t)B % size_of(b->type) || (uintptr_t)D % size_of(d->type))
+        return CUBLAS_STATUS_INVALID_VALUE;
     emu::push_host(stream, multiply, &p, sizeof p);
     return CUBLAS_STATUS_SUCCESS;
 }
 
 void *emu_cublaslt_symbol(const char *name) {
-#define SYMBOL(function) {#function, reinterpret_cast<void *>(function)}
+#define SYMBOL(function) \
+    { #function, reinterpret_cast < void *>(function) }
     static const struct {
         const char *name;
         void *function;
     } symbols[] = {
-        SYMBOL(cublasLtGetVersion), SYMBOL(cublasLtGetStatusName), SYMBOL(cublasLtCreate), SYMBOL(cublasLtDestroy),
-        SYMBOL(cublasLtMatmulDescCreate), SYMBOL(cublasLtMatmulDescSetAttribute), SYMBOL(cublasLtMatmulDescDestroy),
-        SYMBOL(cublasLtMatrixLayoutCreate), SYMBOL(cublasLtMatrixLayoutSetAttribute), SYMBOL(cublasLtMatrixLayoutDestroy),
-        SYMBOL(cublasLtMatmulPreferenceCreate), SYMBOL(cublasLtMatmulPreferenceSetAttribute), SYMBOL(cublasLtMatmulPreferenceDestroy),
-        SYMBOL(cublasLtMatmulAlgoGetHeuristic), SYMBOL(cublasLtMatmul),
+        SYMBOL(cublasLtGetVersion),
+        SYMBOL(cublasLtGetStatusName),
+        SYMBOL(cublasLtCreate),
+        SYMBOL(cublasLtDestroy),
+        SYMBOL(cublasLtMatmulDescCreate),
+        SYMBOL(cublasLtMatmulDescSetAttribute),
+        SYMBOL(cublasLtMatmulDescDestroy),
+        SYMBOL(cublasLtMatrixLayoutCreate),
+        SYMBOL(cublasLtMatrixLayoutSetAttribute),
+        SYMBOL(cublasLtMatrixLayoutDestroy),
+        SYMBOL(cublasLtMatmulPreferenceCreate),
+        SYMBOL(cublasLtMatmulPreferenceSetAttribute),
+        SYMBOL(cublasLtMatmulPreferenceDestroy),
+        SYMBOL(cublasLtMatmulAlgoGetHeuristic),
+        SYMBOL(cublasLtMatmul),
     };
 #undef SYMBOL
     const char *wanted = getenv("EMU_CUBLASLT");

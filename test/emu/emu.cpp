@@ -113,7 +113,9 @@ EMU_THREAD_LOCAL block *current_block; /* the same, without the guard of a threa
 const uint64_t seed = getenv("EMU_SEED") ? strtoull(getenv("EMU_SEED"), nullptr, 0) : 0;
 const bool reverse = getenv("EMU_ORDER") && !strcmp(getenv("EMU_ORDER"), "reverse");
 
-block &running() { return *current_block; }
+block &running() {
+    return *current_block;
+}
 
 uint64_t next_random(block &b) {
     b.random ^= b.random << 13;
@@ -130,7 +132,8 @@ uint64_t next_random(block &b) {
         const thread &t = b.threads[i];
         if (t.state != AT_BARRIER && t.state != IN_WARP_OP) continue;
         if (last && last->line == t.line && last->file == t.file && last->state == t.state) continue;
-        fprintf(stderr, "  thread %d waits in %s at %s:%d\n", i, t.state == AT_BARRIER ? "__syncthreads" : "a warp operation", t.file, t.line);
+        fprintf(stderr, "  thread %d waits in %s at %s:%d\n", i, t.state == AT_BARRIER ? "__syncthreads" : "a warp operation", t.file,
+                t.line);
         last = &t;
         shown++;
     }
@@ -157,7 +160,9 @@ fiber *make_fiber(block &b) {
     return f;
 }
 
-fiber *take_fiber(block &b) { return b.n_idle ? b.idle[--b.n_idle] : make_fiber(b); }
+fiber *take_fiber(block &b) {
+    return b.n_idle ? b.idle[--b.n_idle] : make_fiber(b);
+}
 
 __forceinline__ void switch_to(block &b, fiber *to) {
     fiber *self = b.current;
@@ -173,9 +178,11 @@ __forceinline__ void switch_to(block &b, fiber *to) {
 #endif
 }
 
-/* ---- which thread runs next ---------------------------------------------------------------------------------------- */
+/* ---- which thread runs next -------------------------------------------------------------------------------------- */
 
-void push_ready(block &b, int t) { b.ready[b.tail++ % max_threads] = t; }
+void push_ready(block &b, int t) {
+    b.ready[b.tail++ % max_threads] = t;
+}
 
 /* -1 where no thread is ready. */
 __forceinline__ int pop_ready(block &b) {
@@ -271,7 +278,7 @@ void enter() {
     }
 }
 
-/* ---- shared memory ------------------------------------------------------------------------------------------------- */
+/* ---- shared memory ----------------------------------------------------------------------------------------------- */
 
 void shared_free(shared_memory &m) {
     if (!m.p) return;
@@ -388,7 +395,9 @@ const int watch_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
 } // namespace
 
-bool may_use_threads() { return !thread_sanitizer && !forked; }
+bool may_use_threads() {
+    return !thread_sanitizer && !forked;
+}
 
 void run_grid(const launch_config &config, void (*call)(void *), void *closure) {
     dim3 g = config.grid;
@@ -401,9 +410,11 @@ void run_grid(const launch_config &config, void (*call)(void *), void *closure) 
     run_blocks(config, call, closure, next);
 }
 
-/* ---- what a thread calls ------------------------------------------------------------------------------------------- */
+/* ---- what a thread calls ----------------------------------------------------------------------------------------- */
 
-unsigned lane_id() { return (unsigned)running().current->thread & 31; }
+unsigned lane_id() {
+    return (unsigned)running().current->thread & 31;
+}
 
 void *fresh_shared(shared_slot &slot, size_t bytes, size_t align) {
     block &b = running();
@@ -494,7 +505,9 @@ void cp_async(void *dst, const void *src, unsigned bytes, unsigned valid) {
     t.copies[t.n_copies++] = {dst, src, bytes, valid, t.next_group};
 }
 
-void cp_commit() { running().threads[running().current->thread].next_group++; }
+void cp_commit() {
+    running().threads[running().current->thread].next_group++;
+}
 
 void cp_wait(int keep) {
     thread &t = running().threads[running().current->thread];

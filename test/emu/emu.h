@@ -13,7 +13,7 @@
 
 namespace emu {
 
-/* ---- shared memory: filled with NaN for every block ------------------------------------------------------------------ */
+/* ---- shared memory: filled with NaN for every block -------------------------------------------------------------- */
 
 /* An exact heap block per OS thread and SHARED, so that AddressSanitizer has red zones (it gives none to thread-local arrays). A plain
  * struct: an initialisation guard would be reported by ThreadSanitizer. */
@@ -33,8 +33,8 @@ template <class A> inline A &shared(shared_slot &slot) {
     return *static_cast<A *>(fresh_shared(slot, sizeof(A), alignof(A) < 16 ? 16 : alignof(A)));
 }
 
-#define SHARED(T, name, dims) \
-    typedef T name##_shared_ dims; \
+#define SHARED(T, name, dims)                              \
+    typedef T name##_shared_ dims;                         \
     static EMU_THREAD_LOCAL emu::shared_slot name##_slot_; \
     name##_shared_ &name = emu::shared<name##_shared_>(name##_slot_)
 #define DYNAMIC_SHARED(T, name) T *name = static_cast<T *>(emu::dynamic_shared)
@@ -48,13 +48,15 @@ int barrier(const char *file, int line, enum vote vote, int predicate);
 #define __syncthreads_and(p) emu::barrier(__FILE__, __LINE__, emu::VOTE_AND, !!(p))
 #define __syncthreads_count(p) emu::barrier(__FILE__, __LINE__, emu::VOTE_COUNT, !!(p))
 
-/* ---- operations of a warp: `fn` runs once, when every lane of the mask has arrived with its payload ------------------- */
+/* ---- operations of a warp: `fn` runs once, when every lane of the mask has arrived with its payload -------------- */
 
 typedef void warp_fn(void *const *lane, unsigned mask);
 void warp_op(unsigned mask, warp_fn *fn, void *payload, const char *file, int line);
 unsigned lane_id();
 
-inline unsigned mask_or_all(unsigned mask = ~0u) { return mask; }
+inline unsigned mask_or_all(unsigned mask = ~0u) {
+    return mask;
+}
 inline void warp_nothing(void *const *, unsigned) {}
 
 template <class T> struct shuffle {
@@ -116,13 +118,13 @@ inline unsigned ballot_of(unsigned mask, int predicate, const char *file, int li
 #define __any_sync(mask, p) (emu::ballot_of(mask, p, __FILE__, __LINE__) != 0)
 #define __all_sync(mask, p) (emu::ballot_of(mask, !(p), __FILE__, __LINE__) == 0)
 
-/* ---- cp.async: the copy happens at the wait, so that a missing wait shows as NaN --------------------------------------- */
+/* ---- cp.async: the copy happens at the wait, so that a missing wait shows as NaN --------------------------------- */
 
 void cp_async(void *dst, const void *src, unsigned bytes, unsigned valid);
 void cp_commit();
 void cp_wait(int keep);
 
-/* ---- tensor cores: PTX ISA, "Warp-level matrix instructions" ----------------------------------------------------------- */
+/* ---- tensor cores: PTX ISA, "Warp-level matrix instructions" ----------------------------------------------------- */
 
 /* Every lane reads its row itself, where ThreadSanitizer sees it; then rows are exchanged. */
 struct matrix_rows {

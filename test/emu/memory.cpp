@@ -22,8 +22,12 @@ size_t device_bytes;
 
 const bool protect = option("EMU_PROTECT", checked) != 0;
 
-size_t size_of(size_t bytes) { return bytes; }
-size_t size_of(const mapping &m) { return m.bytes; }
+size_t size_of(size_t bytes) {
+    return bytes;
+}
+size_t size_of(const mapping &m) {
+    return m.bytes;
+}
 
 /* Whether one block holds all of [p, p+bytes). */
 template <class Blocks> bool inside(const Blocks &blocks, const void *p, size_t bytes) {
@@ -34,7 +38,9 @@ template <class Blocks> bool inside(const Blocks &blocks, const void *p, size_t 
     return offset < size && bytes <= size - offset;
 }
 
-size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+size_t round_up(size_t n, size_t to) {
+    return (n + to - 1) / to * to;
+}
 
 void protect_all(int access) {
     if (!protect) return;
@@ -65,11 +71,19 @@ void unmap_device(const mapping &m) {
 
 } // namespace
 
-device_access::device_access() { protect_all(PROT_READ | PROT_WRITE); }
-device_access::~device_access() { protect_all(PROT_NONE); }
+device_access::device_access() {
+    protect_all(PROT_READ | PROT_WRITE);
+}
+device_access::~device_access() {
+    protect_all(PROT_NONE);
+}
 
-bool inside_device(const void *p, size_t bytes) { return inside(device_blocks, p, bytes); }
-bool inside_pinned(const void *p, size_t bytes) { return inside(pinned_blocks, p, bytes); }
+bool inside_device(const void *p, size_t bytes) {
+    return inside(device_blocks, p, bytes);
+}
+bool inside_pinned(const void *p, size_t bytes) {
+    return inside(pinned_blocks, p, bytes);
+}
 
 } // namespace emu
 
@@ -181,4 +195,6 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t strea
     push(stream_of(stream), std::move(o));
     return cudaSuccess;
 }
-cudaError_t cudaMemset(void *p, int value, size_t bytes) { return cudaMemsetAsync(p, value, bytes, nullptr); }
+cudaError_t cudaMemset(void *p, int value, size_t bytes) {
+    return cudaMemsetAsync(p, value, bytes, nullptr);
+}

@@ -24,35 +24,37 @@ cudaError_t check_device(int device) {
     return fail(!n ? cudaErrorNoDevice : device < 0 || device >= n ? cudaErrorInvalidDevice : cudaSuccess);
 }
 
-size_t total_memory() { return option("EMU_MEMORY", (size_t)16 << 30); }
+size_t total_memory() {
+    return option("EMU_MEMORY", (size_t)16 << 30);
+}
 
 } // namespace emu
 
 using namespace emu;
 
-#define ERRORS(X) \
-    X(cudaSuccess, "no error") \
-    X(cudaErrorInvalidValue, "invalid argument") \
-    X(cudaErrorMemoryAllocation, "out of memory") \
-    X(cudaErrorInitializationError, "initialization error") \
-    X(cudaErrorInvalidConfiguration, "invalid configuration argument") \
-    X(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy") \
-    X(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version") \
-    X(cudaErrorInvalidDeviceFunction, "invalid device function") \
-    X(cudaErrorNoDevice, "no CUDA-capable device is detected") \
-    X(cudaErrorInvalidDevice, "invalid device ordinal") \
-    X(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device") \
-    X(cudaErrorInvalidResourceHandle, "invalid resource handle") \
-    X(cudaErrorNotReady, "device not ready") \
-    X(cudaErrorIllegalAddress, "an illegal memory access was encountered") \
-    X(cudaErrorLaunchOutOfResources, "too many resources requested for launch") \
-    X(cudaErrorLaunchFailure, "unspecified launch failure") \
-    X(cudaErrorNotSupported, "operation not supported") \
-    X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing") \
-    X(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture") \
-    X(cudaErrorStreamCaptureUnmatched, "capture was not ended in the same stream as it began") \
-    X(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream") \
-    X(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream") \
+#define ERRORS(X)                                                                                                    \
+    X(cudaSuccess, "no error")                                                                                       \
+    X(cudaErrorInvalidValue, "invalid argument")                                                                     \
+    X(cudaErrorMemoryAllocation, "out of memory")                                                                    \
+    X(cudaErrorInitializationError, "initialization error")                                                          \
+    X(cudaErrorInvalidConfiguration, "invalid configuration argument")                                               \
+    X(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy")                                          \
+    X(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version")                   \
+    X(cudaErrorInvalidDeviceFunction, "invalid device function")                                                     \
+    X(cudaErrorNoDevice, "no CUDA-capable device is detected")                                                       \
+    X(cudaErrorInvalidDevice, "invalid device ordinal")                                                              \
+    X(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device")                   \
+    X(cudaErrorInvalidResourceHandle, "invalid resource handle")                                                     \
+    X(cudaErrorNotReady, "device not ready")                                                                         \
+    X(cudaErrorIllegalAddress, "an illegal memory access was encountered")                                           \
+    X(cudaErrorLaunchOutOfResources, "too many resources requested for launch")                                      \
+    X(cudaErrorLaunchFailure, "unspecified launch failure")                                                          \
+    X(cudaErrorNotSupported, "operation not supported")                                                              \
+    X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")                         \
+    X(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture")                  \
+    X(cudaErrorStreamCaptureUnmatched, "capture was not ended in the same stream as it began")                       \
+    X(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream")                    \
+    X(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream")             \
     X(cudaErrorStreamCaptureWrongThread, "attempt to terminate a thread-local capture sequence from another thread") \
     X(cudaErrorUnknown, "unknown error")
 
@@ -81,15 +83,21 @@ cudaError_t cudaGetLastError(void) {
     last_error = cudaSuccess;
     return e;
 }
-cudaError_t cudaPeekAtLastError(void) { return last_error; }
+cudaError_t cudaPeekAtLastError(void) {
+    return last_error;
+}
 
 cudaError_t cudaGetDeviceCount(int *count) {
     *count = (int)option("EMU_DEVICES", 1);
     return check_device(0);
 }
-cudaError_t cudaSetDevice(int device) { return check_device(device); }
+cudaError_t cudaSetDevice(int device) {
+    return check_device(device);
+}
 /* The devices of the emulation share one memory: there is nothing to give back. */
-cudaError_t cudaDeviceReset(void) { return check_device(0); }
+cudaError_t cudaDeviceReset(void) {
+    return check_device(0);
+}
 cudaError_t cudaGetDevice(int *device) {
     *device = 0;
     return check_device(0);

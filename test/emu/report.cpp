@@ -24,7 +24,7 @@ totals &counted = *new totals();
 
 namespace {
 
-/* ---- names of kernels ---------------------------------------------------------------------------------------------- */
+/* ---- names of kernels -------------------------------------------------------------------------------------------- */
 
 auto &names = *new std::map<const void *, std::string>; /* by address */
 std::mutex names_lock;
@@ -89,7 +89,7 @@ const char *kernel_name(const void *kernel) {
     return name.c_str();
 }
 
-/* ---- counts -------------------------------------------------------------------------------------------------------- */
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
 
 void count(const op &o) {
     switch (o.kind) {
@@ -136,8 +136,12 @@ static bool print_leaks() {
     const struct {
         const char *what;
         long n;
-    } left[] = {{"blocks of device memory", counted.blocks}, {"blocks of pinned memory", counted.pinned}, {"streams", counted.streams},
-                {"events", counted.events}, {"graphs", counted.graphs_alive}, {"instantiated graphs", counted.execs}};
+    } left[] = {{"blocks of device memory", counted.blocks},
+                {"blocks of pinned memory", counted.pinned},
+                {"streams", counted.streams},
+                {"events", counted.events},
+                {"graphs", counted.graphs_alive},
+                {"instantiated graphs", counted.execs}};
     bool any = false;
     for (auto &l : left)
         if (l.n) any = true, fprintf(stderr, "emu: leak: %ld %s not freed\n", l.n, l.what);

@@ -52,9 +52,9 @@ struct op {
     void *dst;              /* COPY, SET */
     const void *src;
     size_t bytes;
-    int value;              /* of SET; the direction of a COPY */
+    int value;                          /* of SET; the direction of a COPY */
     std::shared_ptr<event_state> event; /* RECORD, WAIT */
-    uint64_t ticket;        /* the record in question */
+    uint64_t ticket;                    /* the record in question */
     std::shared_ptr<op_list> graph;
 };
 
@@ -94,7 +94,7 @@ cudaError_t unsafe_call();
 /* Queues a library's work: call(copy of closure) runs on the host when the stream comes to it, and belongs to a graph that captures it. */
 void push_host(cudaStream_t stream, void (*call)(void *), const void *closure, size_t bytes);
 
-/* ---- memory: while no operation runs, the host cannot reach the device's --------------------------------------------- */
+/* ---- memory: while no operation runs, the host cannot reach the device's ----------------------------------------- */
 
 struct device_access {
     device_access();
@@ -103,7 +103,7 @@ struct device_access {
 bool inside_device(const void *p, size_t bytes);
 bool inside_pinned(const void *p, size_t bytes);
 
-/* ---- counts -------------------------------------------------------------------------------------------------------- */
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
 
 struct totals {
     std::map<const void *, uint64_t> kernels;

@@ -21,24 +21,40 @@ namespace emu {
 
 #ifdef EMU_TSAN
 /* What this thread did before release(p) is seen by whoever calls acquire(p) after it. */
-inline void release(void *p) { __tsan_release(p); }
-inline void acquire(void *p) { __tsan_acquire(p); }
+inline void release(void *p) {
+    __tsan_release(p);
+}
+inline void acquire(void *p) {
+    __tsan_acquire(p);
+}
 
 typedef void *logical_thread;
-inline logical_thread logical_thread_new() { return __tsan_create_fiber(0); }
-inline void logical_thread_free(logical_thread t) { __tsan_destroy_fiber(t); }
-inline logical_thread logical_thread_current() { return __tsan_get_current_fiber(); }
+inline logical_thread logical_thread_new() {
+    return __tsan_create_fiber(0);
+}
+inline void logical_thread_free(logical_thread t) {
+    __tsan_destroy_fiber(t);
+}
+inline logical_thread logical_thread_current() {
+    return __tsan_get_current_fiber();
+}
 /* From here on this OS thread acts as t; that orders nothing. */
-inline void act_as(logical_thread t) { __tsan_switch_to_fiber(t, __tsan_switch_to_fiber_no_sync); }
+inline void act_as(logical_thread t) {
+    __tsan_switch_to_fiber(t, __tsan_switch_to_fiber_no_sync);
+}
 constexpr bool thread_sanitizer = true;
 
 #else
 inline void release(void *) {}
 inline void acquire(void *) {}
 typedef void *logical_thread;
-inline logical_thread logical_thread_new() { return nullptr; }
+inline logical_thread logical_thread_new() {
+    return nullptr;
+}
 inline void logical_thread_free(logical_thread) {}
-inline logical_thread logical_thread_current() { return nullptr; }
+inline logical_thread logical_thread_current() {
+    return nullptr;
+}
 inline void act_as(logical_thread) {}
 constexpr bool thread_sanitizer = false;
 #endif

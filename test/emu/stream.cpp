@@ -1,7 +1,7 @@
 /* Streams, events, launches and graphs.
  *
- *     EMU_LAZY=1   a stream runs only when somebody waits for it: a result read too early shows, and so does a pinned buffer reused too early
- *     EMU_SKIP=1   kernels, GEMMs and memsets are counted, not run
+ *     EMU_LAZY=1   a stream runs only when somebody waits for it: a result read too early shows, and so does a pinned buffer reused too
+ * early EMU_SKIP=1   kernels, GEMMs and memsets are counted, not run
  *
  * Under ThreadSanitizer a stream is a logical thread of its own: it is ordered after the calls that queue its operations, and the host
  * after it only where the host waits for it. */
@@ -32,7 +32,7 @@ double now_ms() {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/* ---- running --------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 void run_until(emu_stream *s, const event_state *event, uint64_t ticket);
 
@@ -139,7 +139,7 @@ void push_host(cudaStream_t stream, void (*call)(void *), const void *closure, s
     push(stream_of(stream), std::move(o));
 }
 
-/* ---- launching --------------------------------------------------------------------------------------------------------- */
+/* ---- launching --------------------------------------------------------------------------------------------------- */
 
 static bool valid_configuration(dim3 g, dim3 b) {
     size_t threads = (size_t)b.x * b.y * b.z;
@@ -167,7 +167,7 @@ void launch_closure(const launch_config &config, void (*call)(void *), const voi
     push(stream_of(stream), std::move(o));
 }
 
-/* ---- capture ------------------------------------------------------------------------------------------------------------- */
+/* ---- capture ----------------------------------------------------------------------------------------------------- */
 
 cudaError_t invalidate(emu_stream *s, cudaError_t e) {
     s->invalid = true;
@@ -200,9 +200,11 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attr
     return cudaSuccess;
 }
 
-cudaError_t cudaLaunchKernel(const void *, dim3, dim3, void **, size_t, cudaStream_t) { return fail(cudaErrorNotSupported); }
+cudaError_t cudaLaunchKernel(const void *, dim3, dim3, void **, size_t, cudaStream_t) {
+    return fail(cudaErrorNotSupported);
+}
 
-/* ---- streams, events ------------------------------------------------------------------------------------------------------ */
+/* ---- streams, events --------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaDeviceSynchronize(void) {
     locked hold(lock);
@@ -222,7 +224,9 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     return cudaSuccess;
 }
 
-static bool unknown(cudaStream_t s) { return s && std::find(streams.begin(), streams.end(), s) == streams.end(); }
+static bool unknown(cudaStream_t s) {
+    return s && std::find(streams.begin(), streams.end(), s) == streams.end();
+}
 
 cudaError_t cudaStreamDestroy(cudaStream_t s) {
     locked hold(lock);
@@ -320,7 +324,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end) 
     return cudaSuccess;
 }
 
-/* ---- graphs ---------------------------------------------------------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------------------------------------------------ */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
     locked hold(lock);

@@ -26,8 +26,7 @@ typedef float row8 __attribute__((vector_size(32), aligned(32)));
 /* n a multiple of 8. Written out where the compiler would convert one value at a time. */
 static void to_floats(float *to, const uint16_t *from, int n, __half) {
 #ifdef __F16C__
-    for (int i = 0; i < n; i += 8)
-        _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i))));
+    for (int i = 0; i < n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i))));
 #else
     for (int i = 0; i < n; i++) to[i] = half_to_float(from[i]);
 #endif

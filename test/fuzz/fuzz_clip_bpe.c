@@ -10,14 +10,12 @@
 #include "engine/base/text.h"
 #include "tokenizer/clip_bpe.h"
 
-static const char *const names[] = {
-    "tokenizer.json",          "vocab.json",       "merges.txt", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json"};
+static const char *const names[] = {"tokenizer.json",          "vocab.json",       "merges.txt", "tokenizer_config.json",
+                                    "special_tokens_map.json", "added_tokens.json"};
 enum { N_FILES = 6, LENGTH = 12 };
 
-static const char vocab[] =
-    "{\"a\":0,\"b\":1,\"\xc3\x8c\":2,\"a</w>\":3,\"b</w>\":4,\"ab\":5,\"ab</w>\":6,\"aab\":7,\"!\":8,\"!</w>\":9,"
-    "\"<|startoftext|>\":10,\"<|endoftext|>\":11}";
+static const char vocab[] = "{\"a\":0,\"b\":1,\"\xc3\x8c\":2,\"a</w>\":3,\"b</w>\":4,\"ab\":5,\"ab</w>\":6,\"aab\":7,\"!\":8,\"!</w>\":9,"
+                            "\"<|startoftext|>\":10,\"<|endoftext|>\":11}";
 static const char merges[] = "#version: 0.2\na b\na ab\na b</w>\n";
 
 static char dir[] = "/dev/shm/fuzz-clip-XXXXXX"; /* memory: a disk would set the pace */

@@ -18,20 +18,18 @@ static void scan_all(struct arena *a, const char *text, size_t n) {
         if (token == JSON_NUMBER) json_scan_u64(&s, &value);
         if (token == JSON_ARRAY) token = json_scan_skip(&s, token);
         assert(s.at <= n && s.depth >= 0 && s.depth <= JSON_DEPTH_MAX && ++steps <= n + 1);
-        if (token == JSON_KEY || token == JSON_STRING)
-            assert(strlen(s.string) == s.string_length && s.string_length <= 16);
+        if (token == JSON_KEY || token == JSON_STRING) assert(strlen(s.string) == s.string_length && s.string_length <= 16);
     } while (token != JSON_END && token != JSON_ERROR);
 }
 
 /* Each getter dies on a value of another type; that ends its job and nothing else. */
-#define TRY(expression)                                                                          \
-    do {                                                                                         \
-        struct job job;                                                                          \
-        if (job_enter(&job)) {                                                                   \
-            expression;                                                                          \
-            job_leave(&job);                                                                     \
-        } else                                                                                   \
-            assert(job.code == FAIL_DATA && utf8_valid(job.message, strlen(job.message), NULL)); \
+#define TRY(expression)                                                                             \
+    do {                                                                                            \
+        struct job job;                                                                             \
+        if (job_enter(&job)) {                                                                      \
+            expression;                                                                             \
+            job_leave(&job);                                                                        \
+        } else assert(job.code == FAIL_DATA && utf8_valid(job.message, strlen(job.message), NULL)); \
     } while (0)
 
 static void get_one(struct arena *a, const struct json *o, const char *key) {

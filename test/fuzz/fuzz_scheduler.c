@@ -14,8 +14,8 @@ enum { OVERRIDES_MAX = 8 };
 static void check_rows(const struct schedule *s) {
     for (int i = 0; i < s->n_rows; i++) {
         const struct sched_row *r = &s->rows[i];
-        float sum = r->t + r->sigma + r->in_scale + r->clip_value + r->clip_quantile + r->dx + r->de + r->ax + r->as +
-                    r->cx + r->ce + r->cs + r->cz + r->add_x + r->add_z + r->min_log + r->max_log;
+        float sum = r->t + r->sigma + r->in_scale + r->clip_value + r->clip_quantile + r->dx + r->de + r->ax + r->as + r->cx + r->ce +
+                    r->cs + r->cz + r->add_x + r->add_z + r->min_log + r->max_log;
         for (int k = 0; k < SCHED_HISTORY; k++) sum += r->ad[k] + r->cd[k];
         if (!isfinite(sum)) abort();
     }
@@ -30,8 +30,8 @@ static void plan(struct arena *a, const struct scheduler *target, int n_steps, c
     }
     const struct scheduler *found;
     struct json *stored = json_parse(a, json, strlen(json), "s.json");
-    struct sched_config *c = sched_config_load(a, stored, "s.json", target,
-                                               n_steps % 2 ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE, overrides, &found);
+    struct sched_config *c =
+        sched_config_load(a, stored, "s.json", target, n_steps % 2 ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE, overrides, &found);
     check_rows(schedule_plan(a, found, c, n_steps));
     check_rows(schedule_plan_from(a, found, c, n_steps, n_steps / 3));
 }
