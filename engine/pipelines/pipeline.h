@@ -16,33 +16,11 @@
 
 #include "engine/files/checkpoint.h"
 #include "engine/nets/clip.h"
-#include "engine/base/rng.h"
 #include "engine/nets/unet.h"
 #include "engine/nets/vae.h"
+#include "engine/pipelines/settings.h"
 #include "schedulers/scheduler.h"
 #include "tokenizer/clip_bpe.h"
-
-/* What a picture is asked to be; zero or NAN means the checkpoint's or diffusers' default. */
-struct settings {
-    const char *model, *variant;
-    const char *prompt, *negative; /* negative NULL = "" */
-    uint64_t seed;
-    int steps;       /* 0: 50, DDPM 1000 */
-    double guidance; /* NAN: 7.5 */
-    double guidance_rescale, eta;
-    int clip_skip;         /* -1 or 0: none */
-    int width, height;     /* pixels; 0: sample_size * VAE factor (both, if either is missing) */
-    const char *scheduler; /* "NAME[,key=value…]", or NULL for the checkpoint's own */
-    enum rng_kind rng;
-    int rng_sms;
-    enum dtype rng_dtype;
-    const char *latents;  /* safetensors file with the initial noise, or NULL */
-    int count;            /* images that will be asked for: --dump makes a folder for each of several */
-    const char *dump;     /* directory, or NULL */
-    bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
-    enum dtype vae_dtype;
-    bool strict; /* a prompt that does not fit is an error, not a warning */
-};
 
 /* Milliseconds of each stage of the last picture, and of reading bytes_read of weights. */
 struct timings {
