@@ -20,7 +20,7 @@ static struct schedule *plan(struct arena *a, const struct scheduler *s) {
                                     "\"original_inference_steps\":%d}",
                                     s->class_name, STEPS);
     const struct json *stored = json_parse(a, text, strlen(text), "bench");
-    struct sched_config *config = sched_config_load(a, stored, "bench", NULL, FIXUP_NONE, NULL, &s);
+    struct sched_config *config = sched_config_load(a, stored, "bench", NULL, NULL, FIXUP_NONE, NULL, &s);
     return schedule_plan(a, s, config, STEPS);
 }
 

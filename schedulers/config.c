@@ -12,7 +12,7 @@
 #include "engine/base/json.h"
 #include "engine/base/text.h"
 
-/* REFUSED: of another family of models, only false or null will do. */
+/* REFUSED: of another family of models; where the class has it, only false or null will do. */
 enum field_type { INTEGER, NUMBER, BOOLEAN, STRING, NUMBERS, INTEGERS, REFUSED };
 
 static const size_t field_size[] = {sizeof(int), sizeof(double), sizeof(bool), sizeof(char *), sizeof(double *), sizeof(int64_t *), 0};
@@ -21,11 +21,14 @@ struct field {
     const char *key;
     enum field_type type;
     size_t offset;
-    double min, max; /* both allowed */
-    bool step;       /* an argument of step(): an option, but not a key of the JSON */
+    double min, max;     /* both allowed */
+    bool step;           /* an argument of step(): an option, but not a key of the JSON */
+    const char *classes; /* of a REFUSED one: those that have it */
 };
 
 #define AT(key) #key, .offset = offsetof(struct sched_config, key)
+
+#define MULTISTEP "DEISMultistepScheduler|DPMSolverMultistepScheduler|DPMSolverSinglestepScheduler|UniPCMultistepScheduler"
 
 static const struct field fields[] = {
     {AT(num_train_timesteps), .type = INTEGER, .min = 1, .max = 100000},
@@ -70,10 +73,10 @@ static const struct field fields[] = {
     {AT(s_tmax), .type = NUMBER, .min = 0, .max = INFINITY, .step = true},
     {AT(s_noise), .type = NUMBER, .min = 0, .max = 1e6, .step = true},
     {AT(use_clipped_model_output), .type = BOOLEAN, .step = true},
-    {"use_flow_sigmas", .type = REFUSED},
-    {"use_dynamic_shifting", .type = REFUSED},
-    {"shift_terminal", .type = REFUSED},
-    {"solver_p", .type = REFUSED},
+    {"use_flow_sigmas", .type = REFUSED, .classes = MULTISTEP},
+    {"use_dynamic_shifting", .type = REFUSED, .classes = MULTISTEP},
+    {"shift_terminal", .type = REFUSED, .classes = "UniPCMultistepScheduler"},
+    {"solver_p", .type = REFUSED, .classes = "UniPCMultistepScheduler"},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 static_assert(N_FIELDS <= 64, "sched_config keeps one bit for each field");
@@ -96,6 +99,16 @@ static uint64_t field_bit(const char *key) {
 
 static void *field_at(struct sched_config *c, int i) {
     return (char *)c + fields[i].offset;
+}
+
+static bool is_one_of(const char *value, const char *choices) {
+    size_t length = strlen(value);
+    for (const char *at = choices;; at++) {
+        size_t n = strcspn(at, "|");
+        if (n == length && !memcmp(at, value, n)) return true;
+        at += n;
+        if (!*at) return false;
+    }
 }
 
 /* The option "key=default|…" of the class, or NULL. */
@@ -188,32 +201,38 @@ static bool is_off(const struct json *o, const char *key) {
     return json_is_null(o, key) || !json_bool(o, key, false);
 }
 
-/* Every known key of the JSON, whatever its class: keys a class does not have are kept by diffusers and reach another
- * class in a swap. null counts as absent: for all such keys it means the default. */
-static struct sched_config read_json(struct arena *a, const struct json *o, const char *path) {
+static uint64_t always_read(void) {
+    return field_bit("sigma_min") | field_bit("sigma_max");
+}
+
+/* Whether class s, once built, has field i: diffusers looks sigma_min and sigma_max up in the config whether or not it does. */
+static bool has_field(const struct scheduler *s, int i) {
+    if (fields[i].type == REFUSED) return is_one_of(s->class_name, fields[i].classes);
+    return class_option(s, fields[i].key) || (((uint64_t)1 << i) & always_read());
+}
+
+/* trained_betas take the place of a beta_schedule, whatever that says. */
+static bool is_replaced(const struct json *o, const char *key) {
+    return !strncmp(key, "beta_", 5) && !json_is_null(o, "trained_betas");
+}
+
+/* The keys of the JSON, whatever its class, that reach class s: keys a class does not have are kept by diffusers and come
+ * back in a swap. What s does not have is not looked at, but for solver names, which a class on the way may replace.
+ * null counts as absent: for all such keys it means the default. */
+static struct sched_config read_json(struct arena *a, const struct json *o, const char *path, const struct scheduler *s) {
     struct sched_config c = {.path = path, .num_train_timesteps = 1000};
     const char *skip[64]; /* keys a saved _use_default_values declares absent */
     int n_skip = json_has(o, "_use_default_values") ? json_string_array(o, "_use_default_values", skip, 64) : 0;
     for (int i = 0; i < N_FIELDS; i++) {
         const struct field *f = &fields[i];
-        bool absent = f->step || json_is_null(o, f->key) || (f->type == REFUSED && is_off(o, f->key));
+        bool absent = f->step || json_is_null(o, f->key) || (f->type == REFUSED && is_off(o, f->key)) || is_replaced(o, f->key);
         for (int k = 0; k < n_skip; k++) absent |= skip[k] && !strcmp(skip[k], f->key);
-        if (!absent) read_field(a, &c, o, i);
+        if (!absent && (has_field(s, i) || f->type == STRING)) read_field(a, &c, o, i);
     }
     return c;
 }
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
-
-static bool is_one_of(const char *value, const char *choices) {
-    size_t length = strlen(value);
-    for (const char *at = choices;; at++) {
-        size_t n = strcspn(at, "|");
-        if (n == length && !memcmp(at, value, n)) return true;
-        at += n;
-        if (!*at) return false;
-    }
-}
 
 /* Constructors accept each other's solver names and put their own in place. */
 static void rename_solver(const struct scheduler *s, struct sched_config *c) {
@@ -227,11 +246,6 @@ static void rename_solver(const struct scheduler *s, struct sched_config *c) {
     if (!takes_deis && !zero && !strcmp(c->algorithm_type, "deis")) c->algorithm_type = "dpmsolver++";
 }
 
-/* diffusers looks these up in the config whether or not the class has them. */
-static uint64_t always_read(void) {
-    return field_bit("sigma_min") | field_bit("sigma_max");
-}
-
 /* The config of class s built from `given`: its own defaults, and what was inherited. */
 static struct sched_config build(struct arena *a, const struct scheduler *s, const struct sched_config *given) {
     struct sched_config c = {.path = given->path, .scheduler = s, .overridden = given->overridden};
@@ -240,7 +254,7 @@ static struct sched_config build(struct arena *a, const struct scheduler *s, con
         const char *option = class_option(s, fields[i].key);
         uint64_t bit = (uint64_t)1 << i;
         if (option) set_default(a, &c, i, option);
-        if (!(given->inherited & bit) || !(option || (always_read() & bit))) continue;
+        if (!(given->inherited & bit) || !has_field(s, i)) continue;
         memcpy(field_at(&c, i), (const char *)given + fields[i].offset, field_size[fields[i].type]);
         c.inherited |= bit;
     }
@@ -257,10 +271,10 @@ static void fix_up(struct sched_config *c, bool has_offset, bool has_clip, enum 
     if (has_clip) c->clip_sample = false;
 }
 
-/* What pipe.scheduler.config hands on to another class: the stored class's view of the keys that were in the JSON. */
-static void pass_on(struct sched_config *given, const struct scheduler *stored, enum sched_fixup fixup) {
+/* What pipe.scheduler.config hands on to another class: the loaded class's view of the keys that were in the JSON. */
+static void pass_on(struct sched_config *given, const struct scheduler *own, enum sched_fixup fixup) {
     uint64_t has = given->inherited;
-    if (stored) rename_solver(stored, given);
+    if (own) rename_solver(own, given);
     fix_up(given, has & field_bit("steps_offset"), has & field_bit("clip_sample"), fixup);
 }
 
@@ -332,8 +346,8 @@ static bool is_foreign_but_compatible(const char *name) {
            !strcmp(name, "DPMSolverMultistepInverseScheduler");
 }
 
-static const struct scheduler *stored_class(const struct json *stored, const char *path, bool swapped) {
-    const char *name = json_string(stored, "_class_name", NULL);
+/* The class the pipeline loads; NULL for one that is only there to be swapped. */
+static const struct scheduler *own_class(const char *name, const char *path, bool swapped) {
     if (!name) die(FAIL_DATA, "%s: field '_class_name': expected a scheduler's class name, found nothing", path);
     for (const struct scheduler *const *s = schedulers; *s; s++)
         if (!strcmp((*s)->class_name, name)) return *s;
@@ -341,10 +355,12 @@ static const struct scheduler *stored_class(const struct json *stored, const cha
     die_hint(FAIL_UNSUPPORTED, "diffuse --list schedulers", "%s: scheduler class '%s' is not supported", path, name);
 }
 
-struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
-                                       enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler) {
-    const struct scheduler *own = stored_class(stored, path, target != NULL);
-    struct sched_config given = read_json(a, stored, path), *c = arena_alloc(a, sizeof *c);
+struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const char *class_name,
+                                       const struct scheduler *target, enum sched_fixup fixup, const char *const *overrides,
+                                       const struct scheduler **scheduler) {
+    if (!class_name) class_name = json_string(stored, "_class_name", NULL);
+    const struct scheduler *own = own_class(class_name, path, target != NULL);
+    struct sched_config given = read_json(a, stored, path, target ? target : own), *c = arena_alloc(a, sizeof *c);
     if (target) {
         pass_on(&given, own, fixup);
         *c = build(a, target, &given);

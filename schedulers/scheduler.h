@@ -88,13 +88,15 @@ const char *scheduler_suggest(const char *name);
 enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sample false */ };
 
 /* Reads a scheduler_config.json (object `stored`, from file `path` for messages) as diffusers would build it:
- *   target NULL: the class named by _class_name, with class defaults for absent keys and the pipeline's fix-ups;
+ *   class_name:  the class model_index.json names, whichever wrote the file; NULL: the file's own _class_name;
+ *   target NULL: that class, with class defaults for absent keys and the pipeline's fix-ups;
  *   target set:  target.from_config(pipe.scheduler.config): keys absent from the JSON take the new class's defaults.
  * overrides: NULL-terminated "key=value" strings applied last; a bare "karras", "exponential", "beta" or "lu" asks for
  * those sigmas. May be NULL. All values are range-checked (FAIL_DATA / FAIL_UNSUPPORTED / FAIL_USAGE). *scheduler
  * receives the class to plan with. */
-struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const struct scheduler *target,
-                                       enum sched_fixup fixup, const char *const *overrides, const struct scheduler **scheduler);
+struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const char *class_name,
+                                       const struct scheduler *target, enum sched_fixup fixup, const char *const *overrides,
+                                       const struct scheduler **scheduler);
 
 /* What a pipeline passes to step(): eta, for the classes that take it. An override "eta=" stays. */
 void sched_config_set_eta(struct sched_config *config, double eta);

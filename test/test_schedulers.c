@@ -156,7 +156,7 @@ static struct schedule *plan_case(struct arena *a, const cJSON *root, const cJSO
     const struct scheduler *target = target_name ? scheduler_find(target_name) : NULL, *found;
     if (target_name && !target) die(FAIL_USAGE, "no scheduler '%s'", target_name);
     struct sched_config *config = sched_config_load(
-        a, stored_config(a, root, c), "scheduler_config.json", target,
+        a, stored_config(a, root, c), "scheduler_config.json", text_of(c, "class_name"), target,
         pipeline && !strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE, overrides_of(a, c), &found);
     int n = member(c, "num_inference_steps")->valueint, skip = 0;
     const cJSON *strength = member(c, "strength");
@@ -321,7 +321,8 @@ static int plan_text(const char *json, const char *target, const char *override,
     if (job_enter(&job)) {
         const struct scheduler *found;
         struct json *o = json_parse(&a, json, strlen(json), "s.json");
-        struct sched_config *c = sched_config_load(&a, o, "s.json", target ? scheduler_find(target) : NULL, FIXUP_NONE, overrides, &found);
+        struct sched_config *c =
+            sched_config_load(&a, o, "s.json", NULL, target ? scheduler_find(target) : NULL, FIXUP_NONE, overrides, &found);
         schedule_plan(&a, found, c, n_steps);
         job_leave(&job);
     } else {
@@ -358,7 +359,9 @@ static void test_bad_configs(void **state) {
         {"{\"_class_name\":\"DDIMScheduler\",\"num_train_timesteps\":2,\"trained_betas\":0.1}", FAIL_DATA, "trained_betas"},
         {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_karras_sigmas\":true,\"use_beta_sigmas\":true}", FAIL_UNSUPPORTED,
          "at most one"},
-        {"{\"_class_name\":\"EulerDiscreteScheduler\",\"use_flow_sigmas\":true}", FAIL_UNSUPPORTED, "use_flow_sigmas"},
+        {"{\"_class_name\":\"UniPCMultistepScheduler\",\"use_flow_sigmas\":true}", FAIL_UNSUPPORTED, "use_flow_sigmas"},
+        {"{\"_class_name\":\"DDIMScheduler\",\"trained_betas\":null,\"beta_schedule\":\"of no class\"}", FAIL_UNSUPPORTED, "beta_schedule"},
+        {"{}", FAIL_DATA, "_class_name"},
         {"{\"_class_name\":\"PNDMScheduler\"}", FAIL_UNSUPPORTED, "at least 4 steps"},
         {"{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":false,\"rescale_betas_zero_snr\":true,\"timestep_"
          "spacing\":\"trailing\"}",
@@ -437,12 +440,12 @@ static void test_eta(void **state) {
     const char *json = "{\"_class_name\":\"DDIMScheduler\",\"clip_sample\":false}", *overrides[] = {"eta=0.25", NULL};
     const struct scheduler *found;
     struct json *o = json_parse(&a, json, strlen(json), "s.json");
-    struct sched_config *c = sched_config_load(&a, o, "s.json", NULL, FIXUP_NONE, NULL, &found);
+    struct sched_config *c = sched_config_load(&a, o, "s.json", NULL, NULL, FIXUP_NONE, NULL, &found);
     assert_false(schedule_plan(&a, found, c, 2)->rows[0].noise);
     sched_config_set_eta(c, 1);
     float all = schedule_plan(&a, found, c, 2)->rows[0].cz;
     assert_true(all > 0);
-    c = sched_config_load(&a, o, "s.json", NULL, FIXUP_NONE, overrides, &found);
+    c = sched_config_load(&a, o, "s.json", NULL, NULL, FIXUP_NONE, overrides, &found);
     sched_config_set_eta(c, 1);
     float quarter = schedule_plan(&a, found, c, 2)->rows[0].cz;
     assert_true(fabsf(quarter - all / 4) <= 1e-6f * all);

@@ -136,11 +136,12 @@ static const struct scheduler *parse_scheduler(struct arena *a, const char *text
     return found;
 }
 
-static void open_schedule(struct pipeline *p, const struct json *stored, const struct pipeline_class *class) {
+static void open_schedule(struct pipeline *p, const struct component *stored, const struct pipeline_class *class) {
     const char *overrides[OVERRIDES_MAX + 1];
     const struct scheduler *target = parse_scheduler(p->arena, p->settings.scheduler, overrides);
     if (!target && class->scheduler) target = scheduler_find(class->scheduler);
-    p->sched_config = sched_config_load(p->arena, stored, json_path(stored), target, class->fixup, overrides, &p->scheduler);
+    p->sched_config = sched_config_load(p->arena, stored->config, json_path(stored->config), stored->class_name, target, class->fixup,
+                                        overrides, &p->scheduler);
     sched_config_set_eta(p->sched_config, p->settings.eta);
     p->schedule = schedule_plan(p->arena, p->scheduler, p->sched_config, p->settings.steps ? p->settings.steps : class->default_steps);
 }
@@ -148,7 +149,7 @@ static void open_schedule(struct pipeline *p, const struct json *stored, const s
 struct schedule *pipeline_schedule(struct arena *a, const struct settings *settings) {
     struct pipeline p = {.arena = a, .settings = *settings, .checkpoint = checkpoint_open_scheduler(a, settings->model)};
     struct component *scheduler = require_component(p.checkpoint, "scheduler");
-    open_schedule(&p, scheduler->config, find_pipeline_class(p.checkpoint));
+    open_schedule(&p, scheduler, find_pipeline_class(p.checkpoint));
     return p.schedule;
 }
 
@@ -214,7 +215,7 @@ struct pipeline *pipeline_open(struct arena *a, const struct settings *settings)
         if (p->settings.prompt) die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", p->checkpoint->name, class->name);
     }
     fill_defaults(p, class);
-    open_schedule(p, scheduler->config, class);
+    open_schedule(p, scheduler, class);
     check_variance(p);
     if (p->settings.prompt) tokenize(p);
     if (p->settings.latents) p->given_noise = read_latents(p);

@@ -49,6 +49,13 @@ for model in tiny-sd1 tiny-ddpm-new; do
     run -m "$root/test/fixtures/$model" --show-schedule --steps 7
     expect_same bare/out out
 done
+# model_index.json names the class, whoever wrote scheduler_config.json
+sed -i 's/"PNDMScheduler"/"LMSDiscreteScheduler"/' bare/tiny-sd1/model_index.json
+run -m bare/tiny-sd1 --show-schedule --steps 7
+head -n 1 out | grep -q '^LMSDiscreteScheduler, 7 steps' || fail "draws with $(head -n 1 out)"
+sed -i 's/"LMSDiscreteScheduler"/"FlowMatchEulerDiscreteScheduler"/' bare/tiny-sd1/model_index.json
+run -m bare/tiny-sd1 --show-schedule --steps 7
+expect_code 78
 rm bare/tiny-sd1/scheduler/scheduler_config.json
 run -m bare/tiny-sd1 --show-schedule
 expect_error 66 'diffuse: bare/tiny-sd1/scheduler/scheduler_config.json: No such file or directory'

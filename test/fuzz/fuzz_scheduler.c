@@ -31,7 +31,7 @@ static void plan(struct arena *a, const struct scheduler *target, int n_steps, c
     const struct scheduler *found;
     struct json *stored = json_parse(a, json, strlen(json), "s.json");
     struct sched_config *c =
-        sched_config_load(a, stored, "s.json", target, n_steps % 2 ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE, overrides, &found);
+        sched_config_load(a, stored, "s.json", NULL, target, n_steps % 2 ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE, overrides, &found);
     check_rows(schedule_plan(a, found, c, n_steps));
     check_rows(schedule_plan_from(a, found, c, n_steps, n_steps / 3));
 }

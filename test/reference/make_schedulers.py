@@ -291,15 +291,17 @@ STORED = {
     "unipc": {"_class_name": "UniPCMultistepScheduler", **SD, "solver_type": "bh1", "predict_x0": True,
               "disable_corrector": [0, 1], "use_karras_sigmas": True, "sigma_max": 10.0, "sigma_min": 0.05,
               "final_sigmas_type": "sigma_min"},
+    "a class of another family": {"_class_name": "FlowMatchEulerDiscreteScheduler", **SD, "shift": 3.0, "use_flow_sigmas": False,
+                                  "beta_schedule": "of no class", "trained_betas": [0.001 + 0.00001 * i for i in range(1000)]},
     "declared defaults": {"_class_name": "EulerDiscreteScheduler", **SD, "timestep_spacing": "leading",
                           "_use_default_values": ["timestep_spacing"]},
 }
 SD_PIPELINE, NO_PIPELINE = "StableDiffusionPipeline", "none"
 
 
-def piped(stored, pipeline):
-    """The scheduler as it sits in a loaded pipeline."""
-    scheduler = getattr(diffusers, stored["_class_name"]).from_config(stored)
+def piped(stored, pipeline, class_name=None):
+    """The scheduler as it sits in a loaded pipeline, whose index names the class."""
+    scheduler = getattr(diffusers, class_name or stored["_class_name"]).from_config(dict(stored))
     if pipeline == NO_PIPELINE:
         return scheduler
     return diffusers.StableDiffusionPipeline(vae=None, text_encoder=None, tokenizer=None, unet=None, scheduler=scheduler,
@@ -318,6 +320,17 @@ def swaps(classes):
 
                 def make():
                     scheduler = piped(stored, pipeline)
+                    return getattr(diffusers, target).from_config(scheduler.config) if target else scheduler
+
+                yield attempt(case, make, 5, {}, full=False)
+    for name in ("sd15", "dpm", "unipc", "a class of another family"):
+        for class_name in classes:
+            for target in [None] if class_name == STORED[name]["_class_name"] else [None, "DDIMScheduler", "UniPCMultistepScheduler"]:
+                case = {"tag": f"{name} as {class_name}", "stored": name, "class_name": class_name, "pipeline": SD_PIPELINE,
+                        "target": target, "num_inference_steps": 5}
+
+                def make():
+                    scheduler = piped(STORED[name], SD_PIPELINE, class_name)
                     return getattr(diffusers, target).from_config(scheduler.config) if target else scheduler
 
                 yield attempt(case, make, 5, {}, full=False)
