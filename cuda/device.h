@@ -193,6 +193,7 @@ op_group_norm cuda_group_norm_plan, cuda_group_norm;             /* group_norm.c
 op_layer_norm cuda_layer_norm_plan, cuda_layer_norm;             /* layer_norm.cu */
 op_embed cuda_embed_plan, cuda_embed;                            /* embed.cu */
 op_timestep_embed cuda_timestep_embed_plan, cuda_timestep_embed; /* embed.cu */
+op_modulate cuda_modulate;                                       /* elementwise.cu */
 op_silu cuda_silu;                                               /* elementwise.cu */
 op_add cuda_add;                                                 /* elementwise.cu */
 op_model_input cuda_model_input;                                 /* sched_step.cu */

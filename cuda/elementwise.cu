@@ -42,7 +42,50 @@ template <class T, class F> void launch_pointwise(struct cuda_device *dev, struc
     else launch(dev, pointwise<T, 1, F>, grid_for(dev, n, THREADS), dim3(THREADS), 0, y.p, a.p, b.p, n, y.C, y.ld, a.ld, b.ld, f);
 }
 
+/* y[row, c] = act(x[row, c] * (1 + scale[image, c]) + shift[image, c]), V elements at a time; n: of them. y may be x. image_ld: 0 where one
+ * row serves all images; scale NULL: act(x). */
+template <class T, int V>
+__global__ void __launch_bounds__(THREADS)
+    scale_shift(void *y, const void *x, const void *scale, const void *shift, size_t n, int C, int ldy, int ldx, size_t rows_per_image,
+                size_t scale_ld, size_t shift_ld, bool act) {
+    int per_row = C / V;
+    GRID_LOOP(i, n) {
+        size_t row = i / (size_t)per_row, c = i % (size_t)per_row * V, image = row / rows_per_image;
+        vec<T, V> in = at<T, V>(x, row * ldx + c), s{}, b{}, out;
+        if (scale) s = at<T, V>(scale, image * scale_ld + c), b = at<T, V>(shift, image * shift_ld + c);
+#pragma unroll
+        for (int k = 0; k < V; k++) {
+            float value = to_f32(in.v[k]);
+            if (scale) value = value * (1 + to_f32(s.v[k])) + to_f32(b.v[k]);
+            out.v[k] = from_f32<T>(act ? silu(value) : value);
+        }
+        *reinterpret_cast<vec<T, V> *>(static_cast<T *>(y) + row * ldy + c) = out;
+    }
+}
+
+template <class T>
+void launch_scale_shift(struct cuda_device *dev, struct view y, struct view x, struct view scale, struct view shift, bool act) {
+    constexpr int V = vec16<T>::N;
+    size_t n = view_rows(y) * (size_t)y.C, rows = (size_t)x.H * (size_t)x.W;
+    size_t scale_ld = scale.N > 1 ? (size_t)scale.ld : 0, shift_ld = shift.N > 1 ? (size_t)shift.ld : 0;
+    bool aligned = y.C % V == 0 && rows_aligned(dev, y) && rows_aligned(dev, x);
+    if (scale.p) aligned = aligned && rows_aligned(dev, scale) && rows_aligned(dev, shift);
+    if (aligned)
+        launch(dev, scale_shift<T, V>, grid_for(dev, n / V, THREADS), dim3(THREADS), 0, y.p, x.p, scale.p, shift.p, n / V, y.C, y.ld, x.ld,
+               rows, scale_ld, shift_ld, act);
+    else
+        launch(dev, scale_shift<T, 1>, grid_for(dev, n, THREADS), dim3(THREADS), 0, y.p, x.p, scale.p, shift.p, n, y.C, y.ld, x.ld, rows,
+               scale_ld, shift_ld, act);
+}
+
 } // namespace
+
+void cuda_modulate(struct device *base, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
+    struct cuda_device *dev = cuda_of(base);
+    DISPATCH(dev, T, launch_scale_shift<T>(dev, y, x, scale, shift, act == ACT_SILU));
+    double n = (double)view_rows(y) * y.C;
+    count_work(dev, 4 * n, 2 * n * (double)element_bytes(dev));
+}
 
 void cuda_silu(struct device *base, struct view y, struct view x) {
     struct cuda_device *dev = cuda_of(base);

@@ -19,6 +19,7 @@ static void attention(DEV, VIEW(y), VIEW(q), VIEW(k), VIEW(v), UNUSED int n_head
 static void embed(DEV, VIEW(y), UNUSED const int32_t *ids, WEIGHT(table), WEIGHT(pos)) {}
 static void timestep_embed(DEV, VIEW(y), UNUSED const float *t, UNUSED bool flip, UNUSED float shift) {}
 static void silu(DEV, VIEW(y), VIEW(x)) {}
+static void modulate(DEV, VIEW(y), VIEW(x), VIEW(scale), VIEW(shift), UNUSED enum act act) {}
 static void add(DEV, VIEW(y), VIEW(a), VIEW(b)) {}
 static void model_input(DEV, VIEW(y), UNUSED const float *x, UNUSED float scale) {}
 static void set_schedule(DEV, UNUSED const struct sched_row *rows, UNUSED int n_rows, UNUSED int depth) {}
@@ -51,6 +52,7 @@ static const struct ops ops = {
     .embed = embed,
     .timestep_embed = timestep_embed,
     .silu = silu,
+    .modulate = modulate,
     .add = add,
     .model_input = model_input,
     .set_schedule = set_schedule,

@@ -56,6 +56,10 @@ typedef void op_timestep_embed(struct device *dev, struct view y, const float *t
 /* y = x * sigmoid(x)        x, y [T,C], y may be x */
 typedef void op_silu(struct device *dev, struct view y, struct view x);
 
+/* y = act(x * (1 + scale) + shift), or act(x) where they are none
+ *   x, y [N,H,W,C], y may be x   scale, shift [N|1,1,1,C]: one row per image (or one for all)   act ACT_NONE or ACT_SILU */
+typedef void op_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act);
+
 /* y = a + b        [T,C]; y may be a or b */
 typedef void op_add(struct device *dev, struct view y, struct view a, struct view b);
 
@@ -116,6 +120,7 @@ struct ops {
     op_embed *embed;
     op_timestep_embed *timestep_embed;
     op_silu *silu;
+    op_modulate *modulate;
     op_add *add;
     op_model_input *model_input;
     op_set_schedule *set_schedule;

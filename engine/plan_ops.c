@@ -7,6 +7,13 @@ void plan_silu(struct device *dev, struct view y, struct view x) {
     assert(view_rows(y) == view_rows(x) && y.C == x.C);
 }
 
+void plan_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
+    (void)dev;
+    assert(y.N == x.N && y.H == x.H && y.W == x.W && y.C == x.C && (act == ACT_NONE || act == ACT_SILU));
+    assert(!scale.p == !shift.p && (!scale.p || (scale.C == x.C && shift.C == x.C)));
+    assert(!scale.p || ((scale.N == 1 || scale.N == x.N) && shift.N == scale.N && scale.H * scale.W * shift.H * shift.W == 1));
+}
+
 void plan_add(struct device *dev, struct view y, struct view a, struct view b) {
     (void)dev;
     assert(view_rows(y) == view_rows(a) && view_rows(y) == view_rows(b) && y.C == a.C && y.C == b.C);

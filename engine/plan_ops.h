@@ -5,6 +5,7 @@
 #include "engine/ops.h"
 
 op_silu plan_silu;
+op_modulate plan_modulate;
 op_add plan_add;
 op_model_input plan_model_input;
 op_set_schedule plan_set_schedule;

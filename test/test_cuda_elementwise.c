@@ -50,6 +50,44 @@ static void test_pointwise(void **state) {
         }
 }
 
+struct modulate_case {
+    int N, H, W, C, pad, rows; /* rows: 0, no scale and shift */
+    enum act act;
+};
+struct modulate_call {
+    const struct modulate_case *c;
+    struct operand *y, *x, *scale, *shift;
+};
+
+static void call_modulate(struct device *dev, int side, void *data) {
+    struct modulate_call *m = data;
+    bool plain = m->c->rows == 0;
+    dev->ops->modulate(dev, m->y->view[side], m->x->view[side], plain ? no_view : m->scale->view[side],
+                       plain ? no_view : m->shift->view[side], m->c->act);
+}
+
+static void test_modulate(void **state) {
+    (void)state;
+    static const struct modulate_case cases[] = {{2, 4, 4, 64, 0, 2, ACT_SILU}, {2, 3, 5, 33, 1, 2, ACT_NONE},
+                                                 {3, 2, 2, 40, 8, 1, ACT_SILU}, {1, 8, 8, 320, 0, 1, ACT_NONE},
+                                                 {2, 3, 3, 16, 8, 0, ACT_NONE}, {1, 2, 2, 7, 0, 0, ACT_SILU}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {
+            const struct modulate_case *c = &cases[i];
+            struct pair *p = pair_open(*dtype);
+            int rows = c->rows ? c->rows : 1;
+            struct modulate_call call = {.c = c};
+            call.x = operand_new(p, 1, c->N, c->H, c->W, c->C, c->pad, 3, 0);
+            call.scale = operand_new(p, 2, rows, 1, 1, c->C, 2 * c->pad, 1, 0);
+            call.shift = operand_new(p, 3, rows, 1, 1, c->C, c->pad, 1, 0);
+            call.y = operand_new(p, 4, c->N, c->H, c->W, c->C, c->pad, 1, 0);
+            pair_run(p, call_modulate, &call);
+            char name[80];
+            snprintf(name, sizeof name, "modulate %dx%dx%dx%d rows=%d act=%d", c->N, c->H, c->W, c->C, c->rows, (int)c->act);
+            operand_compare(p, name, call.y, tolerance_of(*dtype));
+            pair_close(p);
+        }
+}
+
 /* ---- embeddings -------------------------------------------------------------------------------------------------- */
 
 enum { VOCABULARY = 50, POSITIONS = 20 };
@@ -226,8 +264,9 @@ static void test_latents(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pointwise),       cmocka_unit_test(test_embed), cmocka_unit_test(test_timestep_embed),
-        cmocka_unit_test(test_upload_download), cmocka_unit_test(test_rgb8),  cmocka_unit_test(test_latents),
+        cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_modulate),        cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_timestep_embed), cmocka_unit_test(test_upload_download), cmocka_unit_test(test_rgb8),
+        cmocka_unit_test(test_latents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -445,7 +445,7 @@ static const struct row config_rows[] = {
     {"C6", 78, "StableDiffusionPipelin", INDEX, .names = "", EDIT("\"StableDiffusionPipeline\"", "\"StableDiffusionPipelin\"")},
     {"C6", 78, "UNet3D", UNET, EDIT("UNet2DConditionModel", "UNet3D")},
     {"C6", 78, "VQModel", VAE, EDIT("AutoencoderKL", "VQModel")},
-    {"C6", 78, "PNDMScheduleX", SCHEDULER, .names = "", EDIT("PNDMScheduler", "PNDMScheduleX")},
+    {"C6", 78, "PNDMScheduleX", INDEX, .names = "", EDIT("PNDMScheduler", "PNDMScheduleX")},
     {"C7", 78, "%n%s", INDEX, .names = "", EDIT("\"StableDiffusionPipeline\"", "\"%n%s%n%s\\u001b[31m\"")},
     {"C7", 78, "%n%s", UNET, EDIT("UNet2DConditionModel", "%n%s%n%s\\u001b[31m")},
     {"C8", 78, "_class_name", INDEX, EDIT("\"_class_name\"", "\"_klass_name\"")},

@@ -205,6 +205,20 @@ static void case_silu(struct test_case *t) {
     free_all(0, NULL, 2, (struct view[]){x, y});
 }
 
+static void case_modulate(struct test_case *t) {
+    int N = number(t, "N"), H = number(t, "H"), W = number(t, "W"), C = number(t, "C"), pad = number(t, "pad");
+    int rows = number(t, "per_image") ? N : 1;
+    bool plain = number(t, "plain");
+    struct view x = view_new(t, SEED_X, N, H, W, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, N, H, W, C, 2 * pad);
+    struct view scale = view_new(t, SEED_W, rows, 1, 1, C, 3 * pad), shift = view_new(t, SEED_B, rows, 1, 1, C, pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->modulate(t->dev, y, x, plain ? no_view : scale, plain ? no_view : shift, (enum act)number(t, "act"));
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 4, (struct view[]){x, y, scale, shift});
+}
+
 static void case_add(struct test_case *t) {
     int T = number(t, "T"), C = number(t, "C"), pad = number(t, "pad");
     struct view a = view_new(t, SEED_X, 1, 1, T, C, pad), b = view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
@@ -375,6 +389,7 @@ TEST_OP(group_norm, 12)
 TEST_OP(layer_norm, 7)
 TEST_OP(attention, 15)
 TEST_OP(silu, 5)
+TEST_OP(modulate, 4)
 TEST_OP(add, 4)
 TEST_OP(embed, 1)
 TEST_OP(timestep_embed, 8)
@@ -550,6 +565,7 @@ int main(void) {
         cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_silu),
+        cmocka_unit_test(test_modulate),
         cmocka_unit_test(test_add),
         cmocka_unit_test(test_embed),
         cmocka_unit_test(test_timestep_embed),

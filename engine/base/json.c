@@ -201,6 +201,18 @@ int json_int_array(const struct json *o, const char *key, int64_t *values, int m
     return n;
 }
 
+int json_bool_array(const struct json *o, const char *key, bool *values, int max_n, bool scalar_ok) {
+    if (scalar_ok && max_n > 0 && cJSON_IsBool(get(o, key))) return values[0] = json_bool(o, key, false), 1;
+    const cJSON *list = get_array(o, key, max_n), *item;
+    int n = 0;
+    if (!list) return -1;
+    cJSON_ArrayForEach(item, list) {
+        if (!cJSON_IsBool(item)) fail_field(o, key, "true or false", item);
+        values[n++] = cJSON_IsTrue(item);
+    }
+    return n;
+}
+
 int json_number_array(const struct json *o, const char *key, double *values, int max_n) {
     const cJSON *list = get_array(o, key, max_n), *item;
     int n = 0;

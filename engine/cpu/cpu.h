@@ -61,6 +61,7 @@ op_layer_norm cpu_layer_norm_plan, cpu_layer_norm;
 op_embed cpu_embed_plan, cpu_embed;
 op_timestep_embed cpu_timestep_embed;
 op_silu cpu_silu;
+op_modulate cpu_modulate;
 op_add cpu_add;
 op_model_input cpu_model_input;
 op_set_schedule cpu_set_schedule;

@@ -20,6 +20,30 @@ void cpu_silu(struct device *dev, struct view y, struct view x) {
     }
 }
 
+void cpu_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
+    size_t T = view_rows(x), per_image = (size_t)x.H * (size_t)x.W;
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < T; t++) {
+        float in[ROW_CHUNK], in_scale[ROW_CHUNK], in_shift[ROW_CHUNK], out[ROW_CHUNK];
+        size_t image = scale.N > 1 ? t / per_image : 0;
+        for (int c = 0; c < x.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, x.C - c);
+            const float *src = row_load(dev, row_at(dev, x, t, c), in, n);
+            float *dst = row_target(dev, row_at(dev, y, t, c), out);
+            if (scale.p) {
+                const float *s = row_load(dev, row_at(dev, scale, image, c), in_scale, n);
+                const float *b = row_load(dev, row_at(dev, shift, image, c), in_shift, n);
+                for (int i = 0; i < n; i++) dst[i] = src[i] * (1 + s[i]) + b[i];
+            } else if (dst != src) {
+                memcpy(dst, src, (size_t)n * sizeof *dst);
+            }
+            if (act == ACT_SILU)
+                for (int i = 0; i < n; i++) dst[i] = vm_silu(dst[i]);
+            row_store(dev, row_at(dev, y, t, c), dst, n);
+        }
+    }
+}
+
 void cpu_add(struct device *dev, struct view y, struct view a, struct view b) {
     size_t T = view_rows(y);
 #pragma omp parallel for schedule(static)

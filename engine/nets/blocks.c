@@ -26,10 +26,11 @@ void resnet_forward(struct device *dev, const struct resnet *r, struct view y, s
         size_t inner = arena_mark(dev);
         struct view n = view_alloc(dev, x.N, x.H, x.W, r->c_in);
         op->group_norm(dev, n, x, r->norm1_w, r->norm1_b, r->groups, r->eps, true);
-        op->conv2d(dev, h, n, r->conv1_w, r->conv1_b, temb, no_view, CONV_3X3);
+        op->conv2d(dev, h, n, r->conv1_w, r->conv1_b, r->scale_shift ? no_view : temb, no_view, CONV_3X3);
         arena_release(dev, inner);
     }
-    op->group_norm(dev, h, h, r->norm2_w, r->norm2_b, r->groups, r->eps, true);
+    op->group_norm(dev, h, h, r->norm2_w, r->norm2_b, r->groups, r->eps, !r->scale_shift);
+    if (r->scale_shift) op->modulate(dev, h, h, view_slice(dev, temb, 0, h.C), view_slice(dev, temb, h.C, h.C), ACT_SILU);
     if (r->conv_shortcut_w) {
         op->linear(dev, y, x, r->conv_shortcut_w, r->conv_shortcut_b, ACT_NONE, no_view);
         op->conv2d(dev, y, h, r->conv2_w, r->conv2_b, no_view, y, CONV_3X3);
@@ -150,8 +151,10 @@ void transformer_forward(struct device *dev, const struct transformer *t, struct
 
 void attention_block_bind(struct attention_block *a, struct component *c, const char *prefix, int C, int n_heads, int groups, float eps) {
     *a = (struct attention_block){.C = C, .n_heads = n_heads, .groups = groups, .eps = eps};
-    a->group_norm_w = GET(WEIGHT_VECTOR, SHAPE(C), "group_norm.weight");
-    a->group_norm_b = GET(WEIGHT_VECTOR, SHAPE(C), "group_norm.bias");
+    if (groups) {
+        a->group_norm_w = GET(WEIGHT_VECTOR, SHAPE(C), "group_norm.weight");
+        a->group_norm_b = GET(WEIGHT_VECTOR, SHAPE(C), "group_norm.bias");
+    }
     a->qkv_w = stack(c, WEIGHT_MATRIX, prefix, to_qkv, 3, "weight", C, C);
     a->qkv_b = stack(c, WEIGHT_VECTOR, prefix, to_qkv, 3, "bias", C, 0);
     a->to_out_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "to_out.0.weight");
@@ -163,8 +166,8 @@ void attention_block_forward(struct device *dev, const struct attention_block *a
     size_t mark = arena_mark(dev);
     int C = a->C;
     struct view n = view_alloc(dev, x.N, x.H, x.W, C), qkv = view_alloc(dev, x.N, x.H, x.W, 3 * C);
-    op->group_norm(dev, n, x, a->group_norm_w, a->group_norm_b, a->groups, a->eps, false);
-    op->linear(dev, qkv, n, a->qkv_w, a->qkv_b, ACT_NONE, no_view);
+    if (a->groups) op->group_norm(dev, n, x, a->group_norm_w, a->group_norm_b, a->groups, a->eps, false);
+    op->linear(dev, qkv, a->groups ? n : x, a->qkv_w, a->qkv_b, ACT_NONE, no_view);
     op->attention(dev, n, view_slice(dev, qkv, 0, C), view_slice(dev, qkv, C, C), view_slice(dev, qkv, 2 * C, C), a->n_heads, false);
     op->linear(dev, y, n, a->to_out_w, a->to_out_b, ACT_NONE, x);
     arena_release(dev, mark);

@@ -7,10 +7,12 @@
 #include "engine/ops.h"
 #include "engine/weights.h"
 
-/* ResnetBlock2D: y = shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + temb))) */
+/* ResnetBlock2D: y = shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + temb)))
+ * or, with scale_shift:       … conv2(silu(norm2(conv1(silu(norm1(x)))) (1 + scale) + shift)), temb = [scale|shift] */
 struct resnet {
     int c_in, c_out, groups;
     float eps;
+    bool scale_shift;
     struct weight *norm1_w, *norm1_b;                 /* [c_in] */
     struct weight *conv1_w, *conv1_b;                 /* [c_out,c_in,3,3] [c_out] */
     struct weight *norm2_w, *norm2_b;                 /* [c_out] */
@@ -20,7 +22,11 @@ struct resnet {
     int temb_at;                                      /* … and its column in the table of all projections (unet.h) */
 };
 void resnet_bind(struct resnet *r, struct component *c, const char *prefix, int c_in, int c_out, int groups, float eps);
-/* x [N,H,W,c_in]  temb [1|N,1,1,c_out] or none  y [N,H,W,c_out] */
+/* Columns of the time embedding it reads. */
+static inline int resnet_n_temb(const struct resnet *r) {
+    return r->scale_shift ? 2 * r->c_out : r->c_out;
+}
+/* x [N,H,W,c_in]  temb [1|N,1,1,resnet_n_temb] or none  y [N,H,W,c_out] */
 void resnet_forward(struct device *dev, const struct resnet *r, struct view y, struct view x, struct view temb);
 
 /* BasicTransformerBlock: self-attention, cross-attention, GEGLU feed-forward, each x += f(LN(x)) */
@@ -52,7 +58,7 @@ void transformer_forward(struct device *dev, const struct transformer *t, struct
 
 /* The VAE's and UNet2DModel's Attention: y = x + to_out(attention(group_norm(x))) over H*W tokens. */
 struct attention_block {
-    int C, n_heads, groups;
+    int C, n_heads, groups; /* groups 0: no norm */
     float eps;
     struct weight *group_norm_w, *group_norm_b; /* [C] */
     struct weight *qkv_w, *qkv_b;               /* [3C,C] [3C] */

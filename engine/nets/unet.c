@@ -66,7 +66,7 @@ static struct view push_skip(struct pass *p, int N, int H, int W, int C) {
 }
 
 static struct view resnet_temb(const struct pass *p, const struct resnet *r) {
-    return view_slice(p->dev, p->temb, r->temb_at, r->c_out);
+    return view_slice(p->dev, p->temb, r->temb_at, resnet_n_temb(r));
 }
 
 /* One resnet and the attention after it, if any: x -> y */
@@ -110,11 +110,13 @@ static struct view down_forward(struct pass *p, struct view x) {
     return h;
 }
 
-/* y = resnet(attention(resnet(x))) */
+/* y = resnet(attention(resnet(x))), resnet(x), or x */
 static void mid_forward(struct pass *p, struct view y, struct view x) {
     struct device *dev = p->dev;
     const struct unet *m = p->m;
     size_t mark = arena_mark(dev);
+    if (m->n_mid_resnets == 0) return dev->ops->modulate(dev, y, x, no_view, no_view, ACT_NONE);
+    if (m->n_mid_resnets == 1) return resnet_forward(dev, &m->mid_resnets[0], y, x, resnet_temb(p, &m->mid_resnets[0]));
     struct view a = view_alloc(dev, x.N, x.H, x.W, x.C), b = m->mid_attention ? view_alloc(dev, x.N, x.H, x.W, x.C) : a;
     resnet_forward(dev, &m->mid_resnets[0], a, x, resnet_temb(p, &m->mid_resnets[0]));
     tap_view(dev, a, "mid_block.resnets.0");

@@ -31,6 +31,7 @@ struct unet {
     int layers_per_block[UNET_LEVELS_MAX], n_heads[UNET_LEVELS_MAX], transformer_layers[UNET_LEVELS_MAX];
     enum unet_attention down_attention[UNET_LEVELS_MAX], up_attention[UNET_LEVELS_MAX], mid_attention;
     bool flip_sin_to_cos;
+    bool scale_shift; /* resnets take a scale and a shift from the time embedding, not an addend */
     float freq_shift, eps;
 
     struct weight *time_linear_1_w, *time_linear_1_b, *time_linear_2_w, *time_linear_2_b;
@@ -39,6 +40,7 @@ struct unet {
     int n_transformer_blocks;
     struct weight *conv_in_w, *conv_in_b;
     struct unet_level down[UNET_LEVELS_MAX], up[UNET_LEVELS_MAX];
+    int n_mid_resnets; /* 2, with attention between them if any; 1; or 0: there is no middle */
     struct resnet mid_resnets[2];
     struct transformer mid_transformer; /* where mid_attention is ATTENTION_CROSS */
     struct attention_block mid_attn;    /* where it is ATTENTION_SELF */

@@ -37,14 +37,14 @@ static void down_bind(struct unet *m, struct component *c) {
 
 static void mid_bind(struct unet *m, struct component *c) {
     int last = m->n_levels - 1, C = m->block_out_channels[last];
-    resnet_bind(&m->mid_resnets[0], c, "mid_block.resnets.0", C, C, m->groups, m->eps);
+    for (int i = 0; i < m->n_mid_resnets; i++)
+        resnet_bind(&m->mid_resnets[i], c, i ? "mid_block.resnets.1" : "mid_block.resnets.0", C, C, m->groups, m->eps);
     const char *name = "mid_block.attentions.0";
     if (m->mid_attention == ATTENTION_SELF) attention_block_bind(&m->mid_attn, c, name, C, m->n_heads[last], m->attention_groups, m->eps);
     if (m->mid_attention == ATTENTION_CROSS) {
         transformer_bind(&m->mid_transformer, c, name, C, m->n_heads[last], m->cross_dim, m->transformer_layers[last], m->groups);
         m->n_transformer_blocks += m->transformer_layers[last];
     }
-    resnet_bind(&m->mid_resnets[1], c, "mid_block.resnets.1", C, C, m->groups, m->eps);
 }
 
 /* Up block i mirrors config level n-1-i. Its resnets read [hidden, skip]; skips come back in reverse: this level's own resnets, and last
@@ -73,7 +73,7 @@ static void list_level(struct temb_list *list, struct unet_level *level) {
 static void time_projections_bind(struct unet *m, struct component *c, int E) {
     struct temb_list *list = arena_alloc(c->arena, sizeof *list);
     for (int i = 0; i < m->n_levels; i++) list_level(list, &m->down[i]);
-    for (int i = 0; i < 2; i++) list->resnets[list->n++] = &m->mid_resnets[i];
+    for (int i = 0; i < m->n_mid_resnets; i++) list->resnets[list->n++] = &m->mid_resnets[i];
     for (int i = 0; i < m->n_levels; i++) list_level(list, &m->up[i]);
 
     const char **weights = arena_array(c->arena, (size_t)list->n, sizeof *weights),
@@ -81,9 +81,10 @@ static void time_projections_bind(struct unet *m, struct component *c, int E) {
     int64_t *rows = arena_array(c->arena, (size_t)list->n, sizeof *rows);
     for (int i = 0; i < list->n; i++) {
         struct resnet *r = list->resnets[i];
+        r->scale_shift = m->scale_shift;
         r->temb_at = m->n_temb;
-        m->n_temb += r->c_out;
-        rows[i] = r->c_out;
+        rows[i] = resnet_n_temb(r);
+        m->n_temb += resnet_n_temb(r);
         weights[i] = arena_printf(c->arena, "%s.weight", r->time_emb_proj);
         biases[i] = arena_printf(c->arena, "%s.bias", r->time_emb_proj);
     }

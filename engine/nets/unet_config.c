@@ -9,10 +9,8 @@
 static const struct config_only only[] = {
     {"center_input_sample", ONLY_FALSE, 0, NULL},
     {"mid_block_scale_factor", ONLY_NUMBER, 1, NULL},
-    {"act_fn", ONLY_STRING, 0, "silu"},
     {"class_embed_type", ONLY_NULL, 0, NULL},
     {"num_class_embeds", ONLY_NULL, 0, NULL},
-    {"resnet_time_scale_shift", ONLY_STRING, 0, "default"},
     {"time_embedding_type", ONLY_STRING, 0, "positional"},
     {"time_embedding_dim", ONLY_NULL, 0, NULL},
 };
@@ -75,9 +73,20 @@ static void read_sample_size(struct unet *m, const struct json *config) {
     m->sample_width = (int)size[n == 2 ? 1 : 0];
 }
 
-static void read_only_cross_attention(const struct json *config) {
-    bool asked = json_is_array(config, "only_cross_attention") || json_bool(config, "only_cross_attention", false);
-    if (asked) die(FAIL_UNSUPPORTED, "%s: 'only_cross_attention': only false is supported", json_path(config));
+/* false, or false for each level. */
+static void require_self_attention(const struct json *config, int n_levels) {
+    bool asked[UNET_LEVELS_MAX];
+    int n = json_bool_array(config, "only_cross_attention", asked, UNET_LEVELS_MAX, true);
+    for (int i = 0; i < n; i++)
+        if (asked[i]) die(FAIL_UNSUPPORTED, "%s: 'only_cross_attention': only false is supported", json_path(config));
+    if (n > 1 && n != n_levels)
+        die(FAIL_UNSUPPORTED, "%s: %d 'only_cross_attention' for %d 'block_out_channels'", json_path(config), n, n_levels);
+}
+
+/* The number of resnets in the middle: key absent, the class's own block; null, none at all, whatever tensors there are. */
+static int read_mid_block(const struct json *config, const char *const *types) {
+    if (json_has(config, "mid_block_type") && json_is_null(config, "mid_block_type")) return 0;
+    return config_choice(config, "mid_block_type", types[0], types) == 0 ? 2 : 1;
 }
 
 static void check_divisible(const struct unet *m, const struct json *config) {
@@ -102,7 +111,10 @@ static void read_channels(struct unet *m, const struct json *config, const int f
 }
 
 static void read_common(struct unet *m, const struct json *config, int channels) {
+    static const char *const acts[] = {"silu", "swish", NULL}, *const time_shifts[] = {"default", "scale_shift", NULL};
     config_require(config, only, sizeof only / sizeof *only);
+    config_choice(config, "act_fn", acts[0], acts);
+    m->scale_shift = config_choice(config, "resnet_time_scale_shift", time_shifts[0], time_shifts) == 1;
     read_sample_size(m, config);
     m->in_channels = (int)json_int(config, "in_channels", channels, 1, 1024);
     m->out_channels = (int)json_int(config, "out_channels", channels, 1, 1024);
@@ -114,23 +126,33 @@ static void read_common(struct unet *m, const struct json *config, int channels)
     read_per_level(m->layers_per_block, config, "layers_per_block", 2, UNET_LAYERS_MAX, m->n_levels);
 }
 
+/* The context's width; a list is one for each level, which reads the same context. */
+static int read_cross_dim(const struct json *config, int n_levels) {
+    int dims[UNET_LEVELS_MAX];
+    read_per_level(dims, config, "cross_attention_dim", 1280, 65536, n_levels);
+    for (int i = 1; i < n_levels; i++)
+        if (dims[i] != dims[0])
+            die(FAIL_UNSUPPORTED, "%s: 'cross_attention_dim': %d and %d: only one value is supported", json_path(config), dims[0], dims[i]);
+    return dims[0];
+}
+
 static void read_conditional(struct unet *m, const struct json *config) {
     static const struct block_type down[] = {{"DownBlock2D", ATTENTION_NONE}, {"CrossAttnDownBlock2D", ATTENTION_CROSS}, {NULL, 0}};
     static const struct block_type up[] = {{"UpBlock2D", ATTENTION_NONE}, {"CrossAttnUpBlock2D", ATTENTION_CROSS}, {NULL, 0}};
-    static const char *const mid_types[] = {"UNetMidBlock2DCrossAttn", NULL};
+    static const char *const mid_types[] = {"UNetMidBlock2DCrossAttn", "UNetMidBlock2D" /* one resnet */, NULL};
     const enum unet_attention C = ATTENTION_CROSS, N = ATTENTION_NONE;
     config_require(config, conditional_only, sizeof conditional_only / sizeof *conditional_only);
-    read_only_cross_attention(config);
     read_channels(m, config, (const int[4]){320, 640, 1280, 1280});
     read_common(m, config, 4);
+    require_self_attention(config, m->n_levels);
     m->size_multiple = 1;
-    m->cross_dim = (int)json_int(config, "cross_attention_dim", 1280, 1, 65536);
+    m->cross_dim = read_cross_dim(config, m->n_levels);
     read_per_level(m->n_heads, config, "attention_head_dim", 8, 1024, m->n_levels); /* the number of heads, despite its name */
     read_per_level(m->transformer_layers, config, "transformer_layers_per_block", 1, 64, m->n_levels);
     read_block_types(m->down_attention, config, "down_block_types", down, (const enum unet_attention[4]){C, C, C, N}, m->n_levels);
     read_block_types(m->up_attention, config, "up_block_types", up, (const enum unet_attention[4]){N, C, C, C}, m->n_levels);
-    config_choice(config, "mid_block_type", mid_types[0], mid_types);
-    m->mid_attention = ATTENTION_CROSS;
+    m->n_mid_resnets = read_mid_block(config, mid_types);
+    m->mid_attention = m->n_mid_resnets == 2 ? ATTENTION_CROSS : ATTENTION_NONE;
 }
 
 static void read_unconditional(struct unet *m, const struct json *config) {
@@ -142,7 +164,7 @@ static void read_unconditional(struct unet *m, const struct json *config) {
     read_channels(m, config, (const int[4]){224, 448, 672, 896});
     read_common(m, config, 3);
     m->size_multiple = 1 << (m->n_levels - 1);
-    m->attention_groups = (int)json_int(config, "attn_norm_num_groups", m->groups, 1, 65536);
+    m->attention_groups = (int)json_int(config, "attn_norm_num_groups", m->scale_shift ? 0 : m->groups, 1, 65536);
     int64_t width = json_int(config, "attention_head_dim", 8, 1, 65536); /* here it is what it says: a head's width */
     bool one_head = json_has(config, "attention_head_dim") && json_is_null(config, "attention_head_dim");
     for (int i = 0; i < m->n_levels; i++) {
@@ -154,8 +176,8 @@ static void read_unconditional(struct unet *m, const struct json *config) {
     }
     read_block_types(m->down_attention, config, "down_block_types", down, (const enum unet_attention[4]){N, S, S, S}, m->n_levels);
     read_block_types(m->up_attention, config, "up_block_types", up, (const enum unet_attention[4]){S, S, S, N}, m->n_levels);
-    config_choice(config, "mid_block_type", mid_types[0], mid_types);
-    m->mid_attention = json_bool(config, "add_attention", true) ? ATTENTION_SELF : ATTENTION_NONE;
+    m->n_mid_resnets = read_mid_block(config, mid_types);
+    m->mid_attention = m->n_mid_resnets && json_bool(config, "add_attention", true) ? ATTENTION_SELF : ATTENTION_NONE;
 }
 
 void unet_read_config(struct unet *m, const struct json *config) {

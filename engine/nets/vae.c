@@ -7,12 +7,9 @@
 static const float VAE_EPS = 1e-6f; /* of every norm in diffusers' decoder, whatever the config says */
 
 static void read_config(struct vae *m, const struct json *config) {
-    static const struct config_only only[] = {
-        {"act_fn", ONLY_STRING, 0, "silu"},  {"shift_factor", ONLY_NULL, 0, NULL},   {"latents_mean", ONLY_NULL, 0, NULL},
-        {"latents_std", ONLY_NULL, 0, NULL}, {"use_quant_conv", ONLY_TRUE, 0, NULL},
-    };
+    static const char *const acts[] = {"silu", "swish", NULL};
     config_require_class(config, "AutoencoderKL");
-    config_require(config, only, sizeof only / sizeof *only);
+    config_choice(config, "act_fn", acts[0], acts);
     m->latent_channels = (int)json_int(config, "latent_channels", 4, 1, 64);
     m->out_channels = (int)json_int(config, "out_channels", 3, 1, 64);
     m->layers_per_block = (int)json_int(config, "layers_per_block", 1, 1, 32);

@@ -151,6 +151,12 @@ def elementwise():
         add("silu", F.silu(operand(X, T, C, exp=3)), T=T, C=C, pad=pad, in_place=in_place, exp=3)
         add("add", operand(X, T, C) + operand(R, T, C), T=T, C=C, pad=pad, in_place=in_place)
     add("silu", F.silu(operand(X, 5, 40, exp=13)), T=5, C=40, pad=0, in_place=0, exp=13)
+    for N, per_image, C, pad, in_place, act, plain in [(2, 1, 12, 0, 0, 1, 0), (3, 0, 40, 5, 1, 0, 0), (2, 1, 1037, 3, 0, 0, 0), (2, 0, 24, 7, 0, 0, 1)]:
+        x = operand(X, N, 3, 5, C, exp=2)
+        if not plain:
+            rows = N if per_image else 1
+            x = x * (1 + operand(W, rows, 1, 1, C)) + operand(B, rows, 1, 1, C)
+        add("modulate", ACTS[act](x), N=N, H=3, W=5, C=C, per_image=per_image, pad=pad, in_place=in_place, act=act, plain=plain, exp=2)
     ids = torch.arange(77) * 3 % 50
     add("embed", operand(W, 50, 24)[ids] + operand(B, 80, 24)[:77], T=77, C=24, V=50, P=80, step=3)
     for copies, pad in [(1, 0), (2, 5)]:

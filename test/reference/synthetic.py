@@ -1,0 +1,129 @@
+"""Checkpoints that need no weights in the tree: every value follows from its tensor's name and place, here and in test/test_synthetic.c alike.
+
+A fixture test/fixtures/synthetic/NAME.json holds a checkpoint's JSON files, the names and shapes of its tensors, pictures to read, and cases: a
+command line of `diffuse` and, in NAME.safetensors, the picture(s) diffusers drew for it, [count,H,W,C] U8."""
+
+import json
+import pathlib
+import tempfile
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from common import FIXTURES, save_tensors
+
+MASK = (1 << 64) - 1
+
+
+def name_hash(name):
+    """FNV-1a."""
+    h = 0xCBF29CE484222325
+    for byte in name.encode():
+        h = ((h ^ byte) * 0x100000001B3) & MASK
+    return h
+
+
+def noise(name, n):
+    """n floats in [-1, 1), multiples of 2^-23: splitmix64 of the name's hash and the place."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(name_hash(name)) + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(40)).astype(np.float32) * np.float32(2**-23) - np.float32(1)
+
+
+GAINS = {  # as make_tiny.py's
+    "time_emb_proj.weight": 2.0,
+    "q_proj.weight": 1.5,
+    "k_proj.weight": 1.5,
+    "attn2.to_out.0.weight": 0.4,
+    "conv2.weight": 0.5,
+    "proj_out.weight": 0.5,
+    "attn1.to_out.0.weight": 0.5,
+    "ff.net.2.weight": 0.5,
+    "decoder.conv_out.weight": 0.7,
+}
+
+
+def gain(name):
+    return next((g for end, g in GAINS.items() if name.endswith(end)), 1.0)
+
+
+def values(name, shape):
+    """Matrices and filters keep the variance of what they are applied to; scales are near 1, biases near 0."""
+    n = int(np.prod(shape, dtype=np.int64))
+    x = noise(name, n)
+    if len(shape) >= 2:
+        x = x * np.float32(np.sqrt(3.0 * shape[0] / n) * gain(name))
+    else:
+        x = x * np.float32(0.25) + np.float32(1 if name.endswith(".weight") else 0)
+    return torch.from_numpy(x.reshape(shape))
+
+
+def picture(name, width, height, channels):
+    """[height,width,channels] U8: coarse blocks of noise under a gradient, so that resizing has edges and slopes to get wrong."""
+    y, x = np.mgrid[0:height, 0:width]
+    out = np.empty((height, width, channels), np.uint8)
+    for c in range(channels):
+        blocks = noise(f"{name}.{c}", ((height + 7) // 8) * ((width + 7) // 8)).reshape((height + 7) // 8, (width + 7) // 8)
+        level = ((blocks[y // 8, x // 8] + 1) * 64).astype(np.int64)
+        out[:, :, c] = (level + (x * 127) // max(width - 1, 1) * (c + 1) // channels + (y * 63) // max(height - 1, 1)) % 256
+    return out
+
+
+class Checkpoint:
+    """A pipeline saved to a directory, its weights replaced; `edit(path, data)` may change a JSON file before it is loaded again."""
+
+    def __init__(self, name, pipe, links=(), edit=None, drop=()):
+        self.name, self.links, self.cases, self.tensors, self.pictures = name, dict(links), [], {}, {}
+        self.dir = pathlib.Path(tempfile.mkdtemp())
+        pipe.save_pretrained(self.dir, safe_serialization=True)
+        self.files, self.weights = {}, {}
+        for path in sorted(self.dir.rglob("*")):
+            where = path.relative_to(self.dir).as_posix()
+            if any(where.startswith(d + "/") for d in self.links):
+                continue
+            if path.suffix == ".json":
+                data = json.loads(path.read_text())
+                if edit:
+                    edit(where, data)
+                    path.write_text(json.dumps(data))
+                self.files[where] = data
+            elif path.suffix == ".safetensors":
+                with safe_open(path, "pt") as f:
+                    shapes = {k: list(f.get_slice(k).get_shape()) for k in f.keys() if f.get_slice(k).get_dtype().startswith("F")}
+                shapes = {k: s for k, s in sorted(shapes.items()) if not any(d in k for d in drop)}
+                self.weights[where] = shapes
+                save_file({k: values(f"{where}:{k}", s) for k, s in shapes.items()}, path, {"format": "pt"})
+
+    def load(self, cls, **options):
+        pipe = cls.from_pretrained(self.dir, torch_dtype=torch.float32, **options)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def add(self, name, args, images):
+        """args: diffuse's, without -m and -o. images: what diffusers drew, a list of PIL pictures or one array [count,H,W,C] U8."""
+        if not isinstance(images, np.ndarray):
+            images = np.stack([np.asarray(i if np.asarray(i).ndim == 3 else np.asarray(i)[:, :, None]) for i in images])
+        self.tensors[name] = torch.from_numpy(np.ascontiguousarray(images))
+        self.cases.append({"name": name, "args": [str(a) for a in args]})
+
+    def add_picture(self, file, width, height, channels=3):
+        from PIL import Image
+
+        self.pictures[file] = [width, height, channels]
+        data = picture(file, width, height, channels)
+        return Image.fromarray(data if channels > 1 else data[:, :, 0])
+
+    def write(self):
+        path = FIXTURES / "synthetic" / self.name
+        save_tensors(path.with_suffix(".safetensors"), self.tensors)
+        one = lambda d: "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in d.items()) + "\n}"
+        cases = ",\n".join("  " + json.dumps(c) for c in self.cases)
+        path.with_suffix(".json").write_text(
+            f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(self.weights)},\n'
+            f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{cases}\n]}}\n')
+        print(self.name, len(self.cases), "cases")

@@ -1,0 +1,243 @@
+/* Whole command lines against diffusers on checkpoints whose weights follow from their tensors' names (test/reference/synthetic.py):
+ *     test_synthetic            every fixture of test/fixtures/synthetic
+ *     test_synthetic NAME…      these
+ * DIFFUSE is the program; SYNTHETIC_ARGS more arguments for each call ("--device cuda --dtype fp32"). */
+#include "test/files.h"
+
+#include <ctype.h>
+#include <glob.h>
+#include <math.h>
+#include <png.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <cjson/cJSON.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/file.h"
+#include "engine/files/safetensors.h"
+
+enum { ARGS_MAX = 64, SIDE_MAX = 4096 };
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t name_hash(const char *name) {
+    uint64_t h = 0xcbf29ce484222325; /* FNV-1a */
+    for (; *name; name++) h = (h ^ (uint8_t)*name) * 0x100000001b3;
+    return h;
+}
+
+/* Value i of the name: in [-1, 1), a multiple of 2^-23 (splitmix64). */
+static float noise(uint64_t hash, size_t i) {
+    uint64_t z = hash + (i + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    z ^= z >> 31;
+    return (float)(z >> 40) * 0x1p-23f - 1;
+}
+
+static bool ends_in(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+static double gain(const char *name) {
+    static const struct {
+        const char *end;
+        double gain;
+    } gains[] = {{"time_emb_proj.weight", 2},    {"q_proj.weight", 1.5},   {"k_proj.weight", 1.5},
+                 {"attn2.to_out.0.weight", 0.4}, {"conv2.weight", 0.5},    {"proj_out.weight", 0.5},
+                 {"attn1.to_out.0.weight", 0.5}, {"ff.net.2.weight", 0.5}, {"decoder.conv_out.weight", 0.7}};
+    for (size_t i = 0; i < sizeof gains / sizeof *gains; i++)
+        if (ends_in(name, gains[i].end)) return gains[i].gain;
+    return 1;
+}
+
+static float *values(struct arena *a, const char *name, const int64_t *shape, int rank) {
+    size_t n = 1;
+    for (int i = 0; i < rank; i++) n *= (size_t)shape[i];
+    float *x = arena_array(a, n, sizeof *x), base = rank < 2 && ends_in(name, ".weight") ? 1 : 0;
+    float scale = rank < 2 ? 0.25f : (float)(sqrt(3.0 * (double)shape[0] / (double)n) * gain(name));
+    uint64_t hash = name_hash(name);
+    for (size_t i = 0; i < n; i++) x[i] = base + scale * noise(hash, i);
+    return x;
+}
+
+/* ---- the checkpoint ---------------------------------------------------------------------------------------------- */
+
+static void make_parent(const char *path) {
+    char *copy = strdup(path), *slash = strrchr(copy, '/');
+    *slash = 0;
+    if (mkdir(copy, 0777) != 0 && errno == ENOENT) {
+        make_parent(copy);
+        mkdir(copy, 0777);
+    }
+    free(copy);
+}
+
+static void write_weights(const char *dir, const cJSON *file) {
+    struct arena a = {0};
+    struct st_writer *w = st_writer_new(&a);
+    const cJSON *tensor;
+    cJSON_ArrayForEach(tensor, file) {
+        int64_t shape[8];
+        int rank = cJSON_GetArraySize(tensor);
+        for (int i = 0; i < rank; i++) shape[i] = cJSON_GetArrayItem(tensor, i)->valueint;
+        const float *x = values(&a, arena_printf(&a, "%s:%s", file->string, tensor->string), shape, rank);
+        st_writer_add(w, tensor->string, DT_F32, rank, shape, x);
+    }
+    const char *path = path_in(dir, "%s", file->string);
+    make_parent(path);
+    st_write(w, path);
+    arena_free(&a);
+}
+
+static void write_picture(const char *dir, const cJSON *picture) {
+    int W = cJSON_GetArrayItem(picture, 0)->valueint, H = cJSON_GetArrayItem(picture, 1)->valueint,
+        C = cJSON_GetArrayItem(picture, 2)->valueint, across = (W + 7) / 8;
+    struct arena a = {0};
+    uint8_t *pixels = arena_array(&a, (size_t)W * (size_t)H, (size_t)C);
+    for (int c = 0; c < C; c++) {
+        uint64_t hash = name_hash(arena_printf(&a, "%s.%d", picture->string, c));
+        for (int y = 0; y < H; y++)
+            for (int x = 0; x < W; x++) {
+                int level = (int)((noise(hash, (size_t)(y / 8 * across + x / 8)) + 1) * 64);
+                level += x * 127 / (W > 1 ? W - 1 : 1) * (c + 1) / C + y * 63 / (H > 1 ? H - 1 : 1);
+                pixels[((size_t)y * (size_t)W + (size_t)x) * (size_t)C + (size_t)c] = (uint8_t)(level % 256);
+            }
+    }
+    png_image png = {.version = PNG_IMAGE_VERSION,
+                     .width = (png_uint_32)W,
+                     .height = (png_uint_32)H,
+                     .format = C == 1   ? PNG_FORMAT_GRAY
+                               : C == 3 ? PNG_FORMAT_RGB
+                                        : PNG_FORMAT_RGBA};
+    must(png_image_write_to_file(&png, path_in(dir, "%s", picture->string), 0, pixels, 0, NULL), picture->string);
+    arena_free(&a);
+}
+
+static void write_checkpoint(const char *dir, const cJSON *fixture) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "files")) {
+        char *text = cJSON_Print(item);
+        const char *path = path_in(dir, "%s", item->string);
+        make_parent(path);
+        write_file(path, text, strlen(text));
+        free(text);
+    }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "links")) {
+        char target[PATH_MAX];
+        must(realpath(path_in("test/fixtures", "%s", item->valuestring), target) != NULL, item->valuestring);
+        const char *path = path_in(dir, "%s", item->string);
+        make_parent(path);
+        must(symlink(target, path) == 0, path);
+    }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "weights")) write_weights(dir, item);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "pictures")) write_picture(dir, item);
+}
+
+/* ---- one case ---------------------------------------------------------------------------------------------------- */
+
+/* Runs the case's command in dir; its pictures are dir/out-1.png … */
+static void draw(const char *dir, const cJSON *c, int count) {
+    extern char **environ;
+    struct arena a = {0};
+    const char *program = getenv("DIFFUSE"), *argv[ARGS_MAX];
+    char *more = arena_strdup(&a, getenv("SYNTHETIC_ARGS") ? getenv("SYNTHETIC_ARGS") : "--device cpu");
+    int n = 0, status;
+    argv[n++] = program ? program : "build/release/diffuse";
+    argv[n++] = "-q";
+    argv[n++] = "-f";
+    argv[n++] = "-m";
+    argv[n++] = dir;
+    argv[n++] = "-o";
+    argv[n++] = count > 1 ? path_in(dir, "out-{n}.png") : path_in(dir, "out-1.png");
+    for (char *word; (word = strsep(&more, " ")) != NULL;)
+        if (*word) argv[n++] = word;
+    const cJSON *arg;
+    cJSON_ArrayForEach(arg, cJSON_GetObjectItem(c, "args")) {
+        assert_true(n < ARGS_MAX - 1);
+        const char *text = arg->valuestring; /* @FILE: a file of the fixture */
+        argv[n++] = *text == '@' ? arena_printf(&a, "%s/%s", dir, text + 1) : text;
+    }
+    argv[n] = NULL;
+    pid_t pid;
+    must(posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0, argv[0]);
+    must(waitpid(pid, &status, 0) == pid, "waitpid");
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("%s: status %d", cJSON_GetObjectItem(c, "name")->valuestring, WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+    arena_free(&a);
+}
+
+/* At most one level on 99.9 % of the values, never more than two; a mean of `mean` levels where that is given instead (half precision). */
+static void compare(const char *fixture, const cJSON *c, const char *path, const uint8_t *want, int H, int W, int C) {
+    const char *name = cJSON_GetObjectItem(c, "name")->valuestring, *mean = getenv("SYNTHETIC_MEAN");
+    size_t n = (size_t)H * (size_t)W * (size_t)C, n_off = 0, worst = 0, sum = 0;
+    png_image png = {.version = PNG_IMAGE_VERSION};
+    must(png_image_begin_read_from_file(&png, path), path);
+    if ((int)png.width != W || (int)png.height != H) fail_msg("%s %s: got %ux%u, want %dx%d", fixture, name, png.width, png.height, W, H);
+    if ((png.format & PNG_FORMAT_FLAG_COLOR ? 3 : 1) != C) fail_msg("%s %s: not of %d channels", fixture, name, C);
+    png.format = C == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
+    uint8_t *got = malloc(n);
+    must(got && png_image_finish_read(&png, NULL, got, 0, NULL), path);
+    for (size_t i = 0; i < n; i++) {
+        size_t error = (size_t)abs(got[i] - want[i]);
+        n_off += error > 1;
+        sum += error;
+        if (error > worst) worst = error;
+    }
+    free(got);
+    if (mean && (double)sum / (double)n > atof(mean)) fail_msg("%s %s: %.2f levels on average", fixture, name, (double)sum / (double)n);
+    if (!mean && (worst > 2 || n_off * 1000 > n))
+        fail_msg("%s %s: %zu of %zu values off by more than one level, at most by %zu", fixture, name, n_off, n, worst);
+}
+
+static void run_case(const char *fixture, const char *dir, const cJSON *c, const struct st_file *recorded) {
+    struct arena a = {0};
+    const struct st_tensor *t = st_find(recorded, cJSON_GetObjectItem(c, "name")->valuestring);
+    assert_non_null(t);
+    assert_int_equal(t->rank, 4);
+    int count = (int)t->shape[0], H = (int)t->shape[1], W = (int)t->shape[2], C = (int)t->shape[3];
+    uint8_t *want = arena_alloc(&a, t->bytes);
+    assert_int_equal(st_read(t, want), 0);
+    draw(dir, c, count);
+    for (int k = 0; k < count; k++)
+        compare(fixture, c, path_in(dir, "out-%d.png", k + 1), want + t->bytes / (size_t)count * (size_t)k, H, W, C);
+    arena_free(&a);
+}
+
+static void test_fixture(void **state) {
+    const char *name = *state;
+    struct arena a = {0};
+    size_t length;
+    cJSON *fixture = cJSON_Parse(read_file(&a, arena_printf(&a, "test/fixtures/synthetic/%s.json", name), 1 << 24, &length));
+    assert_non_null(fixture);
+    struct st_file *recorded = st_open(&a, arena_printf(&a, "test/fixtures/synthetic/%s.safetensors", name));
+    const char *dir = arena_strdup(&a, temp_dir());
+    write_checkpoint(dir, fixture);
+    const cJSON *cases = cJSON_GetObjectItem(fixture, "cases"), *c;
+    assert_int_equal(cJSON_GetArraySize(cases), recorded->n_tensors);
+    cJSON_ArrayForEach(c, cases) run_case(name, dir, c, recorded);
+    remove_tree(dir);
+    st_close(recorded);
+    cJSON_Delete(fixture);
+    arena_free(&a);
+}
+
+int main(int argc, char **argv) {
+    struct arena a = {0};
+    glob_t found = {0};
+    for (int i = 1; i < argc; i++)
+        if (glob(arena_printf(&a, "test/fixtures/synthetic/%s.json", argv[i]), i > 1 ? GLOB_APPEND : 0, NULL, &found)) return 2;
+    if (argc == 1 && glob("test/fixtures/synthetic/*.json", 0, NULL, &found)) return 2;
+    struct CMUnitTest *tests = arena_array(&a, found.gl_pathc, sizeof *tests);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *file = strrchr(found.gl_pathv[i], '/') + 1;
+        char *name = arena_printf(&a, "%.*s", (int)(strlen(file) - strlen(".json")), file);
+        tests[i] = (struct CMUnitTest){name, test_fixture, NULL, NULL, name};
+    }
+    int failed = _cmocka_run_group_tests("synthetic", tests, found.gl_pathc, NULL, NULL);
+    globfree(&found);
+    arena_free(&a);
+    return failed;
+}
