@@ -1,32 +1,62 @@
 # diffuse
-#   make                     ./diffuse                    make check               every test
-#   make check-emu           the CUDA kernels on the CPU, every order and sanitizer      make check-gpu   on a real GPU
-#   make demo                draws a picture              make install PREFIX=…    binary, README and licence
-#   make fuzz SECONDS=60     every parser under libFuzzer (clang)
-#   make bench               bench/run.sh: measured figures    make valgrind   one whole generation, no leak, no bad access
-# config=release|debug|asan|tsan   MARCH=native|x86-64-v3|…   CC=gcc|clang
-# CUDA_ARCH="80 90"   GPU code for these only; CUDA=no: none at all, as where there is no nvcc
+#   make                   ./diffuse
+#   make check, make test  every test
+#   make demo              draws a picture
+#   make install           binary, manual, completions, shipped checkpoint, README and licence, under PREFIX; make uninstall
+#   make help              this, and the settings in force
+#   make check-emu         the CUDA kernels on the CPU, every order and sanitizer; make check-gpu: on a real GPU
+#   make fuzz SECONDS=60   every parser under libFuzzer (clang)
+#   make valgrind          one whole generation, no leak, no bad access
+#   make bench             bench/run.sh: measured figures
+#   make clean             forgets settings too
+# Settings: config=release|debug|asan|tsan, each in its own folder, MARCH=native|x86-64-v3|…, CC=gcc|clang, PREFIX=/usr/local,
+#   CUDA_ARCH="80 90": GPU code for these only, CUDA=no: none at all, as where there is no nvcc.
+# What is given once holds until given anew: build/settings.mk. V=1 shows the commands.
 MAKEFLAGS := $(if $(filter -j%,$(MAKEFLAGS)),$(MAKEFLAGS),$(MAKEFLAGS) -j$(shell nproc))
+ifeq ($(origin CC),default)
+undefine CC
+endif
+SETTINGS := config MARCH CC PREFIX CUDA CUDA_ARCH
+GIVEN    := $(strip $(foreach s,$(SETTINGS),$(if $(filter command environment,$(firstword $(origin $s))),$s)))
+-include build/settings.mk
+# not those of a build in a folder of its own, of a make that a test or a script started, or of make -n
+ifeq ($(origin BUILD)$(MAKELEVEL)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),undefined0)
+ifneq ($(GIVEN),)
+$(shell mkdir -p build; grep -sv $(GIVEN:%=-e '^% ') build/settings.mk >build/settings.new)
+$(foreach s,$(GIVEN),$(file >>build/settings.new,$s ?= $($s)))
+$(shell mv build/settings.new build/settings.mk)
+endif
+# a file asked for by name says which configuration it is of
+ifeq ($(filter config,$(GIVEN)),)
+config := $(or $(firstword $(foreach c,release debug asan tsan,$(if $(filter build/$c/%,$(MAKECMDGOALS)),$c))),$(config),release)
+endif
+endif
+CC      ?= cc
 config  ?= release
 MARCH   ?= native
 PREFIX  ?= /usr/local
 BUILD   ?= build/$(config)
 SECONDS ?= 60
 
+# what the compiler has of these; a binary that reads strangers' files is harder to turn against its user with them
+HARDEN  := $(shell for f in -fstack-clash-protection -fcf-protection; do $(CC) -Werror $$f -x c -c /dev/null -o /dev/null 2>/dev/null && echo $$f; done)
 PKGS    := libpng libcjson libutf8proc
 CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -Wall -Wextra -Wshadow -Wformat=2 -Wno-format-nonliteral -fopenmp -ffp-contract=fast \
-           -fno-math-errno -fno-trapping-math -march=$(MARCH) $(shell pkg-config --cflags $(PKGS))
-LDLIBS  := $(shell pkg-config --libs $(PKGS)) -ldnnl -lm
-CFLAGS_release := -O3 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+           -fno-math-errno -fno-trapping-math -march=$(MARCH) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDFLAGS := -Wl,-z,relro,-z,now
+LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm
+CFLAGS_release := -O3 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE $(HARDEN)
+LDFLAGS_release := -pie
 CFLAGS_debug   := -O0
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -fsanitize=thread
 CFLAGS  += $(CFLAGS_$(config)) $(EXTRA_CFLAGS)
+LDFLAGS += $(LDFLAGS_$(config))
 
 NVCC      ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
 CUDA      ?= $(if $(NVCC),yes,no)
 CUDA_ARCH ?= 75 80 86 89 90 100 120
-NVCCFLAGS  = -std=c++20 -O3 -I. -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
+NVCCFLAGS  = -std=c++20 -O3 -I. -Xcompiler -fPIE,-Wall,-Wextra,-Wno-missing-field-initializers $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 KERNELS   := $(wildcard cuda/*.cu)
 LDLIBS_CUDA_yes = -L$(dir $(NVCC))../lib64 -lcudart_static -ldl -lrt -lpthread -lstdc++
@@ -38,30 +68,47 @@ TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(filter-out test/test_cuda_%,$(wildca
 CUDA_TESTS := $(patsubst test/%.c,%,$(wildcard test/test_cuda_*.c)) test_lanes
 TARGETS := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 
+# a line for each command, or with V=1 the command itself
+say = $(if $(filter-out 0,$(V)),,@printf '%-5s %s\n' $1 '$2';)
+# $(call stamp,FILE,TEXT): a file that is newer than what was made by another text
+stamp = $(if $(subst x$(file <$(BUILD)/$1),,x$(strip $2)),$(shell mkdir -p $(BUILD))$(file >$(BUILD)/$1,$(strip $2)))
+$(call stamp,compile.txt,$(CC) $(CFLAGS))
+$(call stamp,nvcc.txt,$(NVCC) $(NVCCFLAGS))
+$(call stamp,link.txt,$(LDFLAGS) $(LDLIBS) $(SOURCES))
+# $(call need,HEADER:PACKAGE…): what the compiler does not find is named as Debian calls it
+need = @for l in $1; do echo "\#include <$${l%:*}>" | $(CC) $(CFLAGS) -x c -E -o /dev/null - 2>/dev/null || missing="$$missing $${l\#*:}"; done; \
+	  [ -z "$$missing" ] || { echo "missing: apt-get install$$missing" >&2; exit 1; }; touch $@
+
 all: diffuse
 
-diffuse: $(BUILD)/diffuse
-	@cp -f $< $@
+# the configuration in force, whichever was made last
+diffuse: $(BUILD)/diffuse FORCE
+	@cmp -s $< $@ || cp -f $< $@
 
 $(BUILD)/diffuse: $(BUILD)/main.o $(LIBRARY)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDLIBS)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-$(LIBRARY): $(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%)))
+$(LIBRARY): $(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%))) $(BUILD)/link.txt
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar rcs $@ $(filter %.o,$^)
+
+$(BUILD)/libraries: $(BUILD)/compile.txt
+	$(call need,png.h:libpng-dev cjson/cJSON.h:libcjson-dev dnnl.h:libdnnl-dev utf8proc.h:libutf8proc-dev omp.h:$(if $(findstring clang,$(CC)),libomp-dev,libgomp1))
+
+$(BUILD)/libraries_of_tests: $(BUILD)/compile.txt
+	$(call need,cmocka.h:libcmocka-dev)
 
 # tables and noise agree with numpy and torch to the last bit or two: no multiply-add is fused there
 $(BUILD)/schedulers/%.o $(BUILD)/engine/base/rng.o: CFLAGS += -ffp-contract=off
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/compile.txt $(BUILD)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # what ptxas says of registers and spills is kept beside the object, for bench/kernels.sh
-$(BUILD)/%.o: %.cu
+$(BUILD)/%.o: %.cu $(BUILD)/nvcc.txt
 	@mkdir -p $(@D)
-	@echo "$(NVCC) $(NVCCFLAGS) -c $< -o $@"
-	@$(NVCC) $(NVCCFLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$(@:.o=.log) || { cat $(@:.o=.log) >&2; rm -f $(@:.o=.log); exit 1; }
+	$(call say,NVCC,$<)$(NVCC) $(NVCCFLAGS) -Xptxas -v -MMD -MP -c $< -o $@ 2>$(@:.o=.log) || { cat $(@:.o=.log) >&2; rm -f $(@:.o=.log); exit 1; }
 	@grep -v -e '^ptxas info' -e '^    [0-9]* bytes stack frame' $(@:.o=.log) >&2 || true
 
 # ---- the CUDA device on the CPU: the same kernels, compiled by g++ for test/emu ----
@@ -81,45 +128,52 @@ $(EMU)/libcuda.a: $(EMU_OBJECTS)
 	@rm -f $@
 	@ar qcs $@ $^
 
-$(EMU)/cuda/%.o: cuda/%.cu
+$(EMU)/cuda/%.o: cuda/%.cu $(BUILD)/compile.txt
 	@mkdir -p $(@D)
-	$(CXX) -x c++ $(EMU_FLAGS) -MMD -MP -c $< -o $@
+	$(call say,CXX,$<)$(CXX) -x c++ $(EMU_FLAGS) -MMD -MP -c $< -o $@
 
-$(EMU)/%.o: test/emu/%.cpp
+$(EMU)/%.o: test/emu/%.cpp $(BUILD)/compile.txt
 	@mkdir -p $(@D)
-	$(CXX) $(filter-out $(if $(findstring tsan,$(config)),-fsanitize=thread),$(EMU_FLAGS)) -MMD -MP -c $< -o $@
+	$(call say,CXX,$<)$(CXX) $(filter-out $(if $(findstring tsan,$(config)),-fsanitize=thread),$(EMU_FLAGS)) -MMD -MP -c $< -o $@
 
-$(EMU)/%.o: %.c
+$(EMU)/%.o: %.c $(BUILD)/compile.txt $(BUILD)/libraries_of_tests
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itest/emu -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(CFLAGS) -Itest/emu -MMD -MP -c $< -o $@
 
-$(EMU)/test_emu: test/test_emu.cpp $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) $(EMU_FLAGS) $< $(EMU)/libcuda.a $(LIBRARY) -o $@ $(LDLIBS)
+$(EMU)/%.o: test/%.cpp $(BUILD)/compile.txt
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) $(EMU_FLAGS) -MMD -MP -c $< -o $@
 
-$(EMU)/test_lanes: test/test_lanes.cu $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) -x c++ $(EMU_FLAGS) $< -x none $(EMU)/libcuda.a $(LIBRARY) -o $@ $(LDLIBS)
+$(EMU)/%.o: test/%.cu $(BUILD)/compile.txt
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) -x c++ $(EMU_FLAGS) -MMD -MP -c $< -o $@
+
+$(EMU)/test_emu $(EMU)/test_lanes: $(EMU)/%: $(EMU)/%.o $(EMU)/libcuda.a $(LIBRARY)
+	$(call say,LINK,$@)$(CXX) $(EMU_FLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 $(EMU)/test_cuda_%: $(EMU)/test/test_cuda_%.o $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) $(EMU_FLAGS) $^ -o $@ -lcmocka $(LDLIBS)
+	$(call say,LINK,$@)$(CXX) $(EMU_FLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS)
 
 # -u: the emulated device comes before whichever the library has
 $(EMU)/diffuse: $(BUILD)/main.o $(EMU)/libcuda.a $(LIBRARY)
-	$(CXX) $(EMU_FLAGS) -Wl,-u,cuda_device_open $^ -o $@ $(LDLIBS)
+	$(call say,LINK,$@)$(CXX) $(EMU_FLAGS) $(LDFLAGS) -Wl,-u,cuda_device_open $^ -o $@ $(LDLIBS)
 
 # The same tests for a real GPU.
 $(BUILD)/test_lanes: test/test_lanes.cu $(LIBRARY)
-	$(NVCC) $(NVCCFLAGS) $< $(LIBRARY) -o $@ $(filter-out -fopenmp,$(LDLIBS)) -lgomp
+	$(call say,NVCC,$<)$(NVCC) $(NVCCFLAGS) $< $(LIBRARY) -o $@ $(filter-out -fopenmp,$(LDLIBS)) -lgomp
 
-$(BUILD)/test_%: test/test_%.c $(LIBRARY)
-	$(CC) $(CFLAGS) -MMD -MP $< $(LIBRARY) -o $@ -lcmocka $(LDLIBS)
+$(BUILD)/test/%.o: $(BUILD)/libraries_of_tests
 
-$(BUILD)/replay_%: test/fuzz/fuzz_%.c test/fuzz/replay.c $(LIBRARY)
-	$(CC) $(CFLAGS) $^ -o $@ $(LDLIBS)
+$(BUILD)/test_%: $(BUILD)/test/test_%.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS)
 
-$(BUILD)/%: bench/%.c $(LIBRARY)
-	$(CC) $(CFLAGS) -MMD -MP $< $(LIBRARY) -o $@ $(LDLIBS)
+$(BUILD)/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/replay.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-check: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+$(BUILD)/%: $(BUILD)/bench/%.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+check test: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 	@BUILD=$(BUILD) test/run.sh $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 
 # The kernels' tests alone, in every order the emulation knows and under the sanitizers.
@@ -152,15 +206,28 @@ fuzz: $(TARGETS:%=build/fuzz/%)
 bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(BUILD)/first_touch
 	@BUILD=$(BUILD) bench/run.sh
 
+# PART DIRECTORY NAME
+MADE := completion=bash:bash-completion/completions/diffuse completion=zsh:zsh/site-functions/_diffuse completion=fish:fish/vendor_completions.d/diffuse.fish \
+        man:man/man1/diffuse.1
+SHARE = $(DESTDIR)$(PREFIX)/share
+
 install: diffuse
 	install -D -m 755 diffuse $(DESTDIR)$(PREFIX)/bin/diffuse
-	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/diffuse/README.md
-	for f in $$(cd models && find doodle -type f); do install -D -m 644 models/$$f $(DESTDIR)$(PREFIX)/share/diffuse/$$f || exit 1; done
-	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/diffuse/LICENSE
+	@for f in README.md LICENSE; do install -D -m 644 $$f $(SHARE)/doc/diffuse/$$f || exit 1; done
+	@for f in $$(cd models && find doodle -type f); do install -D -m 644 models/$$f $(SHARE)/diffuse/$$f || exit 1; done
+	@for f in $(MADE); do ./diffuse --$${f%%:*} >$(BUILD)/made.txt 2>/dev/null || continue; install -D -m 644 $(BUILD)/made.txt $(SHARE)/$${f#*:} || exit 1; done
+
+uninstall:
+	rm -rf $(SHARE)/doc/diffuse $(SHARE)/diffuse
+	rm -f $(DESTDIR)$(PREFIX)/bin/diffuse $(foreach f,$(MADE),$(SHARE)/$(lastword $(subst :, ,$f)))
+
+help:
+	@sed -n '2,/^MAKEFLAGS/s/^# \{0,1\}//p' Makefile
+	@printf 'Now: $(foreach s,$(SETTINGS),$s=%s)\n' $(foreach s,$(SETTINGS),'$($s)')
 
 clean:
 	rm -rf build diffuse
 
-.PHONY: all check check-emu check-gpu emu-tests valgrind demo fuzz bench install clean
+.PHONY: all FORCE check test help uninstall check-emu check-gpu emu-tests valgrind demo fuzz bench install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -35,7 +35,7 @@ static void fill_row(const struct plan *p, struct sched_row *r, enum dpm_algorit
         last = (heun ? (2 * s.curve - s.slope * r1) / (r0 - r1) : s.slope) / r0;
     }
     if (order == 1) r->cd[0] = (float)first;
-    else r->cd[order - 1] = (float)(first - middle - last), r->cd[0] = (float)last;
+    else r->cd[order == 2 ? 1 : 2] = (float)(first - middle - last), r->cd[0] = (float)last;
     if (order == 3) r->cd[1] = (float)middle;
     r->save = order == 1;
     r->ax = order == 1 ? 1 : 0;

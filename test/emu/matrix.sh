@@ -14,7 +14,7 @@ run() { # CONFIG WHAT [VARIABLE=VALUE…]
     env "$@" ONLY="${ONLY:-test_*}" BUILD=build/$config test/run.sh $(find build/"$config"/emu -maxdepth 1 -type f \( -name 'test_cuda_*' -o -name test_lanes \) ! -name '*.d' | sort) || failed=1
 }
 
-for config in release asan tsan; do make -s -j"$JOBS" config=$config emu-tests || exit 1; done
+for config in release asan tsan; do make -s -j"$JOBS" BUILD=build/$config config=$config emu-tests || exit 1; done
 for seed in 1 2 3; do run release "order $seed" EMU_SEED=$seed; done
 run release "reverse order" EMU_ORDER=reverse
 run release "lazy stream" EMU_LAZY=1
