@@ -57,8 +57,8 @@ static void print_text(struct buffer *b, const struct pipeline *p, const struct 
                        const struct metadata *about, const struct measured *m) {
     struct memory_plan plan = pipeline_memory(p);
     const struct timings *times = &p->timings;
-    buffer_printf(b, "%s %s%s%s, %dx%d, %s, %d steps (%d model calls of %d image%s)\n", about->device, about->dtype,
-                  about->vae_dtype ? ", vae " : "", about->vae_dtype ? about->vae_dtype : "", about->width, about->height,
+    buffer_printf(b, "%s (%s) %s%s%s, %dx%d, %s, %d steps (%d model calls of %d image%s)\n", about->device, p->device->product,
+                  about->dtype, about->vae_dtype ? ", vae " : "", about->vae_dtype ? about->vae_dtype : "", about->width, about->height,
                   about->scheduler_class, about->steps, p->schedule->n_rows, 1 + p->guided, p->guided ? "s" : "");
     buffer_printf(b, "%-6s %12s %12s %12s   ms, of %d run%s after one\n", "", "median", "p95", "min", o->bench, o->bench > 1 ? "s" : "");
     for (int i = 0; i < N_PARTS; i++)
@@ -89,6 +89,7 @@ static void print_json(struct json_out *j, const struct pipeline *p, const struc
     json_out_u64(j, "v", 1);
     json_out_string(j, "version", DIFFUSE_VERSION);
     json_out_u64(j, "bench", (uint64_t)o->bench);
+    json_out_string(j, "product", p->device->product);
     json_out_u64(j, "model_calls", (uint64_t)p->schedule->n_rows);
     json_out_u64(j, "images_a_call", (uint64_t)(1 + p->guided));
     json_out_open(j, "ms", '{');

@@ -251,7 +251,7 @@ static struct pipeline *open_and_plan(struct arena *a, const struct options *o, 
     double checked = clock_ms();
     struct device *device = device_open(o);
     double opened = clock_ms();
-    if (device->memory_free) t->memory_free = device_memory_free(device);
+    if (device->own_memory) t->memory_free = device->memory_free(device);
     pipeline_plan(p, device);
     double planned = clock_ms();
     t->files = checked - start;

@@ -47,22 +47,8 @@ struct device *device_open(const struct options *o) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t system_memory_available(void) {
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
-    if (f) fclose(f);
-    return kib * 1024;
-}
-
-uint64_t device_memory_free(struct device *dev) {
-    return dev->memory_free ? dev->memory_free(dev) : system_memory_available();
-}
-
 static const char *memory_hint(const struct pipeline *p) {
-    bool own_memory = p->device->memory_free;
+    bool own_memory = p->device->own_memory;
     if (p->dtype != DT_F32) return own_memory ? "a smaller --size, or --device cpu" : "a smaller --size";
     return own_memory ? "a smaller --size, --dtype fp16, or --device cpu" : "a smaller --size, or --dtype bf16";
 }
@@ -70,12 +56,12 @@ static const char *memory_hint(const struct pipeline *p) {
 void check_memory(const struct pipeline *p, const struct options *o) {
     struct device *dev = p->device;
     struct memory_plan m = pipeline_memory(p);
-    uint64_t need = m.weights + m.activations + m.scratch, free_bytes = device_memory_free(dev);
+    uint64_t need = m.weights + m.activations + m.scratch, free_bytes = dev->memory_free(dev);
     if (o->verbose || o->dry_run)
         fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s\n",
                 (double)m.weights / 1e9, (double)m.activations / 1e9, (double)m.scratch / 1e9, (double)need / 1e9, (double)free_bytes / 1e9,
                 dev->name);
-    if (!dev->memory_free) check_address_space(need);
+    if (!dev->own_memory) check_address_space(need);
     if (free_bytes && need > free_bytes)
         die_hint(FAIL_MEMORY, memory_hint(p), "%s: out of memory: %.3f GB needed, %.3f GB free", dev->name, (double)need / 1e9,
                  (double)free_bytes / 1e9);

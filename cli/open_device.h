@@ -10,8 +10,6 @@ void device_start(const struct options *o);
 /* What --device, --dtype and --vae-dtype ask for; says on stderr where --device auto finds no GPU. Dies FAIL_DEVICE. */
 struct device *device_open(const struct options *o);
 
-/* Bytes the device can still hand out, the system where it has no memory of its own; 0 where that is unknown. */
-uint64_t device_memory_free(struct device *dev);
 /* Dies FAIL_MEMORY where what was planned cannot be had, before any of it is asked for; prints the forecast with -v and --dry-run. */
 void check_memory(const struct pipeline *p, const struct options *o);
 

@@ -26,8 +26,8 @@ struct spread spread_of(double *values, int n) {
 
 uint64_t peak_memory(const struct pipeline *p, const struct startup *t) {
     struct rusage usage;
-    if (p->device->memory_free) { /* nothing is given back before the end */
-        uint64_t now = device_memory_free(p->device);
+    if (p->device->own_memory) { /* nothing is given back before the end */
+        uint64_t now = p->device->memory_free(p->device);
         return t->memory_free > now ? t->memory_free - now : 0;
     }
     getrusage(RUSAGE_SELF, &usage);

@@ -48,6 +48,7 @@ static void cuda_free(struct device *base, void *p) {
         struct cuda_block *block = *at;
         if (block->p != p) continue;
         *at = block->next;
+        cuda_of(base)->baked++;
         cuda.Free(block->p);
         free(block);
         return;
@@ -258,7 +259,6 @@ static void cuda_close(struct device *base) {
     if (dev->stream) cuda.StreamSynchronize(dev->stream);
     loader_stop(dev->loader);
     cublaslt_close(dev->blaslt);
-    recording_free(dev);
     time_close(dev);
     transfer_close(dev);
     for (struct cuda_plan *plan = dev->plans, *next; plan; plan = next) {
@@ -277,6 +277,8 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.dtype = dtype;
     dev->base.ops = &planning_ops;
     dev->base.planning = true;
+    dev->base.async = true;
+    dev->base.own_memory = true;
     dev->base.arena_base = reinterpret_cast<char *>(static_cast<uintptr_t>(ARENA_BASE));
     dev->base.packed_bytes = cuda_packed_bytes;
     dev->base.pack = cuda_pack;
@@ -288,7 +290,10 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.alloc = cuda_alloc;
     dev->base.free = cuda_free;
     dev->base.close = cuda_close;
+    dev->base.recording_new = recording_new;
+    dev->base.recording_free = recording_free;
     dev->base.replay = replay;
+    dev->base.recover = recover;
     dev->base.time_begin = time_begin;
     dev->base.time_mark = time_mark;
     dev->base.time_wait = time_wait;

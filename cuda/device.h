@@ -43,10 +43,12 @@ struct cuda_device {
     void *scratch;        /* allocated by plan_end, 256-byte aligned; an op's contents do not outlive the op */
     struct cuda_plan *plans;
     struct cuda_block *blocks;
-    struct cublaslt *blaslt;     /* NULL where the library cannot be opened */
-    struct transfer *transfer;   /* pinned memory for latents; NULL before the first */
-    struct loader *loader;       /* streams the weights; NULL before weights_load */
-    struct recording *recording; /* the loop's graph, see replay.cu; NULL before the first step */
+    struct cublaslt *blaslt;   /* NULL where the library cannot be opened */
+    struct transfer *transfer; /* pinned memory for latents; NULL before the first */
+    struct loader *loader;     /* streams the weights; NULL before weights_load */
+    bool capturing;            /* replay.cu: the stream is being captured, or was when a job died */
+    unsigned baked;            /* counts the changes of what a recording bakes in beside its operands: where rows, scratch and blocks
+                                * lie, how deep the history is */
 
     struct cuda_row *rows; /* [rows_capacity] device memory */
     int *row_at;           /* device memory: the row under way, -1 before the first */
@@ -218,12 +220,14 @@ enum { LOADER_STAGING = 64 << 20 /* bytes of device memory it holds */ };
 /* Copies bytes raw[i] of each part and brings them into w's layout; synchronises. False where the device has no memory. */
 bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const raw[]);
 
-/* The step's graph and the clock (replay.cu): struct device's replay, time_begin, time_mark, time_wait. */
-void replay(struct device *dev, void (*work)(void *data), void *data);
+/* The step's graph and the clock (replay.cu): struct device's slots of these names. */
+struct recording *recording_new(struct device *dev);
+void recording_free(struct device *dev, struct recording *r);
+void replay(struct device *dev, struct recording *r, void (*work)(void *data), void *data, size_t bytes);
+void recover(struct device *dev);
 void time_begin(struct device *dev, int n);
 void time_mark(struct device *dev, int i);
 double time_wait(struct device *dev, int i);
-void recording_free(struct cuda_device *dev);
 void time_close(struct cuda_device *dev);
 
 /* Any kernel of this program: whether the GPU has code for it tells whether it has code for all. */

@@ -1,43 +1,71 @@
 /* The denoising loop's step as a CUDA graph, and the clock.
  *
  * The first step runs launch by launch: its weights are still arriving and cuBLASLt picks its algorithms. The second is captured, and from
- * then on a step is one submission. What changes from step to step lies in device memory (sched_step.cu), so nothing in the graph does. */
+ * then on a step is one submission. What changes from step to step lies in device memory (sched_step.cu), so nothing in the graph does;
+ * where anything else changes (guidance, an address), the same happens again. */
 #include <cassert>
 #include <cstdlib>
+#include <cstring>
 
 #include "cuda/device.h"
 
 struct recording {
     void (*work)(void *data);
+    void *key; /* work's data when it was recorded */
+    size_t key_bytes;
+    unsigned baked; /* dev->baked then */
     int n_runs;
-    bool capturing;       /* a capture that was broken off by an error leaves this set: no graph then */
-    cudaGraphExec_t exec; /* NULL before the second step */
+    cudaGraphExec_t exec; /* NULL before the second run */
 };
 
-static struct recording *recording_of(struct cuda_device *dev, void (*work)(void *data)) {
-    if (!dev->recording) dev->recording = static_cast<struct recording *>(calloc(1, sizeof *dev->recording));
-    if (!dev->recording) die(FAIL_MEMORY, "out of memory");
-    assert(!dev->recording->work || dev->recording->work == work);
-    dev->recording->work = work;
-    return dev->recording;
+struct recording *recording_new(struct device *) {
+    struct recording *r = static_cast<struct recording *>(calloc(1, sizeof *r));
+    if (!r) die(FAIL_MEMORY, "out of memory");
+    return r;
+}
+
+static void forget(struct recording *r) {
+    if (r->exec) cuda.GraphExecDestroy(r->exec);
+    free(r->key);
+    *r = {};
+}
+
+void recording_free(struct device *, struct recording *r) {
+    if (r) forget(r);
+    free(r);
+}
+
+static bool is_current(const struct cuda_device *dev, const struct recording *r, void (*work)(void *data), const void *data, size_t bytes) {
+    return r->work == work && r->baked == dev->baked && r->key_bytes == bytes && memcmp(r->key, data, bytes) == 0;
+}
+
+static void begin(const struct cuda_device *dev, struct recording *r, void (*work)(void *data), const void *data, size_t bytes) {
+    forget(r);
+    r->key = malloc(bytes);
+    if (!r->key) die(FAIL_MEMORY, "out of memory");
+    memcpy(r->key, data, bytes);
+    r->key_bytes = bytes;
+    r->work = work;
+    r->baked = dev->baked;
 }
 
 static void capture(struct cuda_device *dev, struct recording *r, void *data) {
     cudaGraph_t graph;
-    r->capturing = true;
     CUDA(StreamBeginCapture, dev->stream, cudaStreamCaptureModeThreadLocal); /* the loader's threads go on */
+    dev->capturing = true;
     r->work(data);
+    dev->capturing = false;
     CUDA(StreamEndCapture, dev->stream, &graph);
     cudaError_t error = cuda.GraphInstantiate(&r->exec, graph, 0);
     cuda.GraphDestroy(graph);
+    if (error) r->exec = NULL;
     cuda_check(error, "cudaGraphInstantiate");
-    r->capturing = false;
 }
 
-void replay(struct device *base, void (*work)(void *data), void *data) {
+void replay(struct device *base, struct recording *r, void (*work)(void *data), void *data, size_t bytes) {
     struct cuda_device *dev = cuda_of(base);
-    struct recording *r = recording_of(dev, work);
-    if (r->n_runs++ == 0 || r->capturing) {
+    if (!is_current(dev, r, work, data, bytes)) begin(dev, r, work, data, bytes);
+    if (r->n_runs++ == 0) {
         dev->counts = {};
         work(data);
         dev->base.step_work = dev->counts;
@@ -47,10 +75,14 @@ void replay(struct device *base, void (*work)(void *data), void *data) {
     CUDA(GraphLaunch, r->exec, dev->stream);
 }
 
-void recording_free(struct cuda_device *dev) {
-    if (dev->recording && dev->recording->exec) cuda.GraphExecDestroy(dev->recording->exec);
-    free(dev->recording);
-    dev->recording = NULL;
+/* What was captured when the job died is thrown away; so is the error that broke it off, if the runtime holds one. */
+void recover(struct device *base) {
+    struct cuda_device *dev = cuda_of(base);
+    cudaGraph_t graph = NULL;
+    if (!dev->capturing) return;
+    dev->capturing = false;
+    if (cuda.StreamEndCapture(dev->stream, &graph) == cudaSuccess && graph) cuda.GraphDestroy(graph);
+    cuda.GetLastError();
 }
 
 /* ---- the clock --------------------------------------------------------------------------------------------------- */

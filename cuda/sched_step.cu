@@ -209,10 +209,10 @@ template <class T> __global__ void __launch_bounds__(THREADS) sched_step(const s
     }
 }
 
-/* Room for that many rows. A recorded step names where they lie and how deep the history is, so it goes when they change. */
+/* Room for that many rows. */
 void prepare_schedule(struct cuda_device *dev, int n_rows, int depth, bool thresholds) {
     if (n_rows <= dev->rows_capacity && depth == dev->depth && thresholds == dev->thresholds) return;
-    recording_free(dev);
+    dev->baked++;
     dev->depth = depth;
     dev->thresholds = thresholds;
     if (!dev->row_at) dev->row_at = static_cast<int *>(dev->base.alloc(&dev->base, sizeof *dev->row_at));

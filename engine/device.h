@@ -14,6 +14,7 @@
 #include "engine/base/dtype.h"
 
 struct ops;
+struct recording;
 struct weight;
 
 /* A view of activations in device memory, NHWC, of the device's dtype: element (n,h,w,c) is at ((n*H + h)*W + w)*ld + c, ld >= C.
@@ -32,11 +33,14 @@ struct device_work {
 
 struct device {
     const char *name;      /* "cpu", "cuda:0" */
-    const char *product;   /* "NVIDIA H200", or NULL where nobody says */
+    const char *product;   /* "NVIDIA H200", "AMD EPYC 9B14": as it calls itself */
     enum dtype dtype;      /* of activations and packed matrices: F32, BF16, F16 on CUDA. May be changed between components (a VAE
                             * that needs more range than the UNet); a weight keeps the type it was planned with. */
     const struct ops *ops; /* the table in force: planning's or running's */
     bool planning;
+    bool async;      /* ops return before they have run, and weights may come after load has returned: whoever wants to keep it busy
+                      * gives it the next work before he waits for the last */
+    bool own_memory; /* not the system's */
 
     /* Activation arena: a stack over one block. While planning it only counts. */
     char *arena_base;
@@ -51,11 +55,11 @@ struct device {
     /* Packs w->packed from the parts' raw file bytes raw[0..n_parts). Called from several threads at once, single-threaded inside, and
      * must not die there: false where memory to convert in is lacking. */
     bool (*pack)(struct device *dev, struct weight *w, const void *const raw[]);
-    /* Instead of `pack`, where set: delivers the weights itself, items in order of use, and goes on doing so after it has returned (an
-     * op waits for the weights it reads). load_wait returns when all have come, with the milliseconds it took; dies FAIL_IO. */
+    /* Delivers the weights, items in order of use; where the device is async it goes on doing so after it has returned, and an op waits
+     * for the weights it reads. load_wait returns when all have come, with the milliseconds it took. Both die FAIL_IO. */
     void (*load)(struct device *dev, struct weight *const items[], int n);
     double (*load_wait)(struct device *dev);
-    /* Bytes that can still be allocated; NULL on a device that lives in the system's memory. */
+    /* Bytes that can still be allocated; 0 where that cannot be told. */
     size_t (*memory_free)(struct device *dev);
     /* Ends planning: switches `ops` to the running table and allocates the arena and scratch (dies with FAIL_MEMORY). */
     void (*plan_end)(struct device *dev);
@@ -69,10 +73,16 @@ struct device {
     /* Of one step of the loop, on a device that counts. */
     struct device_work step_work;
 
-    /* NULL, or: runs work(data), which launches the same ops with the same operands each time, and records it, so that it costs one
-     * submission from then on. */
-    void (*replay)(struct device *dev, void (*work)(void *data), void *data);
-    /* NULL where ops have finished when they return, or: marks a moment in the device's work, 0 <= i < n of the last time_begin. */
+    /* Runs work(data), which launches the same ops with the same operands each time, and may record it in r, so that it costs one
+     * submission from then on. data: all that decides what is launched and with which operands (views, numbers), `bytes` of it, padding
+     * included: where they, work or what the device itself has baked in differ from what r holds, it is recorded afresh. r belongs to
+     * the loop that calls and goes before the device does; recording_free takes NULL. */
+    struct recording *(*recording_new)(struct device *dev);
+    void (*recording_free)(struct device *dev, struct recording *r);
+    void (*replay)(struct device *dev, struct recording *r, void (*work)(void *data), void *data, size_t bytes);
+    /* After die() has unwound through work on this device (a job that failed): it can be used again. */
+    void (*recover)(struct device *dev);
+    /* Marks a moment in the device's work, 0 <= i < n of the last time_begin. */
     void (*time_begin)(struct device *dev, int n);
     void (*time_mark)(struct device *dev, int i);
     /* Waits for mark i, i > 0; milliseconds since mark i-1. */

@@ -93,16 +93,6 @@ struct weight *weight_get_stacked(struct component *c, enum weight_kind kind, in
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* The weights planned ops use, where each goes in the block, and how many file bytes each takes. */
-struct plan {
-    struct item {
-        struct weight *w;
-        size_t raw_bytes;
-    } * items;
-    int n;
-    size_t raw_max;
-};
-
 static size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }
@@ -120,33 +110,32 @@ uint64_t weights_packed_bytes(struct device *dev, struct component *const compon
     return bytes;
 }
 
-static struct plan plan_load(struct device *dev, struct component *const components[], int n) {
-    int n_weights = 0;
-    for (int i = 0; i < n; i++)
-        for (struct weight *w = components[i]->weights; w; w = w->next) n_weights++;
-    struct plan plan = {.items = n ? arena_array(components[0]->arena, (size_t)n_weights, sizeof *plan.items) : NULL};
-    for (int i = 0; i < n; i++)
+/* The weights planned ops use; *n: their number. */
+static struct weight **planned(struct device *dev, struct component *const components[], int n_components, int *n) {
+    int most = 0;
+    for (int i = 0; i < n_components; i++)
+        for (struct weight *w = components[i]->weights; w; w = w->next) most++;
+    struct weight **items = most ? arena_array(components[0]->arena, (size_t)most, sizeof *items) : NULL;
+    *n = 0;
+    for (int i = 0; i < n_components; i++)
         for (struct weight *w = components[i]->weights; w; w = w->next) {
             w->packed_bytes = dev->packed_bytes(dev, w);
-            if (!w->packed_bytes) continue;
-            plan.items[plan.n] = (struct item){w, raw_bytes(w)};
-            if (plan.items[plan.n].raw_bytes > plan.raw_max) plan.raw_max = plan.items[plan.n].raw_bytes;
-            plan.n++;
+            if (w->packed_bytes) items[(*n)++] = w;
         }
-    return plan;
+    return items;
 }
 
 /* One block for all, in order of use. */
-static void place(struct device *dev, const struct plan *plan, size_t block_bytes) {
+static void place(struct device *dev, struct weight *const items[], int n, size_t block_bytes) {
     char *block = dev->alloc(dev, block_bytes);
-    for (int i = 0; i < plan->n; i++) {
-        plan->items[i].w->packed = block;
-        block += round_up(plan->items[i].w->packed_bytes, LINE);
+    for (int i = 0; i < n; i++) {
+        items[i]->packed = block;
+        block += round_up(items[i]->packed_bytes, LINE);
     }
 }
 
 static int compare_raw(const void *a, const void *b) {
-    size_t x = ((const struct item *)a)->raw_bytes, y = ((const struct item *)b)->raw_bytes;
+    size_t x = raw_bytes(*(struct weight *const *)a), y = raw_bytes(*(struct weight *const *)b);
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
@@ -170,47 +159,53 @@ static char *staging_new(size_t bytes) {
 }
 
 /* Largest first, so that no thread is left with a big one at the end. */
-static void load_all(struct device *dev, const struct plan *plan) {
-    const struct st_tensor *failed = NULL;
+static int pack_all(struct device *dev, struct weight **items, int n, size_t raw_max, const struct st_tensor **failed) {
     int error = 0;
-    qsort(plan->items, (size_t)plan->n, sizeof *plan->items, compare_raw);
+    qsort(items, (size_t)n, sizeof *items, compare_raw);
 #pragma omp parallel
     {
-        char *staging = staging_new(plan->raw_max);
+        char *staging = staging_new(raw_max);
 #pragma omp for schedule(dynamic)
-        for (int i = 0; i < plan->n; i++) {
+        for (int i = 0; i < n; i++) {
             const struct st_tensor *at = NULL;
-            int my_error = staging ? load_one(dev, plan->items[i].w, staging, &at) : ENOMEM;
+            int my_error = staging ? load_one(dev, items[i], staging, &at) : ENOMEM;
 #pragma omp critical(weights_error)
-            if (my_error && !error) error = my_error, failed = at;
+            if (my_error && !error) error = my_error, *failed = at;
         }
         free(staging);
     }
-    if (error == ENOMEM) die(FAIL_MEMORY, "out of memory: %zu bytes to read weights through", plan->raw_max);
+    return error;
+}
+
+void weights_pack_all(struct device *dev, struct weight *const items[], int n) {
+    const struct st_tensor *failed = NULL;
+    size_t raw_max = 0;
+    for (int i = 0; i < n; i++)
+        if (raw_bytes(items[i]) > raw_max) raw_max = raw_bytes(items[i]);
+    struct weight **sorted = malloc((size_t)n * sizeof *sorted);
+    if (sorted) memcpy(sorted, items, (size_t)n * sizeof *sorted);
+    int error = sorted ? pack_all(dev, sorted, n, raw_max, &failed) : ENOMEM;
+    free(sorted);
+    if (error == ENOMEM) die(FAIL_MEMORY, "out of memory: %zu bytes to read weights through", raw_max);
     if (error)
         die(FAIL_IO, "%s: tensor '%s': %s", failed->file->path, failed->name,
             error == ESTALE ? "the file changed while it was read" : strerror(error));
 }
 
 uint64_t weights_load(struct device *dev, struct component *const components[], int n) {
-    struct plan plan = plan_load(dev, components, n);
+    int n_items;
+    struct weight **items = planned(dev, components, n, &n_items);
     uint64_t bytes = 0;
-    if (!plan.n) return 0;
-    place(dev, &plan, weights_packed_bytes(dev, components, n));
-    for (int i = 0; i < plan.n; i++)
-        for (int j = 0; j < plan.items[i].w->n_parts; j++) bytes += plan.items[i].w->parts[j]->bytes;
-    if (dev->load) {
-        struct weight **items = arena_array(components[0]->arena, (size_t)plan.n, sizeof *items);
-        for (int i = 0; i < plan.n; i++) items[i] = plan.items[i].w;
-        dev->load(dev, items, plan.n);
-    } else {
-        load_all(dev, &plan);
-    }
+    if (!n_items) return 0;
+    place(dev, items, n_items, weights_packed_bytes(dev, components, n));
+    for (int i = 0; i < n_items; i++)
+        for (int j = 0; j < items[i]->n_parts; j++) bytes += items[i]->parts[j]->bytes;
+    dev->load(dev, items, n_items);
     return bytes;
 }
 
 double weights_wait(struct device *dev, struct component *const components[], int n) {
-    double ms = dev->load_wait ? dev->load_wait(dev) : 0;
+    double ms = dev->load_wait(dev);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < components[i]->n_files; j++) st_check_unchanged(components[i]->files[j]);
     return ms;

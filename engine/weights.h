@@ -41,12 +41,12 @@ struct weight *weight_get(struct component *c, enum weight_kind kind, const int6
 struct weight *weight_get_stacked(struct component *c, enum weight_kind kind, int n, const char *const names[], const int64_t rows[],
                                   int64_t columns);
 
-/* Reads and packs every weight of the components that a planned op uses, several threads at once, or lets a device that does so itself
- * begin. Returns the bytes to read. Dies FAIL_IO if a file shrank. */
+/* Has the device load every weight of the components that a planned op uses. Returns the bytes to read. Dies FAIL_IO if a file shrank. */
 uint64_t weights_load(struct device *dev, struct component *const components[], int n);
-/* All weights are there: dies FAIL_IO if a file changed since it was opened. Returns the milliseconds loading took on a device that does
- * it itself, else 0. */
+/* All weights are there: dies FAIL_IO if a file changed since it was opened. Returns the milliseconds loading took. */
 double weights_wait(struct device *dev, struct component *const components[], int n);
+/* For devices: reads the items and has dev->pack pack them, several threads at once. */
+void weights_pack_all(struct device *dev, struct weight *const items[], int n);
 /* Sum of packed bytes, known after planning. */
 uint64_t weights_packed_bytes(struct device *dev, struct component *const components[], int n);
 

@@ -217,7 +217,13 @@ static void *copy_alloc(struct device *dev, size_t bytes) {
     return arena_alloc(&arena, bytes);
 }
 
-static struct device copy_device = {.name = "copy", .packed_bytes = copy_bytes, .pack = copy_pack, .alloc = copy_alloc};
+static double copied(struct device *dev) {
+    (void)dev;
+    return 1;
+}
+
+static struct device copy_device = {
+    .name = "copy", .packed_bytes = copy_bytes, .load = weights_pack_all, .load_wait = copied, .pack = copy_pack, .alloc = copy_alloc};
 
 static struct component *bare_component(const char *name, int n, const char *const *names) {
     put_weights(in_dir("vae/" BASE ".safetensors"), 0, n, names);

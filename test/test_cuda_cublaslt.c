@@ -98,13 +98,15 @@ static void test_replayed(void **state) {
             pair_close(p);
             skip();
         }
+        struct recording *recording = dev->recording_new(dev);
         for (int i = 0; i < 4; i++) {
             float *other = calloc((size_t)c.T * (size_t)c.K, sizeof *other);
             dev->ops->upload(dev, c.y->view[CUDA_SIDE], other); /* so that a replay that does nothing shows */
-            dev->replay(dev, repeat, &r);
+            dev->replay(dev, recording, repeat, &r, sizeof r);
             operand_compare(p, "cublaslt replayed", c.y, tolerance_of(dtypes[t], true));
             free(other);
         }
+        dev->recording_free(dev, recording);
         pair_close(p);
     }
 }

@@ -106,18 +106,9 @@ static struct outputs load_and_run(struct setup *s, struct device *dev) {
         w[i]->packed_bytes = dev->packed_bytes(dev, w[i]);
         w[i]->packed = dev->alloc(dev, w[i]->packed_bytes);
     }
-    for (int i = 0; i < N_WEIGHTS && !dev->load; i++) {
-        const void *raw[3];
-        for (int j = 0; j < w[i]->n_parts; j++) {
-            void *bytes = arena_alloc(&s->arena, w[i]->parts[j]->bytes);
-            assert_int_equal(st_read(w[i]->parts[j], bytes), 0);
-            raw[j] = bytes;
-        }
-        assert_true(dev->pack(dev, w[i], raw));
-    }
-    if (dev->load) dev->load(dev, w, N_WEIGHTS);
+    dev->load(dev, w, N_WEIGHTS);
     struct outputs y = run_ops(dev, w); /* while the weights arrive */
-    if (dev->load_wait) assert_true(dev->load_wait(dev) > 0);
+    assert_true(dev->load_wait(dev) > 0);
     return y;
 }
 

@@ -113,6 +113,79 @@ static void test_f16_unconditional(void **state) {
     for_each_scene("tiny-ddpm-learned", "tiny-ddpm-learned", NAMES("range-10", "learned-5"), run_f16);
 }
 
+/* ---- one model, several settings: a recording holds what it was made with --------------------------------------- */
+
+static void draw(struct pipeline *p, uint8_t *rgb, double guidance, double rescale) {
+    p->settings.guidance = guidance;
+    p->settings.guidance_rescale = rescale;
+    pipeline_generate(p, 0, rgb);
+}
+
+static void run_changed(struct scene *s) {
+    static const double guidances[][2] = {{7.5, 0}, {2, 0}, {2, 0.7}, {7.5, 0}};
+    struct pipeline *p = open_scene(s, DT_F32, false);
+    size_t n;
+    uint8_t *rgb = pixels_new(s, p, &n), *fresh = pixels_new(s, p, &n), *before = pixels_new(s, p, &n);
+    for (int i = 0; i < 4; i++) {
+        draw(p, rgb, guidances[i][0], guidances[i][1]);
+        struct pipeline *other = open_scene(s, DT_F32, false);
+        draw(other, fresh, guidances[i][0], guidances[i][1]);
+        pipeline_close(other);
+        assert_memory_equal(rgb, fresh, n);
+        if (i) assert_memory_not_equal(rgb, before, n);
+        memcpy(before, rgb, n);
+    }
+    pipeline_close(p);
+}
+
+static void test_settings_changed(void **state) {
+    (void)state;
+    for_each_scene("tiny-sd1", "tiny-sd1", NAMES("default-5"), run_changed);
+}
+
+/* ---- a job that dies within a step ------------------------------------------------------------------------------- */
+
+static const struct ops *real_ops;
+static int steps_left;
+
+static void dying_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
+    if (steps_left-- == 0) die(FAIL_IO, "a weight that cannot be read");
+    real_ops->sched_step(dev, l, out, guidance, rescale);
+}
+
+/* In the first step, launched; in the second, which is captured. */
+static void run_dying(struct scene *s) {
+    struct pipeline *p = open_scene(s, DT_F32, false);
+    size_t n;
+    uint8_t *rgb = pixels_new(s, p, &n), *fresh = pixels_new(s, p, &n);
+    pipeline_generate(p, 0, fresh);
+    pipeline_close(p);
+    for (int at = 0; at < 2; at++) {
+        struct job job;
+        p = open_scene(s, DT_F32, false);
+        real_ops = p->device->ops;
+        struct ops dying = *real_ops;
+        dying.sched_step = dying_step;
+        steps_left = at;
+        p->device->ops = &dying;
+        if (job_enter(&job)) {
+            pipeline_generate(p, 0, rgb);
+            fail_msg("expected step %d to die", at);
+        }
+        assert_int_equal(job.code, FAIL_IO);
+        p->device->ops = real_ops;
+        memset(rgb, 0, n);
+        pipeline_generate(p, 0, rgb);
+        assert_memory_equal(rgb, fresh, n);
+        pipeline_close(p);
+    }
+}
+
+static void test_dying(void **state) {
+    (void)state;
+    for_each_scene("tiny-sd1", "tiny-sd1", NAMES("default-5"), run_dying);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f32),
@@ -120,6 +193,8 @@ int main(void) {
         cmocka_unit_test(test_f16_stable_diffusion),
         cmocka_unit_test(test_f16_schedulers),
         cmocka_unit_test(test_f16_unconditional),
+        cmocka_unit_test(test_settings_changed),
+        cmocka_unit_test(test_dying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,13 +169,15 @@ static void look(struct loop *loop, float *seen) {
 /* seen [n_rows, seen_per_row]; dtype: what the operands are rounded to. */
 static void run_schedule(struct loop *loop, enum dtype dtype, const struct sched_row *rows, int n_rows, int seed, bool replayed,
                          float *seen) {
+    struct recording *recording = loop->dev->recording_new(loop->dev);
     start(loop, dtype, rows, n_rows, seed);
     for (int i = 0; i < n_rows; i++) {
         feed(loop, dtype, &rows[i], seed + 10 * i);
-        if (replayed && loop->dev->replay) loop->dev->replay(loop->dev, step, loop);
+        if (replayed) loop->dev->replay(loop->dev, recording, step, loop, sizeof *loop);
         else step(loop);
         look(loop, seen + (size_t)i * seen_per_row(loop->setup));
     }
+    loop->dev->recording_free(loop->dev, recording);
 }
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */

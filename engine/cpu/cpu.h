@@ -20,7 +20,11 @@ struct cpu_device {
     void *scratch;            /* allocated by plan_end; an op's contents do not outlive the op */
     struct cpu_plan *plans;   /* all of them, for close */
     struct cpu_block *blocks; /* alloc's, not yet freed */
-    struct cpu_schedule {     /* of the denoising loop: set_schedule */
+    char product[128];
+    double load_ms;
+    double *marks; /* [n_marks], of the clock */
+    int n_marks;
+    struct cpu_schedule { /* of the denoising loop: set_schedule */
         struct sched_row *rows;
         int row, head, depth; /* the current row; d[k] lies in slot (head + k) % depth */
     } schedule;

@@ -2,9 +2,11 @@
 #include <assert.h>
 #include <omp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "engine/cpu/cpu.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/plan_ops.h"
 #include "engine/files/safetensors.h"
@@ -47,6 +49,17 @@ static void cpu_free(struct device *base, void *p) {
         return;
     }
     assert(!p);
+}
+
+static size_t cpu_memory_free(struct device *base) {
+    (void)base;
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (f) fclose(f);
+    return (size_t)kib * 1024;
 }
 
 /* Page faults now, from all threads, and not in the first step. */
@@ -140,6 +153,58 @@ static bool cpu_pack(struct device *base, struct weight *w, const void *const ra
     return true;
 }
 
+/* ---- loading: done when it returns ------------------------------------------------------------------------------- */
+
+static void cpu_load(struct device *base, struct weight *const items[], int n) {
+    double start = clock_ms();
+    weights_pack_all(base, items, n);
+    cpu_of(base)->load_ms = clock_ms() - start;
+}
+
+static double cpu_load_wait(struct device *base) {
+    return cpu_of(base)->load_ms;
+}
+
+/* ---- recordings and the clock: ops have run when they return ----------------------------------------------------- */
+
+static struct recording *cpu_recording_new(struct device *base) {
+    (void)base;
+    return NULL;
+}
+
+static void cpu_recording_free(struct device *base, struct recording *r) {
+    (void)base, (void)r;
+}
+
+static void cpu_replay(struct device *base, struct recording *r, void (*work)(void *data), void *data, size_t bytes) {
+    (void)base, (void)r, (void)bytes;
+    work(data);
+}
+
+static void cpu_recover(struct device *base) {
+    (void)base;
+}
+
+static void cpu_time_begin(struct device *base, int n) {
+    struct cpu_device *dev = cpu_of(base);
+    if (n <= dev->n_marks) return;
+    double *marks = realloc(dev->marks, (size_t)n * sizeof *marks);
+    if (!marks) die(FAIL_MEMORY, "out of memory");
+    dev->marks = marks;
+    dev->n_marks = n;
+}
+
+static void cpu_time_mark(struct device *base, int i) {
+    assert(i < cpu_of(base)->n_marks);
+    cpu_of(base)->marks[i] = clock_ms();
+}
+
+static double cpu_time_wait(struct device *base, int i) {
+    const struct cpu_device *dev = cpu_of(base);
+    assert(i > 0 && i < dev->n_marks);
+    return dev->marks[i] - dev->marks[i - 1];
+}
+
 static size_t cpu_scratch_bytes(const struct device *dev) {
     return ((const struct cpu_device *)dev)->scratch_bytes;
 }
@@ -228,9 +293,21 @@ static void cpu_close(struct device *base) {
     }
     while (dev->blocks) cpu_free(base, dev->blocks->p);
     free(dev->schedule.rows);
+    free(dev->marks);
     dnnl_stream_destroy(dev->stream);
     dnnl_engine_destroy(dev->engine);
     free(dev);
+}
+
+/* "model name\t: AMD EPYC 9B14" of the first core; "CPU" where the system does not say. */
+static void read_product(char *text, size_t size) {
+    char line[256], *name = NULL;
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    while (f && !name && fgets(line, sizeof line, f))
+        if (!strncmp(line, "model name", 10)) name = strchr(line, ':');
+    if (f) fclose(f);
+    if (name) name += 1 + strspn(name + 1, " ");
+    snprintf(text, size, "%.*s", name ? (int)strcspn(name, "\n") : 3, name ? name : "CPU");
 }
 
 bool cpu_has_bf16(void) {
@@ -245,19 +322,31 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     dev->n_threads = omp_get_max_threads();
     cpu_check(dnnl_engine_create(&dev->engine, dnnl_cpu, 0), "engine");
     cpu_check(dnnl_stream_create(&dev->stream, dev->engine, dnnl_stream_default_flags), "stream");
+    read_product(dev->product, sizeof dev->product);
     dev->base = (struct device){
         .name = "cpu",
+        .product = dev->product,
         .dtype = dtype,
         .ops = &planning_ops,
         .planning = true,
         .arena_base = (char *)(uintptr_t)PAGE, /* counted from, never dereferenced; not NULL, which means "no view" */
         .packed_bytes = cpu_packed_bytes,
         .pack = cpu_pack,
+        .load = cpu_load,
+        .load_wait = cpu_load_wait,
+        .memory_free = cpu_memory_free,
         .plan_end = cpu_plan_end,
         .scratch_bytes = cpu_scratch_bytes,
         .alloc = cpu_alloc,
         .free = cpu_free,
         .close = cpu_close,
+        .recording_new = cpu_recording_new,
+        .recording_free = cpu_recording_free,
+        .replay = cpu_replay,
+        .recover = cpu_recover,
+        .time_begin = cpu_time_begin,
+        .time_mark = cpu_time_mark,
+        .time_wait = cpu_time_wait,
     };
     return &dev->base;
 }

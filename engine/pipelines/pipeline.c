@@ -242,12 +242,11 @@ static void prepare(struct pipeline *p) {
 
 static void prepare_timed(struct pipeline *p) {
     struct device *dev = p->device;
-    double start = clock_ms();
-    if (dev->time_begin) dev->time_begin(dev, 2);
-    if (dev->time_mark) dev->time_mark(dev, 0);
+    dev->time_begin(dev, 2);
+    dev->time_mark(dev, 0);
     prepare(p);
-    if (dev->time_mark) dev->time_mark(dev, 1);
-    p->timings.text_ms = dev->time_wait ? dev->time_wait(dev, 1) : clock_ms() - start;
+    dev->time_mark(dev, 1);
+    p->timings.text_ms = dev->time_wait(dev, 1);
 }
 
 static size_t latent_count(const struct pipeline *p) {
@@ -337,23 +336,20 @@ struct memory_plan pipeline_memory(const struct pipeline *p) {
     return (struct memory_plan){weights_packed_bytes(p->device, components, n), p->device->arena_peak, p->device->scratch_bytes(p->device)};
 }
 
-void pipeline_load(struct pipeline *p) {
-    struct component *components[3];
-    int n = model_components(p, components);
-    double start = clock_ms();
-    p->device->plan_end(p->device);
-    p->timings.bytes_read = weights_load(p->device, components, n);
-    p->timings.step_ms = arena_array(p->arena, (size_t)p->schedule->n_rows, sizeof *p->timings.step_ms);
-    if (p->device->load) return; /* it goes on behind the first picture */
-    weights_wait(p->device, components, n);
-    p->timings.load_ms = clock_ms() - start;
-    p->loaded = true;
-}
-
 static void finish_load(struct pipeline *p) {
     struct component *components[3];
     p->timings.load_ms = weights_wait(p->device, components, model_components(p, components));
     p->loaded = true;
+}
+
+void pipeline_load(struct pipeline *p) {
+    struct component *components[3];
+    int n = model_components(p, components);
+    p->device->plan_end(p->device);
+    p->recording = p->device->recording_new(p->device);
+    p->timings.bytes_read = weights_load(p->device, components, n);
+    p->timings.step_ms = arena_array(p->arena, (size_t)p->schedule->n_rows, sizeof *p->timings.step_ms);
+    if (!p->device->async) finish_load(p); /* else it goes on behind the first picture */
 }
 
 /* ---- one picture ------------------------------------------------------------------------------------------------- */
@@ -379,44 +375,59 @@ static void start_latents(struct pipeline *p, struct latents *l, struct rng *rng
     p->device->ops->upload_latents(p->device, l->x, scaled, 1, l->H, l->W, l->C);
 }
 
+/* What a step's launches and operands depend on. */
 struct step {
     struct pipeline *p;
-    const struct latents *l;
+    struct latents l;
+    struct view context, temb, kv;
+    double guidance, guidance_rescale;
 };
 
 static void denoise_step(void *data) {
     const struct step *step = data;
-    denoise_row(step->p, step->l, NULL, 0);
+    denoise_row(step->p, &step->l, NULL, 0);
+}
+
+static struct step step_of(struct pipeline *p, const struct latents *l) {
+    struct step step;
+    memset(&step, 0, sizeof step); /* the padding too: a recording compares bytes */
+    step.p = p;
+    step.l = *l;
+    step.context = p->context;
+    step.temb = p->unet_run->temb;
+    if (p->unet->n_transformer_blocks) step.kv = p->unet_run->kv[0]; /* the others lie behind it */
+    step.guidance = p->settings.guidance;
+    step.guidance_rescale = p->settings.guidance_rescale;
+    return step;
 }
 
 /* Row i has been given to the device: waits for it and says so. */
-static void finish_row(struct pipeline *p, int i, double ms) {
+static void finish_row(struct pipeline *p, int i) {
     struct device *dev = p->device;
-    p->timings.step_ms[i] = dev->time_wait ? dev->time_wait(dev, i + 1) : ms;
+    p->timings.step_ms[i] = dev->time_wait(dev, i + 1);
     if (p->on_step) p->on_step(p->on_step_data, i, p->schedule->n_rows);
-    if (p->snapshots && dev->time_mark) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
+    if (p->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
 }
 
 /* A device that works behind our back is kept one row ahead of what is reported, so that it never waits for us. */
 static void denoise(struct pipeline *p, struct latents *l, struct rng *rng, float *noise, struct dump *dump) {
     struct device *dev = p->device;
-    int n_rows = p->schedule->n_rows, ahead = dev->time_wait && !p->snapshots && !dump;
-    struct step step = {p, l};
+    int n_rows = p->schedule->n_rows, ahead = dev->async && !p->snapshots && !dump;
+    struct step step = step_of(p, l);
     dev->ops->set_schedule(dev, p->schedule->rows, n_rows, p->schedule->history);
-    if (dev->time_begin) dev->time_begin(dev, n_rows + 1);
-    if (dev->time_mark) dev->time_mark(dev, 0);
+    dev->time_begin(dev, n_rows + 1);
+    dev->time_mark(dev, 0);
     for (int i = 0; i < n_rows; i++) {
-        double start = clock_ms();
         if (p->schedule->rows[i].noise) {
             rng_normal(rng, noise, latent_count(p), p->settings.rng_dtype);
             dev->ops->upload_latents(dev, l->z, noise, 1, l->H, l->W, l->C);
         }
-        if (dev->replay && !dump) dev->replay(dev, denoise_step, &step);
-        else denoise_row(p, l, dump, i);
-        if (dev->time_mark) dev->time_mark(dev, i + 1);
-        if (i >= ahead) finish_row(p, i - ahead, clock_ms() - start);
+        if (dump) denoise_row(p, l, dump, i);
+        else dev->replay(dev, p->recording, denoise_step, &step, sizeof step);
+        dev->time_mark(dev, i + 1);
+        if (i >= ahead) finish_row(p, i - ahead);
     }
-    if (ahead) finish_row(p, n_rows - 1, 0);
+    if (ahead) finish_row(p, n_rows - 1);
 }
 
 static struct dump *start_dump(struct pipeline *p, int k, const float *noise) {
@@ -434,6 +445,7 @@ static struct dump *start_dump(struct pipeline *p, int k, const float *noise) {
 /* The picture before may have died anywhere. */
 static void start_picture(struct pipeline *p) {
     struct device *dev = p->device;
+    dev->recover(dev);
     arena_free(&p->image_arena);
     dev->dtype = p->dtype;
     arena_release(dev, p->prepared ? p->image_mark : 0);
@@ -484,7 +496,10 @@ void pipeline_snapshot(struct pipeline *p, uint8_t *rgb) {
 }
 
 void pipeline_close(struct pipeline *p) {
-    if (p->device) p->device->close(p->device);
+    if (p->device) {
+        p->device->recording_free(p->device, p->recording);
+        p->device->close(p->device);
+    }
     checkpoint_close(p->checkpoint);
     arena_free(&p->image_arena);
 }

@@ -52,10 +52,11 @@ struct pipeline {
     enum dtype dtype;    /* of all but the VAE: the device's own, outside decoding */
     struct view context; /* [1|2,1,n_tokens,cross_dim], or none */
     struct unet_run *unet_run;
-    bool loaded;              /* timings.load_ms is known; else after the first picture */
-    bool prepared;            /* context and unet_run are computed; the next picture does so where false */
-    size_t image_mark;        /* of the device's arena, behind them */
-    struct arena image_arena; /* host memory of one image */
+    struct recording *recording; /* of a step of the loop */
+    bool loaded;                 /* timings.load_ms is known; else after the first picture */
+    bool prepared;               /* context and unet_run are computed; the next picture does so where false */
+    size_t image_mark;           /* of the device's arena, behind them */
+    struct arena image_arena;    /* host memory of one image */
     struct timings timings;
     const struct latents *latents; /* of the image under way */
 
