@@ -15,7 +15,7 @@ static void check_shapes(struct view y, struct view x, const struct weight *w, c
     assert(w->rank == 4 && w->shape[0] == y.C && w->shape[1] == x.C && w->shape[2] == w->shape[3]);
     int R = (int)w->shape[2], Ho = output_size(x.H * s.upsample, s.top, s.bottom, R, s.stride);
     int Wo = output_size(x.W * s.upsample, s.left, s.right, R, s.stride);
-    assert((R == 1 || R == 3) && (s.stride == 1 || s.stride == 2) && (s.upsample == 1 || s.upsample == 2));
+    assert(R >= 1 && R <= 16 && s.stride >= 1 && s.stride <= 16 && (s.upsample == 1 || s.upsample == 2));
     assert(y.N == x.N && y.H <= Ho && y.H > Ho - s.upsample && y.W <= Wo && y.W > Wo - s.upsample);
     assert(!b || (b->rank == 1 && b->shape[0] == y.C));
     assert(!temb.p || ((temb.N == y.N || temb.N == 1) && temb.H == 1 && temb.W == 1 && temb.C == y.C));

@@ -21,14 +21,13 @@ typedef void op_linear(struct device *dev, struct view y, struct view x, struct 
 typedef void op_linear_geglu(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b);
 
 struct conv_shape {
-    int stride;                   /* 1 or 2 */
+    int stride;                   /* 1 to 16 */
     int top, left, bottom, right; /* zero padding; asymmetric (0,0,1,1) in VAE encoders and ddpm down-samplers */
     int upsample;                 /* 1, or 2: x is first enlarged 2x by nearest neighbour */
 };
 #define CONV_3X3 ((struct conv_shape){1, 1, 1, 1, 1, 1})
-#define CONV_1X1 ((struct conv_shape){1, 0, 0, 0, 0, 1})
 
-/* y = conv(x, w) + b + temb + residual        x [N,H,W,C]  w [K,C,R,R], R 1 or 3  b [K]|NULL
+/* y = conv(x, w) + b + temb + residual        x [N,H,W,C]  w [K,C,R,R], R 1 to 16  b [K]|NULL
  *   temb [N|1,1,1,K]|none: one row per image (or one for all)   residual, y [N,Ho,Wo,K]; residual may be y
  *   with upsample 2, y may be smaller than 2H x 2W by up to one row and column: the enlarged x is cropped to y's size */
 typedef void op_conv2d(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,

@@ -16,6 +16,7 @@ struct conv_case {
     int x_pad, y_pad, other_pad; /* channels of the wider tensors beside ours; other: temb's and residual's */
 };
 
+#define CONV_1X1 ((struct conv_shape){1, 0, 0, 0, 0, 1})
 #define DOWN ((struct conv_shape){2, 1, 1, 1, 1, 1})
 #define DOWN_ASYMMETRIC ((struct conv_shape){2, 0, 0, 1, 1, 1})
 #define UP ((struct conv_shape){1, 1, 1, 1, 1, 2})
@@ -55,6 +56,14 @@ static const struct conv_case cases[] = {
     {"y beside 16 bytes", 2, 6, 5, 48, 37, 3, CONV_3X3, 0, 1, 1, 1, 0, 0, 0},
     {"all beside 16 bytes", 2, 6, 5, 48, 80, 3, CONV_3X3, 0, 1, 1, 1, 3, 5, 7},
     {"19 channels", 1, 6, 7, 19, 37, 3, CONV_3X3, 0, 1, 2, 1, 3, 5, 7},
+    {"stem 7x7 of stride 2", 2, 15, 18, 3, 32, 7, ((struct conv_shape){2, 3, 3, 3, 3, 1}), 0, 1, 0, 0, 0, 0, 0},
+    {"7x7, 16 channels", 1, 9, 10, 16, 32, 7, ((struct conv_shape){2, 3, 3, 3, 3, 1}), 0, 1, 1, 1, 0, 0, 0},
+    {"patches of 16x16", 1, 32, 48, 3, 24, 16, ((struct conv_shape){16, 0, 0, 0, 0, 1}), 0, 1, 0, 0, 0, 0, 0},
+    {"patches of 14x14", 2, 28, 42, 3, 40, 14, ((struct conv_shape){14, 0, 0, 0, 0, 1}), 0, 0, 0, 0, 0, 0, 0},
+    {"patches and a rest", 1, 35, 40, 8, 16, 16, ((struct conv_shape){16, 0, 0, 0, 0, 1}), 0, 1, 0, 0, 0, 0, 0},
+    {"4x4 of stride 4", 1, 12, 8, 32, 48, 4, ((struct conv_shape){4, 0, 0, 0, 0, 1}), 0, 1, 1, 1, 8, 8, 8},
+    {"3x3 of stride 2, lopsided", 2, 7, 8, 24, 16, 3, ((struct conv_shape){2, 0, 1, 2, 1, 1}), 0, 1, 0, 0, 0, 0, 0},
+    {"6x6 of stride 3, lopsided", 1, 11, 9, 8, 12, 6, ((struct conv_shape){3, 1, 0, 2, 3, 1}), 0, 1, 0, 0, 0, 0, 0},
     {"a level of 320 channels", 2, 16, 16, 320, 64, 3, CONV_3X3, 0, 1, 1, 0, 0, 0, 0},
 };
 

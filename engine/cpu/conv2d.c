@@ -12,7 +12,7 @@ static void check_shapes(const struct conv_call *c) {
     assert(c->w->rank == 4 && c->w->shape[0] == y.C && c->w->shape[1] == x.C && c->w->shape[2] == c->w->shape[3]);
     int R = (int)c->w->shape[2], Ho = output_size(x.H * s.upsample, s.top, s.bottom, R, s.stride);
     int Wo = output_size(x.W * s.upsample, s.left, s.right, R, s.stride);
-    assert((R == 1 || R == 3) && (s.stride == 1 || s.stride == 2) && (s.upsample == 1 || s.upsample == 2));
+    assert(R >= 1 && R <= 16 && s.stride >= 1 && s.stride <= 16 && (s.upsample == 1 || s.upsample == 2));
     assert(y.N == x.N && y.H <= Ho && y.H > Ho - s.upsample && y.W <= Wo && y.W > Wo - s.upsample);
     assert(!c->b || (c->b->rank == 1 && c->b->shape[0] == y.C));
     assert(!c->temb.p || ((c->temb.N == y.N || c->temb.N == 1) && c->temb.H == 1 && c->temb.W == 1 && c->temb.C == y.C));
