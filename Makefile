@@ -41,10 +41,10 @@ SECONDS ?= 60
 # what the compiler has of these; a binary that reads strangers' files is harder to turn against its user with them
 HARDEN  := $(shell for f in -fstack-clash-protection -fcf-protection; do $(CC) -Werror $$f -x c -c /dev/null -o /dev/null 2>/dev/null && echo $$f; done)
 PKGS    := libpng libcjson libutf8proc
-CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -Wall -Wextra -Wshadow -Wformat=2 -Wno-format-nonliteral -fopenmp -ffp-contract=fast \
+CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -Wall -Wextra -Wshadow -Wformat=2 -Wno-format-nonliteral -fopenmp-simd -ffp-contract=fast \
            -fno-math-errno -fno-trapping-math -march=$(MARCH) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDFLAGS := -Wl,-z,relro,-z,now
-LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm
+LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lgomp -lpthread -lm
 CFLAGS_release := -O3 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE $(HARDEN)
 LDFLAGS_release := -pie
 CFLAGS_debug   := -O0
@@ -160,7 +160,7 @@ $(EMU)/diffuse: $(BUILD)/main.o $(EMU)/libcuda.a $(LIBRARY)
 
 # The same tests for a real GPU.
 $(BUILD)/test_lanes: test/test_lanes.cu $(LIBRARY)
-	$(call say,NVCC,$<)$(NVCC) $(NVCCFLAGS) $< $(LIBRARY) -o $@ $(filter-out -fopenmp,$(LDLIBS)) -lgomp
+	$(call say,NVCC,$<)$(NVCC) $(NVCCFLAGS) $< $(LIBRARY) -o $@ $(LDLIBS)
 
 $(BUILD)/test/%.o: $(BUILD)/libraries_of_tests
 
@@ -196,8 +196,8 @@ demo: diffuse
 # Built from the sources at once, so that coverage reaches all of them.
 build/fuzz/%: test/fuzz/fuzz_%.c $(SOURCES)
 	@mkdir -p $(@D)
-	clang $(filter-out -fopenmp,$(CFLAGS)) -Wno-unknown-pragmas -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	  $^ -o $@ $(LDLIBS) -lgomp
+	clang $(filter-out -fopenmp-simd,$(CFLAGS)) -Wno-unknown-pragmas -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	  $^ -o $@ $(LDLIBS)
 
 fuzz: $(TARGETS:%=build/fuzz/%)
 	for t in $(TARGETS); do mkdir -p build/corpus/$$t && build/fuzz/$$t -max_total_time=$(SECONDS) -timeout=10 \

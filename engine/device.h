@@ -14,6 +14,7 @@
 #include "engine/base/dtype.h"
 
 struct ops;
+struct pool;
 struct recording;
 struct weight;
 
@@ -38,9 +39,10 @@ struct device {
                             * that needs more range than the UNet); a weight keeps the type it was planned with. */
     const struct ops *ops; /* the table in force: planning's or running's */
     bool planning;
-    bool async;      /* ops return before they have run, and weights may come after load has returned: whoever wants to keep it busy
-                      * gives it the next work before he waits for the last */
-    bool own_memory; /* not the system's */
+    bool async;        /* ops return before they have run, and weights may come after load has returned: whoever wants to keep it busy
+                        * gives it the next work before he waits for the last */
+    bool own_memory;   /* not the system's */
+    struct pool *pool; /* the threads that ops and loading share; NULL: the caller alone */
 
     /* Activation arena: a stack over one block. While planning it only counts. */
     char *arena_base;
@@ -89,8 +91,8 @@ struct device {
     double (*time_wait)(struct device *dev, int i);
 };
 
-/* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = one per core. Starts planning.
- */
+/* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = as many as the
+ * process may use (cpu_count), or fewer where the system refuses threads. Starts planning. */
 struct device *cpu_device_open(enum dtype dtype, int n_threads);
 bool cpu_has_bf16(void);
 

@@ -1,7 +1,7 @@
 #include "engine/weights.h"
 
 #include <errno.h>
-#include <omp.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include "engine/files/checkpoint.h"
 #include "engine/base/error.h"
+#include "engine/base/pool.h"
 
 /* ---- binding ----------------------------------------------------------------------------------------------------- */
 
@@ -158,23 +159,42 @@ static char *staging_new(size_t bytes) {
     return p;
 }
 
+struct loading {
+    struct device *dev;
+    struct weight **items;
+    size_t raw_max;
+    char **staging; /* each thread's, NULL until it reads */
+    pthread_mutex_t lock;
+    const struct st_tensor *failed; /* the first … */
+    int error;                      /* … and why; under the lock */
+};
+
+static void load_items(void *context, size_t begin, size_t end, int thread) {
+    struct loading *l = context;
+    if (!l->staging[thread]) l->staging[thread] = staging_new(l->raw_max);
+    for (size_t i = begin; i < end; i++) {
+        const struct st_tensor *at = NULL;
+        int error = l->staging[thread] ? load_one(l->dev, l->items[i], l->staging[thread], &at) : ENOMEM;
+        if (!error) continue;
+        pthread_mutex_lock(&l->lock);
+        if (!l->error) l->error = error, l->failed = at;
+        pthread_mutex_unlock(&l->lock);
+    }
+}
+
 /* Largest first, so that no thread is left with a big one at the end. */
 static int pack_all(struct device *dev, struct weight **items, int n, size_t raw_max, const struct st_tensor **failed) {
-    int error = 0;
+    enum { TENSOR_NS = 1000000 }; /* of the large ones, which come first: taken one by one */
+    int n_threads = pool_threads(dev->pool);
+    struct loading l = {.dev = dev, .items = items, .raw_max = raw_max, .lock = PTHREAD_MUTEX_INITIALIZER};
+    l.staging = calloc((size_t)n_threads, sizeof *l.staging);
+    if (!l.staging) return ENOMEM;
     qsort(items, (size_t)n, sizeof *items, compare_raw);
-#pragma omp parallel
-    {
-        char *staging = staging_new(raw_max);
-#pragma omp for schedule(dynamic)
-        for (int i = 0; i < n; i++) {
-            const struct st_tensor *at = NULL;
-            int my_error = staging ? load_one(dev, items[i], staging, &at) : ENOMEM;
-#pragma omp critical(weights_error)
-            if (my_error && !error) error = my_error, *failed = at;
-        }
-        free(staging);
-    }
-    return error;
+    pool_for(dev->pool, (size_t)n, TENSOR_NS, load_items, &l);
+    for (int i = 0; i < n_threads; i++) free(l.staging[i]);
+    free(l.staging);
+    *failed = l.failed;
+    return l.error;
 }
 
 void weights_pack_all(struct device *dev, struct weight *const items[], int n) {

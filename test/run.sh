@@ -5,8 +5,7 @@
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build/release}
 case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
-# threads of the many small runs sleep, not spin, while they wait: the machine may have other work
-export DIFFUSE="$BUILD/diffuse" OMP_WAIT_POLICY=passive
+export DIFFUSE="$BUILD/diffuse"
 unset DIFFUSE_MODEL
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT

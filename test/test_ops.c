@@ -97,7 +97,7 @@ static void compare(const struct test_case *t, struct view y) {
                 double error = fabs((double)found - (double)want);
                 if (!(error <= tolerance))
                     fail_msg("%s, %s, %d threads: y[%zu,%d]: expected %.9g, found %.9g, error %.3g > %.3g", t->name,
-                             dtype_table[t->dev->dtype].name, cpu_of(t->dev)->n_threads, row, c, (double)want, (double)found, error,
+                             dtype_table[t->dev->dtype].name, pool_threads(t->dev->pool), row, c, (double)want, (double)found, error,
                              tolerance);
                 worst = fmax(worst, error);
             }

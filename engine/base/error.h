@@ -6,7 +6,7 @@
  *
  * die() unwinds to the innermost job boundary where one is set (one image of many, one input of a fuzzer), and ends the process
  * where none is. Whatever a job allocates comes from arenas its owner frees, so unwinding leaks nothing.
- * Never call die() inside an OpenMP parallel region. */
+ * Never call die() in an item of a pool's loop. */
 #ifndef ENGINE_BASE_ERROR_H
 #define ENGINE_BASE_ERROR_H
 

@@ -12,7 +12,6 @@
  * time, 150 with D = 512 (torch 2.15: 83 and 120). */
 #include <assert.h>
 #include <float.h>
-#include <omp.h>
 #include "engine/cpu/row.h"
 #include "engine/cpu/vec.h"
 #include "engine/cpu/vmath.h"
@@ -25,6 +24,8 @@ enum {
     GROUP = 8,             /* tiles that share a block of keys and values in the cache */
     KV_CACHED = 512 << 10, /* bytes of all heads' keys that stay in the cache */
 };
+
+#define ATTENTION_NS 0.01 /* a flop, about */
 
 /* One tile of queries, f32, channels or keys in rows of TILE lanes. */
 struct tile {
@@ -59,7 +60,7 @@ void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct
     assert(view_rows(y) == view_rows(q) && view_rows(k) == view_rows(v) && q.C % n_heads == 0);
     assert(y.C == q.C && k.C == q.C && v.C == q.C && k.N == v.N && (k.N == q.N || k.N == 1));
     size_t floats = (lane_floats(q.C / n_heads) + 15) / 16 * 16;
-    cpu_scratch_reserve(cpu_of(dev), floats * (size_t)cpu_of(dev)->n_threads * sizeof(float));
+    cpu_scratch_reserve(cpu_of(dev), floats * (size_t)pool_threads(dev->pool) * sizeof(float));
 }
 
 /* ---- the two products -------------------------------------------------------------------------------------------- */
@@ -198,21 +199,33 @@ static void attend(const struct device *dev, struct view y, struct view q, struc
     for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(dev, buf->tiles[i], y, first_q, t, imin(TILE, q1 - t), c0, D);
 }
 
+struct attention {
+    struct device *dev;
+    struct view y, q, k, v;
+    int n_heads, width, groups; /* queries of a task, tasks of a head */
+    bool causal, heads_first;
+};
+
+static void attention_tasks(void *context, size_t begin, size_t end, int thread) {
+    const struct attention *a = context;
+    int Tq = a->q.H * a->q.W, D = a->q.C / a->n_heads, per_image = a->n_heads * a->groups;
+    struct lane_buffers buf = buffers_of(cpu_of(a->dev), D, thread);
+    for (size_t i = begin; i < end; i++) {
+        int n = (int)i / per_image, rest = (int)i % per_image;
+        int h = a->heads_first ? rest % a->n_heads : rest / a->groups;
+        int q0 = (a->heads_first ? rest / a->n_heads : rest % a->groups) * a->width;
+        attend(a->dev, a->y, a->q, a->k, a->v, n, h * D, D, q0, imin(Tq, q0 + a->width), a->causal, &buf);
+    }
+}
+
 /* Tasks are (image, head, group of tiles). Consecutive ones share what is dearer to fetch: a head's keys and values,
  * or, where all heads' fit in the cache (text), the rows of the queries. */
 void cpu_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
-    int Tq = q.H * q.W, D = q.C / n_heads, n_threads = cpu_of(dev)->n_threads, tiles = (Tq + TILE - 1) / TILE;
-    int width = TILE * imin(GROUP, imax(1, q.N * n_heads * tiles / (4 * n_threads))); /* queries of a task: at least 4 tasks a thread */
-    int groups = (Tq + width - 1) / width;
-    bool heads_first = (size_t)k.H * k.W * k.C * sizeof(float) <= KV_CACHED;
-#pragma omp parallel num_threads(n_threads)
-    {
-        struct lane_buffers buf = buffers_of(cpu_of(dev), D, omp_get_thread_num());
-#pragma omp for schedule(dynamic)
-        for (int i = 0; i < q.N * n_heads * groups; i++) {
-            int n = i / (n_heads * groups), rest = i % (n_heads * groups);
-            int h = heads_first ? rest % n_heads : rest / groups, q0 = (heads_first ? rest / n_heads : rest % groups) * width;
-            attend(dev, y, q, k, v, n, h * D, D, q0, imin(Tq, q0 + width), causal, &buf);
-        }
-    }
+    struct attention a = {.dev = dev, .y = y, .q = q, .k = k, .v = v, .n_heads = n_heads, .causal = causal};
+    int Tq = q.H * q.W, D = q.C / n_heads, n_threads = pool_threads(dev->pool), tiles = (Tq + TILE - 1) / TILE;
+    a.width = TILE * imin(GROUP, imax(1, q.N * n_heads * tiles / (4 * n_threads))); /* queries of a task: at least 4 tasks a thread */
+    a.groups = (Tq + a.width - 1) / a.width;
+    a.heads_first = (size_t)k.H * k.W * k.C * sizeof(float) <= KV_CACHED;
+    double item_ns = 4.0 * a.width * k.H * k.W * D * ATTENTION_NS;
+    pool_for(dev->pool, (size_t)q.N * n_heads * a.groups, item_ns, attention_tasks, &a);
 }

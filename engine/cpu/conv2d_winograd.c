@@ -21,7 +21,6 @@
  * Speed per AVX-512 core of 160 GFLOP/s: SD 1.5's layers of 16x16 to 64x64 as the direct algorithm at 430 (oneDNN's:
  * 150), those of 8x8, bound by reading the weights, at 245. */
 #include <assert.h>
-#include <omp.h>
 #include <stdlib.h>
 #include "engine/cpu/conv2d.h"
 #include "engine/cpu/panel_gemm.h"
@@ -52,6 +51,7 @@ struct job {
     size_t v_floats, u_floats, private_floats;
     float *v, *private; /* shared; each thread's own U and M */
     const void *zeros;  /* a pixel outside x */
+    int first, n;       /* tiles of the pass at hand */
 };
 
 static int ceil_div(int a, int b) {
@@ -116,7 +116,7 @@ static struct job job_of(struct cpu_device *dev, const struct conv_call *c) {
     j.tiles_w = ceil_div(c->y.W, TILE);
     j.n_tiles = c->y.N * j.tiles_h * j.tiles_w;
     j.chunk = ceil_div(ceil_div(c->x.C, ceil_div(c->x.C, CHUNK)), CHANNELS) * CHANNELS;
-    int most = imax((int)((size_t)PASS_BYTES * dev->n_threads / (sizeof(float) * POINTS * (size_t)c->x.C)), BLOCK);
+    int most = imax((int)((size_t)PASS_BYTES * (size_t)pool_threads(dev->base.pool) / (sizeof(float) * POINTS * (size_t)c->x.C)), BLOCK);
     j.pass = ceil_div(j.n_tiles, ceil_div(j.n_tiles, most));
     j.block = ceil_div(j.pass, ceil_div(j.pass, BLOCK));
     j.panels = ceil_div(c->y.C, PANEL);
@@ -129,7 +129,7 @@ static struct job job_of(struct cpu_device *dev, const struct conv_call *c) {
 }
 
 static size_t scratch_bytes(const struct cpu_device *dev, const struct job *j) {
-    return sizeof(float) * (j->v_floats + dev->n_threads * j->private_floats + (size_t)j->call->x.C);
+    return sizeof(float) * (j->v_floats + (size_t)pool_threads(dev->base.pool) * j->private_floats + (size_t)j->call->x.C);
 }
 
 /* [K/PANEL][C][9][PANEL] in the device's type, K filled up with zeros. */
@@ -278,20 +278,34 @@ static void run_unit(const struct job *j, const float *v, int tile, int n, int p
         }
 }
 
-/* Called by every thread of the team. */
-static void run_pass(const struct job *j, int first, int n) {
-#pragma omp for schedule(static)
-    for (int i = 0; i < n; i++) {
-        int begin = i / j->block * j->block;
-        transform_input(j, first + i, j->v + begin / j->block * j->v_block, (size_t)(i - begin), (size_t)imin(j->block, n - begin));
+static void transform_tiles(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    const struct job *j = context;
+    for (int i = (int)begin; i < (int)end; i++) {
+        int block = i / j->block * j->block;
+        transform_input(j, j->first + i, j->v + block / j->block * j->v_block, (size_t)(i - block), (size_t)imin(j->block, j->n - block));
     }
-    float *u = j->private + (size_t)omp_get_thread_num() * j->private_floats;
+}
+
+static void run_units(void *context, size_t begin, size_t end, int thread) {
+    const struct job *j = context;
+    float *u = j->private + (size_t)thread * j->private_floats;
     float *m = u + j->u_floats;
-#pragma omp for schedule(dynamic)
-    for (int unit = 0; unit < ceil_div(n, j->block) * j->panels; unit++) {
-        int begin = unit / j->panels * j->block;
-        run_unit(j, j->v + begin / j->block * j->v_block, first + begin, imin(j->block, n - begin), unit % j->panels, u, m);
+    for (int unit = (int)begin; unit < (int)end; unit++) {
+        int block = unit / j->panels * j->block;
+        const float *v = j->v + block / j->block * j->v_block;
+        run_unit(j, v, j->first + block, imin(j->block, j->n - block), unit % j->panels, u, m);
     }
+}
+
+#define FLOP_NS 0.02 /* about */
+
+static void run_pass(struct job *j, struct pool *pool, int first, int n) {
+    j->first = first;
+    j->n = n;
+    pool_for(pool, (size_t)n, POINTS * j->call->x.C * ROW_NS, transform_tiles, j);
+    double unit_ns = 2.0 * POINTS * imin(n, j->block) * PANEL * j->call->x.C * FLOP_NS;
+    pool_for(pool, (size_t)ceil_div(n, j->block) * (size_t)j->panels, unit_ns, run_units, j);
 }
 
 void conv_winograd(struct cpu_device *dev, const struct conv_call *c) {
@@ -299,9 +313,8 @@ void conv_winograd(struct cpu_device *dev, const struct conv_call *c) {
     assert(scratch_bytes(dev, &j) <= dev->scratch_bytes);
     j.v = dev->scratch;
     j.private = j.v + j.v_floats;
-    float *zeros = j.private + dev->n_threads * j.private_floats;
+    float *zeros = j.private + (size_t)pool_threads(dev->base.pool) * j.private_floats;
     memset(zeros, 0, sizeof(float) * (size_t)c->x.C);
     j.zeros = zeros;
-#pragma omp parallel num_threads(dev->n_threads)
-    for (int first = 0; first < j.n_tiles; first += j.pass) run_pass(&j, first, imin(j.pass, j.n_tiles - first));
+    for (int first = 0; first < j.n_tiles; first += j.pass) run_pass(&j, dev->base.pool, first, imin(j.pass, j.n_tiles - first));
 }

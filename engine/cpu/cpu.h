@@ -1,4 +1,5 @@
-/* The CPU device's own header: plain C, oneDNN for convolution and GEMM, OpenMP loops for the rest. It is the specification the CUDA
+/* The CPU device's own header: plain C, oneDNN for convolution and GEMM, loops
+ * for the rest, shared by the threads of a pool. It is the specification the CUDA
  * device is tested against.
  *
  * Each op has two functions: cpu_X_plan, called while planning, which checks shapes, picks the algorithm and the weight's layout
@@ -7,6 +8,8 @@
 #define ENGINE_CPU_CPU_H
 
 #include <dnnl.h>
+#include <stdatomic.h>
+#include "engine/base/pool.h"
 #include "engine/device.h"
 #include "engine/ops.h"
 #include "engine/weights.h"
@@ -14,11 +17,12 @@
 struct cpu_device {
     struct device base; /* first: a struct device * of this device is a struct cpu_device * */
     dnnl_engine_t engine;
-    dnnl_stream_t stream;
-    int n_threads;
-    size_t scratch_bytes;     /* the largest reservation of any op */
-    void *scratch;            /* allocated by plan_end; an op's contents do not outlive the op */
-    struct cpu_plan *plans;   /* all of them, for close */
+    dnnl_stream_t *streams; /* each thread's */
+    atomic_int failed;      /* dnnl_status_t of a primitive that did, on any thread */
+    size_t scratch_bytes;   /* the largest reservation of any op */
+    void *scratch;          /* allocated by plan_end; an op's contents do not outlive the op */
+    struct cpu_plan *plans; /* all of them, for close */
+    struct cpu_primitive_entry *primitives;
     struct cpu_block *blocks; /* alloc's, not yet freed */
     char product[128];
     double load_ms;

@@ -1,13 +1,14 @@
 /* The CPU device: opening and closing, memory, planning's bookkeeping and the two tables of ops. */
 #include <assert.h>
-#include <omp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "engine/cpu/cpu.h"
 #include "engine/base/clock.h"
+#include "engine/cpu/dnnl_util.h"
 #include "engine/base/error.h"
+#include "engine/base/limits.h"
 #include "engine/plan_ops.h"
 #include "engine/files/safetensors.h"
 
@@ -63,9 +64,15 @@ static size_t cpu_memory_free(struct device *base) {
 }
 
 /* Page faults now, from all threads, and not in the first step. */
-static void touch(char *p, size_t bytes) {
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < bytes; i += PAGE) p[i] = 0;
+static void touch_pages(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    char *p = context;
+    for (size_t i = begin; i < end; i++) p[i * PAGE] = 0;
+}
+
+static void touch(struct device *base, void *p, size_t bytes) {
+    enum { PAGE_NS = 500 };
+    pool_for(base->pool, bytes / PAGE, PAGE_NS, touch_pages, p);
 }
 
 /* ---- planning ---------------------------------------------------------------------------------------------------- */
@@ -143,12 +150,9 @@ static bool cpu_pack(struct device *base, struct weight *w, const void *const ra
     float *converted = dense ? NULL : malloc(weight_elements(w) * sizeof *converted);
     if (!dense && !converted) return false;
     if (converted) convert_parts(converted, w, raw);
-    int threads = omp_get_max_threads();
-    omp_set_num_threads(1); /* this thread's setting: oneDNN must not start a team for every loader thread */
     struct cpu_device as_planned = *cpu_of(base);
     as_planned.base.dtype = plan->dtype;
     plan->pack(&as_planned, w, dense ? dense : converted);
-    omp_set_num_threads(threads);
     free(converted);
     return true;
 }
@@ -277,8 +281,8 @@ static void cpu_plan_end(struct device *base) {
     base->arena_capacity = base->arena_peak;
     base->arena_used = 0;
     dev->scratch = cpu_alloc(base, dev->scratch_bytes);
-    touch(base->arena_base, base->arena_capacity);
-    touch(dev->scratch, dev->scratch_bytes);
+    touch(base, base->arena_base, base->arena_capacity);
+    touch(base, dev->scratch, dev->scratch_bytes);
     base->ops = &running_ops;
     base->planning = false;
 }
@@ -294,7 +298,10 @@ static void cpu_close(struct device *base) {
     while (dev->blocks) cpu_free(base, dev->blocks->p);
     free(dev->schedule.rows);
     free(dev->marks);
-    dnnl_stream_destroy(dev->stream);
+    cpu_primitives_destroy(dev);
+    for (int i = 0; i < pool_threads(base->pool); i++) dnnl_stream_destroy(dev->streams[i]);
+    free(dev->streams);
+    pool_free(base->pool);
     dnnl_engine_destroy(dev->engine);
     free(dev);
 }
@@ -317,11 +324,14 @@ bool cpu_has_bf16(void) {
 struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     if (dtype != DT_F32 && dtype != DT_BF16) die(FAIL_DEVICE, "cpu: expected type F32 or BF16, found %s", dtype_table[dtype].name);
     if (dtype == DT_BF16 && !cpu_has_bf16()) die(FAIL_DEVICE, "cpu: this CPU has no bf16 arithmetic (avx512_bf16): use f32");
+    dnnl_set_verbose(0); /* what ONEDNN_VERBOSE asks for would go to stdout, among the results … */
+    dnnl_set_jit_dump(0);
     struct cpu_device *dev = cpu_new(sizeof *dev);
-    if (n_threads > 0) omp_set_num_threads(n_threads);
-    dev->n_threads = omp_get_max_threads();
+    struct pool *pool = pool_new(n_threads > 0 ? n_threads : cpu_count());
+    dev->streams = cpu_new((size_t)pool_threads(pool) * sizeof *dev->streams);
     cpu_check(dnnl_engine_create(&dev->engine, dnnl_cpu, 0), "engine");
-    cpu_check(dnnl_stream_create(&dev->stream, dev->engine, dnnl_stream_default_flags), "stream");
+    for (int i = 0; i < pool_threads(pool); i++)
+        cpu_check(dnnl_stream_create(&dev->streams[i], dev->engine, dnnl_stream_default_flags), "stream");
     read_product(dev->product, sizeof dev->product);
     dev->base = (struct device){
         .name = "cpu",
@@ -329,6 +339,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .dtype = dtype,
         .ops = &planning_ops,
         .planning = true,
+        .pool = pool,
         .arena_base = (char *)(uintptr_t)PAGE, /* counted from, never dereferenced; not NULL, which means "no view" */
         .packed_bytes = cpu_packed_bytes,
         .pack = cpu_pack,

@@ -2,6 +2,10 @@
  * call. */
 #include "engine/cpu/dnnl_util.h"
 
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
 dnnl_memory_desc_t cpu_md(int rank, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides) {
     dnnl_memory_desc_t md;
 #if DNNL_VERSION_MAJOR >= 3
@@ -72,7 +76,7 @@ static dnnl_memory_desc_t md_image(dnnl_data_type_t type, int N, int C, int H, i
     return cpu_md(4, (dnnl_dims_t){N, C, H, W}, type, (dnnl_dims_t){rows * C, 1, (dnnl_dim_t)W * C, C});
 }
 
-void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout) {
+static dnnl_primitive_desc_t conv_pd(struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout) {
     dnnl_data_type_t type = cpu_dnnl_type(dev);
     dnnl_memory_desc_t src = md_image(type, c->N, c->C, c->H, c->W), dst = md_image(type, c->N, c->K, c->Ho, c->Wo);
     dnnl_memory_desc_t weights = layout ? md_copy(layout) : cpu_md(4, (dnnl_dims_t){c->K, c->C, c->R, c->R}, type, NULL);
@@ -94,10 +98,10 @@ void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const s
 #endif
     dnnl_primitive_attr_destroy(attr);
     cpu_md_destroy(&src), cpu_md_destroy(&dst), cpu_md_destroy(&weights), cpu_md_destroy(&bias);
-    cpu_primitive_init(p, dev, pd);
+    return pd;
 }
 
-void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout) {
+static dnnl_primitive_desc_t matmul_pd(struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout) {
     dnnl_data_type_t type = cpu_dnnl_type(dev);
     dnnl_memory_desc_t src = cpu_md(2, (dnnl_dims_t){m->T, m->C}, type, (dnnl_dims_t){m->x_ld, 1});
     dnnl_memory_desc_t dst = cpu_md(2, (dnnl_dims_t){m->T, m->K}, m->y_f32 ? dnnl_f32 : type, (dnnl_dims_t){m->y_ld, 1});
@@ -114,7 +118,7 @@ void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const
 #endif
     dnnl_primitive_attr_destroy(attr);
     cpu_md_destroy(&src), cpu_md_destroy(&dst), cpu_md_destroy(&weights), cpu_md_destroy(&bias);
-    cpu_primitive_init(p, dev, pd);
+    return pd;
 }
 
 /* The memory object of one operand, without a buffer; *bytes and *layout are set where asked. */
@@ -133,22 +137,94 @@ static dnnl_memory_t operand(struct cpu_device *dev, dnnl_primitive_desc_t pd, d
     return memory;
 }
 
-void cpu_primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl_primitive_desc_t pd) {
+static void primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl_primitive_desc_t pd) {
+    int n_threads = pool_threads(dev->base.pool);
     cpu_check(dnnl_primitive_create(&p->primitive, pd), "primitive");
-    p->src = operand(dev, pd, dnnl_query_src_md, 0, NULL, NULL);
-    p->weights = operand(dev, pd, dnnl_query_weights_md, 0, &p->weights_bytes, &p->weights_md);
-    p->bias = operand(dev, pd, dnnl_query_weights_md, 1, NULL, NULL);
-    p->dst = operand(dev, pd, dnnl_query_dst_md, 0, NULL, NULL);
-    p->scratchpad = operand(dev, pd, dnnl_query_scratchpad_md, 0, &p->scratchpad_bytes, NULL);
+    p->operands = cpu_new((size_t)n_threads * sizeof *p->operands);
+    for (int i = 0; i < n_threads; i++) {
+        struct cpu_operands *o = &p->operands[i];
+        o->src = operand(dev, pd, dnnl_query_src_md, 0, NULL, NULL);
+        o->weights = operand(dev, pd, dnnl_query_weights_md, 0, &p->weights_bytes, i ? NULL : &p->weights_md);
+        o->bias = operand(dev, pd, dnnl_query_weights_md, 1, NULL, NULL);
+        o->dst = operand(dev, pd, dnnl_query_dst_md, 0, NULL, NULL);
+        o->scratchpad = operand(dev, pd, dnnl_query_scratchpad_md, 0, &p->scratchpad_bytes, NULL);
+    }
+    p->scratchpad_bytes = (p->scratchpad_bytes + 63) / 64 * 64;
     dnnl_primitive_desc_destroy(pd);
 }
 
-void cpu_primitive_destroy(struct cpu_primitive *p) {
-    if (!p->primitive) return;
-    dnnl_primitive_destroy(p->primitive);
-    dnnl_memory_destroy(p->src), dnnl_memory_destroy(p->weights), dnnl_memory_destroy(p->bias);
-    dnnl_memory_destroy(p->dst), dnnl_memory_destroy(p->scratchpad);
-    cpu_md_destroy(&p->weights_md);
+/* What a primitive was made for. Zeroed before it is filled: compared by memcmp. */
+struct primitive_key {
+    struct cpu_conv conv;
+    struct cpu_matmul matmul;
+    enum dtype dtype;
+    const struct cpu_primitive *layout;
+};
+
+struct cpu_primitive_entry {
+    struct cpu_primitive primitive; /* first */
+    struct primitive_key key;
+    struct cpu_primitive_entry *next;
+};
+
+static struct cpu_primitive_entry *find(const struct cpu_device *dev, const struct primitive_key *key) {
+    struct cpu_primitive_entry *e = dev->primitives;
+    while (e && memcmp(&e->key, key, sizeof *key)) e = e->next;
+    return e;
+}
+
+/* oneDNN's own threads are not wanted: a primitive uses as many as OpenMP has while it is made. */
+static int threads_off(void) {
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    return threads;
+}
+
+static const struct cpu_primitive *primitive_of(struct cpu_device *dev, const struct cpu_conv *conv, const struct cpu_matmul *matmul,
+                                                const struct cpu_primitive *layout) {
+    struct primitive_key key;
+    memset(&key, 0, sizeof key);
+    if (conv) key.conv = *conv;
+    else key.matmul = *matmul;
+    key.dtype = dev->base.dtype;
+    key.layout = layout;
+    struct cpu_primitive_entry *e = find(dev, &key);
+    if (e) return &e->primitive;
+    e = cpu_new(sizeof *e);
+    e->key = key;
+    e->next = dev->primitives;
+    dev->primitives = e;
+    int threads = threads_off();
+    const dnnl_memory_desc_t *md = layout ? &layout->weights_md : NULL;
+    primitive_init(&e->primitive, dev, conv ? conv_pd(dev, conv, md) : matmul_pd(dev, matmul, md));
+    omp_set_num_threads(threads);
+    return &e->primitive;
+}
+
+const struct cpu_primitive *cpu_primitive_conv(struct cpu_device *dev, const struct cpu_conv *c, const struct cpu_primitive *layout) {
+    return primitive_of(dev, c, NULL, layout);
+}
+
+const struct cpu_primitive *cpu_primitive_matmul(struct cpu_device *dev, const struct cpu_matmul *m, const struct cpu_primitive *layout) {
+    return primitive_of(dev, NULL, m, layout);
+}
+
+static void primitive_destroy(struct cpu_primitive *p, int n_threads) {
+    for (int i = 0; p->operands && i < n_threads; i++) {
+        struct cpu_operands *o = &p->operands[i];
+        dnnl_memory_destroy(o->src), dnnl_memory_destroy(o->weights), dnnl_memory_destroy(o->bias);
+        dnnl_memory_destroy(o->dst), dnnl_memory_destroy(o->scratchpad);
+    }
+    if (p->primitive) dnnl_primitive_destroy(p->primitive), cpu_md_destroy(&p->weights_md);
+    free(p->operands);
+}
+
+void cpu_primitives_destroy(struct cpu_device *dev) {
+    for (struct cpu_primitive_entry *e = dev->primitives, *next; e; e = next) {
+        next = e->next;
+        primitive_destroy(&e->primitive, pool_threads(dev->base.pool));
+        free(e);
+    }
 }
 
 static void execute(dnnl_primitive_t primitive, dnnl_engine_t engine, int n, const dnnl_exec_arg_t *args) {
@@ -161,6 +237,7 @@ static void execute(dnnl_primitive_t primitive, dnnl_engine_t engine, int n, con
 
 void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, void *dst, const float *src, int rank,
                         const dnnl_dims_t dims, const dnnl_dims_t strides) {
+    int threads = threads_off();
     dnnl_memory_desc_t plain = cpu_md(rank, dims, dnnl_f32, strides);
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t reorder;
@@ -174,18 +251,25 @@ void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, v
     dnnl_primitive_destroy(reorder);
     dnnl_primitive_desc_destroy(pd);
     cpu_md_destroy(&plain);
+    omp_set_num_threads(threads);
 }
 
-void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w, const void *b,
-                       void *scratchpad) {
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->src},
-                                    {DNNL_ARG_WEIGHTS, p->weights},
-                                    {DNNL_ARG_DST, p->dst},
-                                    {DNNL_ARG_SCRATCHPAD, p->scratchpad},
-                                    {DNNL_ARG_BIAS, p->bias}};
+void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, int thread, void *y, const void *x, const void *w,
+                       const void *b, void *scratchpad) {
+    const struct cpu_operands *o = &p->operands[thread];
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, o->src},
+                                    {DNNL_ARG_WEIGHTS, o->weights},
+                                    {DNNL_ARG_DST, o->dst},
+                                    {DNNL_ARG_SCRATCHPAD, o->scratchpad},
+                                    {DNNL_ARG_BIAS, o->bias}};
     const void *buffers[] = {x, w, y, scratchpad, b};
     int n = b ? 5 : 4; /* matmul refuses a bias it was not made for */
-    for (int i = 0; i < n; i++) cpu_check(dnnl_memory_set_data_handle(args[i].memory, (void *)(uintptr_t)buffers[i]), "buffer");
-    cpu_check(dnnl_primitive_execute(p->primitive, dev->stream, n, args), "execute");
-    cpu_check(dnnl_stream_wait(dev->stream), "wait");
+    int threads = threads_off();
+    dnnl_status_t status = dnnl_success;
+    for (int i = 0; i < n && status == dnnl_success; i++)
+        status = dnnl_memory_set_data_handle(args[i].memory, (void *)(uintptr_t)buffers[i]);
+    if (status == dnnl_success) status = dnnl_primitive_execute(p->primitive, dev->streams[thread], n, args);
+    if (status == dnnl_success) status = dnnl_stream_wait(dev->streams[thread]);
+    if (status != dnnl_success) atomic_store(&dev->failed, (int)status);
+    omp_set_num_threads(threads);
 }

@@ -12,10 +12,13 @@
 #define MD(md) (&(md))
 #endif
 
-/* One primitive and the memory objects it runs on, made while planning; running allocates nothing. */
+/* One primitive and the memory objects it runs on, made while planning; running allocates nothing. It computes on the thread that runs
+ * it alone: the pool's threads run it side by side on slices of an op. */
 struct cpu_primitive {
     dnnl_primitive_t primitive;
-    dnnl_memory_t src, weights, bias, dst, scratchpad;
+    struct cpu_operands {
+        dnnl_memory_t src, weights, bias, dst, scratchpad;
+    } * operands;                  /* each thread's */
     dnnl_memory_desc_t weights_md; /* the layout it chose */
     size_t weights_bytes, scratchpad_bytes;
 };
@@ -34,8 +37,8 @@ struct cpu_conv {
     int N, H, W, C, Ho, Wo, K, R, stride, top, left, bottom, right, bias, sum;
 };
 
-/* layout: the weights' layout, or NULL to choose the best. */
-void cpu_primitive_conv(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout);
+/* Made once for all weights alike; the device's. layout: the one whose weights' layout to take, or NULL to choose the best. */
+const struct cpu_primitive *cpu_primitive_conv(struct cpu_device *dev, const struct cpu_conv *c, const struct cpu_primitive *layout);
 
 /* y [T,K] = act(x [T,C] wᵀ (+ b f32 [K])) (+ y), w [K,C]; rows x_ld and y_ld apart; of the device's dtype, y f32 if
  * y_f32. Only integers, without holes: compared by memcmp. */
@@ -43,17 +46,17 @@ struct cpu_matmul {
     int T, C, K, x_ld, y_ld, act, bias, sum, y_f32;
 };
 
-/* layout: as above. */
-void cpu_primitive_matmul(struct cpu_primitive *p, struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout);
-/* Makes p of a primitive descriptor, which it destroys. */
-void cpu_primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl_primitive_desc_t pd);
-void cpu_primitive_destroy(struct cpu_primitive *p);
+/* As above. */
+const struct cpu_primitive *cpu_primitive_matmul(struct cpu_device *dev, const struct cpu_matmul *m, const struct cpu_primitive *layout);
+/* All of the device's. */
+void cpu_primitives_destroy(struct cpu_device *dev);
 
 /* dst [p->weights_bytes] = the dense f32 tensor src of these dims and strides, in p's layout. */
 void cpu_primitive_pack(const struct cpu_primitive *p, struct cpu_device *dev, void *dst, const float *src, int rank,
                         const dnnl_dims_t dims, const dnnl_dims_t strides);
-/* b may be NULL where p has none; scratchpad: p->scratchpad_bytes. */
-void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, void *y, const void *x, const void *w, const void *b,
-                       void *scratchpad);
+/* On the pool's thread of this number; b may be NULL where p has none; scratchpad: p->scratchpad_bytes. A failure is kept in dev->failed,
+ * for the caller of pool_for to cpu_check. */
+void cpu_primitive_run(const struct cpu_primitive *p, struct cpu_device *dev, int thread, void *y, const void *x, const void *w,
+                       const void *b, void *scratchpad);
 
 #endif

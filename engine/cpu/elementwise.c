@@ -1,64 +1,91 @@
 /* Ops that touch every element once: memory-bound, so one pass each and nothing more. */
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include "engine/cpu/row.h"
 #include "engine/cpu/vmath.h"
 
-void cpu_silu(struct device *dev, struct view y, struct view x) {
-    size_t T = view_rows(x);
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < T; t++) {
+/* Operands of a loop over rows. */
+struct rows {
+    struct device *dev;
+    struct view y, a, b, factor;
+    enum act act;
+    const float *x;
+    float scale;
+    uint8_t *rgb;
+    atomic_llong bad;
+};
+
+static void silu_rows(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    const struct rows *r = context;
+    for (size_t t = begin; t < end; t++) {
         float in[ROW_CHUNK], out[ROW_CHUNK];
-        for (int c = 0; c < x.C; c += ROW_CHUNK) {
-            int n = imin(ROW_CHUNK, x.C - c);
-            const float *src = row_load(dev, row_at(dev, x, t, c), in, n);
-            float *dst = row_target(dev, row_at(dev, y, t, c), out);
+        for (int c = 0; c < r->a.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, r->a.C - c);
+            const float *src = row_load(r->dev, row_at(r->dev, r->a, t, c), in, n);
+            float *dst = row_target(r->dev, row_at(r->dev, r->y, t, c), out);
 #pragma omp simd
             for (int i = 0; i < n; i++) dst[i] = vm_silu(src[i]);
-            row_store(dev, row_at(dev, y, t, c), dst, n);
+            row_store(r->dev, row_at(r->dev, r->y, t, c), dst, n);
         }
     }
 }
 
-void cpu_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
-    size_t T = view_rows(x), per_image = (size_t)x.H * (size_t)x.W;
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < T; t++) {
-        float in[ROW_CHUNK], in_scale[ROW_CHUNK], in_shift[ROW_CHUNK], out[ROW_CHUNK];
-        size_t image = scale.N > 1 ? t / per_image : 0;
-        for (int c = 0; c < x.C; c += ROW_CHUNK) {
-            int n = imin(ROW_CHUNK, x.C - c);
-            const float *src = row_load(dev, row_at(dev, x, t, c), in, n);
-            float *dst = row_target(dev, row_at(dev, y, t, c), out);
-            if (scale.p) {
-                const float *s = row_load(dev, row_at(dev, scale, image, c), in_scale, n);
-                const float *b = row_load(dev, row_at(dev, shift, image, c), in_shift, n);
-                for (int i = 0; i < n; i++) dst[i] = src[i] * (1 + s[i]) + b[i];
-            } else if (dst != src) {
-                memcpy(dst, src, (size_t)n * sizeof *dst);
-            }
-            if (act == ACT_SILU)
-                for (int i = 0; i < n; i++) dst[i] = vm_silu(dst[i]);
-            row_store(dev, row_at(dev, y, t, c), dst, n);
+void cpu_silu(struct device *dev, struct view y, struct view x) {
+    pool_for(dev->pool, view_rows(x), x.C * ROW_NS, silu_rows, &(struct rows){.dev = dev, .y = y, .a = x});
+}
+
+static void add_rows(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    const struct rows *r = context;
+    for (size_t t = begin; t < end; t++) {
+        float in_a[ROW_CHUNK], in_b[ROW_CHUNK], out[ROW_CHUNK];
+        for (int c = 0; c < r->y.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, r->y.C - c);
+            const float *src_a = row_load(r->dev, row_at(r->dev, r->a, t, c), in_a, n);
+            const float *src_b = row_load(r->dev, row_at(r->dev, r->b, t, c), in_b, n);
+            float *dst = row_target(r->dev, row_at(r->dev, r->y, t, c), out);
+#pragma omp simd
+            for (int i = 0; i < n; i++) dst[i] = src_a[i] + src_b[i];
+            row_store(r->dev, row_at(r->dev, r->y, t, c), dst, n);
         }
     }
 }
 
 void cpu_add(struct device *dev, struct view y, struct view a, struct view b) {
-    size_t T = view_rows(y);
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < T; t++) {
-        float in_a[ROW_CHUNK], in_b[ROW_CHUNK], out[ROW_CHUNK];
-        for (int c = 0; c < y.C; c += ROW_CHUNK) {
-            int n = imin(ROW_CHUNK, y.C - c);
-            const float *src_a = row_load(dev, row_at(dev, a, t, c), in_a, n);
-            const float *src_b = row_load(dev, row_at(dev, b, t, c), in_b, n);
-            float *dst = row_target(dev, row_at(dev, y, t, c), out);
-#pragma omp simd
-            for (int i = 0; i < n; i++) dst[i] = src_a[i] + src_b[i];
-            row_store(dev, row_at(dev, y, t, c), dst, n);
+    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, add_rows, &(struct rows){.dev = dev, .y = y, .a = a, .b = b});
+}
+
+static void modulate_rows(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    const struct rows *r = context;
+    const struct device *dev = r->dev;
+    size_t per_image = (size_t)r->a.H * (size_t)r->a.W;
+    for (size_t t = begin; t < end; t++) {
+        float in[ROW_CHUNK], in_scale[ROW_CHUNK], in_shift[ROW_CHUNK], out[ROW_CHUNK];
+        size_t image = r->factor.N > 1 ? t / per_image : 0;
+        for (int c = 0; c < r->a.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, r->a.C - c);
+            const float *src = row_load(dev, row_at(dev, r->a, t, c), in, n);
+            float *dst = row_target(dev, row_at(dev, r->y, t, c), out);
+            if (r->factor.p) {
+                const float *s = row_load(dev, row_at(dev, r->factor, image, c), in_scale, n);
+                const float *b = row_load(dev, row_at(dev, r->b, image, c), in_shift, n);
+                for (int i = 0; i < n; i++) dst[i] = src[i] * (1 + s[i]) + b[i];
+            } else if (dst != src) {
+                memcpy(dst, src, (size_t)n * sizeof *dst);
+            }
+            if (r->act == ACT_SILU)
+                for (int i = 0; i < n; i++) dst[i] = vm_silu(dst[i]);
+            row_store(dev, row_at(dev, r->y, t, c), dst, n);
         }
     }
+}
+
+void cpu_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
+    struct rows r = {.dev = dev, .y = y, .a = x, .b = shift, .factor = scale, .act = act};
+    pool_for(dev->pool, view_rows(x), x.C * ROW_NS, modulate_rows, &r);
 }
 
 void cpu_embed_plan(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
@@ -101,17 +128,22 @@ void cpu_timestep_embed(struct device *dev, struct view y, const float *t, bool 
     }
 }
 
-void cpu_model_input(struct device *dev, struct view y, const float *x, float scale) {
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < view_rows(y); t++) {
+static void scale_rows(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    const struct rows *r = context;
+    for (size_t t = begin; t < end; t++) {
         float out[ROW_CHUNK];
-        const float *src = x + t * (size_t)y.C;
-        for (int c = 0; c < y.C; c += ROW_CHUNK) {
-            int n = imin(ROW_CHUNK, y.C - c);
-            for (int i = 0; i < n; i++) out[i] = scale * src[c + i];
-            row_store(dev, row_at(dev, y, t, c), out, n);
+        const float *src = r->x + t * (size_t)r->y.C;
+        for (int c = 0; c < r->y.C; c += ROW_CHUNK) {
+            int n = imin(ROW_CHUNK, r->y.C - c);
+            for (int i = 0; i < n; i++) out[i] = r->scale * src[c + i];
+            row_store(r->dev, row_at(r->dev, r->y, t, c), out, n);
         }
     }
+}
+
+void cpu_model_input(struct device *dev, struct view y, const float *x, float scale) {
+    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, scale_rows, &(struct rows){.dev = dev, .y = y, .x = x, .scale = scale});
 }
 
 static uint8_t to_byte(float x) {
@@ -120,18 +152,25 @@ static uint8_t to_byte(float x) {
     return (uint8_t)rintf((u < 1 ? u : 1) * 255);
 }
 
-int64_t cpu_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
-    int64_t bad = 0;
-#pragma omp parallel for schedule(static) reduction(+ : bad)
-    for (size_t t = 0; t < view_rows(x); t++) {
+static void rgb8_rows(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    struct rows *r = context;
+    long long bad = 0;
+    for (size_t t = begin; t < end; t++) {
         float in[3];
-        const float *rgb = row_load(dev, row_at(dev, x, t, 0), in, 3);
+        const float *rgb = row_load(r->dev, row_at(r->dev, r->a, t, 0), in, 3);
         for (int c = 0; c < 3; c++) {
             bad += !isfinite(rgb[c]);
-            y[t * 3 + (size_t)c] = to_byte(rgb[c]);
+            r->rgb[t * 3 + (size_t)c] = to_byte(rgb[c]);
         }
     }
-    return bad;
+    atomic_fetch_add(&r->bad, bad);
+}
+
+int64_t cpu_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
+    struct rows r = {.dev = dev, .a = x, .rgb = y};
+    pool_for(dev->pool, view_rows(x), 3 * ROW_NS, rgb8_rows, &r);
+    return r.bad;
 }
 
 void cpu_upload(struct device *dev, struct view y, const float *x) {

@@ -1,9 +1,8 @@
-/* Group normalisation. An image's statistics span all its pixels, so each thread summarises blocks of rows small enough
+/* Group normalisation. An image's statistics span all its pixels, so threads summarise blocks of rows small enough
  * for the cache (mean, then squares around it, both f32) and blocks are merged in double (Chan, Golub & LeVeque 1979):
  * the accuracy of two passes for one pass over memory. A second pass normalises. */
 #include <assert.h>
 #include <math.h>
-#include <omp.h>
 #include "engine/cpu/row.h"
 #include "engine/cpu/vmath.h"
 
@@ -32,15 +31,23 @@ static size_t lane_bytes(int C, int groups) {
     return ((size_t)groups * sizeof(struct moments) + (size_t)LANE_VECTORS * C * sizeof(float) + 63) / 64 * 64;
 }
 
-static struct lane lane_of(const struct cpu_device *dev, int C, int groups, int thread) {
-    char *p = (char *)dev->scratch + lane_bytes(C, groups) * (size_t)thread;
+static struct lane lane_of(const struct device *dev, int C, int groups, int thread) {
+    char *p = (char *)((const struct cpu_device *)dev)->scratch + lane_bytes(C, groups) * (size_t)thread;
     float *f = (float *)(p + (size_t)groups * sizeof(struct moments));
     return (struct lane){(struct moments *)p, f, f + C, f + 2 * C, f + 3 * C, f + 4 * C, f + 5 * C};
 }
 
-/* After the lanes: moments of each image's parts, [N, n_threads, groups]. */
+/* An image's rows are cut into parts by its shape alone, so that the sums do not depend on the number of threads. */
+enum { PART_ELEMENTS = 64 << 10, PARTS = 32 };
+
+static int parts_of(struct view x) {
+    size_t parts = (size_t)x.H * x.W * x.C / PART_ELEMENTS;
+    return parts < 1 ? 1 : parts > PARTS ? PARTS : (int)parts;
+}
+
+/* After the lanes: moments of each image's parts, [N, parts, groups]; an image's own are those of its first part in the end. */
 static struct moments *part_moments(const struct cpu_device *dev, int C, int groups) {
-    return (struct moments *)((char *)dev->scratch + lane_bytes(C, groups) * (size_t)dev->n_threads);
+    return (struct moments *)((char *)dev->scratch + lane_bytes(C, groups) * (size_t)pool_threads(dev->base.pool));
 }
 
 void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
@@ -49,8 +56,8 @@ void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struc
     assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C && x.C % groups == 0);
     cpu_plan_dense(cpu_of(dev), w);
     cpu_plan_dense(cpu_of(dev), b);
-    size_t n_threads = (size_t)cpu_of(dev)->n_threads;
-    cpu_scratch_reserve(cpu_of(dev), n_threads * (lane_bytes(x.C, groups) + (size_t)x.N * groups * sizeof(struct moments)));
+    size_t lanes = (size_t)pool_threads(dev->pool) * lane_bytes(x.C, groups);
+    cpu_scratch_reserve(cpu_of(dev), lanes + (size_t)x.N * parts_of(x) * groups * sizeof(struct moments));
 }
 
 /* Rows [t0, t1) of x, one block: adds each group's moments to stats. Sums are of differences from the block's first
@@ -100,43 +107,66 @@ static void normalise(const struct device *dev, struct view y, struct view x, si
     }
 }
 
-/* The channel vectors of one image from its parts' moments. */
-static void prepare(struct lane lane, const struct moments *parts, int n_parts, int C, int groups, const float *w, const float *b,
-                    float eps) {
-    int per_group = C / groups;
-    for (int g = 0; g < groups; g++) {
-        struct moments all = {0};
-        for (int p = 0; p < n_parts; p++) moments_merge(&all, parts[p * groups + g]);
-        float rstd = (float)(1 / sqrt(all.m2 / all.count + eps)), rest = (float)(all.mean - (float)all.mean);
-        for (int c = g * per_group; c < (g + 1) * per_group; c++) {
+struct group_norm {
+    const struct device *dev;
+    struct view y, x;
+    const float *w, *b;
+    int groups, n_parts;
+    float eps;
+    bool silu;
+    size_t rows, block; /* of an image; summed at a time */
+    struct moments *parts;
+};
+
+static void part_jobs(void *context, size_t begin, size_t end, int thread) {
+    const struct group_norm *g = context;
+    struct lane lane = lane_of(g->dev, g->x.C, g->groups, thread);
+    for (size_t i = begin; i < end; i++) {
+        size_t n_parts = (size_t)g->n_parts, first = i / n_parts * g->rows, p = i % n_parts;
+        size_t t1 = first + g->rows * (p + 1) / n_parts;
+        struct moments *part = g->parts + i * (size_t)g->groups;
+        memset(part, 0, (size_t)g->groups * sizeof *part);
+        for (size_t t = first + g->rows * p / n_parts; t < t1; t += g->block)
+            block_moments(g->dev, g->x, t, t + g->block < t1 ? t + g->block : t1, lane, g->groups, part);
+    }
+}
+
+/* The channel vectors of image n from its moments. */
+static void prepare(const struct group_norm *g, size_t n, struct lane lane) {
+    int per_group = g->x.C / g->groups;
+    for (int i = 0; i < g->groups; i++) {
+        struct moments all = g->parts[n * (size_t)(g->n_parts * g->groups) + (size_t)i];
+        float rstd = (float)(1 / sqrt(all.m2 / all.count + g->eps)), rest = (float)(all.mean - (float)all.mean);
+        for (int c = i * per_group; c < (i + 1) * per_group; c++) {
             lane.mean[c] = (float)all.mean;
-            lane.scale[c] = rstd * w[c];
-            lane.shift[c] = b[c] - rest * lane.scale[c]; /* what the f32 mean lost */
+            lane.scale[c] = rstd * g->w[c];
+            lane.shift[c] = g->b[c] - rest * lane.scale[c]; /* what the f32 mean lost */
         }
+    }
+}
+
+static void normalise_rows(void *context, size_t begin, size_t end, int thread) {
+    const struct group_norm *g = context;
+    struct lane lane = lane_of(g->dev, g->x.C, g->groups, thread);
+    for (size_t t = begin, t1; t < end; t = t1) {
+        size_t n = t / g->rows;
+        t1 = (n + 1) * g->rows < end ? (n + 1) * g->rows : end;
+        prepare(g, n, lane);
+        normalise(g->dev, g->y, g->x, t, t1, lane, g->silu);
     }
 }
 
 void cpu_group_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
                     bool silu) {
-    int n_parts = cpu_of(dev)->n_threads; /* each image's rows are cut into one part per thread */
-    size_t rows = (size_t)x.H * x.W, block = (size_t)imax(1, imin(BLOCK_ROWS, BLOCK_ELEMENTS / x.C));
-    struct moments *parts = part_moments(cpu_of(dev), x.C, groups);
-#pragma omp parallel num_threads(n_parts)
-    {
-        struct lane lane = lane_of(cpu_of(dev), x.C, groups, omp_get_thread_num());
-#pragma omp for schedule(static)
-        for (int i = 0; i < x.N * n_parts; i++) {
-            size_t first = (size_t)(i / n_parts) * rows, p = (size_t)(i % n_parts);
-            size_t t0 = first + rows * p / (size_t)n_parts, t1 = first + rows * (p + 1) / (size_t)n_parts;
-            memset(parts + (size_t)i * groups, 0, (size_t)groups * sizeof *parts);
-            for (size_t t = t0; t < t1; t += block)
-                block_moments(dev, x, t, t + block < t1 ? t + block : t1, lane, groups, parts + (size_t)i * groups);
-        }
-#pragma omp for schedule(static)
-        for (int i = 0; i < x.N * n_parts; i++) {
-            size_t first = (size_t)(i / n_parts) * rows, p = (size_t)(i % n_parts);
-            prepare(lane, parts + (size_t)(i / n_parts) * n_parts * groups, n_parts, x.C, groups, w->packed, b->packed, eps);
-            normalise(dev, y, x, first + rows * p / (size_t)n_parts, first + rows * (p + 1) / (size_t)n_parts, lane, silu);
-        }
-    }
+    struct group_norm g = {.dev = dev, .y = y, .x = x, .w = w->packed, .b = b->packed, .groups = groups, .eps = eps, .silu = silu};
+    g.n_parts = parts_of(x);
+    g.rows = (size_t)x.H * x.W;
+    g.block = (size_t)imax(1, imin(BLOCK_ROWS, BLOCK_ELEMENTS / x.C));
+    g.parts = part_moments(cpu_of(dev), x.C, groups);
+    size_t per_image = (size_t)g.n_parts * (size_t)groups;
+    pool_for(dev->pool, (size_t)x.N * (size_t)g.n_parts, (double)g.rows * x.C / g.n_parts * ROW_NS, part_jobs, &g);
+    for (size_t n = 0; n < (size_t)x.N; n++)
+        for (size_t i = (size_t)groups; i < per_image; i++)
+            moments_merge(&g.parts[n * per_image + i % (size_t)groups], g.parts[n * per_image + i]);
+    pool_for(dev->pool, (size_t)x.N * g.rows, x.C * ROW_NS, normalise_rows, &g);
 }

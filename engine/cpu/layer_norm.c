@@ -44,14 +44,26 @@ static void normalise_row(const struct device *dev, struct view y, struct view x
     }
 }
 
-void cpu_layer_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, float eps) {
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < view_rows(x); t++) {
+struct layer_norm {
+    const struct device *dev;
+    struct view y, x;
+    const float *w, *b;
+    float eps;
+};
+
+static void layer_norm_rows(void *context, size_t begin, size_t end, int thread) {
+    (void)thread;
+    const struct layer_norm *l = context;
+    for (size_t t = begin; t < end; t++) {
         double sum, squares;
-        row_sums(dev, x, t, 0, &sum, &squares);
-        float mean = (float)(sum / x.C);
-        row_sums(dev, x, t, mean, &sum, &squares);
-        double rest = sum / x.C, variance = squares / x.C - rest * rest;
-        normalise_row(dev, y, x, t, w->packed, b->packed, mean, (float)rest, (float)(1 / sqrt(variance + eps)));
+        row_sums(l->dev, l->x, t, 0, &sum, &squares);
+        float mean = (float)(sum / l->x.C);
+        row_sums(l->dev, l->x, t, mean, &sum, &squares);
+        double rest = sum / l->x.C, variance = squares / l->x.C - rest * rest;
+        normalise_row(l->dev, l->y, l->x, t, l->w, l->b, mean, (float)rest, (float)(1 / sqrt(variance + l->eps)));
     }
+}
+
+void cpu_layer_norm(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, float eps) {
+    pool_for(dev->pool, view_rows(x), x.C * ROW_NS, layer_norm_rows, &(struct layer_norm){dev, y, x, w->packed, b->packed, eps});
 }

@@ -1,73 +1,176 @@
-/* Matrix products by oneDNN. A weight is packed once into the layout oneDNN asks for; each shape it is used with has a
- * primitive, made while planning. Bias, activation and a residual in y are applied to a tile of the result while it is
- * in the cache. */
+/* Matrix products by oneDNN, cut up for the threads: w into panels of columns of y, each packed once into the layout oneDNN asks for; x
+ * into slices of rows. One item is one slice times one panel, by a primitive that runs on one thread; where the cuts are depends on the
+ * shapes alone, and so does every sum. Bias, activation and a residual in y are applied to a tile of the result while it is in the cache.
+ */
 #include <assert.h>
 #include <stdlib.h>
 #include "engine/cpu/dnnl_util.h"
 #include "engine/cpu/row.h"
 #include "engine/cpu/vmath.h"
 
+enum { SLICE_ROWS = 128, PANEL_COLUMNS = 256, COLUMN_BLOCK = 64 /* oneDNN's */ };
+#define FLOP_NS 0.015 /* about */
+
 struct linear_shape {
     struct cpu_matmul key;
-    struct cpu_primitive primitive;
+    const struct cpu_primitive *primitive;
     struct linear_shape *next;
 };
 
+/* The columns of y: one half of them, or the values and the gates of GEGLU, each cut into panels alike; the last may be narrower. */
 struct linear_plan {
     struct cpu_plan base;
-    struct linear_shape *shapes; /* the first decides the layout of the weight */
+    struct linear_shape *shapes;
+    const struct cpu_primitive *layout[2]; /* of a panel and of the last */
+    int halves, half, panel, n_panels;     /* columns of a half, of a panel; panels of a half */
+    size_t slot_bytes;                     /* a packed panel */
+    size_t own_bytes, scratchpad_bytes;    /* of a thread's scratch, the most any shape needs: the op's and oneDNN's */
 };
 
 /* ---- planning and packing ---------------------------------------------------------------------------------------- */
 
+static int width_of(const struct linear_plan *plan, int panel) {
+    return imin(plan->panel, plan->half - panel % plan->n_panels * plan->panel);
+}
+
+static bool is_last(const struct linear_plan *plan, int panel) {
+    return width_of(plan, panel) != plan->panel;
+}
+
+/* The panel's first column of y. */
+static int column_of(const struct linear_plan *plan, int panel) {
+    return panel / plan->n_panels * plan->half + panel % plan->n_panels * plan->panel;
+}
+
 static void linear_pack(struct cpu_device *dev, struct weight *w, const float *src) {
     const struct linear_plan *plan = w->plan;
-    const dnnl_dims_t dims = {w->shape[1], w->shape[0]}, strides = {1, w->shape[1]};
-    cpu_primitive_pack(&plan->shapes->primitive, dev, w->packed, src, 2, dims, strides);
+    dnnl_dim_t C = w->shape[1];
+    for (int i = 0; i < plan->halves * plan->n_panels; i++) {
+        const dnnl_dims_t dims = {C, width_of(plan, i)}, strides = {1, C};
+        cpu_primitive_pack(plan->layout[is_last(plan, i)], dev, (char *)w->packed + (size_t)i * plan->slot_bytes,
+                           src + (size_t)column_of(plan, i) * (size_t)C, 2, dims, strides);
+    }
 }
 
 static void linear_destroy(struct cpu_plan *base) {
     struct linear_plan *plan = (struct linear_plan *)base;
     for (struct linear_shape *s = plan->shapes, *next; s; s = next) {
         next = s->next;
-        cpu_primitive_destroy(&s->primitive);
         free(s);
     }
     free(plan);
 }
 
-static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w) {
-    if (w->plan) return w->plan;
-    struct linear_plan *plan = cpu_new(sizeof *plan);
+static int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w, int halves) {
+    struct linear_plan *plan = w->plan;
+    if (plan) {
+        assert(plan->halves == halves);
+        return plan;
+    }
+    plan = cpu_new(sizeof *plan);
     plan->base.pack = linear_pack;
     plan->base.destroy = linear_destroy;
+    plan->halves = halves;
+    plan->half = (int)w->shape[0] / halves;
+    plan->panel = imin(plan->half, ceil_div(ceil_div(plan->half, ceil_div(plan->half, PANEL_COLUMNS)), COLUMN_BLOCK) * COLUMN_BLOCK);
+    plan->n_panels = ceil_div(plan->half, plan->panel);
     cpu_plan_register(dev, w, &plan->base);
     return plan;
 }
 
-static const struct linear_shape *find_shape(const struct weight *w, struct cpu_matmul key) {
-    const struct linear_plan *plan = w->plan;
-    for (const struct linear_shape *s = plan->shapes; s; s = s->next)
-        if (!memcmp(&s->key, &key, sizeof key)) return s;
-    return NULL;
+/* Rows of a slice of T rows. */
+static int slice_rows(int T) {
+    return ceil_div(T, ceil_div(T, SLICE_ROWS));
 }
 
-/* Plans one product; own: bytes of scratch the op uses itself. */
-static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matmul key, size_t own) {
-    struct linear_plan *plan = plan_of(dev, w);
-    if (find_shape(w, key)) return;
-    struct linear_shape *s = cpu_new(sizeof *s), **last = &plan->shapes;
-    s->key = key;
-    cpu_primitive_matmul(&s->primitive, dev, &key, plan->shapes ? &plan->shapes->primitive.weights_md : NULL);
-    while (*last) last = &(*last)->next;
-    *last = s;
-    plan->base.packed_bytes = plan->shapes->primitive.weights_bytes;
-    cpu_scratch_reserve(dev, own + s->primitive.scratchpad_bytes);
+static const struct cpu_primitive *find_shape(const struct linear_plan *plan, const struct cpu_matmul *key) {
+    const struct linear_shape *s = plan->shapes;
+    while (s && memcmp(&s->key, key, sizeof *key)) s = s->next;
+    return s ? s->primitive : NULL;
+}
+
+/* One product; key.K and key.T are the panel's and the slice's. */
+static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matmul key, bool last, size_t own) {
+    struct linear_plan *plan = w->plan;
+    const struct cpu_primitive *p = find_shape(plan, &key);
+    if (!p) {
+        struct linear_shape *s = cpu_new(sizeof *s);
+        p = cpu_primitive_matmul(dev, &key, plan->layout[last]);
+        *s = (struct linear_shape){key, p, plan->shapes};
+        plan->shapes = s;
+    }
+    if (!plan->layout[last]) {
+        plan->layout[last] = p;
+        size_t bytes = (p->weights_bytes + 63) / 64 * 64;
+        if (bytes > plan->slot_bytes) plan->slot_bytes = bytes;
+        plan->base.packed_bytes = (size_t)(plan->halves * plan->n_panels) * plan->slot_bytes;
+    }
+    if (own > plan->own_bytes) plan->own_bytes = own;
+    if (p->scratchpad_bytes > plan->scratchpad_bytes) plan->scratchpad_bytes = p->scratchpad_bytes;
+    cpu_scratch_reserve(dev, (size_t)pool_threads(dev->base.pool) * (plan->own_bytes + plan->scratchpad_bytes));
+}
+
+/* A product whose key.T is that of all rows; own: bytes of scratch of each thread's own. */
+static void plan_product(struct cpu_device *dev, struct weight *w, int halves, struct cpu_matmul key, size_t own) {
+    struct linear_plan *plan = plan_of(dev, w, halves);
+    int T = key.T, rows = slice_rows(T), rest = T - (ceil_div(T, rows) - 1) * rows;
+    for (int i = 0; i < 2; i++)
+        for (int panel = 0; panel < plan->n_panels; panel += imax(1, plan->n_panels - 1)) {
+            key.T = i ? rest : rows;
+            key.K = width_of(plan, panel);
+            plan_shape(dev, w, key, is_last(plan, panel), own);
+        }
 }
 
 /* y [T,K] at ld y_ld = x w + b */
 static struct cpu_matmul product(const struct weight *w, const struct weight *b, int T, int x_ld, int y_ld) {
-    return (struct cpu_matmul){.T = T, .C = (int)w->shape[1], .K = (int)w->shape[0], .x_ld = x_ld, .y_ld = y_ld, .bias = b != NULL};
+    return (struct cpu_matmul){.T = T, .C = (int)w->shape[1], .x_ld = x_ld, .y_ld = y_ld, .bias = b != NULL};
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+struct linear {
+    struct cpu_device *dev;
+    struct view y, x;
+    const struct weight *w, *b;
+    struct cpu_matmul key;
+    int T, rows, n_slices;
+};
+
+static struct linear linear_of(struct device *dev, struct view y, struct view x, const struct weight *w, const struct weight *b,
+                               struct cpu_matmul key) {
+    int rows = slice_rows(key.T);
+    return (struct linear){
+        .dev = cpu_of(dev), .y = y, .x = x, .w = w, .b = b, .key = key, .T = key.T, .rows = rows, .n_slices = ceil_div(key.T, rows)};
+}
+
+static char *lane_scratch(const struct linear *l, int thread) {
+    const struct linear_plan *plan = l->w->plan;
+    return (char *)l->dev->scratch + (size_t)thread * (plan->own_bytes + plan->scratchpad_bytes);
+}
+
+/* y, where element [t0, first column of the panel] lies, = rows [t0, t0 + n) times the panel */
+static void run_item(const struct linear *l, int panel, int t0, int n, void *y, void *scratchpad, int thread) {
+    const struct linear_plan *plan = l->w->plan;
+    struct cpu_matmul key = l->key;
+    key.T = n;
+    key.K = width_of(plan, panel);
+    const struct cpu_primitive *p = find_shape(plan, &key);
+    assert(p);
+    cpu_primitive_run(p, l->dev, thread, y, row_at(&l->dev->base, l->x, (size_t)t0, 0),
+                      (const char *)l->w->packed + (size_t)panel * plan->slot_bytes,
+                      l->b ? (const float *)l->b->packed + column_of(plan, panel) : NULL, scratchpad);
+}
+
+static void run_all(struct linear *l, size_t n_items, pool_job *job) {
+    const struct linear_plan *plan = l->w->plan;
+    double flop = 2.0 * (l->rows + 4) * plan->panel * l->key.C * plan->halves;
+    pool_for(l->dev->base.pool, n_items, flop * FLOP_NS, job, l);
+    cpu_check((dnnl_status_t)atomic_load(&l->dev->failed), "product");
 }
 
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
@@ -84,69 +187,75 @@ void cpu_linear_plan(struct device *dev, struct view y, struct view x, struct we
                      struct view residual) {
     assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == y.C && (!b || b->shape[0] == y.C));
     assert(!residual.p || (view_rows(residual) == view_rows(y) && residual.C == y.C));
-    plan_shape(cpu_of(dev), w, linear_key(y, x, w, b, act, residual), 0);
+    plan_product(cpu_of(dev), w, 1, linear_key(y, x, w, b, act, residual), 0);
     cpu_plan_dense(cpu_of(dev), b);
 }
 
+/* Slices change fastest: a panel is read from memory once. */
+static void linear_items(void *context, size_t begin, size_t end, int thread) {
+    const struct linear *l = context;
+    void *scratchpad = lane_scratch(l, thread);
+    for (size_t i = begin; i < end; i++) {
+        int panel = (int)(i / (size_t)l->n_slices), t0 = (int)(i % (size_t)l->n_slices) * l->rows;
+        void *y = row_at(&l->dev->base, l->y, (size_t)t0, column_of(l->w->plan, panel));
+        run_item(l, panel, t0, imin(l->rows, l->T - t0), y, scratchpad, thread);
+    }
+}
+
 void cpu_linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act, struct view residual) {
-    const struct linear_shape *s = find_shape(w, linear_key(y, x, w, b, act, residual));
-    assert(s);
-    cpu_primitive_run(&s->primitive, cpu_of(dev), y.p, x.p, w->packed, b ? b->packed : NULL, cpu_of(dev)->scratch);
-    if (residual.p && !s->key.sum) cpu_add(dev, y, y, residual);
+    struct linear l = linear_of(dev, y, x, w, b, linear_key(y, x, w, b, act, residual));
+    run_all(&l, (size_t)((const struct linear_plan *)w->plan)->n_panels * (size_t)l.n_slices, linear_items);
+    if (residual.p && !l.key.sum) cpu_add(dev, y, y, residual);
 }
 
-/* ---- GEGLU: the product goes to scratch, as many rows at a time as stay in the cache ----------------------------- */
+/* ---- GEGLU: values and gates of a slice and a panel go to scratch, where they stay in the cache ------------------ */
 
-enum { GEGLU_BYTES = 4 << 20, GEGLU_ROWS = 512 /* at least: fewer do not repay reading the weight again */ };
-
-static int block_rows(const struct weight *w, size_t T, size_t done) {
-    size_t rows = (size_t)GEGLU_BYTES / ((size_t)w->shape[0] * sizeof(float));
-    if (rows < GEGLU_ROWS) rows = GEGLU_ROWS;
-    return (int)(T - done < rows ? T - done : rows);
+static size_t gate_bytes(const struct linear_plan *plan, int T) {
+    return ((size_t)2 * (size_t)slice_rows(T) * (size_t)plan->panel * sizeof(float) + 63) / 64 * 64;
 }
 
-static size_t block_bytes(const struct weight *w, size_t T) {
-    return ((size_t)block_rows(w, T, 0) * (size_t)w->shape[0] * sizeof(float) + 63) / 64 * 64;
-}
-
-static struct cpu_matmul geglu_key(const struct weight *w, const struct weight *b, struct view x, int rows) {
-    struct cpu_matmul key = product(w, b, rows, x.ld, (int)w->shape[0]);
+static struct cpu_matmul geglu_key(const struct linear_plan *plan, const struct weight *w, const struct weight *b, struct view x) {
+    struct cpu_matmul key = product(w, b, (int)view_rows(x), x.ld, plan->panel);
     key.y_f32 = 1;
     return key;
 }
 
 void cpu_linear_geglu_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b) {
-    size_t T = view_rows(x);
-    assert(view_rows(y) == T && w->shape[1] == x.C && w->shape[0] == 2 * y.C && b->shape[0] == 2 * y.C);
-    for (size_t t = 0; t < T; t += (size_t)block_rows(w, T, t))
-        plan_shape(cpu_of(dev), w, geglu_key(w, b, x, block_rows(w, T, t)), block_bytes(w, T));
+    assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == 2 * y.C && b->shape[0] == 2 * y.C);
+    const struct linear_plan *plan = plan_of(cpu_of(dev), w, 2);
+    plan_product(cpu_of(dev), w, 2, geglu_key(plan, w, b, x), gate_bytes(plan, (int)view_rows(x)));
     cpu_plan_dense(cpu_of(dev), b);
 }
 
-/* y[t + i] = v gelu(g), [v|g] = vg[i] */
-static void gate_rows(const struct device *dev, struct view y, size_t t, int rows, const float *vg) {
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < rows; i++) {
-        const float *v = vg + (size_t)i * 2 * (size_t)y.C, *g = v + y.C;
-        for (int c = 0; c < y.C; c += ROW_CHUNK) {
-            float out[ROW_CHUNK], *dst = row_target(dev, row_at(dev, y, t + (size_t)i, c), out);
-            int n = imin(ROW_CHUNK, y.C - c);
+/* y[t + i][c0 + c] = v gelu(g), v and g [rows][width] at ld */
+static void gate_rows(const struct device *dev, struct view y, size_t t, int rows, int c0, int width, int ld, const float *v,
+                      const float *g) {
+    for (int i = 0; i < rows; i++, v += ld, g += ld)
+        for (int c = 0; c < width; c += ROW_CHUNK) {
+            void *at = row_at(dev, y, t + (size_t)i, c0 + c);
+            float out[ROW_CHUNK], *dst = row_target(dev, at, out);
+            int n = imin(ROW_CHUNK, width - c);
 #pragma omp simd
             for (int j = 0; j < n; j++) dst[j] = v[c + j] * vm_gelu(g[c + j]);
-            row_store(dev, row_at(dev, y, t + (size_t)i, c), dst, n);
+            row_store(dev, at, dst, n);
         }
+}
+
+static void geglu_items(void *context, size_t begin, size_t end, int thread) {
+    const struct linear *l = context;
+    const struct linear_plan *plan = l->w->plan;
+    char *scratchpad = lane_scratch(l, thread) + plan->own_bytes;
+    float *v = (float *)lane_scratch(l, thread), *g = v + (size_t)l->rows * (size_t)plan->panel;
+    for (size_t i = begin; i < end; i++) {
+        int panel = (int)(i / (size_t)l->n_slices), t0 = (int)(i % (size_t)l->n_slices) * l->rows, n = imin(l->rows, l->T - t0);
+        run_item(l, panel, t0, n, v, scratchpad, thread);
+        run_item(l, plan->n_panels + panel, t0, n, g, scratchpad, thread);
+        gate_rows(&l->dev->base, l->y, (size_t)t0, n, column_of(plan, panel), width_of(plan, panel), plan->panel, v, g);
     }
 }
 
 void cpu_linear_geglu(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b) {
-    size_t T = view_rows(x);
-    float *vg = cpu_of(dev)->scratch;
-    void *scratchpad = (char *)vg + block_bytes(w, T);
-    for (size_t t = 0; t < T; t += (size_t)block_rows(w, T, t)) {
-        int rows = block_rows(w, T, t);
-        const struct linear_shape *s = find_shape(w, geglu_key(w, b, x, rows));
-        assert(s);
-        cpu_primitive_run(&s->primitive, cpu_of(dev), vg, row_at(dev, x, t, 0), w->packed, b->packed, scratchpad);
-        gate_rows(dev, y, t, rows, vg);
-    }
+    const struct linear_plan *plan = w->plan;
+    struct linear l = linear_of(dev, y, x, w, b, geglu_key(plan, w, b, x));
+    run_all(&l, (size_t)plan->n_panels * (size_t)l.n_slices, geglu_items);
 }

@@ -5,6 +5,7 @@
 #include "engine/cpu/cpu.h"
 
 enum { ROW_CHUNK = 512 }; /* elements converted at a time */
+#define ROW_NS 0.5        /* about, to read, compute and write one: what loops over rows tell the pool */
 
 /* Where row t, channel c of v is. */
 static inline void *row_at(const struct device *dev, struct view v, size_t t, int c) {
