@@ -54,13 +54,7 @@ static void cpu_free(struct device *base, void *p) {
 
 static size_t cpu_memory_free(struct device *base) {
     (void)base;
-    unsigned long long kib = 0;
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
-    if (f) fclose(f);
-    return (size_t)kib * 1024;
+    return (size_t)memory_available("");
 }
 
 /* Page faults now, from all threads, and not in the first step. */
