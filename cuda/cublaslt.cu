@@ -152,6 +152,14 @@ void cublaslt_close(struct cublaslt *lt) {
     free(lt);
 }
 
+void cublaslt_plan_begin(struct cublaslt *lt) {
+    if (!lt) return;
+    if (lt->bias_block) cuda.Free(lt->bias_block);
+    lt->bias_block = NULL;
+    lt->bias_planned = lt->bias_bytes = lt->bias_used = 0;
+    memset(lt->biases, 0, sizeof lt->biases);
+}
+
 /* ---- biases ------------------------------------------------------------------------------------------------------ */
 
 static size_t bias_bytes(const struct cuda_device *dev, int64_t K) {

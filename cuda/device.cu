@@ -82,7 +82,13 @@ static bool cuda_pack(struct device *base, struct weight *w, const void *const r
 }
 
 static void cuda_load(struct device *base, struct weight *const items[], int n) {
-    loader_start(cuda_of(base), items, n);
+    struct cuda_device *dev = cuda_of(base);
+    if (dev->loader) {
+        loader_wait_all(dev->loader);
+        loader_stop(dev->loader);
+        dev->loader = NULL;
+    }
+    loader_start(dev, items, n);
 }
 
 static double cuda_load_wait(struct device *base) {
@@ -139,13 +145,35 @@ static const struct ops running_ops = {
     .download_latents = cuda_download_latents,
 };
 
+static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) {
+    if (p && bytes <= *capacity) return p;
+    cuda_free(base, p);
+    *capacity = 0;
+    p = cuda_alloc(base, bytes);
+    *capacity = bytes;
+    return p;
+}
+
+static void cuda_plan_begin(struct device *base) {
+    struct cuda_device *dev = cuda_of(base);
+    CUDA(StreamSynchronize, dev->stream); /* what runs still uses what may be given back */
+    cublaslt_plan_begin(dev->blaslt);
+    base->ops = &planning_ops;
+    base->planning = true;
+    base->arena_base = reinterpret_cast<char *>(static_cast<uintptr_t>(ARENA_BASE));
+    base->arena_used = base->arena_peak = 0;
+    dev->round++;
+    dev->baked++;
+}
+
 static void cuda_plan_end(struct device *base) {
     struct cuda_device *dev = cuda_of(base);
     assert(base->planning);
-    base->arena_base = static_cast<char *>(cuda_alloc(base, base->arena_peak));
-    base->arena_capacity = base->arena_peak;
+    dev->arena = static_cast<char *>(grow(base, dev->arena, &base->arena_capacity, base->arena_peak));
+    dev->scratch = grow(base, dev->scratch, &dev->scratch_capacity, dev->scratch_bytes);
+    base->arena_base = dev->arena;
+    base->arena_peak = base->arena_capacity;
     base->arena_used = 0;
-    dev->scratch = cuda_alloc(base, dev->scratch_bytes);
     base->ops = &running_ops;
     base->planning = false;
 }
@@ -285,6 +313,7 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.load = cuda_load;
     dev->base.load_wait = cuda_load_wait;
     dev->base.memory_free = cuda_memory_free;
+    dev->base.plan_begin = cuda_plan_begin;
     dev->base.plan_end = cuda_plan_end;
     dev->base.scratch_bytes = cuda_scratch_bytes;
     dev->base.alloc = cuda_alloc;

@@ -39,8 +39,11 @@ struct cuda_device {
     int index, sm_count;
     int arch; /* 75, 80, 86, 89, 90, 100, 120 */
     cudaStream_t stream;
-    size_t scratch_bytes; /* the largest reservation of any op */
-    void *scratch;        /* allocated by plan_end, 256-byte aligned; an op's contents do not outlive the op */
+    size_t scratch_bytes;    /* the largest reservation of any op */
+    size_t scratch_capacity; /* at scratch */
+    char *arena;             /* [arena_capacity], where arena_base points outside planning */
+    int round;               /* of planning */
+    void *scratch;           /* allocated by plan_end, 256-byte aligned; an op's contents do not outlive the op */
     struct cuda_plan *plans;
     struct cuda_block *blocks;
     struct cublaslt *blaslt;   /* NULL where the library cannot be opened */
@@ -76,11 +79,13 @@ struct cuda_plan {
     int64_t row_stride, c_stride;
     int interleave;
     size_t packed_bytes;
+    int round;              /* of planning: the one it was last used in */
     int pending;            /* pieces the loader has yet to deliver; atomic */
     struct cuda_plan *next; /* in the device's list, for close */
 };
 
-/* w in the file's own order, of the device's dtype (vectors f32). Does nothing for NULL and where w is planned already. */
+/* w in the file's own order, of the device's dtype (vectors f32). Does nothing for NULL. All uses of a weight want the same layout; where
+ * planning again wants another one, w is stale. */
 void cuda_plan_dense(struct cuda_device *dev, struct weight *w);
 /* w [K,C,R,R] as [K,R,R,c_padded]: rows of consecutive channels, padded with zeros. */
 void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded);
@@ -242,6 +247,8 @@ extern "C" {
  * or where it refuses a shape, cublaslt_linear returns false and our own GEMM takes over. */
 struct cublaslt *cublaslt_open(void);
 void cublaslt_close(struct cublaslt *lt);
+/* Planning begins again: the copies of biases are made anew. */
+void cublaslt_plan_begin(struct cublaslt *lt);
 /* Bytes of dev->scratch the GEMM wants, while planning. */
 size_t cublaslt_scratch(const struct cuda_device *dev, int64_t T, int64_t K, int64_t C);
 /* y = x wᵀ + b + residual, w dense [K,C] of the device's dtype, b f32 [K] or NULL, residual none or any [T,K] (y = residual too). */

@@ -26,59 +26,63 @@ static size_t item_bytes(enum dtype dtype) {
     return dtype_table[dtype].size;
 }
 
-static struct cuda_plan *plan_new(struct cuda_device *dev, struct weight *w) {
-    assert(dev->base.planning && !w->plan);
-    struct cuda_plan *plan = static_cast<struct cuda_plan *>(calloc(1, sizeof *plan));
-    if (!plan) die(FAIL_MEMORY, "out of memory");
-    plan->dtype = w->kind == WEIGHT_VECTOR ? DT_F32 : dev->base.dtype;
-    plan->K = w->shape[0];
-    plan->C = w->rank > 1 ? w->shape[1] : 1;
-    plan->RS = w->rank > 2 ? w->shape[2] * w->shape[3] : 1;
-    plan->next = dev->plans;
-    dev->plans = plan;
-    w->plan = plan;
+static struct cuda_plan layout_of(const struct cuda_device *dev, const struct weight *w) {
+    struct cuda_plan plan = {};
+    plan.dtype = w->kind == WEIGHT_VECTOR ? DT_F32 : dev->base.dtype;
+    plan.K = w->shape[0];
+    plan.C = w->rank > 1 ? w->shape[1] : 1;
+    plan.RS = w->rank > 2 ? w->shape[2] * w->shape[3] : 1;
     return plan;
 }
 
-static void plan_rows(struct cuda_plan *plan, int64_t row_stride, int64_t c_stride) {
-    plan->row_stride = row_stride;
-    plan->c_stride = c_stride;
-    plan->packed_bytes = (size_t)(plan->K * row_stride) * item_bytes(plan->dtype);
+static bool same_layout(const struct cuda_plan *a, const struct cuda_plan *b) {
+    return a->dtype == b->dtype && a->C == b->C && a->row_stride == b->row_stride && a->c_stride == b->c_stride &&
+           a->interleave == b->interleave;
 }
 
-static bool same_plan(const struct weight *w, int64_t c_stride, int interleave) {
-    const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
-    return plan->c_stride == c_stride && plan->interleave == interleave;
+/* w's plan is `wanted`, of these strides. */
+static void plan_weight(struct cuda_device *dev, struct weight *w, struct cuda_plan wanted, int64_t row_stride, int64_t c_stride) {
+    struct cuda_plan *plan = static_cast<struct cuda_plan *>(w->plan);
+    wanted.row_stride = row_stride;
+    wanted.c_stride = c_stride;
+    wanted.packed_bytes = (size_t)(wanted.K * row_stride) * item_bytes(wanted.dtype);
+    bool same = plan && same_layout(plan, &wanted);
+    assert(dev->base.planning && (same || !plan || plan->round < dev->round));
+    if (!plan) {
+        plan = static_cast<struct cuda_plan *>(calloc(1, sizeof *plan));
+        if (!plan) die(FAIL_MEMORY, "out of memory");
+        plan->next = dev->plans;
+        dev->plans = plan;
+        w->plan = plan;
+    }
+    if (!same) {
+        wanted.next = plan->next;
+        *plan = wanted;
+        w->stale = w->packed != NULL;
+    }
+    plan->round = dev->round;
 }
 
 /* In the file's order [K,C,RS] an element's place is k*C*RS + c*RS + rs. */
 void cuda_plan_dense(struct cuda_device *dev, struct weight *w) {
-    if (!w || w->plan) return;
-    struct cuda_plan *plan = plan_new(dev, w);
-    plan->C *= plan->RS; /* as one row: nothing is reordered */
-    plan->RS = 1;
-    plan_rows(plan, plan->C, 0);
+    if (!w) return;
+    struct cuda_plan plan = layout_of(dev, w);
+    plan.C *= plan.RS; /* as one row: nothing is reordered */
+    plan.RS = 1;
+    plan_weight(dev, w, plan, plan.C, 0);
 }
 
 void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded) {
-    if (w->plan) {
-        assert(same_plan(w, c_padded, 0));
-        return;
-    }
-    struct cuda_plan *plan = plan_new(dev, w);
-    plan_rows(plan, plan->RS * c_padded, c_padded);
+    struct cuda_plan plan = layout_of(dev, w);
+    plan_weight(dev, w, plan, plan.RS * c_padded, c_padded);
 }
 
 void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave) {
     if (!w) return;
-    if (w->plan) {
-        assert(same_plan(w, 0, interleave));
-        return;
-    }
-    struct cuda_plan *plan = plan_new(dev, w);
-    assert(plan->K % (2 * interleave) == 0);
-    plan->interleave = interleave;
-    plan_rows(plan, plan->C, 0);
+    struct cuda_plan plan = layout_of(dev, w);
+    assert(plan.K % (2 * interleave) == 0);
+    plan.interleave = interleave;
+    plan_weight(dev, w, plan, plan.C, 0);
 }
 
 /* ---- converting and reordering on the device --------------------------------------------------------------------- */

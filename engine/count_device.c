@@ -33,6 +33,9 @@ static size_t packed_bytes(struct device *dev, const struct weight *w) {
     return n;
 }
 
+static void plan_begin(struct device *dev) {
+    dev->arena_used = dev->arena_peak = 0;
+}
 static void plan_end(UNUSED struct device *dev) {}
 static size_t scratch_bytes(UNUSED const struct device *dev) {
     return 0;
@@ -70,6 +73,7 @@ struct device *count_device_open(enum dtype dtype) {
                            .planning = true,
                            .arena_base = (char *)64, /* counted from, never dereferenced */
                            .packed_bytes = packed_bytes,
+                           .plan_begin = plan_begin,
                            .plan_end = plan_end,
                            .scratch_bytes = scratch_bytes,
                            .close = close_device};

@@ -5,7 +5,8 @@
  *          the arena only counts, so peak memory is known before a byte of weight is read;
  *   load   every weight is read from its file and packed once into the layout planning chose (weights_load);
  *   run    ops compute. Nothing is allocated here.
- * The shapes of the run phase must have been planned. */
+ * The shapes of the run phase must have been planned. plan_begin starts over, for other shapes: what was loaded stays where its layout
+ * does. */
 #ifndef ENGINE_DEVICE_H
 #define ENGINE_DEVICE_H
 
@@ -63,7 +64,11 @@ struct device {
     double (*load_wait)(struct device *dev);
     /* Bytes that can still be allocated; 0 where that cannot be told. */
     size_t (*memory_free)(struct device *dev);
-    /* Ends planning: switches `ops` to the running table and allocates the arena and scratch (dies with FAIL_MEMORY). */
+    /* Begins planning again, on a device that runs or whose planning was broken off. Every choice is made as on a fresh device, so that
+     * results are those of one; only shapes planned from here on can be run, and what the arena held is lost. Arena and scratch grow and
+     * never shrink. Afterwards weights_load reads again what now wants another layout. */
+    void (*plan_begin)(struct device *dev);
+    /* Ends planning: switches `ops` to the running table and allocates what arena and scratch lack (dies with FAIL_MEMORY). */
     void (*plan_end)(struct device *dev);
     /* Bytes of scratch planned beside the arena. */
     size_t (*scratch_bytes)(const struct device *dev);

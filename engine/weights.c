@@ -111,7 +111,7 @@ uint64_t weights_packed_bytes(struct device *dev, struct component *const compon
     return bytes;
 }
 
-/* The weights planned ops use; *n: their number. */
+/* The weights planned ops use that are not there yet; *n: their number. */
 static struct weight **planned(struct device *dev, struct component *const components[], int n_components, int *n) {
     int most = 0;
     for (int i = 0; i < n_components; i++)
@@ -121,17 +121,24 @@ static struct weight **planned(struct device *dev, struct component *const compo
     for (int i = 0; i < n_components; i++)
         for (struct weight *w = components[i]->weights; w; w = w->next) {
             w->packed_bytes = dev->packed_bytes(dev, w);
-            if (w->packed_bytes) items[(*n)++] = w;
+            if (w->packed_bytes && (!w->packed || w->stale)) items[(*n)++] = w;
         }
     return items;
 }
 
-/* One block for all, in order of use. */
-static void place(struct device *dev, struct weight *const items[], int n, size_t block_bytes) {
-    char *block = dev->alloc(dev, block_bytes);
+/* One block for all that has no room yet, in order of use. */
+static void place(struct device *dev, struct weight *const items[], int n) {
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        if (items[i]->packed_bytes > items[i]->packed_room) bytes += round_up(items[i]->packed_bytes, LINE);
+    char *block = bytes ? dev->alloc(dev, bytes) : NULL;
     for (int i = 0; i < n; i++) {
-        items[i]->packed = block;
-        block += round_up(items[i]->packed_bytes, LINE);
+        struct weight *w = items[i];
+        w->stale = false;
+        if (w->packed_bytes <= w->packed_room) continue;
+        w->packed = block;
+        w->packed_room = round_up(w->packed_bytes, LINE);
+        block += w->packed_room;
     }
 }
 
@@ -217,7 +224,7 @@ uint64_t weights_load(struct device *dev, struct component *const components[], 
     struct weight **items = planned(dev, components, n, &n_items);
     uint64_t bytes = 0;
     if (!n_items) return 0;
-    place(dev, items, n_items, weights_packed_bytes(dev, components, n));
+    place(dev, items, n_items);
     for (int i = 0; i < n_items; i++)
         for (int j = 0; j < items[i]->n_parts; j++) bytes += items[i]->parts[j]->bytes;
     dev->load(dev, items, n_items);

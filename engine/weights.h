@@ -23,10 +23,11 @@ struct weight {
     int64_t shape[4]; /* as the op sees it; several parts are concatenated along axis 0 */
     int n_parts;
     const struct st_tensor *const *parts;
-    void *packed; /* device memory, layout private to the device; NULL before weights_load */
-    size_t packed_bytes;
-    void *plan;          /* the device's choice of layout, made while planning; owned by the device */
-    struct weight *next; /* in the component's list, in order of use */
+    void *packed;                     /* device memory, layout private to the device; NULL before weights_load */
+    size_t packed_bytes, packed_room; /* of its layout; at `packed` */
+    bool stale;                       /* set by the device: what lies at `packed` is not in the layout planned last */
+    void *plan;                       /* the device's choice of layout, made while planning; owned by the device */
+    struct weight *next;              /* in the component's list, in order of use */
 };
 
 #define SHAPE(...) (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))

@@ -25,7 +25,7 @@ void cpu_conv2d_plan(struct device *base, struct view y, struct view x, struct w
     struct conv_call c = {y, x, temb, residual, w, b, shape};
     check_shapes(&c);
     cpu_plan_dense(cpu_of(base), b);
-    if (w->plan ? conv_winograd_packed(w) : conv_winograd_fits(&c)) /* the first use of w decides its layout */
+    if (cpu_plan_of(cpu_of(base), w) ? conv_winograd_packed(w) : conv_winograd_fits(&c)) /* the first use of w decides its layout */
         conv_winograd_plan(cpu_of(base), &c);
     else conv_direct_plan(cpu_of(base), &c);
 }

@@ -19,8 +19,7 @@ struct direct_shape {
 struct direct_plan {
     struct cpu_plan plan;
     struct direct_shape *shapes;
-    const struct cpu_primitive *layout; /* of the first planned */
-    size_t scratchpad_bytes;            /* of a thread */
+    size_t scratchpad_bytes; /* of a thread */
 };
 
 static size_t align64(size_t bytes) {
@@ -88,7 +87,7 @@ static void destroy(struct cpu_plan *base) {
 static void pack(struct cpu_device *dev, struct weight *w, const float *src) {
     dnnl_dim_t K = w->shape[0], C = w->shape[1], R = w->shape[2];
     const struct direct_plan *plan = w->plan;
-    cpu_primitive_pack(plan->layout, dev, w->packed, src, 4, (dnnl_dims_t){K, C, R, R}, (dnnl_dims_t){C * R * R, R * R, R, 1});
+    cpu_primitive_pack(plan->plan.layout[0], dev, w->packed, src, 4, (dnnl_dims_t){K, C, R, R}, (dnnl_dims_t){C * R * R, R * R, R, 1});
 }
 
 /* Where the pieces of scratch lie: a dense input, a dense output, oneDNN's own. */
@@ -109,15 +108,15 @@ static struct layout scratch_layout(const struct cpu_device *dev, const struct c
 static void plan_band(struct cpu_device *dev, struct direct_plan *plan, const struct cpu_conv *band) {
     if (find(plan, band)) return;
     struct direct_shape *s = cpu_new(sizeof *s);
-    *s = (struct direct_shape){*band, cpu_primitive_conv(dev, band, plan->layout), plan->shapes};
+    *s = (struct direct_shape){*band, cpu_primitive_conv(dev, band, plan->plan.layout[0]), plan->shapes};
     plan->shapes = s;
-    if (!plan->layout) plan->layout = s->primitive;
-    plan->plan.packed_bytes = plan->layout->weights_bytes;
+    if (!plan->plan.layout[0]) plan->plan.layout[0] = s->primitive;
+    plan->plan.packed_bytes = plan->plan.layout[0]->weights_bytes;
     if (s->primitive->scratchpad_bytes > plan->scratchpad_bytes) plan->scratchpad_bytes = s->primitive->scratchpad_bytes;
 }
 
 void conv_direct_plan(struct cpu_device *dev, const struct conv_call *c) {
-    struct direct_plan *plan = c->w->plan;
+    struct direct_plan *plan = (struct direct_plan *)cpu_plan_of(dev, c->w);
     if (!plan) {
         plan = cpu_new(sizeof *plan);
         plan->plan.pack = pack;

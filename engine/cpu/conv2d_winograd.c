@@ -153,7 +153,7 @@ void conv_winograd_plan(struct cpu_device *dev, const struct conv_call *c) {
     struct job j = job_of(dev, c);
     assert(c->shape.stride == 1);
     cpu_scratch_reserve(dev, scratch_bytes(dev, &j));
-    if (c->w->plan) return;
+    if (cpu_plan_of(dev, c->w)) return;
     struct cpu_plan *plan = cpu_new(sizeof *plan);
     plan->pack = pack;
     plan->destroy = destroy;

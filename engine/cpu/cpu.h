@@ -17,11 +17,14 @@
 struct cpu_device {
     struct device base; /* first: a struct device * of this device is a struct cpu_device * */
     dnnl_engine_t engine;
-    dnnl_stream_t *streams; /* each thread's */
-    atomic_int failed;      /* dnnl_status_t of a primitive that did, on any thread */
-    size_t scratch_bytes;   /* the largest reservation of any op */
-    void *scratch;          /* allocated by plan_end; an op's contents do not outlive the op */
-    struct cpu_plan *plans; /* all of them, for close */
+    dnnl_stream_t *streams;  /* each thread's */
+    atomic_int failed;       /* dnnl_status_t of a primitive that did, on any thread */
+    size_t scratch_bytes;    /* the largest reservation of any op */
+    void *scratch;           /* allocated by plan_end; an op's contents do not outlive the op */
+    size_t scratch_capacity; /* at scratch */
+    char *arena;             /* [arena_capacity], where arena_base points outside planning */
+    int round;               /* of planning */
+    struct cpu_plan *plans;  /* all of them, for close */
     struct cpu_primitive_entry *primitives;
     struct cpu_block *blocks; /* alloc's, not yet freed */
     char product[128];
@@ -38,6 +41,10 @@ struct cpu_device {
 struct cpu_plan {
     enum dtype dtype; /* the device's when the weight was planned */
     size_t packed_bytes;
+    const struct cpu_primitive *layout[2]; /* those whose weights' layout the packed weight has; NULL where `pack` and dtype say it */
+    int round;                             /* of planning */
+    struct weight *w;
+    struct cpu_plan *old; /* what it replaces, until planning ends */
     /* src: the weight's values as dense f32, shape as in weight->shape; dev is of the plan's dtype. Thread-safe, single-threaded inside. */
     void (*pack)(struct cpu_device *dev, struct weight *w, const float *src);
     void (*destroy)(struct cpu_plan *plan);
@@ -48,7 +55,9 @@ static inline struct cpu_device *cpu_of(struct device *dev) {
     return (struct cpu_device *)dev;
 }
 
-/* Registers a plan allocated with calloc as w's; the device destroys it. */
+/* What this round of planning has decided about w; NULL before. */
+struct cpu_plan *cpu_plan_of(const struct cpu_device *dev, const struct weight *w);
+/* Registers a plan allocated with calloc as w's, in place of a former round's; the device destroys it. */
 void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan);
 /* Marks a WEIGHT_VECTOR or WEIGHT_TABLE as used: packed dense (vectors f32, tables in the device's dtype). */
 void cpu_plan_dense(struct cpu_device *dev, struct weight *w);

@@ -71,8 +71,16 @@ static void touch(struct device *base, void *p, size_t bytes) {
 
 /* ---- planning ---------------------------------------------------------------------------------------------------- */
 
+struct cpu_plan *cpu_plan_of(const struct cpu_device *dev, const struct weight *w) {
+    struct cpu_plan *plan = w->plan;
+    return plan && plan->round == dev->round ? plan : NULL;
+}
+
 void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan) {
-    assert(dev->base.planning && !w->plan);
+    assert(dev->base.planning && !cpu_plan_of(dev, w));
+    plan->old = w->plan;
+    plan->w = w;
+    plan->round = dev->round;
     w->plan = plan;
     plan->dtype = dev->base.dtype;
     plan->next = dev->plans;
@@ -100,7 +108,7 @@ static void destroy_dense(struct cpu_plan *plan) {
 }
 
 void cpu_plan_dense(struct cpu_device *dev, struct weight *w) {
-    if (!w || w->plan) return;
+    if (!w || cpu_plan_of(dev, w)) return;
     size_t item = w->kind == WEIGHT_VECTOR ? sizeof(float) : dtype_table[dev->base.dtype].size;
     struct cpu_plan *plan = cpu_new(sizeof *plan);
     *plan = (struct cpu_plan){.packed_bytes = weight_elements(w) * item, .pack = pack_dense, .destroy = destroy_dense};
@@ -268,15 +276,57 @@ static const struct ops running_ops = {
     .download_latents = cpu_download_latents,
 };
 
+static bool same_weights(const struct cpu_primitive *a, const struct cpu_primitive *b) {
+    return a == b || (a && b && dnnl_memory_desc_equal(MD(a->weights_md), MD(b->weights_md)));
+}
+
+static bool same_layout(const struct cpu_plan *a, const struct cpu_plan *b) {
+    return a->pack == b->pack && a->dtype == b->dtype && a->packed_bytes == b->packed_bytes && same_weights(a->layout[0], b->layout[0]) &&
+           same_weights(a->layout[1], b->layout[1]);
+}
+
+/* The former round's plans go; a weight that lies otherwise than it is now wanted is stale. */
+static void drop_old_plans(struct cpu_device *dev) {
+    for (struct cpu_plan *plan = dev->plans; plan; plan = plan->next) {
+        for (struct cpu_plan *old = plan->old, *older; old; old = older) {
+            struct cpu_plan **at = &plan->next; /* newer plans come first */
+            older = old->old;
+            if (!older) plan->w->stale |= plan->w->packed && !same_layout(plan, old); /* those between were broken off */
+            while (*at != old) at = &(*at)->next;
+            *at = old->next;
+            old->destroy(old);
+        }
+        plan->old = NULL;
+    }
+}
+
+static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) {
+    if (p && bytes <= *capacity) return p;
+    cpu_free(base, p);
+    *capacity = 0;
+    p = cpu_alloc(base, bytes);
+    touch(base, p, bytes);
+    *capacity = bytes;
+    return p;
+}
+
+static void cpu_plan_begin(struct device *base) {
+    base->ops = &planning_ops;
+    base->planning = true;
+    base->arena_base = (char *)(uintptr_t)PAGE;
+    base->arena_used = base->arena_peak = 0;
+    cpu_of(base)->round++;
+}
+
 static void cpu_plan_end(struct device *base) {
     struct cpu_device *dev = cpu_of(base);
     assert(base->planning);
-    base->arena_base = cpu_alloc(base, base->arena_peak);
-    base->arena_capacity = base->arena_peak;
+    drop_old_plans(dev);
+    dev->arena = grow(base, dev->arena, &base->arena_capacity, base->arena_peak);
+    dev->scratch = grow(base, dev->scratch, &dev->scratch_capacity, dev->scratch_bytes);
+    base->arena_base = dev->arena;
+    base->arena_peak = base->arena_capacity;
     base->arena_used = 0;
-    dev->scratch = cpu_alloc(base, dev->scratch_bytes);
-    touch(base, base->arena_base, base->arena_capacity);
-    touch(base, dev->scratch, dev->scratch_bytes);
     base->ops = &running_ops;
     base->planning = false;
 }
@@ -340,6 +390,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .load = cpu_load,
         .load_wait = cpu_load_wait,
         .memory_free = cpu_memory_free,
+        .plan_begin = cpu_plan_begin,
         .plan_end = cpu_plan_end,
         .scratch_bytes = cpu_scratch_bytes,
         .alloc = cpu_alloc,

@@ -19,12 +19,11 @@ struct linear_shape {
 
 /* The columns of y: one half of them, or the values and the gates of GEGLU, each cut into panels alike; the last may be narrower. */
 struct linear_plan {
-    struct cpu_plan base;
+    struct cpu_plan base; /* its layouts: of a panel and of the last */
     struct linear_shape *shapes;
-    const struct cpu_primitive *layout[2]; /* of a panel and of the last */
-    int halves, half, panel, n_panels;     /* columns of a half, of a panel; panels of a half */
-    size_t slot_bytes;                     /* a packed panel */
-    size_t own_bytes, scratchpad_bytes;    /* of a thread's scratch, the most any shape needs: the op's and oneDNN's */
+    int halves, half, panel, n_panels;  /* columns of a half, of a panel; panels of a half */
+    size_t slot_bytes;                  /* a packed panel */
+    size_t own_bytes, scratchpad_bytes; /* of a thread's scratch, the most any shape needs: the op's and oneDNN's */
 };
 
 /* ---- planning and packing ---------------------------------------------------------------------------------------- */
@@ -47,7 +46,7 @@ static void linear_pack(struct cpu_device *dev, struct weight *w, const float *s
     dnnl_dim_t C = w->shape[1];
     for (int i = 0; i < plan->halves * plan->n_panels; i++) {
         const dnnl_dims_t dims = {C, width_of(plan, i)}, strides = {1, C};
-        cpu_primitive_pack(plan->layout[is_last(plan, i)], dev, (char *)w->packed + (size_t)i * plan->slot_bytes,
+        cpu_primitive_pack(plan->base.layout[is_last(plan, i)], dev, (char *)w->packed + (size_t)i * plan->slot_bytes,
                            src + (size_t)column_of(plan, i) * (size_t)C, 2, dims, strides);
     }
 }
@@ -66,7 +65,7 @@ static int ceil_div(int a, int b) {
 }
 
 static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w, int halves) {
-    struct linear_plan *plan = w->plan;
+    struct linear_plan *plan = (struct linear_plan *)cpu_plan_of(dev, w);
     if (plan) {
         assert(plan->halves == halves);
         return plan;
@@ -99,12 +98,12 @@ static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matm
     const struct cpu_primitive *p = find_shape(plan, &key);
     if (!p) {
         struct linear_shape *s = cpu_new(sizeof *s);
-        p = cpu_primitive_matmul(dev, &key, plan->layout[last]);
+        p = cpu_primitive_matmul(dev, &key, plan->base.layout[last]);
         *s = (struct linear_shape){key, p, plan->shapes};
         plan->shapes = s;
     }
-    if (!plan->layout[last]) {
-        plan->layout[last] = p;
+    if (!plan->base.layout[last]) {
+        plan->base.layout[last] = p;
         size_t bytes = (p->weights_bytes + 63) / 64 * 64;
         if (bytes > plan->slot_bytes) plan->slot_bytes = bytes;
         plan->base.packed_bytes = (size_t)(plan->halves * plan->n_panels) * plan->slot_bytes;

@@ -306,6 +306,8 @@ static void decode_end(struct pipeline *p) {
 void pipeline_plan(struct pipeline *p, struct device *device) {
     p->device = device;
     p->dtype = device->dtype;
+    p->prepared = false;
+    device->plan_begin(device);
     prepare(p);
     struct latents l = alloc_latents(p);
     denoise_row(p, &l, NULL, 0);
@@ -346,7 +348,7 @@ void pipeline_load(struct pipeline *p) {
     struct component *components[3];
     int n = model_components(p, components);
     p->device->plan_end(p->device);
-    p->recording = p->device->recording_new(p->device);
+    if (!p->recording) p->recording = p->device->recording_new(p->device);
     p->timings.bytes_read = weights_load(p->device, components, n);
     p->timings.step_ms = arena_array(p->arena, (size_t)p->schedule->n_rows, sizeof *p->timings.step_ms);
     if (!p->device->async) finish_load(p); /* else it goes on behind the first picture */
