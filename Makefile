@@ -40,7 +40,7 @@ SECONDS ?= 60
 
 # what the compiler has of these; a binary that reads strangers' files is harder to turn against its user with them
 HARDEN  := $(shell for f in -fstack-clash-protection -fcf-protection; do $(CC) -Werror $$f -x c -c /dev/null -o /dev/null 2>/dev/null && echo $$f; done)
-PKGS    := libpng libcjson libutf8proc
+PKGS    := libpng libjpeg libwebp libcjson libutf8proc
 CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -Wall -Wextra -Wshadow -Wformat=2 -Wno-format-nonliteral -fopenmp-simd -ffp-contract=fast \
            -fno-math-errno -fno-trapping-math -march=$(MARCH) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDFLAGS := -Wl,-z,relro,-z,now
@@ -93,13 +93,13 @@ $(LIBRARY): $(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%))) $(BUILD)/link.tx
 	@ar rcs $@ $(filter %.o,$^)
 
 $(BUILD)/libraries: $(BUILD)/compile.txt
-	$(call need,png.h:libpng-dev cjson/cJSON.h:libcjson-dev dnnl.h:libdnnl-dev utf8proc.h:libutf8proc-dev omp.h:$(if $(findstring clang,$(CC)),libomp-dev,libgomp1))
+	$(call need,png.h:libpng-dev jpeglib.h:libjpeg-dev webp/decode.h:libwebp-dev cjson/cJSON.h:libcjson-dev dnnl.h:libdnnl-dev utf8proc.h:libutf8proc-dev omp.h:$(if $(findstring clang,$(CC)),libomp-dev,libgomp1))
 
 $(BUILD)/libraries_of_tests: $(BUILD)/compile.txt
 	$(call need,cmocka.h:libcmocka-dev)
 
 # tables and noise agree with numpy and torch to the last bit or two: no multiply-add is fused there
-$(BUILD)/schedulers/%.o $(BUILD)/engine/base/rng.o: CFLAGS += -ffp-contract=off
+$(BUILD)/schedulers/%.o $(BUILD)/engine/base/rng.o $(BUILD)/engine/images/%.o: CFLAGS += -ffp-contract=off
 
 $(BUILD)/%.o: %.c $(BUILD)/compile.txt $(BUILD)/libraries
 	@mkdir -p $(@D)

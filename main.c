@@ -11,17 +11,19 @@
 #include <unistd.h>
 
 static void inspect(struct arena *a, const struct options *o) {
-    struct pipeline *p = pipeline_open(a, &o->settings);
+    struct settings settings = settings_of(o);
+    struct pipeline *p = pipeline_open(a, &settings);
     inspect_print(p, o->json);
     pipeline_close(p);
 }
 
 static void show_schedule(struct arena *a, const struct options *o) {
-    print_schedule(pipeline_schedule(a, &o->settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
+    struct settings settings = settings_of(o);
+    print_schedule(pipeline_schedule(a, &settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
 }
 
 static void show_tokens(struct arena *a, const struct options *o) {
-    const char *revision, *dir = checkpoint_locate(a, o->settings.model, &revision);
+    const char *revision, *dir = checkpoint_locate(a, o->model, &revision);
     struct clip_bpe *tokenizer = clip_bpe_open(a, arena_printf(a, "%s/tokenizer", dir));
     int length = clip_bpe_max_length(tokenizer);
     print_tokens(tokenizer, o->tokens_text, length ? length : 77, o->json, terminal_has_color(STDOUT_FILENO, o->color));

@@ -3,7 +3,6 @@
 #include "cli/json_out.h"
 #include "cli/progress.h"
 #include "cli/result.h"
-#include "cli/settings_table.h"
 #include "cli/version.h"
 #include "engine/base/clock.h"
 
@@ -58,10 +57,9 @@ static void print_text(struct buffer *b, const struct pipeline *p, const struct 
                        const struct metadata *about, const struct measured *m) {
     struct memory_plan plan = pipeline_memory(p);
     const struct timings *times = &p->timings;
-    const struct settings *s = about->settings;
     buffer_printf(b, "%s (%s) %s%s%s, %dx%d, %s, %d steps (%d model calls of %d image%s)\n", about->device, p->device->product,
-                  about->dtype, s->vae_dtype_given ? ", vae " : "", s->vae_dtype_given ? dtype_word(s->vae_dtype) : "", s->width, s->height,
-                  about->scheduler_class, s->steps, p->schedule->n_rows, 1 + p->guided, p->guided ? "s" : "");
+                  about->dtype, about->vae_dtype ? ", vae " : "", about->vae_dtype ? about->vae_dtype : "", about->width, about->height,
+                  about->scheduler_class, about->steps, p->schedule->n_rows, 1 + p->guided, p->guided ? "s" : "");
     buffer_printf(b, "%-6s %12s %12s %12s   ms, of %d run%s after one\n", "", "median", "p95", "min", o->bench, o->bench > 1 ? "s" : "");
     for (int i = 0; i < N_PARTS; i++)
         if (m->n[i])

@@ -7,13 +7,39 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/result.h"
-#include "cli/settings_table.h"
 #include "cli/template.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 
 #include <stdio.h>
 #include <string.h>
+
+struct settings settings_of(const struct options *o) {
+    return (struct settings){
+        .model = o->model,
+        .variant = o->variant,
+        .prompt = o->prompt,
+        .negative = o->negative,
+        .seed = o->seed,
+        .count = o->count,
+        .steps = o->steps,
+        .guidance = o->guidance,
+        .guidance_rescale = o->guidance_rescale,
+        .eta = o->eta,
+        .clip_skip = o->clip_skip,
+        .width = o->width,
+        .height = o->height,
+        .scheduler = o->scheduler,
+        .rng = o->rng,
+        .rng_sms = o->rng_sms,
+        .rng_dtype = o->rng_dtype,
+        .latents = o->latents,
+        .dump = o->dump,
+        .strict = o->strict,
+        .vae_dtype_given = strcmp(o->vae_dtype, "auto") != 0,
+        .vae_dtype = dtype_of(o->vae_dtype, DT_F32),
+    };
+}
 
 /* The path of image k after `step` of its rows, -1 for the finished one. */
 static const char *output_path(struct arena *a, const struct pipeline *p, const struct options *o, int k, int step) {
@@ -31,16 +57,31 @@ static const char *output_path(struct arena *a, const struct pipeline *p, const 
     return template_expand(a, step < 0 ? o->output : template_with_step(a, o->output), &fields);
 }
 
-static struct metadata about_image(const struct pipeline *p, int k) {
+static struct metadata metadata_of(const struct pipeline *p, int k) {
+    const struct settings *s = &p->settings;
     return (struct metadata){
-        .settings = &p->settings,
-        .seed = p->settings.seed + (uint64_t)k,
+        .prompt = s->prompt,
+        .negative = s->negative,
+        .model = s->model,
         .revision = p->checkpoint->revision,
+        .variant = s->variant,
+        .scheduler = s->scheduler,
         .scheduler_class = p->scheduler->class_name,
-        .sampler = sched_config_sampler(p->sched_config, p->scheduler),
-        .schedule_type = sched_config_schedule_type(p->sched_config),
+        .latents = s->latents,
+        .steps = s->steps,
+        .width = s->width,
+        .height = s->height,
+        .clip_skip = s->clip_skip,
+        .guidance = s->guidance,
+        .guidance_rescale = s->guidance_rescale,
+        .eta = s->eta,
+        .seed = s->seed + (uint64_t)k,
+        .rng = s->rng,
+        .rng_sms = s->rng_sms,
+        .rng_dtype = s->rng_dtype,
         .dtype = dtype_word(p->dtype),
         .device = p->device->name,
+        .vae_dtype = p->vae && s->vae_dtype_given ? dtype_word(s->vae_dtype) : NULL,
     };
 }
 
@@ -48,7 +89,7 @@ static struct metadata about_image(const struct pipeline *p, int k) {
 static void check_outputs(struct arena *a, const struct pipeline *p, const struct options *o) {
     enum { CHECKED_MAX = 10000 };
     if (!strcmp(o->output, "-")) return;
-    for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
+    for (int k = 0; k < o->count && k < CHECKED_MAX; k++) {
         publish_check(output_path(a, p, o, k, -1), o->on_exists);
         for (int step = o->save_every; o->save_every && step < p->schedule->n_rows; step += o->save_every)
             publish_check(output_path(a, p, o, k, step), o->on_exists);
@@ -64,7 +105,7 @@ struct run {
 
 static void write_request(struct arena *a, const struct pipeline *p, int k) {
     struct json_out j = {.text = {.arena = a}};
-    struct metadata m = about_image(p, k);
+    struct metadata m = metadata_of(p, k);
     json_out_open(&j, NULL, '{');
     metadata_fields(&j, &m);
     json_out_close(&j, '{');
@@ -74,7 +115,7 @@ static void write_request(struct arena *a, const struct pipeline *p, int k) {
 
 static const void *encode(struct arena *a, const struct run *run, const uint8_t *rgb, size_t *size) {
     struct pipeline *p = run->pipeline;
-    struct metadata m = about_image(p, run->k);
+    struct metadata m = metadata_of(p, run->k);
     struct png_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
     return png_encode(a, rgb, p->settings.width, p->settings.height, comments, n_comments, size);
@@ -128,7 +169,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
-    progress_image(run->k, o->settings.count, p->schedule->n_rows);
+    progress_image(run->k, o->count, p->schedule->n_rows);
     uint8_t *rgb = arena_array(a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
     pipeline_generate(p, run->k, rgb);
     announce_load(run);
@@ -173,11 +214,11 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
 
 static int make_images(struct run *run) {
     int n_failed = 0;
-    for (run->k = 0; run->k < run->options->settings.count; run->k++) {
+    for (run->k = 0; run->k < run->options->count; run->k++) {
         struct arena a = {0};
         struct result result;
         bool made = true;
-        if (run->options->settings.count == 1) result = make_image(&a, run);
+        if (run->options->count == 1) result = make_image(&a, run);
         else made = make_one_of_many(&a, run, &result);
         if (made) report(&a, run, &result);
         n_failed += !made;
@@ -188,9 +229,9 @@ static int make_images(struct run *run) {
 
 static void print_plan(struct arena *a, const struct pipeline *p, const struct options *o) {
     enum { PRINTED_MAX = 20 };
-    for (int k = 0; k < o->settings.count && k < PRINTED_MAX; k++)
+    for (int k = 0; k < o->count && k < PRINTED_MAX; k++)
         fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, p, o, k, -1), (unsigned long long)(p->settings.seed + (uint64_t)k));
-    if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
+    if (o->count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->count - PRINTED_MAX);
 }
 
 static void report_failure(int code, const char *message) {
@@ -200,9 +241,10 @@ static void report_failure(int code, const char *message) {
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
 static struct pipeline *open_and_plan(struct arena *a, const struct options *o, struct startup *t) {
+    struct settings settings = settings_of(o);
     double start = clock_ms();
-    struct pipeline *p = pipeline_open(a, &o->settings);
-    if (p->text && !o->settings.prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
+    struct pipeline *p = pipeline_open(a, &settings);
+    if (p->text && !settings.prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     if (o->verbose) print_origins(a, p->scheduler, p->sched_config, checkpoint_find(p->checkpoint, "scheduler")->config);
     if (!o->bench) check_outputs(a, p, o);
     if (!o->dry_run) pipeline_read_ahead(p);
@@ -222,8 +264,8 @@ static struct pipeline *open_and_plan(struct arena *a, const struct options *o, 
 
 static int make_pictures(struct pipeline *p, const struct options *o, const struct startup *t) {
     struct run run = {.pipeline = p, .options = o};
-    struct metadata m = about_image(p, 0);
-    event_start(&m, o->settings.count);
+    struct metadata m = metadata_of(p, 0);
+    event_start(&m, o->count);
     pipeline_load(p);
     announce_load(&run);
     p->on_step = on_step;
@@ -232,12 +274,12 @@ static int make_pictures(struct pipeline *p, const struct options *o, const stru
     progress_begin(o->progress, o->color, o->quiet);
     int n_failed = make_images(&run), code = n_failed ? FAIL_ITEMS : 0;
     if (o->verbose) report_end(p, t);
-    event_end(code, o->settings.count - n_failed, clock_ms() - t->began);
+    event_end(code, o->count - n_failed, clock_ms() - t->began);
     return code;
 }
 
 static int make_bench(struct pipeline *p, const struct options *o, const struct startup *t) {
-    struct metadata m = about_image(p, 0);
+    struct metadata m = metadata_of(p, 0);
     pipeline_load(p);
     bench_run(p, o, t, &m);
     return 0;
@@ -255,7 +297,7 @@ int generate(struct arena *a, const struct options *o) {
     if (o->dry_run) {
         print_plan(a, p, o);
     } else {
-        if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)p->settings.seed);
+        if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)p->settings.seed);
         if (o->verbose) report_start(p, &startup);
         code = o->bench ? make_bench(p, o, &startup) : make_pictures(p, o, &startup);
     }

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "cli/buffer.h"
+#include "engine/base/buffer.h"
 
 struct json_out {
     struct buffer text;

@@ -2,7 +2,7 @@
 #ifndef CLI_PLOT_H
 #define CLI_PLOT_H
 
-#include "cli/buffer.h"
+#include "engine/base/buffer.h"
 #include "schedulers/scheduler.h"
 
 /* The noise level of each row, on a logarithmic scale, in lines of at most `columns` columns (20 at least). Nothing

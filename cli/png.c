@@ -7,7 +7,7 @@
 #include <png.h>
 #include <string.h>
 #include <zlib.h>
-#include "cli/buffer.h"
+#include "engine/base/buffer.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 

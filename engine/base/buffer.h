@@ -1,6 +1,6 @@
 /* Bytes that grow: files and texts built in memory. */
-#ifndef CLI_BUFFER_H
-#define CLI_BUFFER_H
+#ifndef ENGINE_BASE_BUFFER_H
+#define ENGINE_BASE_BUFFER_H
 
 #include <stddef.h>
 #include "engine/base/arena.h"

@@ -1,4 +1,4 @@
-#include "cli/buffer.h"
+#include "engine/base/buffer.h"
 
 #include <stdarg.h>
 #include <stdio.h>
