@@ -18,17 +18,12 @@ static struct {
     int k, count, n_rows;
 } progress;
 
-static void clear_before_message(int code, const char *message) {
-    (void)code, (void)message;
-    progress_clear();
-}
-
 void progress_begin(enum when when, enum when color, bool quiet) {
     bool smart = terminal_is_smart(STDERR_FILENO);
     progress.kind = when == WHEN_NEVER || (quiet && when == WHEN_AUTO) ? OFF : smart ? BAR : when == WHEN_ALWAYS ? LINES : OFF;
     progress.color = terminal_has_color(STDERR_FILENO, color);
     progress.began_ms = progress.drawn_ms = clock_ms();
-    error_on_exit(clear_before_message);
+    error_set_terminal(progress_clear);
 }
 
 /* stderr's own failures are nobody's business. */

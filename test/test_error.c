@@ -25,8 +25,7 @@ static const char *stderr_of(void (*body)(void), int *code) {
     return text;
 }
 
-static void restore_terminal(int code, const char *message) {
-    (void)code, (void)message;
+static void restore_terminal(void) {
     must(write(2, "restored\n", 9) == 9, "stderr");
 }
 
@@ -39,8 +38,8 @@ static void die_plain(void) {
 }
 
 static void die_with_hint(void) {
-    error_on_exit(restore_terminal);
-    error_on_exit(report);
+    for (int i = 0; i < 10; i++) error_set_terminal(restore_terminal);
+    error_set_reporter(report);
     die_hint(FAIL_INPUT, "hf download \x1b", "%s: missing", "unet");
 }
 
@@ -62,7 +61,7 @@ static void test_process(void **state) {
     int code;
     assert_string_equal(stderr_of(die_plain, &code), "diffuse: x.json: field '\\x1b[31m': bad\\x0a\n");
     assert_int_equal(code, 65);
-    assert_string_equal(stderr_of(die_with_hint, &code), "66 unet: missing\nrestored\ndiffuse: unet: missing\nhint: hf download \\x1b\n");
+    assert_string_equal(stderr_of(die_with_hint, &code), "restored\n66 unet: missing\ndiffuse: unet: missing\nhint: hf download \\x1b\n");
     assert_int_equal(code, 66);
     const char *cut = stderr_of(die_long, &code);
     assert_int_equal(strlen(cut), strlen("diffuse: ") + ERROR_MAX - 1 + strlen("\n"));
@@ -81,14 +80,16 @@ static void test_jobs(void **state) {
         if (job_enter(&inner)) die(FAIL_DATA, "inner %d", 1);
         assert_int_equal(inner.code, FAIL_DATA);
         assert_string_equal(inner.message, "inner 1");
+        assert_string_equal(inner.hint, "");
         if (job_enter(&inner)) job_leave(&inner);
         assert_int_equal(inner.code, 0);
         reached = 1;
-        die_hint(FAIL_IO, "not shown", "outer");
+        die_hint(FAIL_IO, "try \t", "outer");
     }
     assert_int_equal(reached, 1);
     assert_int_equal(outer.code, FAIL_IO);
     assert_string_equal(outer.message, "outer");
+    assert_string_equal(outer.hint, "try \\x09");
 }
 
 /* ---- arenas ------------------------------------------------------------------------------------------------------ */

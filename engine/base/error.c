@@ -1,6 +1,5 @@
 #include "engine/base/error.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,21 +7,23 @@
 #include "engine/base/text.h"
 
 int error_quiet;
-enum { ON_EXIT_MAX = 4 };
-static void (*on_exit_functions[ON_EXIT_MAX])(int code, const char *message);
-static int n_on_exit;
+static void (*put_terminal_right)(void);
+static void (*report_failure)(int code, const char *message);
 
 static struct job *innermost;
 
-void error_on_exit(void (*f)(int code, const char *message)) {
-    assert(n_on_exit < ON_EXIT_MAX);
-    on_exit_functions[n_on_exit++] = f;
+void error_set_terminal(void (*f)(void)) {
+    put_terminal_right = f;
+}
+
+void error_set_reporter(void (*f)(int code, const char *message)) {
+    report_failure = f;
 }
 
 void job_push(struct job *j) {
     j->outer = innermost;
     j->code = 0;
-    j->message[0] = 0;
+    j->message[0] = j->hint[0] = 0;
     innermost = j;
 }
 
@@ -37,23 +38,31 @@ static void format_line(char line[ERROR_MAX], const char *fmt, va_list ap) {
     escape_text(line, ERROR_MAX, raw, n < 0 ? 0 : strlen(raw));
 }
 
+/* One that fails itself does not run again. */
+static void leave_process(int code, const char *line) {
+    void (*terminal)(void) = put_terminal_right;
+    void (*reporter)(int, const char *) = report_failure;
+    put_terminal_right = NULL;
+    if (terminal) terminal();
+    report_failure = NULL;
+    if (reporter) reporter(code, line);
+}
+
 static _Noreturn void fail(int code, const char *hint, const char *fmt, va_list ap) {
-    char line[ERROR_MAX];
+    char line[ERROR_MAX], safe_hint[ERROR_MAX] = "";
     format_line(line, fmt, ap);
+    if (hint) escape_text(safe_hint, sizeof safe_hint, hint, strlen(hint));
     if (innermost) {
         struct job *j = innermost;
         innermost = j->outer;
         j->code = code;
         memcpy(j->message, line, sizeof line);
+        memcpy(j->hint, safe_hint, sizeof safe_hint);
         longjmp(j->env, 1);
     }
-    while (n_on_exit > 0) on_exit_functions[--n_on_exit](code, line); /* one that fails itself does not run again */
+    leave_process(code, line);
     fprintf(stderr, "diffuse: %s\n", line);
-    if (hint) {
-        char safe[ERROR_MAX];
-        escape_text(safe, sizeof safe, hint, strlen(hint));
-        fprintf(stderr, "hint: %s\n", safe);
-    }
+    if (*safe_hint) fprintf(stderr, "hint: %s\n", safe_hint);
     exit(code);
 }
 

@@ -31,7 +31,8 @@ struct job {
     jmp_buf env;
     struct job *outer;
     int code;                /* after a failure: the exit code … */
-    char message[ERROR_MAX]; /* … and the escaped message, without "diffuse: " */
+    char message[ERROR_MAX]; /* … the escaped message, without "diffuse: " … */
+    char hint[ERROR_MAX];    /* … and the escaped hint, without "hint: "; "" where there is none */
 };
 
 /* if (job_enter(&j)) { …body…; job_leave(&j); } else { …failed: j.code, j.message… }
@@ -49,8 +50,9 @@ _Noreturn void die_hint(int code, const char *hint, const char *fmt, ...) __attr
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 extern int error_quiet;
 
-/* Calls f(code, message) when die() is about to end the process, the last one registered first: the terminal is put back in order, the
- * failure reported where programs read it. At most 4. */
-void error_on_exit(void (*f)(int code, const char *message));
+/* What die() calls before it ends the process, first the terminal's: it puts the terminal back in order; the reporter says what failed where
+ * programs read it. One of each, NULL for none, set as often as one likes. */
+void error_set_terminal(void (*f)(void));
+void error_set_reporter(void (*f)(int code, const char *message));
 
 #endif
