@@ -6,20 +6,21 @@
 #include "cli/result.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
-#include "engine/pipelines/pipeline.h"
+#include "engine/pipelines/request.h"
 
 #include <unistd.h>
 
 static void inspect(struct arena *a, const struct options *o) {
     struct settings settings = settings_of(o);
-    struct pipeline *p = pipeline_open(a, &settings);
-    inspect_print(p, o->json);
-    pipeline_close(p);
+    struct model *m = model_open(a, settings.model, settings.variant);
+    if (m->class->takes_prompt && !settings.prompt) settings.prompt = "";
+    inspect_print(request_open(a, m, &settings), o->json);
+    model_close(m);
 }
 
 static void show_schedule(struct arena *a, const struct options *o) {
     struct settings settings = settings_of(o);
-    print_schedule(pipeline_schedule(a, &settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
+    print_schedule(request_schedule(a, &settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
 }
 
 static void show_tokens(struct arena *a, const struct options *o) {

@@ -5,8 +5,8 @@
 #include "cli/metadata.h"
 #include "cli/report.h"
 
-/* Draws the loaded pipeline's first picture once to warm up and o->bench times to be measured, keeps none of them, and prints the report
- * on stdout, as text or as one JSON object. */
-void bench_run(struct pipeline *p, const struct options *o, const struct startup *t, const struct metadata *m);
+/* Draws the first picture of a request whose model is loaded once to warm up and o->bench times to be measured, keeps none of them, and
+ * prints the report on stdout, as text or as one JSON object. */
+void bench_run(struct request *r, const struct options *o, const struct startup *t, const struct metadata *m);
 
 #endif

@@ -4,6 +4,7 @@
 #include "cli/result.h"
 
 static bool enabled;
+static int n_images; /* told of so far */
 
 void events_enable(void) {
     enabled = true;
@@ -59,6 +60,7 @@ void event_step(int n, int row, int n_rows, double ms) {
 
 void event_image(int n, const char *file, uint64_t seed, double ms, bool skipped) {
     if (!begin("image")) return;
+    n_images++;
     json_out_u64(&line, "n", (uint64_t)n);
     json_out_string(&line, "file", file);
     json_out_u64(&line, "seed", seed);
@@ -74,7 +76,7 @@ void event_error(int code, const char *message) {
     end();
 }
 
-void event_end(int code, int n_images, double ms) {
+void event_end(int code, double ms) {
     if (!begin("end")) return;
     json_out_u64(&line, "code", (uint64_t)code);
     json_out_u64(&line, "images", (uint64_t)n_images);

@@ -16,6 +16,6 @@ void event_step(int n, int row, int n_rows, double ms);
 /* The file is complete. skipped: it existed and --on-exists skip left it. */
 void event_image(int n, const char *file, uint64_t seed, double ms, bool skipped);
 void event_error(int code, const char *message);
-void event_end(int code, int n_images, double ms);
+void event_end(int code, double ms);
 
 #endif

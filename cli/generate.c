@@ -42,31 +42,32 @@ struct settings settings_of(const struct options *o) {
 }
 
 /* The path of image k after `step` of its rows, -1 for the finished one. */
-static const char *output_path(struct arena *a, const struct pipeline *p, const struct options *o, int k, int step) {
+static const char *output_path(struct arena *a, const struct request *r, const struct options *o, int k, int step) {
     if (!strcmp(o->output, "-")) return o->output;
-    const struct settings *s = &p->settings;
+    const struct settings *s = &r->settings;
     struct template_fields fields = {.seed = s->seed + (uint64_t)k,
                                      .n = k + 1,
                                      .prompt = s->prompt,
                                      .model = s->model,
-                                     .scheduler = p->scheduler->names[0],
+                                     .scheduler = r->scheduler->names[0],
                                      .steps = s->steps,
                                      .width = s->width,
                                      .height = s->height,
-                                     .step = step < 0 ? p->schedule->n_rows : step};
+                                     .step = step < 0 ? r->schedule->n_rows : step};
     return template_expand(a, step < 0 ? o->output : template_with_step(a, o->output), &fields);
 }
 
-static struct metadata metadata_of(const struct pipeline *p, int k) {
-    const struct settings *s = &p->settings;
+static struct metadata metadata_of(const struct request *r, int k) {
+    const struct settings *s = &r->settings;
+    const struct model *m = r->model;
     return (struct metadata){
         .prompt = s->prompt,
         .negative = s->negative,
         .model = s->model,
-        .revision = p->checkpoint->revision,
+        .revision = m->checkpoint->revision,
         .variant = s->variant,
         .scheduler = s->scheduler,
-        .scheduler_class = p->scheduler->class_name,
+        .scheduler_class = r->scheduler->class_name,
         .latents = s->latents,
         .steps = s->steps,
         .width = s->width,
@@ -79,67 +80,70 @@ static struct metadata metadata_of(const struct pipeline *p, int k) {
         .rng = s->rng,
         .rng_sms = s->rng_sms,
         .rng_dtype = s->rng_dtype,
-        .dtype = dtype_word(p->dtype),
-        .device = p->device->name,
-        .vae_dtype = p->vae && s->vae_dtype_given ? dtype_word(s->vae_dtype) : NULL,
+        .dtype = dtype_word(m->dtype),
+        .device = m->device->name,
+        .vae_dtype = m->vae && s->vae_dtype_given ? dtype_word(s->vae_dtype) : NULL,
     };
 }
 
 /* Everything that could keep a finished picture from being written, found before any work. */
-static void check_outputs(struct arena *a, const struct pipeline *p, const struct options *o) {
+static void check_outputs(struct arena *a, const struct request *r, const struct options *o) {
     enum { CHECKED_MAX = 10000 };
     if (!strcmp(o->output, "-")) return;
     for (int k = 0; k < o->count && k < CHECKED_MAX; k++) {
-        publish_check(output_path(a, p, o, k, -1), o->on_exists);
-        for (int step = o->save_every; o->save_every && step < p->schedule->n_rows; step += o->save_every)
-            publish_check(output_path(a, p, o, k, step), o->on_exists);
+        publish_check(output_path(a, r, o, k, -1), o->on_exists);
+        for (int step = o->save_every; o->save_every && step < r->schedule->n_rows; step += o->save_every)
+            publish_check(output_path(a, r, o, k, step), o->on_exists);
     }
 }
 
 struct run {
-    struct pipeline *pipeline;
+    struct request *request;
     const struct options *options;
     int k;
     bool load_reported;
 };
 
-static void write_request(struct arena *a, const struct pipeline *p, int k) {
+static void write_request(struct arena *a, const struct request *r, int k) {
     struct json_out j = {.text = {.arena = a}};
-    struct metadata m = metadata_of(p, k);
+    struct metadata m = metadata_of(r, k);
     json_out_open(&j, NULL, '{');
     metadata_fields(&j, &m);
     json_out_close(&j, '{');
-    const char *path = arena_printf(a, "%s/request.json", pipeline_dump_dir(p, a, k));
+    const char *path = arena_printf(a, "%s/request.json", request_dump_dir(r, a, k));
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
 }
 
 static const void *encode(struct arena *a, const struct run *run, const uint8_t *rgb, size_t *size) {
-    struct pipeline *p = run->pipeline;
-    struct metadata m = metadata_of(p, run->k);
+    const struct settings *s = &run->request->settings;
+    struct metadata m = metadata_of(run->request, run->k);
     struct png_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
-    return png_encode(a, rgb, p->settings.width, p->settings.height, comments, n_comments, size);
+    return png_encode(a, rgb, s->width, s->height, comments, n_comments, size);
+}
+
+static uint8_t *pixels_new(struct arena *a, const struct request *r) {
+    return arena_array(a, 3 * (size_t)r->settings.width, (size_t)r->settings.height);
 }
 
 /* --save-every: the picture on its way. */
-static void save_snapshot(const struct run *run, int step) {
-    struct pipeline *p = run->pipeline;
+static void save_snapshot(const struct run *run, struct picture *p, int step) {
     struct arena a = {0};
-    uint8_t *rgb = arena_array(&a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
+    uint8_t *rgb = pixels_new(&a, run->request);
     size_t size;
-    pipeline_snapshot(p, rgb);
+    picture_snapshot(p, rgb);
     const void *png = encode(&a, run, rgb, &size);
     progress_clear();
-    const char *path = publish_file(&a, output_path(&a, p, run->options, run->k, step), png, size, run->options->on_exists);
+    const char *path = publish_file(&a, output_path(&a, run->request, run->options, run->k, step), png, size, run->options->on_exists);
     if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
     arena_free(&a);
 }
 
-static void on_step(void *data, int row, int n_rows) {
+static void on_step(void *data, struct picture *p, int row) {
     struct run *run = data;
-    int every = run->options->save_every;
-    event_step(run->k + 1, row + 1, n_rows, run->pipeline->timings.step_ms[row]);
-    if (every && (row + 1) % every == 0 && row + 1 < n_rows) save_snapshot(run, row + 1);
+    int every = run->options->save_every, n_rows = run->request->schedule->n_rows;
+    event_step(run->k + 1, row + 1, n_rows, p->timings.step_ms[row]);
+    if (every && (row + 1) % every == 0 && row + 1 < n_rows) save_snapshot(run, p, row + 1);
     progress_row(row + 1);
 }
 
@@ -154,27 +158,31 @@ struct result {
 
 /* Once: as soon as the weights are known to be there. */
 static void announce_load(struct run *run) {
-    const struct pipeline *p = run->pipeline;
-    if (run->load_reported || !p->loaded) return;
+    const struct model *m = run->request->model;
+    if (run->load_reported || !m->loaded) return;
     run->load_reported = true;
-    event_load(p->timings.bytes_read, p->timings.load_ms);
-    if (run->options->verbose) report_load(p);
+    event_load(m->bytes_read, m->load_ms);
+    if (run->options->verbose) report_load(m);
 }
 
 /* One image from noise to a published file. */
 static struct result make_image(struct arena *a, struct run *run) {
-    struct pipeline *p = run->pipeline;
+    struct request *request = run->request;
     const struct options *o = run->options;
-    const char *path = output_path(a, p, o, run->k, -1);
+    const char *path = output_path(a, request, o, run->k, -1);
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
-    progress_image(run->k, o->count, p->schedule->n_rows);
-    uint8_t *rgb = arena_array(a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
-    pipeline_generate(p, run->k, rgb);
+    progress_image(run->k, o->count, request->schedule->n_rows);
+    uint8_t *rgb = pixels_new(a, request);
+    struct picture *p = picture_open(a, request, run->k);
+    p->on_step = on_step;
+    p->on_step_data = run;
+    p->snapshots = o->save_every > 0;
+    picture_draw(p, rgb);
     announce_load(run);
     double made = clock_ms();
-    if (p->settings.dump) write_request(a, p, run->k);
+    if (request->settings.dump) write_request(a, request, run->k);
     struct result r = {.path = path};
     r.png = encode(a, run, rgb, &r.size);
     progress_clear();
@@ -194,7 +202,7 @@ static void report(struct arena *a, const struct run *run, const struct result *
         result_write(r->png, r->size);
         return;
     }
-    event_image(run->k + 1, r->path, run->pipeline->settings.seed + (uint64_t)run->k, r->ms, r->skipped);
+    event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->ms, r->skipped);
     if (!run->options->json) result_path(a, r->path, run->options->null_separated);
 }
 
@@ -208,6 +216,7 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
     }
     progress_clear();
     fprintf(stderr, "diffuse: image %d: %s\n", run->k + 1, job.message);
+    if (*job.hint) fprintf(stderr, "hint: %s\n", job.hint);
     event_error(job.code, job.message);
     return false;
 }
@@ -227,61 +236,58 @@ static int make_images(struct run *run) {
     return n_failed;
 }
 
-static void print_plan(struct arena *a, const struct pipeline *p, const struct options *o) {
+static void print_plan(struct arena *a, const struct request *r, const struct options *o) {
     enum { PRINTED_MAX = 20 };
     for (int k = 0; k < o->count && k < PRINTED_MAX; k++)
-        fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, p, o, k, -1), (unsigned long long)(p->settings.seed + (uint64_t)k));
+        fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, r, o, k, -1), (unsigned long long)(r->settings.seed + (uint64_t)k));
     if (o->count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->count - PRINTED_MAX);
 }
 
 static void report_failure(int code, const char *message) {
     event_error(code, message);
-    event_end(code, 0, 0);
+    event_end(code, 0);
 }
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
-static struct pipeline *open_and_plan(struct arena *a, const struct options *o, struct startup *t) {
+static struct request *open_and_plan(struct arena *a, const struct options *o, struct startup *t) {
     struct settings settings = settings_of(o);
     double start = clock_ms();
-    struct pipeline *p = pipeline_open(a, &settings);
-    if (p->text && !settings.prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
-    if (o->verbose) print_origins(a, p->scheduler, p->sched_config, checkpoint_find(p->checkpoint, "scheduler")->config);
-    if (!o->bench) check_outputs(a, p, o);
-    if (!o->dry_run) pipeline_read_ahead(p);
+    struct model *m = model_open(a, settings.model, settings.variant);
+    struct request *r = request_open(a, m, &settings);
+    if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
+    if (!o->bench) check_outputs(a, r, o);
+    if (!o->dry_run) model_read_ahead(m);
     double checked = clock_ms();
-    struct device *device = device_open(o);
+    model_use(m, device_open(o));
     double opened = clock_ms();
-    if (device->own_memory) t->memory_free = device->memory_free(device);
-    pipeline_plan(p, device);
+    if (m->device->own_memory) t->memory_free = m->device->memory_free(m->device);
+    request_plan(r);
     double planned = clock_ms();
     t->files = checked - start;
     t->device = opened - checked;
     t->plan = planned - opened;
     t->ready = planned - t->began;
-    check_memory(p, o);
-    return p;
+    check_memory(m, o);
+    return r;
 }
 
-static int make_pictures(struct pipeline *p, const struct options *o, const struct startup *t) {
-    struct run run = {.pipeline = p, .options = o};
-    struct metadata m = metadata_of(p, 0);
+static int make_pictures(struct request *r, const struct options *o, const struct startup *t) {
+    struct run run = {.request = r, .options = o};
+    struct metadata m = metadata_of(r, 0);
     event_start(&m, o->count);
-    pipeline_load(p);
+    model_load(r->model);
     announce_load(&run);
-    p->on_step = on_step;
-    p->on_step_data = &run;
-    p->snapshots = o->save_every > 0;
     progress_begin(o->progress, o->color, o->quiet);
-    int n_failed = make_images(&run), code = n_failed ? FAIL_ITEMS : 0;
-    if (o->verbose) report_end(p, t);
-    event_end(code, o->count - n_failed, clock_ms() - t->began);
+    int code = make_images(&run) ? FAIL_ITEMS : 0;
+    if (o->verbose) report_end(r->model, t);
+    event_end(code, clock_ms() - t->began);
     return code;
 }
 
-static int make_bench(struct pipeline *p, const struct options *o, const struct startup *t) {
-    struct metadata m = metadata_of(p, 0);
-    pipeline_load(p);
-    bench_run(p, o, t, &m);
+static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
+    struct metadata m = metadata_of(r, 0);
+    model_load(r->model);
+    bench_run(r, o, t, &m);
     return 0;
 }
 
@@ -291,16 +297,16 @@ int generate(struct arena *a, const struct options *o) {
     device_start(o);
     if (o->json && !o->dry_run && !o->bench) {
         events_enable();
-        error_on_exit(report_failure);
+        error_set_reporter(report_failure);
     }
-    struct pipeline *p = open_and_plan(a, o, &startup);
+    struct request *r = open_and_plan(a, o, &startup);
     if (o->dry_run) {
-        print_plan(a, p, o);
+        print_plan(a, r, o);
     } else {
-        if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)p->settings.seed);
-        if (o->verbose) report_start(p, &startup);
-        code = o->bench ? make_bench(p, o, &startup) : make_pictures(p, o, &startup);
+        if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
+        if (o->verbose) report_start(r->model, &startup);
+        code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, &startup);
     }
-    pipeline_close(p);
+    model_close(r->model);
     return code;
 }

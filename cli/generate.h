@@ -3,7 +3,7 @@
 #define CLI_GENERATE_H
 
 #include "cli/options.h"
-#include "engine/pipelines/pipeline.h"
+#include "engine/pipelines/settings.h"
 
 /* The part of the options that says what a picture is asked to be. */
 struct settings settings_of(const struct options *o);

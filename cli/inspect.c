@@ -54,20 +54,20 @@ static void component_json(struct json_out *j, const struct component *c) {
     json_out_close(j, '{');
 }
 
-static void inspect_text(struct buffer *b, const struct pipeline *p, struct memory_plan m) {
-    const struct checkpoint *c = p->checkpoint;
+static void inspect_text(struct buffer *b, const struct request *r, struct memory_plan m) {
+    const struct checkpoint *c = r->model->checkpoint;
     buffer_printf(b, "%s: %s%s%s\n", c->dir, c->pipeline_class ? c->pipeline_class : "UNet2DModel",
                   c->diffusers_version ? ", diffusers " : "", c->diffusers_version ? c->diffusers_version : "");
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
-    buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", p->settings.width, p->settings.height, p->size_multiple);
-    buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", p->scheduler->class_name,
-                  sched_config_prediction_type(p->sched_config), sched_config_train_timesteps(p->sched_config));
+    buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
+    buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", r->scheduler->class_name,
+                  sched_config_prediction_type(r->sched_config), sched_config_train_timesteps(r->sched_config));
     buffer_printf(b, "%-14s %.2f GB in fp32: weights %.2f, activations %.2f\n", "memory", (double)(m.weights + m.activations) / 1e9,
                   (double)m.weights / 1e9, (double)m.activations / 1e9);
 }
 
-static void inspect_json(struct json_out *j, const struct pipeline *p, struct memory_plan m) {
-    const struct checkpoint *c = p->checkpoint;
+static void inspect_json(struct json_out *j, const struct request *r, struct memory_plan m) {
+    const struct checkpoint *c = r->model->checkpoint;
     json_out_open(j, NULL, '{');
     json_out_string(j, "directory", c->dir);
     json_out_string(j, "revision", c->revision);
@@ -76,26 +76,27 @@ static void inspect_json(struct json_out *j, const struct pipeline *p, struct me
     json_out_open(j, "components", '{');
     for (int i = 0; i < c->n_components; i++) component_json(j, &c->components[i]);
     json_out_close(j, '{');
-    json_out_u64(j, "width", (uint64_t)p->settings.width);
-    json_out_u64(j, "height", (uint64_t)p->settings.height);
-    json_out_u64(j, "size_multiple", (uint64_t)p->size_multiple);
-    json_out_string(j, "scheduler", p->scheduler->class_name);
-    json_out_string(j, "prediction_type", sched_config_prediction_type(p->sched_config));
-    json_out_u64(j, "train_timesteps", (uint64_t)sched_config_train_timesteps(p->sched_config));
+    json_out_u64(j, "width", (uint64_t)r->settings.width);
+    json_out_u64(j, "height", (uint64_t)r->settings.height);
+    json_out_u64(j, "size_multiple", (uint64_t)r->model->size_multiple);
+    json_out_string(j, "scheduler", r->scheduler->class_name);
+    json_out_string(j, "prediction_type", sched_config_prediction_type(r->sched_config));
+    json_out_u64(j, "train_timesteps", (uint64_t)sched_config_train_timesteps(r->sched_config));
     json_out_u64(j, "weight_bytes", m.weights);
     json_out_u64(j, "activation_bytes", m.activations);
     json_out_close(j, '{');
 }
 
-void inspect_print(struct pipeline *p, bool json) {
-    pipeline_plan(p, count_device_open(DT_F32));
-    struct memory_plan m = pipeline_memory(p);
-    struct json_out j = {.text = {.arena = p->arena}};
+void inspect_print(struct request *r, bool json) {
+    model_use(r->model, count_device_open(DT_F32));
+    request_plan(r);
+    struct memory_plan m = model_memory(r->model);
+    struct json_out j = {.text = {.arena = r->arena}};
     if (json) {
-        inspect_json(&j, p, m);
+        inspect_json(&j, r, m);
         buffer_add(&j.text, "\n", 1);
     } else {
-        inspect_text(&j.text, p, m);
+        inspect_text(&j.text, r, m);
     }
     result_write(j.text.data, j.text.length);
 }

@@ -2,9 +2,9 @@
 #ifndef CLI_INSPECT_H
 #define CLI_INSPECT_H
 
-#include "engine/pipelines/pipeline.h"
+#include "engine/pipelines/request.h"
 
 /* Prints components, parameters, dtypes, default size, scheduler and estimated memory on stdout, as text or as one JSON object. */
-void inspect_print(struct pipeline *p, bool json);
+void inspect_print(struct request *r, bool json);
 
 #endif

@@ -47,22 +47,22 @@ struct device *device_open(const struct options *o) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-static const char *memory_hint(const struct pipeline *p) {
-    bool own_memory = p->device->own_memory;
-    if (p->dtype != DT_F32) return own_memory ? "a smaller --size, or --device cpu" : "a smaller --size";
+static const char *memory_hint(const struct model *m) {
+    bool own_memory = m->device->own_memory;
+    if (m->dtype != DT_F32) return own_memory ? "a smaller --size, or --device cpu" : "a smaller --size";
     return own_memory ? "a smaller --size, --dtype fp16, or --device cpu" : "a smaller --size, or --dtype bf16";
 }
 
-void check_memory(const struct pipeline *p, const struct options *o) {
-    struct device *dev = p->device;
-    struct memory_plan m = pipeline_memory(p);
-    uint64_t need = m.weights + m.activations + m.scratch, free_bytes = dev->memory_free(dev);
+void check_memory(const struct model *m, const struct options *o) {
+    struct device *dev = m->device;
+    struct memory_plan plan = model_memory(m);
+    uint64_t need = plan.weights + plan.activations + plan.scratch, free_bytes = dev->memory_free(dev);
     if (o->verbose || o->dry_run)
         fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s\n",
-                (double)m.weights / 1e9, (double)m.activations / 1e9, (double)m.scratch / 1e9, (double)need / 1e9, (double)free_bytes / 1e9,
-                dev->name);
+                (double)plan.weights / 1e9, (double)plan.activations / 1e9, (double)plan.scratch / 1e9, (double)need / 1e9,
+                (double)free_bytes / 1e9, dev->name);
     if (!dev->own_memory) check_address_space(need);
     if (free_bytes && need > free_bytes)
-        die_hint(FAIL_MEMORY, memory_hint(p), "%s: out of memory: %.3f GB needed, %.3f GB free", dev->name, (double)need / 1e9,
+        die_hint(FAIL_MEMORY, memory_hint(m), "%s: out of memory: %.3f GB needed, %.3f GB free", dev->name, (double)need / 1e9,
                  (double)free_bytes / 1e9);
 }

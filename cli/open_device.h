@@ -3,7 +3,7 @@
 #define CLI_OPEN_DEVICE_H
 
 #include "cli/options.h"
-#include "engine/pipelines/pipeline.h"
+#include "engine/pipelines/model.h"
 
 /* First thing of a run: a GPU takes its time to get ready, and the checkpoint's files are checked meanwhile. */
 void device_start(const struct options *o);
@@ -11,6 +11,6 @@ void device_start(const struct options *o);
 struct device *device_open(const struct options *o);
 
 /* Dies FAIL_MEMORY where what was planned cannot be had, before any of it is asked for; prints the forecast with -v and --dry-run. */
-void check_memory(const struct pipeline *p, const struct options *o);
+void check_memory(const struct model *m, const struct options *o);
 
 #endif

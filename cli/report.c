@@ -24,29 +24,29 @@ struct spread spread_of(double *values, int n) {
     return (struct spread){values[n / 2], values[(int)(((int64_t)n * 95 + 99) / 100) - 1], values[0]};
 }
 
-uint64_t peak_memory(const struct pipeline *p, const struct startup *t) {
+uint64_t peak_memory(const struct model *m, const struct startup *t) {
     struct rusage usage;
-    if (p->device->own_memory) { /* nothing is given back before the end */
-        uint64_t now = p->device->memory_free(p->device);
+    if (m->device->own_memory) { /* nothing is given back before the end */
+        uint64_t now = m->device->memory_free(m->device);
         return t->memory_free > now ? t->memory_free - now : 0;
     }
     getrusage(RUSAGE_SELF, &usage);
     return (uint64_t)usage.ru_maxrss * 1024;
 }
 
-void report_start(const struct pipeline *p, const struct startup *t) {
-    fprintf(stderr, "start: %.1f ms (files %.1f ms, %s %.1f ms, plan %.1f ms)\n", t->ready, t->files, p->device->name, t->device, t->plan);
+void report_start(const struct model *m, const struct startup *t) {
+    fprintf(stderr, "start: %.1f ms (files %.1f ms, %s %.1f ms, plan %.1f ms)\n", t->ready, t->files, m->device->name, t->device, t->plan);
 }
 
-void report_load(const struct pipeline *p) {
-    const struct timings *t = &p->timings;
+void report_load(const struct model *m) {
     progress_clear();
-    fprintf(stderr, "load: %.3f GB in %.1f ms (%.2f GB/s)\n", (double)t->bytes_read / 1e9, t->load_ms,
-            t->load_ms > 0 ? (double)t->bytes_read / 1e6 / t->load_ms : 0);
+    fprintf(stderr, "load: %.3f GB in %.1f ms (%.2f GB/s)\n", (double)m->bytes_read / 1e9, m->load_ms,
+            m->load_ms > 0 ? (double)m->bytes_read / 1e6 / m->load_ms : 0);
 }
 
-void report_picture(const struct pipeline *p, double png_ms) {
-    int n = p->schedule->n_rows;
+void report_picture(const struct picture *p, double png_ms) {
+    const struct request *r = p->request;
+    int n = r->schedule->n_rows;
     struct arena a = {0};
     double *steps = arena_array(&a, (size_t)n, sizeof *steps), sum = 0;
     memcpy(steps, p->timings.step_ms, (size_t)n * sizeof *steps);
@@ -54,15 +54,15 @@ void report_picture(const struct pipeline *p, double png_ms) {
     struct spread s = spread_of(steps, n);
     arena_free(&a);
     progress_clear();
-    if (p->text && p->timings.text_ms > 0) fprintf(stderr, "text: %.1f ms\n", p->timings.text_ms);
+    if (r->context.p && p->timings.text_ms > 0) fprintf(stderr, "text: %.1f ms\n", p->timings.text_ms);
     fprintf(stderr, "steps: %d, median %.2f ms, p95 %.2f ms, in all %.1f ms\n", n, s.median, s.p95, sum);
-    if (p->vae) fprintf(stderr, "vae: %.1f ms\n", p->timings.vae_ms);
+    if (r->model->vae) fprintf(stderr, "vae: %.1f ms\n", p->timings.vae_ms);
     fprintf(stderr, "png: %.1f ms\n", png_ms);
 }
 
-void report_end(const struct pipeline *p, const struct startup *t) {
-    struct memory_plan m = pipeline_memory(p);
+void report_end(const struct model *m, const struct startup *t) {
+    struct memory_plan plan = model_memory(m);
     progress_clear();
-    fprintf(stderr, "peak memory: %.3f GB (planned %.3f GB); %.1f ms since the start\n", (double)peak_memory(p, t) / 1e9,
-            (double)(m.weights + m.activations + m.scratch) / 1e9, clock_ms() - t->began);
+    fprintf(stderr, "peak memory: %.3f GB (planned %.3f GB); %.1f ms since the start\n", (double)peak_memory(m, t) / 1e9,
+            (double)(plan.weights + plan.activations + plan.scratch) / 1e9, clock_ms() - t->began);
 }

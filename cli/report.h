@@ -3,7 +3,7 @@
 #define CLI_REPORT_H
 
 #include "cli/options.h"
-#include "engine/pipelines/pipeline.h"
+#include "engine/pipelines/picture.h"
 
 /* How a run got under way; milliseconds. */
 struct startup {
@@ -23,12 +23,12 @@ struct spread {
 struct spread spread_of(double *values, int n);
 
 /* The most memory the process has held: on the device where it has its own, else in the system. */
-uint64_t peak_memory(const struct pipeline *p, const struct startup *t);
+uint64_t peak_memory(const struct model *m, const struct startup *t);
 
 /* -v: one line on stderr for each part of the time line. */
-void report_start(const struct pipeline *p, const struct startup *t);
-void report_load(const struct pipeline *p);
-void report_picture(const struct pipeline *p, double png_ms);
-void report_end(const struct pipeline *p, const struct startup *t);
+void report_start(const struct model *m, const struct startup *t);
+void report_load(const struct model *m);
+void report_picture(const struct picture *p, double png_ms);
+void report_end(const struct model *m, const struct startup *t);
 
 #endif

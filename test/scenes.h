@@ -9,7 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
-#include "engine/pipelines/pipeline.h"
+#include "engine/pipelines/picture.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of them */
 
@@ -62,6 +62,28 @@ static struct settings settings_of_scene(const struct scene *s) {
         .rng_dtype = DT_F32,
         .dump = s->dump,
     };
+}
+
+/* A model opened for one request, planned and loaded; model_close ends it. */
+static struct request *open_request(struct arena *a, const struct settings *settings, struct device *device) {
+    struct model *m = model_open(a, settings->model, settings->variant);
+    struct request *r = request_open(a, m, settings);
+    model_use(m, device);
+    request_plan(r);
+    model_load(m);
+    return r;
+}
+
+static uint8_t *pixels_new(struct arena *a, const struct request *r, size_t *n) {
+    *n = 3 * (size_t)r->settings.width * (size_t)r->settings.height;
+    return arena_array(a, *n, 1);
+}
+
+static void draw(struct request *r, int k, uint8_t *rgb) {
+    static struct arena a; /* after a picture that died, too */
+    arena_free(&a);
+    picture_draw(picture_open(&a, r, k), rgb);
+    arena_free(&a);
 }
 
 /* Image k of the recorded [count,C,H,W] against the dumped [1,C,H,W]. The error of one model call (1e-4 at outputs of O(1)) is amplified by

@@ -10,7 +10,7 @@
 #include "cuda/api.h"
 #include "cuda/cuda.h"
 #include "engine/base/error.h"
-#include "engine/pipelines/pipeline.h"
+#include "engine/pipelines/picture.h"
 
 /* name, parameters, arguments, exit code when it fails; 0: the program may go on */
 #define CALLS(X)                                                                                                                          \
@@ -88,12 +88,14 @@ static void draw(void) {
                                 .height = 32,
                                 .rng_dtype = DT_F32};
     wrap_table();
-    struct pipeline *p = pipeline_open(&a, &settings);
-    pipeline_plan(p, cuda_device_open(DT_F16, -1));
-    pipeline_load(p);
-    uint8_t *rgb = arena_array(&a, 3 * (size_t)p->settings.width, (size_t)p->settings.height);
-    pipeline_generate(p, 0, rgb);
-    pipeline_close(p);
+    struct model *m = model_open(&a, settings.model, NULL);
+    struct request *r = request_open(&a, m, &settings);
+    model_use(m, cuda_device_open(DT_F16, -1));
+    request_plan(r);
+    model_load(m);
+    uint8_t *rgb = arena_array(&a, 3 * (size_t)r->settings.width, (size_t)r->settings.height);
+    picture_draw(picture_open(&a, r, 0), rgb);
+    model_close(m);
     arena_free(&a);
     exit(0);
 }

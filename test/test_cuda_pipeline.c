@@ -4,45 +4,37 @@
 
 #include "cuda/cuda.h"
 
-static struct pipeline *open_scene(struct scene *s, enum dtype dtype, bool dump) {
+static struct request *open_scene(struct scene *s, enum dtype dtype, bool dump) {
     struct settings settings = settings_of_scene(s);
     if (!dump) settings.dump = NULL;
-    struct pipeline *p = pipeline_open(s->arena, &settings);
-    pipeline_plan(p, cuda_device_open(dtype, -1));
-    pipeline_load(p);
-    return p;
-}
-
-static uint8_t *pixels_new(struct scene *s, const struct pipeline *p, size_t *n) {
-    *n = 3 * (size_t)p->settings.width * (size_t)p->settings.height;
-    return arena_array(s->arena, *n, 1);
+    return open_request(s->arena, &settings, cuda_device_open(dtype, -1));
 }
 
 /* f32 keeps the tolerances of the CPU device, row by row. */
 static void run_f32(struct scene *s) {
-    struct pipeline *p = open_scene(s, DT_F32, true);
+    struct request *r = open_scene(s, DT_F32, true);
     size_t n;
-    uint8_t *rgb = pixels_new(s, p, &n);
-    int n_rows = p->schedule->n_rows;
+    uint8_t *rgb = pixels_new(s->arena, r, &n);
+    int n_rows = r->schedule->n_rows;
     double tolerance = n_rows > 10 ? 5e-3 : 1e-3;
-    for (int k = 0; k < p->settings.count; k++) {
-        pipeline_generate(p, k, rgb);
-        const char *dir = pipeline_dump_dir(p, s->arena, k);
+    for (int k = 0; k < r->settings.count; k++) {
+        draw(r, k, rgb);
+        const char *dir = request_dump_dir(r, s->arena, k);
         for (int i = 0; i < n_rows; i++) compare_latents(s, arena_printf(s->arena, "step-%d", i), dir, i, "latents", k, tolerance);
         compare_image(s, rgb, k, n);
     }
-    pipeline_close(p);
+    model_close(r->model);
 }
 
 static void run_f32_replayed(struct scene *s) {
-    struct pipeline *p = open_scene(s, DT_F32, false);
+    struct request *r = open_scene(s, DT_F32, false);
     size_t n;
-    uint8_t *rgb = pixels_new(s, p, &n);
-    for (int k = 0; k < p->settings.count; k++) {
-        pipeline_generate(p, k, rgb);
+    uint8_t *rgb = pixels_new(s->arena, r, &n);
+    for (int k = 0; k < r->settings.count; k++) {
+        draw(r, k, rgb);
         compare_image(s, rgb, k, n);
     }
-    pipeline_close(p);
+    model_close(r->model);
 }
 
 /* Half precision rounds weights and every layer's output: the picture stays within 0.6 levels on average and 50 dB of f32's. */
@@ -61,18 +53,18 @@ static void compare_half(const struct scene *s, const uint8_t *got, int k, size_
 }
 
 static void run_f16(struct scene *s) {
-    struct pipeline *p = open_scene(s, DT_F16, false);
+    struct request *r = open_scene(s, DT_F16, false);
     size_t n;
-    uint8_t *rgb = pixels_new(s, p, &n), *again = pixels_new(s, p, &n);
-    for (int k = 0; k < p->settings.count; k++) {
-        pipeline_generate(p, k, rgb);
+    uint8_t *rgb = pixels_new(s->arena, r, &n), *again = pixels_new(s->arena, r, &n);
+    for (int k = 0; k < r->settings.count; k++) {
+        draw(r, k, rgb);
         compare_half(s, rgb, k, n);
     }
-    if (p->settings.count > 1) { /* the same picture from the recording alone, to the last bit */
-        pipeline_generate(p, p->settings.count - 1, again);
+    if (r->settings.count > 1) { /* the same picture from the recording alone, to the last bit */
+        draw(r, r->settings.count - 1, again);
         assert_memory_equal(again, rgb, n);
     }
-    pipeline_close(p);
+    model_close(r->model);
 }
 
 #define NAMES(...)          \
@@ -115,27 +107,27 @@ static void test_f16_unconditional(void **state) {
 
 /* ---- one model, several settings: a recording holds what it was made with --------------------------------------- */
 
-static void draw(struct pipeline *p, uint8_t *rgb, double guidance, double rescale) {
-    p->settings.guidance = guidance;
-    p->settings.guidance_rescale = rescale;
-    pipeline_generate(p, 0, rgb);
+static void draw_with(struct request *r, uint8_t *rgb, double guidance, double rescale) {
+    r->settings.guidance = guidance;
+    r->settings.guidance_rescale = rescale;
+    draw(r, 0, rgb);
 }
 
 static void run_changed(struct scene *s) {
     static const double guidances[][2] = {{7.5, 0}, {2, 0}, {2, 0.7}, {7.5, 0}};
-    struct pipeline *p = open_scene(s, DT_F32, false);
+    struct request *r = open_scene(s, DT_F32, false);
     size_t n;
-    uint8_t *rgb = pixels_new(s, p, &n), *fresh = pixels_new(s, p, &n), *before = pixels_new(s, p, &n);
+    uint8_t *rgb = pixels_new(s->arena, r, &n), *fresh = pixels_new(s->arena, r, &n), *before = pixels_new(s->arena, r, &n);
     for (int i = 0; i < 4; i++) {
-        draw(p, rgb, guidances[i][0], guidances[i][1]);
-        struct pipeline *other = open_scene(s, DT_F32, false);
-        draw(other, fresh, guidances[i][0], guidances[i][1]);
-        pipeline_close(other);
+        draw_with(r, rgb, guidances[i][0], guidances[i][1]);
+        struct request *other = open_scene(s, DT_F32, false);
+        draw_with(other, fresh, guidances[i][0], guidances[i][1]);
+        model_close(other->model);
         assert_memory_equal(rgb, fresh, n);
         if (i) assert_memory_not_equal(rgb, before, n);
         memcpy(before, rgb, n);
     }
-    pipeline_close(p);
+    model_close(r->model);
 }
 
 static void test_settings_changed(void **state) {
@@ -155,29 +147,29 @@ static void dying_step(struct device *dev, const struct latents *l, struct view 
 
 /* In the first step, launched; in the second, which is captured. */
 static void run_dying(struct scene *s) {
-    struct pipeline *p = open_scene(s, DT_F32, false);
+    struct request *r = open_scene(s, DT_F32, false);
     size_t n;
-    uint8_t *rgb = pixels_new(s, p, &n), *fresh = pixels_new(s, p, &n);
-    pipeline_generate(p, 0, fresh);
-    pipeline_close(p);
+    uint8_t *rgb = pixels_new(s->arena, r, &n), *fresh = pixels_new(s->arena, r, &n);
+    draw(r, 0, fresh);
+    model_close(r->model);
     for (int at = 0; at < 2; at++) {
         struct job job;
-        p = open_scene(s, DT_F32, false);
-        real_ops = p->device->ops;
+        r = open_scene(s, DT_F32, false);
+        real_ops = r->model->device->ops;
         struct ops dying = *real_ops;
         dying.sched_step = dying_step;
         steps_left = at;
-        p->device->ops = &dying;
+        r->model->device->ops = &dying;
         if (job_enter(&job)) {
-            pipeline_generate(p, 0, rgb);
+            draw(r, 0, rgb);
             fail_msg("expected step %d to die", at);
         }
         assert_int_equal(job.code, FAIL_IO);
-        p->device->ops = real_ops;
+        r->model->device->ops = real_ops;
         memset(rgb, 0, n);
-        pipeline_generate(p, 0, rgb);
+        draw(r, 0, rgb);
         assert_memory_equal(rgb, fresh, n);
-        pipeline_close(p);
+        model_close(r->model);
     }
 }
 

@@ -145,7 +145,7 @@ static void all_events(void) {
     event_image(1, "a\nb.png", 5, 10, false);
     event_image(2, "c.png", 6, 0, true);
     event_error(74, "c.png: No space left on device");
-    event_end(1, 2, 99);
+    event_end(1, 99);
 }
 
 static void test_events(void **state) {

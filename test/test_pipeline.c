@@ -1,4 +1,4 @@
-/* Whole pictures against diffusers: the cases of test/fixtures/pipelines, each run through pipeline_open … pipeline_generate with --dump.
+/* Whole pictures against diffusers: the cases of test/fixtures/pipelines, each run through model_open … picture_draw with --dump.
  */
 #include "test/scenes.h"
 
@@ -6,23 +6,21 @@
 
 static void run_scene(struct scene *s) {
     struct settings settings = settings_of_scene(s);
-    struct pipeline *p = pipeline_open(s->arena, &settings);
-    compare_schedule(s, p->schedule);
-    pipeline_plan(p, cpu_device_open(DT_F32, 2));
-    pipeline_load(p);
-    size_t n = 3 * (size_t)p->settings.width * (size_t)p->settings.height;
-    uint8_t *rgb = arena_array(s->arena, n, 1);
-    int n_rows = p->schedule->n_rows;
+    struct request *r = open_request(s->arena, &settings, cpu_device_open(DT_F32, 2));
+    compare_schedule(s, r->schedule);
+    size_t n;
+    uint8_t *rgb = pixels_new(s->arena, r, &n);
+    int n_rows = r->schedule->n_rows;
     double tolerance = n_rows > 10 ? 5e-3 : 1e-3;
     for (int k = 0; k < settings.count; k++) {
-        pipeline_generate(p, k, rgb);
-        const char *dir = pipeline_dump_dir(p, s->arena, k);
+        draw(r, k, rgb);
+        const char *dir = request_dump_dir(r, s->arena, k);
         compare_latents(s, "noise", dir, -1, "noise", k, 2e-6);
         for (int i = 0; i < n_rows; i++) compare_latents(s, arena_printf(s->arena, "step-%d", i), dir, i, "latents", k, tolerance);
         compare_latents(s, "latents", dir, n_rows - 1, "latents", k, tolerance);
         compare_image(s, rgb, k, n);
     }
-    pipeline_close(p);
+    model_close(r->model);
 }
 
 static void run_file(const char *checkpoint, const char *file) {
@@ -46,36 +44,31 @@ static void test_bf16(void **state) {
         if (strcmp(string(item, "name"), "default-5") != 0) continue;
         struct settings settings = settings_of_scene(&scene);
         settings.dump = NULL;
-        struct pipeline *p = pipeline_open(&a, &settings);
-        pipeline_plan(p, cpu_device_open(DT_BF16, 2));
-        pipeline_load(p);
+        struct request *r = open_request(&a, &settings, cpu_device_open(DT_BF16, 2));
         uint8_t *rgb = arena_array(&a, n, 1);
-        pipeline_generate(p, 0, rgb);
+        draw(r, 0, rgb);
         double sum = 0;
         for (size_t i = 0; i < n; i++) sum += fabs((double)rgb[i] - (double)want[i]);
         if (!(sum / (double)n < 10)) fail_msg("mean difference %.2f levels", sum / (double)n);
         assert_true(sum > 0); /* f32 would be all but equal: this was bf16 */
-        pipeline_close(p);
+        model_close(r->model);
     }
     st_close(recorded);
     cJSON_Delete(json);
     arena_free(&a);
 }
 
-/* What an f32 pipeline with nothing else set makes of the latents. */
+/* What an f32 model with nothing else set makes of the latents. */
 static void decode_f32(struct arena *a, const struct settings *asked, const float *latents, uint8_t *rgb) {
     struct settings settings = *asked;
     settings.dump = NULL;
     settings.vae_dtype_given = false;
-    struct pipeline *p = pipeline_open(a, &settings);
-    pipeline_plan(p, cpu_device_open(DT_F32, 2));
-    pipeline_load(p);
-    struct latents l = {.N = 1, .H = p->latent_height, .W = p->latent_width, .C = p->channels};
-    l.x = arena_push(p->device, (size_t)l.H * (size_t)l.W * (size_t)l.C * sizeof *l.x);
-    p->device->ops->upload_latents(p->device, l.x, latents, 1, l.H, l.W, l.C);
-    p->latents = &l;
-    pipeline_snapshot(p, rgb);
-    pipeline_close(p);
+    struct request *r = open_request(a, &settings, cpu_device_open(DT_F32, 2));
+    struct picture *p = picture_open(a, r, 0);
+    const struct latents *l = &p->latents;
+    r->model->device->ops->upload_latents(r->model->device, l->x, latents, 1, l->H, l->W, l->C);
+    picture_snapshot(p, rgb);
+    model_close(r->model);
 }
 
 /* A VAE in f32 behind a UNet in bf16: the picture is what f32 makes of the latents bf16 came to, and the next one is not touched by it,
@@ -98,33 +91,30 @@ static void test_vae_dtype(void **state) {
                                 .vae_dtype = DT_F32};
     size_t n = 3 * 64 * 64;
     uint8_t *rgb = arena_array(&a, n, 1), *again = arena_array(&a, n, 1), *want = arena_array(&a, n, 1);
-    struct pipeline *p = pipeline_open(&a, &settings);
-    pipeline_plan(p, cpu_device_open(DT_BF16, 2));
-    assert_int_equal(p->device->dtype, DT_BF16);
-    pipeline_load(p);
-    double scale = p->vae->scaling_factor;
-    p->vae->scaling_factor = 1e-60; /* 1 / it is not a float */
-    assert_dies(FAIL_INTERNAL, "decoded image", pipeline_generate(p, 0, rgb));
-    p->vae->scaling_factor = scale;
-    pipeline_generate(p, 0, rgb);
-    assert_int_equal(p->device->dtype, DT_BF16);
-    pipeline_generate(p, 0, again);
+    struct request *r = open_request(&a, &settings, cpu_device_open(DT_BF16, 2));
+    struct model *m = r->model;
+    assert_int_equal(m->device->dtype, DT_BF16);
+    double scale = m->vae->scaling_factor;
+    m->vae->scaling_factor = 1e-60; /* 1 / it is not a float */
+    assert_dies(FAIL_INTERNAL, "decoded image", draw(r, 0, rgb));
+    m->vae->scaling_factor = scale;
+    draw(r, 0, rgb);
+    assert_int_equal(m->device->dtype, DT_BF16);
+    draw(r, 0, again);
     assert_memory_equal(again, rgb, n);
 
     const struct st_tensor *t;
-    struct st_file *f = st_open(&a, arena_printf(&a, "%s/step-%04d.safetensors", dump, p->schedule->n_rows - 1));
+    struct st_file *f = st_open(&a, arena_printf(&a, "%s/step-%04d.safetensors", dump, r->schedule->n_rows - 1));
     decode_f32(&a, &settings, fixture_f32(&a, f, "latents", &t), want);
     assert_memory_equal(rgb, want, n);
     st_close(f);
-    pipeline_close(p);
+    model_close(m);
 
     settings.vae_dtype_given = false;
-    p = pipeline_open(&a, &settings);
-    pipeline_plan(p, cpu_device_open(DT_BF16, 2));
-    pipeline_load(p);
-    pipeline_generate(p, 0, again);
+    r = open_request(&a, &settings, cpu_device_open(DT_BF16, 2));
+    draw(r, 0, again);
     assert_memory_not_equal(again, rgb, n); /* bf16 all through */
-    pipeline_close(p);
+    model_close(r->model);
     remove_tree(dump);
     arena_free(&a);
 }

@@ -1,0 +1,58 @@
+#include "engine/nets/nets.h"
+
+#include <string.h>
+#include "engine/nets/clip.h"
+#include "engine/nets/unet.h"
+#include "engine/nets/vae.h"
+
+static void *bind_clip_text(struct component *c) {
+    return clip_text_bind(c);
+}
+
+static void *bind_vae(struct component *c) {
+    return vae_bind(c);
+}
+
+static void *bind_unet(struct component *c) {
+    return unet_bind(c);
+}
+
+static void *prepare_unet(struct device *dev, const void *net, struct arena *a, struct view context, const float *t, int n_rows,
+                          struct view *temb) {
+    struct unet_run *run = unet_prepare(dev, net, a, context, t, n_rows);
+    *temb = run->temb;
+    return run;
+}
+
+static void forward_unet(struct device *dev, const void *net, const void *prepared, struct view y, struct view x, struct view temb) {
+    unet_forward(dev, net, prepared, y, x, temb);
+}
+
+static struct denoiser denoiser_unet(const void *net) {
+    const struct unet *m = net;
+    return (struct denoiser){
+        .net = m,
+        .in_channels = m->in_channels,
+        .out_channels = m->out_channels,
+        .context_dim = m->conditional ? m->cross_dim : 0,
+        .n_temb = m->n_temb,
+        .sample_height = m->sample_height,
+        .sample_width = m->sample_width,
+        .size_multiple = m->size_multiple,
+        .prepare = prepare_unet,
+        .forward = forward_unet,
+    };
+}
+
+static const struct net_class classes[] = {
+    {"CLIPTextModel", bind_clip_text, NULL},
+    {"UNet2DConditionModel", bind_unet, denoiser_unet},
+    {"UNet2DModel", bind_unet, denoiser_unet},
+    {"AutoencoderKL", bind_vae, NULL},
+};
+
+const struct net_class *net_find(const char *name) {
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (!strcmp(classes[i].name, name)) return &classes[i];
+    return NULL;
+}

@@ -1,0 +1,16 @@
+#include "engine/pipelines/classes.h"
+
+#include <string.h>
+#include "engine/base/error.h"
+#include "engine/files/checkpoint.h"
+
+static const struct pipeline_class *const classes[] = {&stable_diffusion_class, &ddpm_class, &ddim_class};
+enum { N_CLASSES = sizeof classes / sizeof *classes };
+
+const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c) {
+    const char *name = c->pipeline_class ? c->pipeline_class : ddpm_class.name, *known = "";
+    for (int i = 0; i < N_CLASSES; i++)
+        if (!strcmp(classes[i]->name, name)) return classes[i];
+    for (int i = 0; i < N_CLASSES; i++) known = arena_printf(a, "%s%s%s", known, i ? ", " : "", classes[i]->name);
+    die_hint(FAIL_UNSUPPORTED, arena_printf(a, "supported: %s", known), "%s: pipeline class '%s' is not supported", c->dir, name);
+}

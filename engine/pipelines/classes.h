@@ -1,0 +1,50 @@
+/* The kinds of pipeline, by the class name in model_index.json: a row and a file each, as schedulers are. What all of them do alike stands
+ * in model.c, request.c and picture.c; a row says what sets its kind apart. */
+#ifndef ENGINE_PIPELINES_CLASSES_H
+#define ENGINE_PIPELINES_CLASSES_H
+
+#include <stdbool.h>
+#include "engine/base/arena.h"
+#include "engine/device.h"
+#include "schedulers/scheduler.h"
+
+struct checkpoint;
+struct latents;
+struct model;
+struct picture;
+struct request;
+
+/* The components that do something here. */
+enum part { PART_SCHEDULER, PART_TOKENIZER, PART_TEXT_ENCODER, PART_DENOISER, PART_VAE, N_PARTS };
+
+struct part_spec {
+    enum part part;
+    const char *name;           /* its folder and its key in model_index.json; NULL ends a list */
+    const char *const *classes; /* the nets it may be, NULL-terminated; NULL: it is no net */
+};
+
+struct pipeline_class {
+    const char *name; /* "StableDiffusionPipeline" */
+    bool takes_prompt;
+    int steps;             /* where none are asked for */
+    double guidance;       /* NAN: there is nothing to be guided by */
+    const char *scheduler; /* the class any stored scheduler is converted to, or NULL */
+    enum sched_fixup fixup;
+    const struct part_spec *parts; /* all of them required; nets in order of use */
+    /* Do the parts fit together? Dies FAIL_UNSUPPORTED. */
+    void (*check)(struct model *m);
+    /* What all pictures of the request share, in device memory: its context, and what else the denoiser's input holds beside the latents.
+     * Planning calls it too. NULL: there is nothing. */
+    void (*prepare)(struct request *r);
+    /* The latents as a picture [1,height,width,3] in the device's arena; the device's dtype is the picture's until picture.c has read it.
+     */
+    struct view (*decode)(const struct request *r, const struct latents *l);
+};
+
+/* In the order they are told to the user. */
+extern const struct pipeline_class stable_diffusion_class, ddpm_class, ddim_class;
+
+/* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. Dies FAIL_UNSUPPORTED. */
+const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c);
+
+#endif

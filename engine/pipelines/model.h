@@ -1,0 +1,73 @@
+/* A checkpoint, opened once: its parts, the device they run on, their weights. It serves any number of requests, one after the other.
+ *
+ *     struct model *m = model_open(&arena, "models/doodle", NULL);     every file of the checkpoint checked, no weight read
+ *     struct request *r = request_open(&request_arena, m, &settings);  what is asked for, checked against the model
+ *     model_read_ahead(m);                                             optional
+ *     model_use(m, device);
+ *     request_plan(r);                                                 shapes, algorithms, peak memory
+ *     model_load(m);                                                   weights
+ *     for each k: picture_open, picture_draw                           image k, seed + k
+ *     further requests: request_open, request_plan, pictures
+ *     model_close(m);
+ *
+ * All of it dies as engine/base/error.h says. Nothing of a request or a picture is kept here but copies. */
+#ifndef ENGINE_PIPELINES_MODEL_H
+#define ENGINE_PIPELINES_MODEL_H
+
+#include "engine/files/checkpoint.h"
+#include "engine/nets/clip.h"
+#include "engine/nets/denoiser.h"
+#include "engine/nets/vae.h"
+#include "engine/pipelines/classes.h"
+#include "engine/pipelines/prompt.h"
+#include "tokenizer/clip_bpe.h"
+
+struct model {
+    struct arena *arena;
+    const struct pipeline_class *class;
+    struct checkpoint *checkpoint;
+    struct component *parts[N_PARTS]; /* NULL where the class has no such part */
+    struct clip_bpe *tokenizer;       /* these, too */
+    struct clip_text *text;
+    struct vae *vae;
+    struct denoiser denoiser;
+    int n_tokens;      /* length ids are padded to: 77 */
+    int channels;      /* of what is denoised */
+    int factor;        /* pixels per latent: the VAE's, or 1 */
+    int size_multiple; /* width and height are multiples of it */
+
+    struct device *device;       /* owned from model_use on */
+    enum dtype dtype;            /* of all but the VAE: the device's own, outside decoding */
+    struct recording *recording; /* of the loop's step; keyed by all it depends on, so it outlives the requests that go on alike */
+    uint64_t bytes_read;
+    double load_ms;
+    bool loaded; /* load_ms is known; else after the first picture */
+
+    uint64_t n_requests, prepared; /* how many there were; the number of the one whose context lies in the device's arena, 0: none */
+    struct prompt_cache prompts;
+};
+
+/* model, variant: as checkpoint_open takes them. */
+struct model *model_open(struct arena *a, const char *model, const char *variant);
+/* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
+void model_read_ahead(const struct model *m);
+/* The device all requests run on, in its planning phase. */
+void model_use(struct model *m, struct device *device);
+/* Bytes the run will hold, known after planning. */
+struct memory_plan {
+    uint64_t weights, activations, scratch;
+};
+struct memory_plan model_memory(const struct model *m);
+/* Ends planning: allocates what was planned, then reads and packs the weights not there yet; a device that does so behind our back goes on
+ * with it. */
+void model_load(struct model *m);
+/* All weights are there, and load_ms is known. */
+void model_finish_load(struct model *m);
+/* What was computed for earlier requests and pictures is computed again: for measuring. */
+void model_forget(struct model *m);
+void model_close(struct model *m);
+
+/* Dies FAIL_UNSUPPORTED where the checkpoint has no such component. */
+struct component *model_require(const struct checkpoint *c, const char *name);
+
+#endif

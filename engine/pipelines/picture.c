@@ -1,0 +1,234 @@
+#include "engine/pipelines/picture.h"
+
+#include <math.h>
+#include <string.h>
+#include "engine/base/clock.h"
+#include "engine/base/error.h"
+#include "engine/pipelines/dump.h"
+
+/* ---- one row ----------------------------------------------------------------------------------------------------- */
+
+/* All that one row of the loop's launches and operands depend on: the same for every row, since what changes lies with the device. */
+struct step {
+    struct device *device;
+    const struct denoiser *denoiser;
+    const void *denoiser_run;
+    struct view input, context, temb;
+    struct latents latents;
+    int copies;
+    float guidance, rescale;
+};
+
+static struct step step_of(const struct request *r, const struct latents *l) {
+    struct step s;
+    memset(&s, 0, sizeof s); /* padding too: steps are compared as bytes */
+    s.device = r->model->device;
+    s.denoiser = &r->model->denoiser;
+    s.denoiser_run = r->denoiser_run;
+    s.input = r->input;
+    s.context = r->context;
+    s.temb = r->temb;
+    s.latents = *l;
+    s.copies = r->copies;
+    s.guidance = (float)r->settings.guidance;
+    s.rescale = (float)r->settings.guidance_rescale;
+    return s;
+}
+
+/* The latents are denoised by one call of the net. */
+static void run_step(void *data) {
+    const struct step *s = data;
+    const struct latents *l = &s->latents;
+    const struct denoiser *d = s->denoiser;
+    struct device *dev = s->device;
+    const struct ops *op = dev->ops;
+    size_t mark = arena_mark(dev);
+    struct view out = view_alloc(dev, s->copies, l->H, l->W, d->out_channels), temb = view_alloc(dev, 1, 1, 1, d->n_temb);
+    op->next_row(dev, temb, s->temb);
+    op->row_input(dev, view_slice(dev, s->input, 0, l->C), l, s->copies);
+    d->forward(dev, d->net, s->denoiser_run, out, s->input, temb);
+    op->sched_step(dev, l, out, s->guidance, s->rescale);
+    arena_release(dev, mark);
+}
+
+static struct latents alloc_latents(const struct request *r) {
+    struct device *dev = r->model->device;
+    size_t bytes = request_latent_count(r) * sizeof(float);
+    struct latents l = {.N = 1, .H = r->latent_height, .W = r->latent_width, .C = r->model->channels};
+    l.x = arena_push(dev, bytes);
+    l.e = arena_push(dev, bytes);
+    l.z = arena_push(dev, bytes);
+    l.saved = r->schedule->saves ? arena_push(dev, bytes) : NULL;
+    for (int i = 0; i < r->schedule->history; i++) l.d[i] = arena_push(dev, bytes);
+    return l;
+}
+
+static void decode_end(const struct request *r) {
+    r->model->device->dtype = r->model->dtype;
+}
+
+void picture_plan(struct request *r) {
+    struct latents l = alloc_latents(r);
+    struct step step = step_of(r, &l);
+    run_step(&step);
+    r->model->class->decode(r, &l);
+    decode_end(r);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+/* Row i has been given to the device: waits for it and says so. */
+static void finish_row(struct picture *p, int i) {
+    struct device *dev = p->request->model->device;
+    p->timings.step_ms[i] = dev->time_wait(dev, i + 1);
+    if (p->on_step) p->on_step(p->on_step_data, p, i);
+    if (p->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
+}
+
+static void draw_noise(struct picture *p) {
+    rng_normal(&p->rng, p->noise, request_latent_count(p->request), p->request->settings.rng_dtype);
+}
+
+static void row_noise(struct picture *p, const struct sched_row *row) {
+    struct device *dev = p->request->model->device;
+    const struct latents *l = &p->latents;
+    if (!row->noise) return;
+    draw_noise(p);
+    dev->ops->upload_latents(dev, l->z, p->noise, 1, l->H, l->W, l->C);
+}
+
+/* Rows [from,to). A device that works behind our back is kept one row ahead of what is reported, so that it never waits for us. */
+static void denoise(struct picture *p, int from, int to, struct dump *dump) {
+    const struct request *r = p->request;
+    const struct sched_row *rows = r->schedule->rows;
+    struct device *dev = r->model->device;
+    int ahead = dev->async && !p->snapshots && !dump;
+    struct step step = step_of(r, &p->latents);
+    dev->ops->set_schedule(dev, rows + from, to - from, r->schedule->history);
+    dev->time_begin(dev, to + 1);
+    dev->time_mark(dev, from);
+    for (int i = from; i < to; i++) {
+        row_noise(p, &rows[i]);
+        if (dump) run_step(&step);
+        else dev->replay(dev, r->model->recording, run_step, &step, sizeof step);
+        if (dump) dump_step(dump, dev, i, rows[i].t, r->input, &p->latents);
+        dev->time_mark(dev, i + 1);
+        if (i >= from + ahead) finish_row(p, i - ahead);
+    }
+    if (ahead && to > from) finish_row(p, to - 1);
+}
+
+/* ---- the picture ------------------------------------------------------------------------------------------------- */
+
+static void prepare_timed(struct picture *p) {
+    struct device *dev = p->request->model->device;
+    dev->time_begin(dev, 2);
+    dev->time_mark(dev, 0);
+    if (!request_prepare(p->request)) return;
+    dev->time_mark(dev, 1);
+    p->timings.text_ms = dev->time_wait(dev, 1);
+}
+
+struct picture *picture_open(struct arena *a, struct request *r, int k) {
+    struct picture *p = arena_alloc(a, sizeof *p);
+    const struct settings *s = &r->settings;
+    p->request = r;
+    p->k = k;
+    p->arena = a;
+    p->noise = arena_array(a, request_latent_count(r), sizeof *p->noise);
+    p->timings.step_ms = arena_array(a, (size_t)r->schedule->n_rows, sizeof *p->timings.step_ms);
+    rng_init(&p->rng, s->rng, s->seed + (uint64_t)k, s->rng_sms);
+    r->model->device->recover(r->model->device); /* the picture before may have died anywhere */
+    decode_end(r);
+    prepare_timed(p);
+    p->latents = alloc_latents(r);
+    return p;
+}
+
+static void start_latents(struct picture *p) {
+    const struct request *r = p->request;
+    const struct latents *l = &p->latents;
+    size_t n = request_latent_count(r);
+    float *scaled = arena_array(p->arena, n, sizeof *scaled);
+    if (r->given_noise) memcpy(p->noise, r->given_noise, n * sizeof *p->noise);
+    else draw_noise(p);
+    for (size_t i = 0; i < n; i++) scaled[i] = p->noise[i] * r->schedule->init_noise_sigma;
+    r->model->device->ops->upload_latents(r->model->device, l->x, scaled, 1, l->H, l->W, l->C);
+}
+
+static struct dump *start_dump(struct picture *p) {
+    const struct request *r = p->request;
+    struct device *dev = r->model->device;
+    if (!r->settings.dump) return NULL;
+    if (r->settings.count > 1) dump_open(p->arena, r->settings.dump);
+    struct dump *dump = dump_open(p->arena, request_dump_dir(r, p->arena, p->k));
+    struct dump_prompt prompts[2];
+    int n = 0;
+    for (int i = r->copies - 1; r->context.p && i >= 0; i--)
+        prompts[n++] = (struct dump_prompt){i == r->copies - 1 ? "" : "negative_", r->prompts[i].ids, view_images(dev, r->context, i, 1)};
+    if (n) dump_text(dump, dev, prompts, n, r->model->n_tokens);
+    dump_noise(dump, p->noise, p->latents.C, p->latents.H, p->latents.W);
+    return dump;
+}
+
+/* fp16 ends at 65504, where bf16 and fp32 go to 3e38. */
+static const char *range_hint(enum dtype dtype, const char *wider) {
+    return dtype == DT_F16 ? wider : NULL;
+}
+
+static void check_latents(const struct picture *p) {
+    const struct request *r = p->request;
+    const struct latents *l = &p->latents;
+    size_t n = request_latent_count(r);
+    r->model->device->ops->download_latents(r->model->device, p->noise, l->x, 1, l->H, l->W, l->C);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(p->noise[i]))
+            die_hint(FAIL_INTERNAL, range_hint(r->model->dtype, "--dtype bf16, or fp32"),
+                     "latents: value %zu of %zu is not finite: no picture made", i, n);
+}
+
+/* Now that the device waits for us anyway. */
+static void remember_prompts(const struct request *r) {
+    for (int i = 0; r->context.p && i < r->copies; i++)
+        prompt_remember(r->model, &r->prompts[i], view_images(r->model->device, r->context, i, 1));
+}
+
+static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
+    const struct request *r = p->request;
+    const struct settings *s = &r->settings;
+    struct device *dev = r->model->device;
+    size_t n = 3 * (size_t)s->width * (size_t)s->height;
+    double start = clock_ms();
+    struct view image = r->model->class->decode(r, &p->latents);
+    int64_t bad = dev->ops->to_rgb8(dev, rgb, image);
+    if (bad)
+        die_hint(FAIL_INTERNAL, range_hint(dev->dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
+                 "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, n);
+    p->timings.vae_ms = clock_ms() - start;
+    if (dump) {
+        float *decoded = arena_array(p->arena, n, sizeof *decoded);
+        dev->ops->download(dev, decoded, image);
+        dump_image(dump, decoded, rgb, s->height, s->width);
+    }
+    decode_end(r);
+}
+
+void picture_draw(struct picture *p, uint8_t *rgb) {
+    struct request *r = p->request;
+    start_latents(p);
+    struct dump *dump = start_dump(p);
+    denoise(p, 0, r->schedule->n_rows, dump);
+    model_finish_load(r->model);
+    check_latents(p);
+    remember_prompts(r);
+    decode(p, dump, rgb);
+}
+
+void picture_snapshot(struct picture *p, uint8_t *rgb) {
+    const struct request *r = p->request;
+    struct device *dev = r->model->device;
+    size_t mark = arena_mark(dev);
+    dev->ops->to_rgb8(dev, rgb, r->model->class->decode(r, &p->latents));
+    decode_end(r);
+    arena_release(dev, mark);
+}

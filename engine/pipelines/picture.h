@@ -1,0 +1,38 @@
+/* One picture of a request: image k, of seed + k, from noise to pixels. */
+#ifndef ENGINE_PIPELINES_PICTURE_H
+#define ENGINE_PIPELINES_PICTURE_H
+
+#include "engine/base/rng.h"
+#include "engine/pipelines/request.h"
+
+/* Milliseconds of each stage. */
+struct timings {
+    double text_ms, vae_ms; /* text_ms 0: done for an earlier picture */
+    double *step_ms;        /* n_rows */
+};
+
+struct picture {
+    struct request *request;
+    int k;
+    struct arena *arena;
+    struct rng rng;
+    float *noise;           /* host memory [C,H,W] */
+    struct latents latents; /* in the device's arena */
+    struct timings timings;
+
+    void (*on_step)(void *data, struct picture *p, int row); /* after each row, when set */
+    void *on_step_data;
+    bool snapshots; /* on_step may call picture_snapshot: no row is begun before the last one is done */
+};
+
+/* Makes room on the device; the picture before must not be touched any more. Weights are loaded or on their way. */
+struct picture *picture_open(struct arena *a, struct request *r, int k);
+/* rgb: host bytes [height,width,3]. Dies FAIL_INTERNAL if latents or image are not finite, naming the stage. */
+void picture_draw(struct picture *p, uint8_t *rgb);
+/* The picture as it stands, from on_step.   rgb: host bytes [height,width,3] */
+void picture_snapshot(struct picture *p, uint8_t *rgb);
+
+/* The loop's and the decoder's part of request_plan. */
+void picture_plan(struct request *r);
+
+#endif

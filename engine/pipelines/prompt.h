@@ -1,0 +1,43 @@
+/* Texts: their ids, and what the text encoder made of them, kept for the next request. */
+#ifndef ENGINE_PIPELINES_PROMPT_H
+#define ENGINE_PIPELINES_PROMPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "engine/base/arena.h"
+#include "engine/device.h"
+#include "tokenizer/clip_bpe.h"
+
+struct model;
+
+struct prompt {
+    const char *text;
+    int32_t *ids;  /* model->n_tokens */
+    int clip_skip; /* layers of the text encoder left out */
+};
+
+/* How many ids a context has, begin and end included: what the tokenizer says, but no more than the encoder has positions for. */
+int prompt_limit(const struct clip_bpe *tokenizer, int max_positions);
+
+/* what: "prompt", "negative prompt", for messages. Tokens beyond the limit are reported; strict: they are an error. */
+struct prompt prompt_read(struct arena *a, const struct model *m, const char *what, const char *text, int clip_skip, bool strict);
+
+/* y [1,1,n_tokens,C] = the encoder's output, computed unless it is remembered. */
+void prompt_encode(struct model *m, const struct prompt *p, struct view y);
+/* Remembers it; waits for the device. */
+void prompt_remember(struct model *m, const struct prompt *p, struct view y);
+
+/* The latest texts encoded. */
+enum { PROMPTS_KEPT = 16 };
+struct prompt_cache {
+    struct encoded {
+        struct arena arena;
+        const char *text; /* NULL: free */
+        int clip_skip;
+        float *values; /* [n_tokens,C] */
+    } encoded[PROMPTS_KEPT];
+    unsigned n; /* how many ever were: the next one takes the place n % PROMPTS_KEPT */
+};
+void prompt_cache_free(struct prompt_cache *cache);
+
+#endif

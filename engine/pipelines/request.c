@@ -1,0 +1,172 @@
+#include "engine/pipelines/request.h"
+
+#include <math.h>
+#include <string.h>
+#include "engine/base/error.h"
+#include "engine/pipelines/picture.h"
+
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
+
+static void check_size(const struct model *m, int size, const char *what) {
+    int multiple = m->size_multiple;
+    if (size % multiple == 0 && size >= multiple) return;
+    int below = size / multiple * multiple, above = below + multiple;
+    if (below == 0) die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d", what, size, multiple, above);
+    die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d and %d", what, size, multiple, below, above);
+}
+
+static void fill_defaults(struct request *r) {
+    const struct model *m = r->model;
+    struct settings *s = &r->settings;
+    if (s->steps == 0) s->steps = m->class->steps;
+    if (s->clip_skip < 0) s->clip_skip = 0;
+    if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = m->class->guidance;
+    if (m->class->takes_prompt && !s->negative) s->negative = "";
+    if (m->text && s->clip_skip > m->text->n_layers)
+        die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, m->text->n_layers);
+    r->copies = m->class->takes_prompt && s->guidance > 1 ? 2 : 1;
+    if (!s->width || !s->height) {
+        s->width = m->denoiser.sample_width * m->factor;
+        s->height = m->denoiser.sample_height * m->factor;
+    }
+    check_size(m, s->width, "width");
+    check_size(m, s->height, "height");
+    r->latent_width = s->width / m->factor;
+    r->latent_height = s->height / m->factor;
+}
+
+/* ---- the schedule ------------------------------------------------------------------------------------------------ */
+
+enum { OVERRIDES_MAX = 32 };
+
+/* "NAME,key=value,…" or "NAME:karras": the name may be empty for the checkpoint's own scheduler. */
+static const struct scheduler *parse_scheduler(struct arena *a, const char *text, const char **overrides) {
+    int n = 0;
+    char *rest = arena_strdup(a, text ? text : ""), *name = strsep(&rest, ",:");
+    for (char *item; (item = strsep(&rest, ",:")) != NULL;) {
+        if (n == OVERRIDES_MAX) die(FAIL_USAGE, "--scheduler: more than %d options", OVERRIDES_MAX);
+        overrides[n++] = item;
+    }
+    overrides[n] = NULL;
+    if (!*name) return NULL;
+    const struct scheduler *found = scheduler_find(name);
+    if (!found) die(FAIL_USAGE, "unknown scheduler '%s'", name); /* the command line has suggested a near one already */
+    return found;
+}
+
+static void open_schedule(struct request *r, const struct component *stored, const struct pipeline_class *class) {
+    const char *overrides[OVERRIDES_MAX + 1];
+    const struct scheduler *target = parse_scheduler(r->arena, r->settings.scheduler, overrides);
+    if (!target && class->scheduler) target = scheduler_find(class->scheduler);
+    r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, target, class->fixup,
+                                        overrides, &r->scheduler);
+    sched_config_set_eta(r->sched_config, r->settings.eta);
+    r->schedule = schedule_plan(r->arena, r->scheduler, r->sched_config, r->settings.steps ? r->settings.steps : class->steps);
+}
+
+struct schedule *request_schedule(struct arena *a, const struct settings *settings) {
+    struct checkpoint *c = checkpoint_open_scheduler(a, settings->model);
+    const struct pipeline_class *class = pipeline_class_of(a, c);
+    struct request r = {.arena = a, .settings = *settings};
+    open_schedule(&r, model_require(c, class->parts[0].name), class);
+    return r.schedule;
+}
+
+/* A model that predicts a variance does so in as many channels again: it goes with a scheduler that uses one, and only
+ * with such a one. */
+static void check_variance(const struct request *r) {
+    const struct model *m = r->model;
+    int C = m->channels, found = m->denoiser.out_channels;
+    bool predicted = found != C, used = r->schedule->rows[0].variance != VARIANCE_PLANNED;
+    if (predicted == used) return;
+    die_hint(FAIL_UNSUPPORTED, used ? "-x ddpm,variance_type=fixed_small" : "-x ddpm,variance_type=learned_range",
+             "%s: %d output channels for %d: the model predicts %s variance, which %s with these options %s", m->checkpoint->dir, found, C,
+             predicted ? "a" : "no", r->scheduler->class_name, used ? "needs" : "does not use");
+}
+
+/* ---- what is given ----------------------------------------------------------------------------------------------- */
+
+static void read_prompts(struct request *r) {
+    const struct settings *s = &r->settings;
+    int n = 0;
+    if (!s->prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
+    struct prompt prompt = prompt_read(r->arena, r->model, "prompt", s->prompt, s->clip_skip, s->strict);
+    if (r->copies == 2) r->prompts[n++] = prompt_read(r->arena, r->model, "negative prompt", s->negative, 0, s->strict);
+    r->prompts[n] = prompt;
+}
+
+/* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
+static const float *read_latents(const struct request *r) {
+    struct st_file *f = st_open(r->arena, r->settings.latents);
+    const struct st_tensor *t = f->n_tensors == 1 ? &f->tensors[0] : st_find(f, "latents");
+    if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
+    int C = r->model->channels, H = r->latent_height, W = r->latent_width, rank = t->rank;
+    if (rank < 3 || rank > 4 || (rank == 4 && t->shape[0] != 1) || t->shape[rank - 3] != C || t->shape[rank - 2] != H ||
+        t->shape[rank - 1] != W)
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected shape [1,%d,%d,%d]", f->path, t->name, C, H, W);
+    if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
+    void *raw = arena_alloc(r->arena, t->bytes);
+    float *noise = arena_array(r->arena, t->bytes / dtype_table[t->dtype].size, sizeof *noise);
+    int error = st_read(t, raw);
+    if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
+    dtype_to_f32(noise, raw, t->dtype, t->bytes / dtype_table[t->dtype].size);
+    st_close(f);
+    return noise;
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------- */
+
+struct request *request_open(struct arena *a, struct model *m, const struct settings *settings) {
+    struct request *r = arena_alloc(a, sizeof *r);
+    r->model = m;
+    r->arena = a;
+    r->settings = *settings;
+    r->number = ++m->n_requests;
+    if (r->settings.prompt && !m->class->takes_prompt)
+        die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", m->checkpoint->name, m->class->name);
+    fill_defaults(r);
+    open_schedule(r, m->parts[PART_SCHEDULER], m->class);
+    check_variance(r);
+    if (m->class->takes_prompt) read_prompts(r);
+    if (r->settings.latents) r->given_noise = read_latents(r);
+    return r;
+}
+
+/* All that lies in the device's arena until the next request. */
+static void prepare(struct request *r) {
+    struct model *m = r->model;
+    const struct schedule *s = r->schedule;
+    float *t = arena_array(r->arena, (size_t)s->n_rows, sizeof *t);
+    for (int i = 0; i < s->n_rows; i++) t[i] = s->rows[i].t;
+    arena_release(m->device, 0);
+    r->input = view_alloc(m->device, r->copies, r->latent_height, r->latent_width, m->denoiser.in_channels);
+    if (m->class->prepare) m->class->prepare(r);
+    r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, r->context, t, s->n_rows, &r->temb);
+    r->mark = arena_mark(m->device);
+}
+
+bool request_prepare(struct request *r) {
+    struct model *m = r->model;
+    bool there = m->prepared == r->number;
+    if (!there) {
+        m->prepared = 0;
+        prepare(r);
+        m->prepared = r->number;
+    }
+    arena_release(m->device, r->mark);
+    return !there;
+}
+
+void request_plan(struct request *r) {
+    r->model->prepared = 0;
+    r->model->device->plan_begin(r->model->device);
+    prepare(r);
+    picture_plan(r);
+    arena_release(r->model->device, 0);
+}
+
+const char *request_dump_dir(const struct request *r, struct arena *a, int k) {
+    const struct settings *s = &r->settings;
+    if (s->count <= 1) return s->dump;
+    return arena_printf(a, "%s/seed-%llu", s->dump, (unsigned long long)(s->seed + (uint64_t)k));
+}

@@ -1,0 +1,46 @@
+/* One job: what is asked for, checked against the model and ready to be drawn. Pictures of one request differ in their seed alone. */
+#ifndef ENGINE_PIPELINES_REQUEST_H
+#define ENGINE_PIPELINES_REQUEST_H
+
+#include "engine/ops.h"
+#include "engine/pipelines/model.h"
+#include "engine/pipelines/settings.h"
+
+struct request {
+    struct model *model;
+    struct arena *arena;
+    struct settings settings; /* defaults filled in */
+    const struct scheduler *scheduler;
+    struct sched_config *sched_config;
+    struct schedule *schedule;
+    int latent_height, latent_width;
+    int copies;               /* of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1 */
+    struct prompt prompts[2]; /* one for each copy, in that order */
+    const float *given_noise; /* --latents, [C,H,W], or NULL */
+
+    /* Device memory, of the request that model->prepared names. */
+    uint64_t number;
+    struct view context; /* [copies,1,n_tokens,C], or none */
+    struct view input;   /* [copies,H,W,denoiser.in_channels]: the latents' channels first, then what the class put there */
+    struct view temb;    /* a row for each of the schedule's */
+    void *denoiser_run;  /* the denoiser's own */
+    size_t mark;         /* of the device's arena, behind all that */
+};
+
+/* *settings is copied, what it points to is not. */
+struct request *request_open(struct arena *a, struct model *m, const struct settings *settings);
+/* Plans one picture on the model's device. */
+void request_plan(struct request *r);
+/* Computes what all pictures share, unless it is there; false if it was. */
+bool request_prepare(struct request *r);
+/* Where --dump puts image k. */
+const char *request_dump_dir(const struct request *r, struct arena *a, int k);
+
+static inline size_t request_latent_count(const struct request *r) {
+    return (size_t)r->model->channels * (size_t)r->latent_height * (size_t)r->latent_width;
+}
+
+/* The rows of settings' scheduler and steps, from model_index.json and scheduler_config.json alone: for --show-schedule. */
+struct schedule *request_schedule(struct arena *a, const struct settings *settings);
+
+#endif

@@ -1,0 +1,75 @@
+/* StableDiffusionPipeline (Rombach et al. 2022; diffusers pipelines/stable_diffusion/pipeline_stable_diffusion.py), SD 1.x and 2.x:
+ *
+ *   prompt -> ids -> context; noise -> denoiser and scheduler row, n times -> VAE -> pixels */
+#include <stdio.h>
+#include "engine/base/error.h"
+#include "engine/pipelines/request.h"
+
+/* Old checkpoints say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
+static void fix_sample_size(struct model *m) {
+    int major = 0, minor = 0;
+    const char *version = m->checkpoint->diffusers_version;
+    if (!version || sscanf(version, "%d.%d", &major, &minor) != 2 || major > 0 || minor >= 9) return;
+    if (m->denoiser.sample_width < 64) m->denoiser.sample_width = m->denoiser.sample_height = 64;
+}
+
+static void check(struct model *m) {
+    const char *dir = m->checkpoint->dir;
+    const struct denoiser *d = &m->denoiser;
+    if (!d->context_dim) die(FAIL_UNSUPPORTED, "%s: unet/config.json: a UNet2DModel takes no prompt", dir);
+    if (m->text->hidden_size != d->context_dim)
+        die(FAIL_UNSUPPORTED, "%s: text_encoder/config.json: 'hidden_size' %d, but unet/config.json: 'cross_attention_dim' %d", dir,
+            m->text->hidden_size, d->context_dim);
+    if (clip_bpe_vocab_size(m->tokenizer) > m->text->vocab_size)
+        die(FAIL_UNSUPPORTED, "%s: tokenizer has %d tokens, but text_encoder/config.json: 'vocab_size' %d", dir,
+            clip_bpe_vocab_size(m->tokenizer), m->text->vocab_size);
+    if (d->in_channels != m->vae->latent_channels || d->out_channels != m->vae->latent_channels)
+        die(FAIL_UNSUPPORTED, "%s: unet/config.json: %d input and %d output channels for %d latent channels: not a text-to-image model",
+            dir, d->in_channels, d->out_channels, m->vae->latent_channels);
+    if (m->vae->out_channels != 3)
+        die(FAIL_UNSUPPORTED, "%s: vae/config.json: 'out_channels' %d: only 3 is supported", dir, m->vae->out_channels);
+    fix_sample_size(m);
+}
+
+static void prepare(struct request *r) {
+    struct model *m = r->model;
+    r->context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->text->hidden_size);
+    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(m->device, r->context, i, 1));
+}
+
+static struct view decode(const struct request *r, const struct latents *l) {
+    const struct model *m = r->model;
+    struct device *dev = m->device;
+    if (r->settings.vae_dtype_given) dev->dtype = r->settings.vae_dtype;
+    struct view image = view_alloc(dev, 1, r->settings.height, r->settings.width, 3);
+    size_t mark = arena_mark(dev);
+    struct view z = view_alloc(dev, 1, l->H, l->W, l->C);
+    dev->ops->model_input(dev, z, l->x, (float)(1 / m->vae->scaling_factor));
+    vae_decode(dev, m->vae, image, z);
+    arena_release(dev, mark);
+    return image;
+}
+
+static const char *const text_encoders[] = {"CLIPTextModel", NULL}, *const denoisers[] = {"UNet2DConditionModel", "UNet2DModel", NULL},
+                         *const vaes[] = {"AutoencoderKL", NULL};
+
+static const struct part_spec parts[] = {
+    {PART_SCHEDULER, "scheduler", NULL},
+    {PART_TOKENIZER, "tokenizer", NULL},
+    {PART_TEXT_ENCODER, "text_encoder", text_encoders},
+    {PART_DENOISER, "unet", denoisers},
+    {PART_VAE, "vae", vaes},
+    {.name = NULL},
+};
+
+const struct pipeline_class stable_diffusion_class = {
+    .name = "StableDiffusionPipeline",
+    .takes_prompt = true,
+    .steps = 50,
+    .guidance = 7.5,
+    .fixup = FIXUP_STABLE_DIFFUSION,
+    .parts = parts,
+    .check = check,
+    .prepare = prepare,
+    .decode = decode,
+};
