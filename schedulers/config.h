@@ -25,6 +25,8 @@ struct sched_config {
     int steps_offset, original_inference_steps;
     bool use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas, use_lu_lambdas;
     double sigma_min, sigma_max; /* 0: from the noise schedule */
+    double sigma_data, rho;      /* EDM's */
+    const char *sigma_schedule;
     double lambda_min_clipped;
     double timestep_scaling;
     /* method */

@@ -12,8 +12,9 @@ enum dpm_algorithm dpm_algorithm(const struct plan *p) {
 }
 
 /* Lu et al. 2022, DPM-Solver and DPM-Solver++. sigma_t 0 makes h infinite and e^-h 0. */
-struct dpm_step dpm_step(enum dpm_algorithm a, double sigma_s, double sigma_t) {
-    double alpha_s = 1 / sqrt(sigma_s * sigma_s + 1), alpha_t = 1 / sqrt(sigma_t * sigma_t + 1);
+struct dpm_step dpm_step(enum dpm_algorithm a, enum dpm_space space, double sigma_s, double sigma_t) {
+    double alpha_s = space == SPACE_VP ? 1 / sqrt(sigma_s * sigma_s + 1) : 1,
+           alpha_t = space == SPACE_VP ? 1 / sqrt(sigma_t * sigma_t + 1) : 1;
     double s = sigma_s * alpha_s, t = sigma_t * alpha_t, h = log(sigma_s) - log(sigma_t);
     switch (a) {
     case DPM_NOISE:

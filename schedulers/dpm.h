@@ -19,7 +19,9 @@ static inline bool dpm_is_sde(enum dpm_algorithm a) {
 struct dpm_step {
     double x, value, slope, curve, z;
 };
-struct dpm_step dpm_step(enum dpm_algorithm a, double sigma_s, double sigma_t);
+/* SPACE_VP: x = α (x0 + σ eps) with α² (1 + σ²) = 1, as the models of this program's usual kind; SPACE_SIGMA: x = x0 + σ eps. */
+enum dpm_space { SPACE_VP, SPACE_SIGMA };
+struct dpm_step dpm_step(enum dpm_algorithm a, enum dpm_space space, double sigma_s, double sigma_t);
 
 /* Timesteps and sigmas of the config (schedule->sigmas); the last training timestep respects lambda_min_clipped. */
 struct levels dpm_levels(struct plan *p, bool always_round);
@@ -27,5 +29,12 @@ struct levels dpm_levels(struct plan *p, bool always_round);
 void dpm_push(const struct plan *p, struct sched_row *r, enum dpm_algorithm a, double t, double sigma);
 /* Dies for what diffusers' constructors reject, and for thresholding of the noise forms, which no row expresses. */
 void dpm_check(const struct plan *p);
+
+/* ---- dpm_multistep.c --------------------------------------------------------------------------------------------- */
+
+/* The order of row i of n, `stored` values being at hand, its own included. */
+int dpm_multistep_order(const struct plan *p, int i, int n, int stored);
+/* x_next of row i from the newest `order` values. */
+void dpm_multistep_row(const struct plan *p, struct sched_row *r, enum dpm_algorithm a, enum dpm_space space, int i, int order);
 
 #endif

@@ -9,7 +9,7 @@ static double lambda_gap(const float *sigmas, int i, int j) { /* λ_j - λ_i */
     return log((double)sigmas[i]) - log((double)sigmas[j]);
 }
 
-static int order_at(const struct plan *p, int i, int n, int stored) {
+int dpm_multistep_order(const struct plan *p, int i, int n, int stored) {
     const struct sched_config *c = p->config;
     bool few = c->lower_order_final && n < 15;
     bool first_order_last = c->euler_at_final || few || !strcmp(c->final_sigmas_type, "zero");
@@ -18,9 +18,9 @@ static int order_at(const struct plan *p, int i, int n, int stored) {
     return order < stored ? order : stored;
 }
 
-static void fill_row(const struct plan *p, struct sched_row *r, enum dpm_algorithm a, int i, int order) {
+void dpm_multistep_row(const struct plan *p, struct sched_row *r, enum dpm_algorithm a, enum dpm_space space, int i, int order) {
     const float *sigmas = p->schedule->sigmas;
-    struct dpm_step s = dpm_step(a, (double)sigmas[i], (double)sigmas[i + 1]);
+    struct dpm_step s = dpm_step(a, space, (double)sigmas[i], (double)sigmas[i + 1]);
     double m0 = s.value, m1 = 0, m2 = 0, h = order > 1 ? lambda_gap(sigmas, i, i + 1) : 1;
     if (order == 2) { /* D1 = (m0 - m1) / r0 */
         double r0 = lambda_gap(sigmas, i - 1, i) / h;
@@ -51,10 +51,10 @@ static void plan(struct plan *p) {
     p->schedule->history = 3;
     for (int i = p->skip; i < l.n; i++) {
         struct sched_row *r = &rows[i - p->skip];
-        int order = order_at(p, i, l.n, i - p->skip + 1);
+        int order = dpm_multistep_order(p, i, l.n, i - p->skip + 1);
         if (order == 3 && a == DPM_SDE_NOISE) plan_refuse(p, "sde-dpmsolver has no third order");
         dpm_push(p, r, a, l.t[i], (double)p->schedule->sigmas[i]);
-        fill_row(p, r, a, i, order);
+        dpm_multistep_row(p, r, a, SPACE_VP, i, order);
     }
 }
 

@@ -25,7 +25,7 @@ static void fill_row(const struct plan *p, struct sched_row *r, enum dpm_algorit
     const float *sigmas = p->schedule->sigmas;
     int start = i - order + 1;
     bool heun = !strcmp(p->config->solver_type, "heun");
-    struct dpm_step s = dpm_step(a, (double)sigmas[start], (double)sigmas[i + 1]);
+    struct dpm_step s = dpm_step(a, SPACE_VP, (double)sigmas[start], (double)sigmas[i + 1]);
     double first = s.value, middle = 0, last = 0, h = order > 1 ? lambda_between(sigmas, start, i + 1) : 1;
     if (order == 2) {
         last = (heun ? s.slope : s.value / 2) / (lambda_between(sigmas, start, i) / h);

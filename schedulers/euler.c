@@ -5,14 +5,8 @@
 
 #include "schedulers/plan.h"
 
-static double gamma_at(const struct plan *p, double sigma) {
-    const struct sched_config *c = p->config;
-    if (!(c->s_tmin <= sigma && sigma <= c->s_tmax)) return 0;
-    return fmin(c->s_churn / (p->schedule->n_sigmas - 1), sqrt(2) - 1);
-}
-
 static void fill_row(const struct plan *p, struct sched_row *r, double t, double sigma, double next) {
-    double gamma = gamma_at(p, sigma), hat = (double)((float)sigma * (float)(gamma + 1));
+    double gamma = churn_at(p, sigma), hat = (double)((float)sigma * (float)(gamma + 1));
     struct form d = form_derivative(plan_prediction(p), sigma, hat);
     double churn = p->config->s_noise * sqrt(fmax(hat * hat - sigma * sigma, 0)), step = next - hat;
     row_sigma(r, t, sigma);

@@ -90,6 +90,8 @@ void row_vp(struct sched_row *r, double t, double alpha);
 void row_sigma(struct sched_row *r, double t, double sigma);
 /* v = clip(form) as config's thresholding or clip_sample say; false, and nothing set, where neither does. */
 bool row_clip(struct sched_row *r, const struct sched_config *c, struct form x0);
+/* gamma of Euler's methods: the noise put back before a row at level sigma makes it σ (1 + gamma). */
+double churn_at(const struct plan *p, double sigma);
 /* Levels of an ancestral step, in the f32 arithmetic they have in diffusers: NaN where that is. */
 struct ancestral {
     float up, down;

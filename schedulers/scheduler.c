@@ -13,8 +13,8 @@
 #include "schedulers/plan.h"
 
 extern const struct scheduler ddim_scheduler, ddpm_scheduler, deis_scheduler, dpm_multistep_scheduler, dpm_singlestep_scheduler,
-    euler_ancestral_scheduler, euler_scheduler, heun_scheduler, kdpm2_ancestral_scheduler, kdpm2_scheduler, lcm_scheduler, lms_scheduler,
-    pndm_scheduler, tcd_scheduler, unipc_scheduler;
+    edm_dpm_multistep_scheduler, edm_euler_scheduler, euler_ancestral_scheduler, euler_scheduler, heun_scheduler, kdpm2_ancestral_scheduler,
+    kdpm2_scheduler, lcm_scheduler, lms_scheduler, pndm_scheduler, tcd_scheduler, unipc_scheduler;
 
 const struct scheduler *const schedulers[] = {
     &pndm_scheduler,
@@ -32,6 +32,8 @@ const struct scheduler *const schedulers[] = {
     &deis_scheduler,
     &lcm_scheduler,
     &tcd_scheduler,
+    &edm_euler_scheduler,
+    &edm_dpm_multistep_scheduler,
     NULL,
 };
 
@@ -194,6 +196,12 @@ bool row_clip(struct sched_row *r, const struct sched_config *c, struct form x0)
     r->dx = (float)fmin(x0.x, most);
     r->de = (float)fmax(x0.e, -most);
     return true;
+}
+
+double churn_at(const struct plan *p, double sigma) {
+    const struct sched_config *c = p->config;
+    if (!(c->s_tmin <= sigma && sigma <= c->s_tmax)) return 0;
+    return fmin(c->s_churn / (p->schedule->n_sigmas - 1), sqrt(2) - 1);
 }
 
 /* volatile: each product is rounded before the difference, also where the build fuses multiply-adds. */

@@ -253,9 +253,10 @@ static bool check_row_values(const char *path, const cJSON *c, int row, int n_ro
 static void run_case(const char *path, const cJSON *root, const cJSON *c, const struct schedule *s) {
     struct state state = {0};
     struct rng r;
-    double outputs = magnitude(c), seen = 0, tolerance = 1e-5 * outputs;
+    double outputs = magnitude(c), seen = 0, tolerance;
     rng_init(&r, RNG_CPU, (uint64_t)(member(c, "seed") ? member(c, "seed")->valuedouble : 0), 0);
     start(c, root, s, &state, &r);
+    tolerance = row_tolerance(state.x, outputs, &seen);
     if (member(c, "noised") && !compare_list(path, c, "noised", member(c, "noised"), state.x, N, tolerance)) return;
     for (int i = 0; i < s->n_rows; i++) {
         float e[N], z[N] = {0};

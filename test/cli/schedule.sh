@@ -73,8 +73,8 @@ expect_error 2 "diffuse: --scheduler: EulerDiscreteScheduler has no option 's_ch
 # each scheduler is a paragraph: its names, model calls and options
 run --list schedulers
 expect_code 0
-[ "$(grep -c '^  takes ' out)" -eq 15 ] || fail 'not 15 schedulers with options'
-[ "$(grep -c '^  calls .* for n steps$' out)" -eq 15 ] || fail 'not 15 with their model calls'
+[ "$(grep -c '^  takes ' out)" -eq 17 ] || fail 'not 17 schedulers with options'
+[ "$(grep -c '^  calls .* for n steps$' out)" -eq 17 ] || fail 'not 17 with their model calls'
 grep -q '^heun: ' out || fail 'no heun'
 grep -q ' s_churn=0' out || fail 'no option of step()'
 [ -z "$(sed -n '/^  takes/,/^$/p' out | awk 'length > 80 && NF > 1')" ] || fail 'options beyond 80 columns'
@@ -83,5 +83,5 @@ expect_code 0
 [ "$(wc -l <out)" -eq 1 ] || fail 'not one line'
 grep -q '"model_calls":"2n - 1"' out || fail 'no model calls'
 grep -q '{"key":"solver_type","default":"midpoint","values":\["midpoint","heun"\]}' out || fail 'no options'
-! command -v jq >/dev/null || jq -e '.schedulers | length == 15' out >/dev/null || fail 'not JSON'
+! command -v jq >/dev/null || jq -e '.schedulers | length == 17' out >/dev/null || fail 'not JSON'
 finish

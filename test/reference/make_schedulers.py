@@ -151,6 +151,19 @@ EXTRAS = {
         ({"lambda_min_clipped": -2.0}, {}, [6]), ({"thresholding": True, "sample_max_value": 2.0}, {}, [1, 7]),
         ({"algorithm_type": "dpmsolver"}, {}, [6]), ({"beta_schedule": "squaredcos_cap_v2"}, {}, [7]), ({}, {}, [333]),
     ],
+    "EDMEulerScheduler": [
+        ({"sigma_schedule": s, "final_sigmas_type": f, **p}, a, STEPS) for s in ("karras", "exponential") for f in ("zero", "sigma_min")
+        for p in ({}, V) for a in ({}, {"s_churn": 5.0, "s_noise": 1.01})
+    ] + [({"sigma_min": 0.1, "sigma_max": 20.0, "sigma_data": 1.0, "rho": 5.0}, {"s_churn": 2.0, "s_tmin": 1.0, "s_tmax": 10.0}, [7])],
+    "EDMDPMSolverMultistepScheduler": [
+        ({"sigma_schedule": s, "final_sigmas_type": f, "solver_order": o, "solver_type": t, "algorithm_type": a, **p}, {}, [1, 2, 3, 7, 20])
+        for s, f, p in (("karras", "zero", {}), ("exponential", "sigma_min", V)) for o in (1, 2, 3) for t in ("midpoint", "heun")
+        for a in ("dpmsolver++", "sde-dpmsolver++")
+    ] + [
+        ({"lower_order_final": False}, {}, [7]), ({"euler_at_final": True, "final_sigmas_type": "sigma_min"}, {}, [20]),
+        ({"thresholding": True, "sample_max_value": 2.0}, {}, [1, 7]), ({"algorithm_type": "deis"}, {}, [6]),
+        ({"sigma_min": 0.1, "sigma_max": 20.0, "sigma_data": 1.0, "rho": 5.0}, {}, [7]), ({"solver_type": "bh2"}, {}, [6]),
+    ],
     "LCMScheduler": [
         ({}, {}, [4, 8, 25, 51]), ({"original_inference_steps": 100}, {}, [4, 75]), ({"timestep_scaling": 3.0}, {}, [4]),
         ({"clip_sample": True, "clip_sample_range": 0.8}, {}, [4]), ({"clip_sample": True, **V}, {}, [4]),
@@ -203,7 +216,7 @@ def start(scheduler, n, strength, generator):
 def run(scheduler, n, given, strength=None, full=True):
     generator = torch.Generator("cpu").manual_seed(0)
     x, timesteps = start(scheduler, n, strength, generator)
-    out = {} if strength is None else {"noised": short(x.flatten().tolist())}
+    out = {} if strength is None else {"noised": short(x.flatten().tolist(), 9)}
     arguments = step_arguments(scheduler, given, generator)
     rows = sorted({0, len(timesteps) // 2} & set(range(len(timesteps) - 1))) if full else []
     trajectory = []
