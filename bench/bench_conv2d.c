@@ -32,8 +32,8 @@ static void time_layer(int i, enum dtype dtype, int threads, int repeats) {
     size_t n = (size_t)K * C * 9;
     float *values = malloc(n * sizeof *values);
     for (size_t k = 0; k < n; k++) values[k] = (float)((int)(k * 2654435761u >> 16 & 1023) - 512) / 16384;
-    struct st_tensor part = {.name = "w", .dtype = DT_F32, .bytes = n * sizeof *values};
-    const struct st_tensor *parts[] = {&part};
+    struct tensor part = {.name = "w", .dtype = DT_F32, .bytes = n * sizeof *values};
+    const struct tensor *parts[] = {&part};
     struct weight w = {.kind = WEIGHT_CONV, .name = "w", .rank = 4, .shape = {K, C, 3, 3}, .n_parts = 1, .parts = parts};
     struct conv_shape shape = {stride, 1, 1, 1, 1, up};
     struct view x = view_alloc(dev, N, H, H, C), y = view_alloc(dev, N, Ho, Ho, K), residual = view_alloc(dev, N, Ho, Ho, K);

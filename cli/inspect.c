@@ -14,7 +14,7 @@ static struct summary summarise(const struct component *c) {
     struct summary s = {0};
     for (int i = 0; i < c->n_files; i++)
         for (int j = 0; j < c->files[i]->n_tensors; j++) {
-            const struct st_tensor *t = &c->files[i]->tensors[j];
+            const struct tensor *t = &c->files[i]->tensors[j].tensor;
             s.n_tensors++;
             if (t->dtype <= DT_F64) s.n_parameters += t->bytes / dtype_table[t->dtype].size; /* not position_ids */
             s.bytes += t->bytes;

@@ -152,7 +152,7 @@ bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const ra
     cudaError_t error = cudaSuccess;
     size_t first = 0;
     for (int i = 0; i < w->n_parts; i++) {
-        const struct st_tensor *part = w->parts[i];
+        const struct tensor *part = w->parts[i];
         for (size_t at = 0; at < part->bytes && !error; at += SLOT) {
             size_t n = part->bytes - at < SLOT ? part->bytes - at : SLOT;
             error = deliver(dev->stream, w, part->dtype, first, static_cast<const char *>(raw[i]) + at, slot, n);
@@ -168,7 +168,7 @@ bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const ra
 
 struct piece {
     struct weight *w;
-    const struct st_tensor *part;
+    const struct tensor *part;
     uint64_t offset, bytes;
     size_t first; /* its first element's number in the weight */
 };
@@ -197,10 +197,10 @@ struct loader {
 
     pthread_mutex_t lock; /* guards what follows, and the waiting for cuda_plan.pending */
     pthread_cond_t changed;
-    int n_left;                     /* pieces not delivered */
-    int error;                      /* errno, */
-    cudaError_t cuda_error;         /* or this, of the first piece that failed, */
-    const struct st_tensor *failed; /* this one */
+    int n_left;                  /* pieces not delivered */
+    int error;                   /* errno, */
+    cudaError_t cuda_error;      /* or this, of the first piece that failed, */
+    const struct tensor *failed; /* this one */
 };
 
 static void piece_failed(struct loader *l, const struct piece *piece, int error, cudaError_t cuda_error) {
@@ -228,7 +228,7 @@ static bool slot_finish(struct loader *l, struct slot *slot) {
 
 static bool slot_begin(struct worker *worker, struct slot *slot, const struct piece *piece) {
     struct loader *l = worker->loader;
-    int error = st_read_part(piece->part, slot->pinned, piece->offset, piece->bytes);
+    int error = piece->part->read(piece->part, slot->pinned, piece->offset, piece->bytes);
     if (error) return piece_failed(l, piece, error, cudaSuccess), false;
     cudaError_t failed = deliver(worker->stream, piece->w, piece->part->dtype, piece->first, slot->pinned, slot->device, piece->bytes);
     if (!failed) failed = cuda.EventRecord(slot->copied, worker->stream);
@@ -258,7 +258,7 @@ static int cut(struct weight *const items[], int n, struct piece *pieces) {
     for (int i = 0; i < n; i++) {
         size_t first = 0;
         for (int j = 0; j < items[i]->n_parts; j++) {
-            const struct st_tensor *part = items[i]->parts[j];
+            const struct tensor *part = items[i]->parts[j];
             for (uint64_t at = 0; at < part->bytes; at += SLOT, count++) {
                 uint64_t bytes = part->bytes - at < SLOT ? part->bytes - at : SLOT;
                 if (!pieces) continue;

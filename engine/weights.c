@@ -2,95 +2,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "engine/files/checkpoint.h"
 #include "engine/base/error.h"
+#include "engine/bind.h"
 #include "engine/base/pool.h"
-
-/* ---- binding ----------------------------------------------------------------------------------------------------- */
-
-enum { SHAPE_TEXT = 21 * ST_RANK_MAX + 3 };
-
-/* "[320,4,3,3]" */
-static const char *shape_text(char text[SHAPE_TEXT], const int64_t *shape, int rank) {
-    size_t n = 1;
-    strcpy(text, "[");
-    for (int i = 0; i < rank; i++) n += (size_t)snprintf(text + n, SHAPE_TEXT - n, "%s%jd", i ? "," : "", (intmax_t)shape[i]);
-    strcpy(text + n, "]");
-    return text;
-}
-
-/* A 1x1 convolution is a matrix: trailing axes of one do not count. */
-static bool same_shape(const int64_t *a, int rank_a, const int64_t *b, int rank_b) {
-    if (rank_a == rank_b || (rank_a == 2 && rank_b == 4) || (rank_a == 4 && rank_b == 2)) {
-        for (int i = 0; i < rank_a || i < rank_b; i++)
-            if ((i < rank_a ? a[i] : 1) != (i < rank_b ? b[i] : 1)) return false;
-        return true;
-    }
-    return false;
-}
-
-static bool is_float(enum dtype dtype) {
-    return dtype == DT_F32 || dtype == DT_F16 || dtype == DT_BF16 || dtype == DT_F64;
-}
-
-/* The tensor, checked; NULL if it is missing, which is remembered. */
-static const struct st_tensor *bind(struct component *c, const int64_t *shape, int rank, const char *name) {
-    const struct st_tensor *t = component_find(c, name);
-    char expected[SHAPE_TEXT], found[SHAPE_TEXT];
-    if (!t) {
-        if (c->n_missing < 5) c->missing[c->n_missing] = arena_strdup(c->arena, name);
-        c->n_missing++;
-        return NULL;
-    }
-    if (!same_shape(shape, rank, t->shape, t->rank))
-        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected %s, found %s", t->file->path, t->name, shape_text(expected, shape, rank),
-            shape_text(found, t->shape, t->rank));
-    if (!is_float(t->dtype))
-        die(FAIL_UNSUPPORTED, "%s: tensor '%s': unsupported dtype %s, expected F32, F16, BF16 or F64", t->file->path, t->name,
-            dtype_table[t->dtype].name);
-    return t;
-}
-
-static struct weight *weight_new(struct component *c, enum weight_kind kind, const int64_t *shape, int rank, const char *name,
-                                 const struct st_tensor **parts, int n_parts) {
-    struct weight *w = arena_alloc(c->arena, sizeof *w);
-    *w = (struct weight){.kind = kind, .name = arena_strdup(c->arena, name), .rank = rank, .parts = parts, .n_parts = n_parts};
-    memcpy(w->shape, shape, (size_t)rank * sizeof *shape);
-    if (c->weights_tail) c->weights_tail->next = w;
-    else c->weights = w;
-    c->weights_tail = w;
-    return w;
-}
-
-struct weight *weight_get(struct component *c, enum weight_kind kind, const int64_t *shape, int rank, const char *fmt, ...) {
-    char name[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(name, sizeof name, fmt, ap);
-    va_end(ap);
-    const struct st_tensor **parts = arena_alloc(c->arena, sizeof *parts);
-    parts[0] = bind(c, shape, rank, name);
-    return weight_new(c, kind, shape, rank, name, parts, 1);
-}
-
-struct weight *weight_get_stacked(struct component *c, enum weight_kind kind, int n, const char *const names[], const int64_t rows[],
-                                  int64_t columns) {
-    const struct st_tensor **parts = arena_array(c->arena, (size_t)n, sizeof *parts);
-    int64_t shape[2] = {0, columns};
-    int rank = columns ? 2 : 1;
-    for (int i = 0; i < n; i++) {
-        parts[i] = bind(c, (const int64_t[]){rows[i], columns}, rank, names[i]);
-        shape[0] += rows[i];
-    }
-    return weight_new(c, kind, shape, rank, names[0], parts, n);
-}
-
-/* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
@@ -104,22 +22,22 @@ static size_t raw_bytes(const struct weight *w) {
     return n;
 }
 
-uint64_t weights_packed_bytes(struct device *dev, struct component *const components[], int n) {
+uint64_t weights_packed_bytes(struct device *dev, struct binder *const binders[], int n) {
     uint64_t bytes = 0;
     for (int i = 0; i < n; i++)
-        for (struct weight *w = components[i]->weights; w; w = w->next) bytes += round_up(dev->packed_bytes(dev, w), LINE);
+        for (struct weight *w = binders[i]->first; w; w = w->next) bytes += round_up(dev->packed_bytes(dev, w), LINE);
     return bytes;
 }
 
 /* The weights planned ops use that are not there yet; *n: their number. */
-static struct weight **planned(struct device *dev, struct component *const components[], int n_components, int *n) {
+static struct weight **planned(struct device *dev, struct binder *const binders[], int n_binders, int *n) {
     int most = 0;
-    for (int i = 0; i < n_components; i++)
-        for (struct weight *w = components[i]->weights; w; w = w->next) most++;
-    struct weight **items = most ? arena_array(components[0]->arena, (size_t)most, sizeof *items) : NULL;
+    for (int i = 0; i < n_binders; i++)
+        for (struct weight *w = binders[i]->first; w; w = w->next) most++;
+    struct weight **items = most ? arena_array(binders[0]->arena, (size_t)most, sizeof *items) : NULL;
     *n = 0;
-    for (int i = 0; i < n_components; i++)
-        for (struct weight *w = components[i]->weights; w; w = w->next) {
+    for (int i = 0; i < n_binders; i++)
+        for (struct weight *w = binders[i]->first; w; w = w->next) {
             w->packed_bytes = dev->packed_bytes(dev, w);
             if (w->packed_bytes && (!w->packed || w->stale)) items[(*n)++] = w;
         }
@@ -148,10 +66,10 @@ static int compare_raw(const void *a, const void *b) {
 }
 
 /* Reads the parts one behind the other into staging and packs them: 0, or an errno and *failed. */
-static int load_one(struct device *dev, struct weight *w, char *staging, const struct st_tensor **failed) {
+static int load_one(struct device *dev, struct weight *w, char *staging, const struct tensor **failed) {
     const void *raw[w->n_parts];
     for (int i = 0; i < w->n_parts; i++) {
-        int error = st_read(w->parts[i], staging);
+        int error = tensor_read(w->parts[i], staging);
         if (error) return *failed = w->parts[i], error;
         raw[i] = staging;
         staging += round_up(w->parts[i]->bytes, LINE);
@@ -172,15 +90,15 @@ struct loading {
     size_t raw_max;
     char **staging; /* each thread's, NULL until it reads */
     pthread_mutex_t lock;
-    const struct st_tensor *failed; /* the first … */
-    int error;                      /* … and why; under the lock */
+    const struct tensor *failed; /* the first … */
+    int error;                   /* … and why; under the lock */
 };
 
 static void load_items(void *context, size_t begin, size_t end, int thread) {
     struct loading *l = context;
     if (!l->staging[thread]) l->staging[thread] = staging_new(l->raw_max);
     for (size_t i = begin; i < end; i++) {
-        const struct st_tensor *at = NULL;
+        const struct tensor *at = NULL;
         int error = l->staging[thread] ? load_one(l->dev, l->items[i], l->staging[thread], &at) : ENOMEM;
         if (!error) continue;
         pthread_mutex_lock(&l->lock);
@@ -190,7 +108,7 @@ static void load_items(void *context, size_t begin, size_t end, int thread) {
 }
 
 /* Largest first, so that no thread is left with a big one at the end. */
-static int pack_all(struct device *dev, struct weight **items, int n, size_t raw_max, const struct st_tensor **failed) {
+static int pack_all(struct device *dev, struct weight **items, int n, size_t raw_max, const struct tensor **failed) {
     enum { TENSOR_NS = 1000000 }; /* of the large ones, which come first: taken one by one */
     int n_threads = pool_threads(dev->pool);
     struct loading l = {.dev = dev, .items = items, .raw_max = raw_max, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -205,7 +123,7 @@ static int pack_all(struct device *dev, struct weight **items, int n, size_t raw
 }
 
 void weights_pack_all(struct device *dev, struct weight *const items[], int n) {
-    const struct st_tensor *failed = NULL;
+    const struct tensor *failed = NULL;
     size_t raw_max = 0;
     for (int i = 0; i < n; i++)
         if (raw_bytes(items[i]) > raw_max) raw_max = raw_bytes(items[i]);
@@ -219,9 +137,9 @@ void weights_pack_all(struct device *dev, struct weight *const items[], int n) {
             error == ESTALE ? "the file changed while it was read" : strerror(error));
 }
 
-uint64_t weights_load(struct device *dev, struct component *const components[], int n) {
+uint64_t weights_load(struct device *dev, struct binder *const binders[], int n) {
     int n_items;
-    struct weight **items = planned(dev, components, n, &n_items);
+    struct weight **items = planned(dev, binders, n, &n_items);
     uint64_t bytes = 0;
     if (!n_items) return 0;
     place(dev, items, n_items);
@@ -231,9 +149,9 @@ uint64_t weights_load(struct device *dev, struct component *const components[], 
     return bytes;
 }
 
-double weights_wait(struct device *dev, struct component *const components[], int n) {
+double weights_wait(struct device *dev, struct binder *const binders[], int n) {
     double ms = dev->load_wait(dev);
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < components[i]->n_files; j++) st_check_unchanged(components[i]->files[j]);
+        for (int j = 0; j < binders[i]->component->n_files; j++) st_check_unchanged(binders[i]->component->files[j]);
     return ms;
 }

@@ -27,8 +27,8 @@ struct operand {
 
 struct pair_weight {
     struct weight side[SIDES]; /* first: weight_new returns side[0] */
-    struct st_tensor part;
-    const struct st_tensor *parts[1];
+    struct tensor part;
+    const struct tensor *parts[1];
     float *values;
 };
 
@@ -88,7 +88,7 @@ static inline struct weight *weight_new(struct pair *p, enum weight_kind kind, i
     for (size_t i = 0; i < n; i++) w->values[i] = scale * pair_value(seed, i);
     if (kind != WEIGHT_VECTOR)
         for (size_t i = 0; i < n; i++) w->values[i] = round_to(p->dtype, w->values[i]);
-    w->part = (struct st_tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
+    w->part = (struct tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
     w->parts[0] = &w->part;
     for (int s = 0; s < SIDES; s++) {
         w->side[s] = (struct weight){.kind = kind, .name = "w", .rank = rank, .shape = {1, 1, 1, 1}, .n_parts = 1, .parts = w->parts};

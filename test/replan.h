@@ -10,22 +10,22 @@
 
 struct decoder {
     struct arena arena;
-    struct component *component;
+    struct binder *binder;
     struct vae *vae;
     struct device *dev;
 };
 
 static struct decoder *decoder_open(struct device *dev) {
     struct decoder *d = calloc(1, sizeof *d);
-    d->component = checkpoint_find(checkpoint_open(&d->arena, "test/fixtures/tiny-sd1", NULL), "vae");
-    d->vae = vae_bind(d->component);
+    d->binder = binder_new(checkpoint_find(checkpoint_open(&d->arena, "test/fixtures/tiny-sd1", NULL), "vae"));
+    d->vae = vae_bind(d->binder);
     d->dev = dev;
     return d;
 }
 
 static void decoder_close(struct decoder *d) {
     d->dev->close(d->dev);
-    for (int i = 0; i < d->component->n_files; i++) st_close(d->component->files[i]);
+    for (int i = 0; i < d->binder->component->n_files; i++) st_close(d->binder->component->files[i]);
     arena_free(&d->arena);
     free(d);
 }
@@ -49,8 +49,8 @@ static float *decode(struct decoder *d, int H, int W, size_t *n) {
     dev->plan_begin(dev);
     forward(d, H, W, NULL);
     dev->plan_end(dev);
-    weights_load(dev, &d->component, 1);
-    weights_wait(dev, &d->component, 1);
+    weights_load(dev, &d->binder, 1);
+    weights_wait(dev, &d->binder, 1);
     *n = (size_t)(3 * H * W * d->vae->factor * d->vae->factor);
     float *y = calloc(*n, sizeof *y);
     forward(d, H, W, y);

@@ -90,7 +90,7 @@ static void draw(struct request *r, int k, uint8_t *rgb) {
  * guidance and carried through the steps; relative to the latents' size. */
 static void compare_latents(const struct scene *s, const char *recorded, const char *dir, int row, const char *tensor, int k,
                             double tolerance) {
-    const struct st_tensor *t, *got_t;
+    const struct tensor *t, *got_t;
     const char *name = string(s->json, "name");
     char *path = arena_printf(s->arena, "%s/%s", name, recorded);
     if (!st_find(s->recorded, path)) return;
@@ -110,7 +110,7 @@ static void compare_latents(const struct scene *s, const char *recorded, const c
 
 /* At most one level on 99.9 % of the values, never more than two. */
 static void compare_image(const struct scene *s, const uint8_t *got, int k, size_t n) {
-    const struct st_tensor *t;
+    const struct tensor *t;
     char *path = arena_printf(s->arena, "%s/image", string(s->json, "name"));
     float *want = fixture_f32(s->arena, s->recorded, path, &t);
     assert_int_equal(t->bytes, n * (size_t)t->shape[0]);

@@ -16,13 +16,13 @@
 #include "engine/files/safetensors.h"
 
 /* The fixture's values as f32 (integers too), in arena a; fails the test if absent. */
-static inline float *fixture_f32(struct arena *a, const struct st_file *f, const char *name, const struct st_tensor **tensor) {
-    const struct st_tensor *t = st_find(f, name);
+static inline float *fixture_f32(struct arena *a, const struct st_file *f, const char *name, const struct tensor **tensor) {
+    const struct tensor *t = st_find(f, name);
     if (!t) fail_msg("%s: no tensor '%s'", f->path, name);
     size_t n = t->bytes / dtype_table[t->dtype].size;
     void *raw = arena_alloc(a, t->bytes ? t->bytes : 1);
     float *x = arena_array(a, n ? n : 1, sizeof *x);
-    if (st_read(t, raw) != 0) fail_msg("%s: cannot read '%s'", f->path, name);
+    if (tensor_read(t, raw) != 0) fail_msg("%s: cannot read '%s'", f->path, name);
     if (t->dtype <= DT_F64) dtype_to_f32(x, raw, t->dtype, n);
     else
         for (size_t i = 0; i < n; i++)

@@ -44,8 +44,8 @@ static bool parse(const char *line, struct conv_case *c) {
 /* A weight as loading makes it, of one f32 part. */
 struct test_weight {
     struct weight w;
-    struct st_tensor part;
-    const struct st_tensor *parts[1];
+    struct tensor part;
+    const struct tensor *parts[1];
     float *values;
 };
 
@@ -55,7 +55,7 @@ static struct test_weight *weight_new(enum operand which, int rank, int K, int C
     double scale = rank == 4 ? exp2(-nearbyint(log2(sqrt((double)C * R * R) / 3))) : 1;
     t->values = malloc(n * sizeof(float));
     for (size_t i = 0; i < n; i++) t->values[i] = operand(which, i) * (float)scale;
-    t->part = (struct st_tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
+    t->part = (struct tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
     t->parts[0] = &t->part;
     t->w = (struct weight){
         .kind = rank == 4 ? WEIGHT_CONV : WEIGHT_VECTOR, .name = "w", .rank = rank, .shape = {K, C, R, R}, .n_parts = 1, .parts = t->parts};

@@ -62,7 +62,7 @@ static int remove_file(void **state) {
 static struct weight *weight_of(struct setup *s, enum weight_kind kind, int rank, const int64_t *shape, int n_parts,
                                 const char *const names[]) {
     struct weight *w = arena_alloc(&s->arena, sizeof *w);
-    const struct st_tensor **parts = arena_array(&s->arena, (size_t)n_parts, sizeof *parts);
+    const struct tensor **parts = arena_array(&s->arena, (size_t)n_parts, sizeof *parts);
     for (int i = 0; i < n_parts; i++) parts[i] = st_find(s->file, names[i]);
     *w = (struct weight){.kind = kind, .name = names[0], .rank = rank, .shape = {1, 1, 1, 1}, .n_parts = n_parts, .parts = parts};
     memcpy(w->shape, shape, (size_t)rank * sizeof *shape);

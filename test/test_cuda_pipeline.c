@@ -39,7 +39,7 @@ static void run_f32_replayed(struct scene *s) {
 
 /* Half precision rounds weights and every layer's output: the picture stays within 0.6 levels on average and 50 dB of f32's. */
 static void compare_half(const struct scene *s, const uint8_t *got, int k, size_t n) {
-    const struct st_tensor *t;
+    const struct tensor *t;
     float *want = fixture_f32(s->arena, s->recorded, arena_printf(s->arena, "%s/image", string(s->json, "name")), &t) + (size_t)k * n;
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {

@@ -53,9 +53,9 @@ static void revalue(const struct row *r) {
     struct st_file *f = st_open(&arena, model_path(r->file));
     char *file = slurp(model_path(r->file), &n);
     for (int i = 0; i < f->n_tensors; i++) {
-        const struct st_tensor *t = &f->tensors[i];
+        const struct tensor *t = &f->tensors[i].tensor;
         if (r->a && strcmp(t->name, r->a) != 0) continue;
-        for (uint64_t j = 0; j < t->bytes; j++) file[t->begin + j] = r->b[j % r->n];
+        for (uint64_t j = 0; j < t->bytes; j++) file[f->tensors[i].begin + j] = r->b[j % r->n];
     }
     write_file(model_path(r->file), file, n);
     free(file);
@@ -137,7 +137,7 @@ static void good_shards(const struct row *r) {
     struct st_file *f = st_open(&a, model_path(W));
     char *text = calloc((size_t)f->n_tensors + 1, 512), *p = text;
     p += sprintf(p, "{%s\"weight_map\":{", r->a);
-    for (int i = 0; i < f->n_tensors; i++) p += sprintf(p, "%s\"%s\":\"%s\"", i ? "," : "", f->tensors[i].name, r->b);
+    for (int i = 0; i < f->n_tensors; i++) p += sprintf(p, "%s\"%s\":\"%s\"", i ? "," : "", f->tensors[i].tensor.name, r->b);
     p += sprintf(p, "}}");
     write_file(model_path(W_INDEX), text, (size_t)(p - text));
     must(symlink(path_of("weights"), path_of("model/unet/%s", r->b)) == 0, r->b);

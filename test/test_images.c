@@ -10,11 +10,11 @@
 static const char FIXTURE[] = "test/fixtures/images/images.safetensors";
 
 /* A u8 tensor [H,W] or [H,W,3] as a picture. */
-static struct image picture(struct arena *a, const struct st_tensor *t) {
+static struct image picture(struct arena *a, const struct tensor *t) {
     int C = t->rank == 3 ? (int)t->shape[2] : 1;
     struct image out = image_new(a, (int)t->shape[1], (int)t->shape[0], C);
     assert_int_equal(t->dtype, DT_U8);
-    if (st_read(t, out.pixels) != 0) fail_msg("cannot read %s", t->name);
+    if (tensor_read(t, out.pixels) != 0) fail_msg("cannot read %s", t->name);
     return out;
 }
 
@@ -36,10 +36,10 @@ static int for_each(const char *kind, run_case *run) {
     struct st_file *f = st_open(&a, FIXTURE);
     int n = 0;
     for (int i = 0; i < f->n_tensors; i++) {
-        const char *name = f->tensors[i].name, *dot = strrchr(name, '.');
+        const char *name = f->tensors[i].tensor.name, *dot = strrchr(name, '.');
         if (strncmp(name, kind, strlen(kind)) != 0 || strcmp(dot, ".in") != 0) continue;
-        struct image in = picture(&a, &f->tensors[i]);
-        const struct st_tensor *out = st_find(f, arena_printf(&a, "%.*s.out", (int)(dot - name), name));
+        struct image in = picture(&a, &f->tensors[i].tensor);
+        const struct tensor *out = st_find(f, arena_printf(&a, "%.*s.out", (int)(dot - name), name));
         assert_non_null(out);
         struct image got = run(&a, name, &in), want = picture(&a, out);
         expect_equal(name, &got, &want);

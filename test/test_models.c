@@ -36,7 +36,7 @@ static void compare_tap(struct device *dev, const char *name, struct view y) {
     struct fixture *f = dev->tap_data;
     char *path = arena_printf(&f->arena, "%s/%s", f->scene, name);
     if (!st_find(f->recorded, path)) return;
-    const struct st_tensor *t;
+    const struct tensor *t;
     float *want = fixture_f32(&f->arena, f->recorded, path, &t);
     bool one_row = strcmp(name, "time_embedding") == 0; /* recorded once for each image; ours has a row for each timestep */
     if (one_row) y.p = (char *)y.p + (size_t)(y.W - 1) * (size_t)y.ld * dtype_table[dev->dtype].size, y.W = 1;
@@ -73,16 +73,16 @@ static void fixture_close(struct fixture *f) {
     free(f);
 }
 
-static void load(struct fixture *f, struct component *c) {
-    component_check(c);
+static void load(struct fixture *f, struct binder *b) {
+    binder_check(b);
     f->device->arena_used = 0;
     f->device->plan_end(f->device);
-    assert_true(weights_load(f->device, &c, 1) > 0);
+    assert_true(weights_load(f->device, &b, 1) > 0);
 }
 
 /* A recorded NCHW or [B,T,C] tensor uploaded as a view; while planning only its shape counts. */
 static struct view upload(struct fixture *f, const char *name) {
-    const struct st_tensor *t;
+    const struct tensor *t;
     float *x = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/%s", f->scene, name), &t);
     int N = (int)t->shape[0], C = (int)(t->rank == 4 ? t->shape[1] : t->shape[2]);
     int H = t->rank == 4 ? (int)t->shape[2] : 1, W = (int)(t->rank == 4 ? t->shape[3] : t->shape[1]);
@@ -98,7 +98,7 @@ static struct view upload(struct fixture *f, const char *name) {
 }
 
 static void text_case(struct fixture *f, const struct clip_text *m, int skip, const char *name) {
-    const struct st_tensor *t;
+    const struct tensor *t;
     float *ids = fixture_f32(&f->arena, f->recorded, "text/ids", &t);
     int T = (int)t->shape[t->rank - 1];
     int32_t *host = arena_array(&f->arena, (size_t)T, sizeof *host);
@@ -114,10 +114,10 @@ static void text_case(struct fixture *f, const struct clip_text *m, int skip, co
 
 static void text_matches(const char *name) {
     struct fixture *f = fixture_open(name);
-    struct component *c = checkpoint_find(f->checkpoint, "text_encoder");
-    struct clip_text *m = clip_text_bind(c);
+    struct binder *b = binder_new(checkpoint_find(f->checkpoint, "text_encoder"));
+    struct clip_text *m = clip_text_bind(b);
     text_case(f, m, 0, NULL);
-    load(f, c);
+    load(f, b);
     text_case(f, m, 0, NULL);
     assert_int_equal(f->n_compared, m->n_layers + 2);
     text_case(f, m, 1, "clip_skip_1");
@@ -129,7 +129,7 @@ static void text_matches(const char *name) {
 static void unet_case(struct fixture *f, const struct unet *m, const char *scene) {
     f->scene = scene;
     size_t mark = arena_mark(f->device);
-    const struct st_tensor *t;
+    const struct tensor *t;
     float *timestep = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/timestep", scene), &t);
     struct view x = upload(f, "sample"), context = m->conditional ? upload(f, "context") : no_view;
     struct view y = view_alloc(f->device, x.N, x.H, x.W, m->out_channels);
@@ -150,11 +150,11 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
 /* n_blocks: how many blocks' outputs are recorded at least, every scene's own output aside. */
 static void unet_matches(const char *name, const char *const scenes[], int n_blocks) {
     struct fixture *f = fixture_open(name);
-    struct component *c = checkpoint_find(f->checkpoint, "unet");
-    struct unet *m = unet_bind(c);
+    struct binder *b = binder_new(checkpoint_find(f->checkpoint, "unet"));
+    struct unet *m = unet_bind(b);
     int n = 0;
     for (; scenes[n]; n++) unet_case(f, m, scenes[n]);
-    load(f, c);
+    load(f, b);
     for (int i = 0; i < n; i++) unet_case(f, m, scenes[i]);
     assert_true(f->n_compared >= n + n_blocks);
     fixture_close(f);
@@ -175,11 +175,11 @@ static void vae_case(struct fixture *f, const struct vae *m, const char *scene) 
 
 static void vae_matches(const char *name) {
     struct fixture *f = fixture_open(name);
-    struct component *c = checkpoint_find(f->checkpoint, "vae");
-    struct vae *m = vae_bind(c);
+    struct binder *b = binder_new(checkpoint_find(f->checkpoint, "vae"));
+    struct vae *m = vae_bind(b);
     vae_case(f, m, "vae");
     vae_case(f, m, "vae_odd");
-    load(f, c);
+    load(f, b);
     vae_case(f, m, "vae");
     vae_case(f, m, "vae_odd");
     assert_true(f->n_compared > 2 + 10);

@@ -48,8 +48,8 @@ static int number(const struct test_case *t, const char *key) {
 /* A weight as loading makes it, of one f32 part. */
 struct test_weight {
     struct weight w;
-    struct st_tensor part;
-    const struct st_tensor *parts[1];
+    struct tensor part;
+    const struct tensor *parts[1];
     float *values;
 };
 
@@ -57,7 +57,7 @@ static void weight_new(struct test_weight *t, enum weight_kind kind, int seed, i
     size_t n = (size_t)K * (size_t)C;
     t->values = malloc(n * sizeof *t->values);
     for (size_t i = 0; i < n; i++) t->values[i] = ldexpf(operand(seed, i), exponent);
-    t->part = (struct st_tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
+    t->part = (struct tensor){.name = "w", .dtype = DT_F32, .bytes = n * sizeof(float)};
     t->parts[0] = &t->part;
     t->w = (struct weight){
         .kind = kind, .name = "w", .rank = kind == WEIGHT_VECTOR ? 1 : 2, .shape = {K, C, 1, 1}, .n_parts = 1, .parts = t->parts};
@@ -320,7 +320,7 @@ static void case_sched_step(struct test_case *t) {
     int N = number(t, "N"), H = number(t, "H"), W = number(t, "W"), C = number(t, "C"), rows = number(t, "rows");
     size_t n = (size_t)N * H * W * C;
     char name[64];
-    const struct st_tensor *tensor;
+    const struct tensor *tensor;
     snprintf(name, sizeof name, "%.*s.rows", (int)strcspn(strstr(t->name, "label=") + 6, " "), strstr(t->name, "label=") + 6);
     const float *table = fixture_f32(&fixture_arena, fixture, name, &tensor);
     assert_int_equal(tensor->shape[1], ROW_FLOATS);
@@ -356,7 +356,7 @@ static void case_sched_step(struct test_case *t) {
 /* ---- every case -------------------------------------------------------------------------------------------------- */
 
 static void run_case(void (*run)(struct test_case *), const char *name, enum dtype dtype, int n_threads) {
-    const struct st_tensor *tensor;
+    const struct tensor *tensor;
     struct test_case t = {.name = name, .want = fixture_f32(&fixture_arena, fixture, name, &tensor)};
     t.dev = cpu_device_open(dtype, n_threads);
     run(&t);
@@ -367,7 +367,7 @@ static void run_cases(const char *op, void (*run)(struct test_case *), int at_le
     int found = 0;
     fixture = st_open(&fixture_arena, fixture_path);
     for (int i = 0; i < fixture->n_tensors; i++) {
-        const char *name = fixture->tensors[i].name;
+        const char *name = fixture->tensors[i].tensor.name;
         if (strncmp(name, op, strlen(op)) != 0 || name[strlen(op)] != ' ') continue;
         found++;
         for (int n_threads = 1; n_threads <= 3; n_threads++) run_case(run, name, DT_F32, n_threads);
@@ -400,7 +400,7 @@ TEST_OP(sched_step, 9)
 
 static void test_to_rgb8(void **state) {
     (void)state;
-    const struct st_tensor *tensor;
+    const struct tensor *tensor;
     fixture = st_open(&fixture_arena, fixture_path);
     float *x = fixture_f32(&fixture_arena, fixture, "to_rgb8.x", &tensor),
           *want = fixture_f32(&fixture_arena, fixture, "to_rgb8.y", &tensor);
@@ -449,9 +449,9 @@ static void test_parts_and_shapes(void **state) {
     uint16_t top[4 * C], bottom[2 * C];
     for (int i = 0; i < 4 * C; i++) top[i] = f32_to_f16((float)(i % 7) - 3);
     for (int i = 0; i < 2 * C; i++) bottom[i] = f32_to_bf16((float)(i % 5) - 2);
-    const struct st_tensor a = {.name = "a", .dtype = DT_F16, .bytes = sizeof top},
-                           b = {.name = "b", .dtype = DT_BF16, .bytes = sizeof bottom};
-    const struct st_tensor *const parts[] = {&a, &b};
+    const struct tensor a = {.name = "a", .dtype = DT_F16, .bytes = sizeof top},
+                        b = {.name = "b", .dtype = DT_BF16, .bytes = sizeof bottom};
+    const struct tensor *const parts[] = {&a, &b};
     struct weight w = {.kind = WEIGHT_MATRIX, .name = "w", .rank = 2, .shape = {K, C}, .n_parts = 2, .parts = parts};
     float x[5 * C], y[5 * K];
     for (int i = 0; i < 5 * C; i++) x[i] = (float)(i % 11);

@@ -34,7 +34,7 @@ static void test_bf16(void **state) {
     if (!cpu_has_bf16()) skip();
     struct arena a = {0};
     struct st_file *recorded = st_open(&a, "test/fixtures/pipelines/tiny-sd2.safetensors");
-    const struct st_tensor *t;
+    const struct tensor *t;
     float *want = fixture_f32(&a, recorded, "default-5/image", &t);
     size_t length, n = t->bytes;
     cJSON *json = cJSON_Parse(read_file(&a, "test/fixtures/pipelines/tiny-sd2.json", 1 << 24, &length));
@@ -103,7 +103,7 @@ static void test_vae_dtype(void **state) {
     draw(r, 0, again);
     assert_memory_equal(again, rgb, n);
 
-    const struct st_tensor *t;
+    const struct tensor *t;
     struct st_file *f = st_open(&a, arena_printf(&a, "%s/step-%04d.safetensors", dump, r->schedule->n_rows - 1));
     decode_f32(&a, &settings, fixture_f32(&a, f, "latents", &t), want);
     assert_memory_equal(rgb, want, n);

@@ -194,12 +194,12 @@ static void compare(const char *fixture, const cJSON *c, const char *path, const
 
 static void run_case(const char *fixture, const char *dir, const cJSON *c, const struct st_file *recorded) {
     struct arena a = {0};
-    const struct st_tensor *t = st_find(recorded, cJSON_GetObjectItem(c, "name")->valuestring);
+    const struct tensor *t = st_find(recorded, cJSON_GetObjectItem(c, "name")->valuestring);
     assert_non_null(t);
     assert_int_equal(t->rank, 4);
     int count = (int)t->shape[0], H = (int)t->shape[1], W = (int)t->shape[2], C = (int)t->shape[3];
     uint8_t *want = arena_alloc(&a, t->bytes);
-    assert_int_equal(st_read(t, want), 0);
+    assert_int_equal(tensor_read(t, want), 0);
     draw(dir, c, count);
     for (int k = 0; k < count; k++)
         compare(fixture, c, path_in(dir, "out-%d.png", k + 1), want + t->bytes / (size_t)count * (size_t)k, H, W, C);

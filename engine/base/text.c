@@ -164,7 +164,7 @@ bool parse_double(const char *s, double *value) {
 
 /* ---- suggestions ------------------------------------------------------------------------------------------------- */
 
-enum { SUGGEST_MAX = 64 };
+enum { SUGGEST_MAX = 128 };
 
 /* Levenshtein 1966, one row at a time, ASCII case ignored; a, b at most SUGGEST_MAX bytes. */
 static size_t edit_distance(const char *a, const char *b) {

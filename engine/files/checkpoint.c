@@ -164,9 +164,9 @@ struct component *checkpoint_find(const struct checkpoint *c, const char *name) 
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
-static const struct st_tensor *find_in_files(const struct component *c, const char *name) {
+static const struct tensor *find_in_files(const struct component *c, const char *name) {
     for (int i = 0; i < c->n_files; i++) {
-        const struct st_tensor *t = st_find(c->files[i], name);
+        const struct tensor *t = st_find(c->files[i], name);
         if (t) return t;
     }
     return NULL;
@@ -187,18 +187,8 @@ static const char *old_name(struct arena *a, const char *name) {
     return NULL;
 }
 
-const struct st_tensor *component_find(const struct component *c, const char *name) {
-    const struct st_tensor *t = find_in_files(c, name);
+const struct tensor *component_find(const struct component *c, const char *name) {
+    const struct tensor *t = find_in_files(c, name);
     const char *old = t || !c->old_attention_names ? NULL : old_name(c->arena, name);
     return old ? find_in_files(c, old) : t;
-}
-
-void component_check(const struct component *c) {
-    if (!c->n_missing) return;
-    const char *list = "";
-    for (int i = 0; i < c->n_missing && i < 5; i++) list = arena_printf(c->arena, "%s%s%s", list, i ? ", " : "", c->missing[i]);
-    die_hint(FAIL_UNSUPPORTED,
-             c->variant ? "the variant's files may be incomplete: try without --variant" : "is it a --variant, or another class?",
-             "%s: %d tensor%s missing: %s%s", c->n_files == 1 ? c->files[0]->path : c->dir, c->n_missing, c->n_missing > 1 ? "s" : "", list,
-             c->n_missing > 5 ? ", …" : "");
 }

@@ -7,8 +7,6 @@
 #include "engine/base/json.h"
 #include "engine/files/safetensors.h"
 
-struct weight;
-
 struct component {
     const char *name;       /* "unet" */
     const char *library;    /* "diffusers" */
@@ -18,11 +16,8 @@ struct component {
     struct arena *arena;
     int n_files; /* weight files, headers read and checked; 0 for tokenizer and scheduler */
     struct st_file **files;
-    const char *variant;                   /* "fp16" where the variant's files are used, else NULL */
-    bool old_attention_names;              /* query/key/value/proj_attn accepted for to_q/… (single-file checkpoints) */
-    struct weight *weights, *weights_tail; /* bound so far, in order (weights.h) */
-    int n_missing;                         /* tensors asked for and not found … */
-    const char *missing[5];                /* … the first of them */
+    const char *variant;      /* "fp16" where the variant's files are used, else NULL */
+    bool old_attention_names; /* query/key/value/proj_attn accepted for to_q/… (single-file checkpoints) */
 };
 
 struct checkpoint {
@@ -48,9 +43,7 @@ void checkpoint_close(struct checkpoint *c);
 /* NULL where absent or null. */
 struct component *checkpoint_find(const struct checkpoint *c, const char *name);
 /* The tensor in any of the component's files, old attention names tried second; NULL if absent. */
-const struct st_tensor *component_find(const struct component *c, const char *name);
-/* Dies FAIL_UNSUPPORTED listing the first missing tensors and their number, if weight_get missed any. */
-void component_check(const struct component *c);
+const struct tensor *component_find(const struct component *c, const char *name);
 
 /* The directory of ORG/NAME[@REVISION] in the cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME), or NULL; *revision receives the commit.
  * Dies FAIL_USAGE if repo is not such a name. */

@@ -95,21 +95,16 @@ struct st_file *st_open(struct arena *a, const char *path) {
 }
 
 static int compare_name(const void *name, const void *tensor) {
-    return strcmp(name, (*(const struct st_tensor *const *)tensor)->name);
+    return strcmp(name, (*(const struct tensor *const *)tensor)->name);
 }
 
-const struct st_tensor *st_find(const struct st_file *f, const char *name) {
-    const struct st_tensor **found =
-        f->n_tensors ? bsearch(name, f->by_name, (size_t)f->n_tensors, sizeof *f->by_name, compare_name) : NULL;
+const struct tensor *st_find(const struct st_file *f, const char *name) {
+    const struct tensor **found = f->n_tensors ? bsearch(name, f->by_name, (size_t)f->n_tensors, sizeof *f->by_name, compare_name) : NULL;
     return found ? *found : NULL;
 }
 
-int st_read(const struct st_tensor *t, void *dst) {
-    return st_read_part(t, dst, 0, t->bytes);
-}
-
-int st_read_part(const struct st_tensor *t, void *dst, uint64_t offset, uint64_t n) {
-    return read_at(t->file->fd, dst, n, t->begin + offset);
+int st_read(const struct tensor *t, void *dst, uint64_t offset, uint64_t n) {
+    return read_at(t->file->fd, dst, n, ((const struct st_tensor *)t)->begin + offset);
 }
 
 void st_check_unchanged(const struct st_file *f) {

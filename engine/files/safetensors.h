@@ -8,18 +8,11 @@
 #include <sys/types.h>
 #include "engine/base/arena.h"
 #include "engine/base/dtype.h"
-
-enum { ST_RANK_MAX = 8 };
-
-struct st_file;
+#include "engine/files/tensor.h"
 
 struct st_tensor {
-    const char *name;
-    const struct st_file *file;
-    enum dtype dtype;
-    int rank;
-    int64_t shape[ST_RANK_MAX];
-    uint64_t begin, bytes; /* begin: absolute offset in the file */
+    struct tensor tensor;
+    uint64_t begin; /* offset in the file */
 };
 
 struct st_file {
@@ -30,19 +23,17 @@ struct st_file {
     ino_t ino;
     struct timespec mtime;
     int n_tensors;
-    struct st_tensor *tensors;        /* in order of offset */
-    const struct st_tensor **by_name; /* in order of name */
+    struct st_tensor *tensors;     /* in order of offset */
+    const struct tensor **by_name; /* in order of name */
 };
 
 /* Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed), FAIL_UNSUPPORTED (a dtype of the format that no model here has).
  * The descriptor is closed by st_close, or with the arena. */
 struct st_file *st_open(struct arena *a, const char *path);
 void st_close(struct st_file *f);
-const struct st_tensor *st_find(const struct st_file *f, const char *name);
-/* The tensor's bytes into dst. Thread-safe, does not die: returns 0 or an errno (EIO, or ESTALE for a file that shrank). */
-int st_read(const struct st_tensor *t, void *dst);
-/* The same for bytes [offset, offset + n) of the tensor. */
-int st_read_part(const struct st_tensor *t, void *dst, uint64_t offset, uint64_t n);
+const struct tensor *st_find(const struct st_file *f, const char *name);
+/* struct tensor's read, of the file's bytes. */
+int st_read(const struct tensor *t, void *dst, uint64_t offset, uint64_t n);
 /* Dies FAIL_IO if size or mtime differ from those at st_open. */
 void st_check_unchanged(const struct st_file *f);
 

@@ -34,7 +34,7 @@ static enum json_token next(struct parser *p) {
     return token;
 }
 
-static _Noreturn void fail_tensor(const struct parser *p, const struct st_tensor *t, const char *what) {
+static _Noreturn void fail_tensor(const struct parser *p, const struct tensor *t, const char *what) {
     die(FAIL_DATA, "%s: tensor '%s': %s", p->file->path, t->name, what);
 }
 
@@ -47,7 +47,7 @@ struct fields {
     uint64_t begin, end; /* from the beginning of the data */
 };
 
-static void read_dtype(struct parser *p, struct st_tensor *t, struct fields *fields) {
+static void read_dtype(struct parser *p, struct tensor *t, struct fields *fields) {
     if (next(p) != JSON_STRING) fail_tensor(p, t, "dtype: expected a string");
     for (int i = 0; i < DT_COUNT; i++)
         if (strcmp(p->string, dtype_table[i].name) == 0) return t->dtype = (enum dtype)i, (void)0;
@@ -61,7 +61,7 @@ static void read_dtype(struct parser *p, struct st_tensor *t, struct fields *fie
 }
 
 /* A list of at most max unsigned integers; returns their number. */
-static int read_integers(struct parser *p, const struct st_tensor *t, uint64_t *values, int max, const char *not_integers,
+static int read_integers(struct parser *p, const struct tensor *t, uint64_t *values, int max, const char *not_integers,
                          const char *too_many) {
     if (next(p) != JSON_ARRAY) fail_tensor(p, t, not_integers);
     int n = 0;
@@ -72,16 +72,16 @@ static int read_integers(struct parser *p, const struct st_tensor *t, uint64_t *
     return n;
 }
 
-static void read_shape(struct parser *p, struct st_tensor *t) {
-    uint64_t shape[ST_RANK_MAX];
-    t->rank = read_integers(p, t, shape, ST_RANK_MAX, "shape: expected a list of unsigned integers", "more than 8 axes");
+static void read_shape(struct parser *p, struct tensor *t) {
+    uint64_t shape[TENSOR_RANK_MAX];
+    t->rank = read_integers(p, t, shape, TENSOR_RANK_MAX, "shape: expected a list of unsigned integers", "more than 8 axes");
     for (int i = 0; i < t->rank; i++) {
         if (shape[i] > INT64_MAX) fail_tensor(p, t, "the size overflows");
         t->shape[i] = (int64_t)shape[i];
     }
 }
 
-static void read_offsets(struct parser *p, struct st_tensor *t, struct fields *fields) {
+static void read_offsets(struct parser *p, struct tensor *t, struct fields *fields) {
     static const char expected[] = "data_offsets: expected two unsigned integers";
     uint64_t at[2];
     if (read_integers(p, t, at, 2, expected, expected) != 2) fail_tensor(p, t, expected);
@@ -91,12 +91,12 @@ static void read_offsets(struct parser *p, struct st_tensor *t, struct fields *f
 
 /* ---- entries ----------------------------------------------------------------------------------------------------- */
 
-static void mark_seen(struct parser *p, const struct st_tensor *t, bool *seen) {
+static void mark_seen(struct parser *p, const struct tensor *t, bool *seen) {
     if (*seen) die(FAIL_DATA, "%s: tensor '%s': field '%s' stands twice", p->file->path, t->name, p->string);
     *seen = true;
 }
 
-static void read_fields(struct parser *p, struct st_tensor *t, struct fields *fields) {
+static void read_fields(struct parser *p, struct tensor *t, struct fields *fields) {
     if (next(p) != JSON_OBJECT) fail_tensor(p, t, "expected an object");
     while (next(p) == JSON_KEY) {
         if (strcmp(p->string, "dtype") == 0) mark_seen(p, t, &fields->dtype), read_dtype(p, t, fields);
@@ -109,7 +109,7 @@ static void read_fields(struct parser *p, struct st_tensor *t, struct fields *fi
 }
 
 /* Bits of a whole tensor. An empty axis does not hide the overflow of the others: 0 x 2^62 x 2^62 is refused. */
-static bool count_bits(const struct st_tensor *t, unsigned bits_each, uint64_t *bits) {
+static bool count_bits(const struct tensor *t, unsigned bits_each, uint64_t *bits) {
     uint64_t n = bits_each;
     bool empty = false;
     for (int i = 0; i < t->rank; i++) {
@@ -120,7 +120,7 @@ static bool count_bits(const struct st_tensor *t, unsigned bits_each, uint64_t *
     return true;
 }
 
-static void check_extent(const struct parser *p, struct st_tensor *t, const struct fields *fields) {
+static void check_extent(const struct parser *p, struct tensor *t, const struct fields *fields) {
     const char *path = p->file->path;
     uint64_t bits;
     if (!count_bits(t, fields->foreign_bits ? fields->foreign_bits : 8u * dtype_table[t->dtype].size, &bits))
@@ -134,7 +134,6 @@ static void check_extent(const struct parser *p, struct st_tensor *t, const stru
         die(FAIL_DATA, "%s: tensor '%s': %ju bytes expected from its shape, data_offsets give %ju", path, t->name, (uintmax_t)bits / 8,
             (uintmax_t)(fields->end - fields->begin));
     if (fields->foreign_bits) die(FAIL_UNSUPPORTED, "%s: tensor '%s': unsupported dtype %s", path, t->name, fields->foreign_name);
-    t->begin = p->data_begin + fields->begin;
     t->bytes = bits / 8;
 }
 
@@ -150,10 +149,10 @@ static void read_tensor(struct parser *p) {
     if (p->file->n_tensors == p->capacity) fail_syntax(p, "too many tensors");
     struct st_tensor *t = &p->file->tensors[p->file->n_tensors++];
     struct fields fields = {0};
-    t->name = arena_strdup(p->arena, p->string);
-    t->file = p->file;
-    read_fields(p, t, &fields);
-    check_extent(p, t, &fields);
+    t->tensor = (struct tensor){.name = arena_strdup(p->arena, p->string), .read = st_read, .file = p->file};
+    read_fields(p, &t->tensor, &fields);
+    check_extent(p, &t->tensor, &fields);
+    t->begin = p->data_begin + fields.begin;
 }
 
 /* Strings of any length, checked and dropped. */
@@ -170,7 +169,7 @@ static void read_metadata(struct parser *p) {
 static int compare_offsets(const void *va, const void *vb) {
     const struct st_tensor *a = va, *b = vb;
     if (a->begin != b->begin) return a->begin < b->begin ? -1 : 1;
-    return a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
+    return a->tensor.bytes < b->tensor.bytes ? -1 : a->tensor.bytes > b->tensor.bytes;
 }
 
 /* Every byte of the data belongs to exactly one tensor: nothing can hide in the file, and no size can lie. */
@@ -178,23 +177,23 @@ static void check_layout(const struct parser *p) {
     struct st_file *f = p->file;
     uint64_t at = p->data_begin;
     for (int i = 0; i < f->n_tensors; i++) {
-        const struct st_tensor *t = &f->tensors[i];
-        if (t->begin < at) die(FAIL_DATA, "%s: tensors '%s' and '%s' overlap", f->path, f->tensors[i - 1].name, t->name);
-        if (t->begin > at)
-            die(FAIL_DATA, "%s: %ju bytes before tensor '%s' belong to no tensor", f->path, (uintmax_t)(t->begin - at), t->name);
+        const struct tensor *t = &f->tensors[i].tensor;
+        uint64_t begin = f->tensors[i].begin;
+        if (begin < at) die(FAIL_DATA, "%s: tensors '%s' and '%s' overlap", f->path, f->tensors[i - 1].tensor.name, t->name);
+        if (begin > at) die(FAIL_DATA, "%s: %ju bytes before tensor '%s' belong to no tensor", f->path, (uintmax_t)(begin - at), t->name);
         at += t->bytes;
     }
     if (at != f->size) die(FAIL_DATA, "%s: %ju bytes follow the last tensor", f->path, (uintmax_t)(f->size - at));
 }
 
 static int compare_names(const void *a, const void *b) {
-    return strcmp((*(const struct st_tensor *const *)a)->name, (*(const struct st_tensor *const *)b)->name);
+    return strcmp((*(const struct tensor *const *)a)->name, (*(const struct tensor *const *)b)->name);
 }
 
 static void index_names(struct parser *p) {
     struct st_file *f = p->file;
     f->by_name = arena_array(p->arena, (size_t)f->n_tensors, sizeof *f->by_name);
-    for (int i = 0; i < f->n_tensors; i++) f->by_name[i] = &f->tensors[i];
+    for (int i = 0; i < f->n_tensors; i++) f->by_name[i] = &f->tensors[i].tensor;
     qsort(f->by_name, (size_t)f->n_tensors, sizeof *f->by_name, compare_names);
     for (int i = 1; i < f->n_tensors; i++)
         if (strcmp(f->by_name[i - 1]->name, f->by_name[i]->name) == 0) fail_tensor(p, f->by_name[i], "stands twice");

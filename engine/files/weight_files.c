@@ -118,7 +118,7 @@ static void check_shards(const struct component *c, const struct shard_index *x)
             die(FAIL_DATA, "%s: tensor '%s' is not in %s", x->path, x->entries[i].tensor, x->shards[x->entries[i].shard]);
     for (int s = 0; s < c->n_files; s++)
         for (int i = 0; i < c->files[s]->n_tensors; i++) {
-            struct entry key = {c->files[s]->tensors[i].name, s};
+            struct entry key = {c->files[s]->tensors[i].tensor.name, s};
             const struct entry *e = bsearch(&key, x->entries, (size_t)x->n_entries, sizeof key, compare_entries);
             if (e && e->shard != s)
                 die(FAIL_DATA, "%s: tensor '%s' is in two shards, %s and %s", x->path, e->tensor, x->shards[e->shard], x->shards[s]);

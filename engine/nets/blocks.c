@@ -1,14 +1,14 @@
 #include "engine/nets/blocks.h"
 
-#define GET(kind, shape, name) weight_get(c, kind, shape, "%s." name, prefix)
+#define GET(kind, shape, name) weight_get(binder, kind, shape, "%s." name, prefix)
 
-void resnet_bind(struct resnet *r, struct component *c, const char *prefix, int c_in, int c_out, int groups, float eps) {
+void resnet_bind(struct resnet *r, struct binder *binder, const char *prefix, int c_in, int c_out, int groups, float eps) {
     *r = (struct resnet){.c_in = c_in, .c_out = c_out, .groups = groups, .eps = eps};
     r->norm1_w = GET(WEIGHT_VECTOR, SHAPE(c_in), "norm1.weight");
     r->norm1_b = GET(WEIGHT_VECTOR, SHAPE(c_in), "norm1.bias");
     r->conv1_w = GET(WEIGHT_CONV, SHAPE(c_out, c_in, 3, 3), "conv1.weight");
     r->conv1_b = GET(WEIGHT_VECTOR, SHAPE(c_out), "conv1.bias");
-    r->time_emb_proj = arena_printf(c->arena, "%s.time_emb_proj", prefix);
+    r->time_emb_proj = arena_printf(binder->arena, "%s.time_emb_proj", prefix);
     r->norm2_w = GET(WEIGHT_VECTOR, SHAPE(c_out), "norm2.weight");
     r->norm2_b = GET(WEIGHT_VECTOR, SHAPE(c_out), "norm2.bias");
     r->conv2_w = GET(WEIGHT_CONV, SHAPE(c_out, c_out, 3, 3), "conv2.weight");
@@ -40,30 +40,30 @@ void resnet_forward(struct device *dev, const struct resnet *r, struct view y, s
     arena_release(dev, mark);
 }
 
-static struct weight *stack(struct component *c, enum weight_kind kind, const char *prefix, const char *const projections[], int n,
+static struct weight *stack(struct binder *binder, enum weight_kind kind, const char *prefix, const char *const projections[], int n,
                             const char *what, int rows, int columns) {
     const char *names[3];
     int64_t counts[3];
     for (int i = 0; i < n; i++) {
-        names[i] = arena_printf(c->arena, "%s.%s.%s", prefix, projections[i], what);
+        names[i] = arena_printf(binder->arena, "%s.%s.%s", prefix, projections[i], what);
         counts[i] = rows;
     }
-    return weight_get_stacked(c, kind, n, names, counts, kind == WEIGHT_VECTOR ? 0 : columns);
+    return weight_get_stacked(binder, kind, n, names, counts, kind == WEIGHT_VECTOR ? 0 : columns);
 }
 
 static const char *const to_qkv[] = {"to_q", "to_k", "to_v"};
 
-static void transformer_block_bind(struct transformer_block *b, struct component *c, const char *prefix, int C, int cross_dim) {
-    const char *attn1 = arena_printf(c->arena, "%s.attn1", prefix), *attn2 = arena_printf(c->arena, "%s.attn2", prefix);
+static void transformer_block_bind(struct transformer_block *b, struct binder *binder, const char *prefix, int C, int cross_dim) {
+    const char *attn1 = arena_printf(binder->arena, "%s.attn1", prefix), *attn2 = arena_printf(binder->arena, "%s.attn2", prefix);
     b->norm1_w = GET(WEIGHT_VECTOR, SHAPE(C), "norm1.weight");
     b->norm1_b = GET(WEIGHT_VECTOR, SHAPE(C), "norm1.bias");
-    b->attn1_qkv_w = stack(c, WEIGHT_MATRIX, attn1, to_qkv, 3, "weight", C, C);
+    b->attn1_qkv_w = stack(binder, WEIGHT_MATRIX, attn1, to_qkv, 3, "weight", C, C);
     b->attn1_to_out_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "attn1.to_out.0.weight");
     b->attn1_to_out_b = GET(WEIGHT_VECTOR, SHAPE(C), "attn1.to_out.0.bias");
     b->norm2_w = GET(WEIGHT_VECTOR, SHAPE(C), "norm2.weight");
     b->norm2_b = GET(WEIGHT_VECTOR, SHAPE(C), "norm2.bias");
     b->attn2_to_q_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "attn2.to_q.weight");
-    b->attn2_kv_w = stack(c, WEIGHT_MATRIX, attn2, to_qkv + 1, 2, "weight", C, cross_dim);
+    b->attn2_kv_w = stack(binder, WEIGHT_MATRIX, attn2, to_qkv + 1, 2, "weight", C, cross_dim);
     b->attn2_to_out_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "attn2.to_out.0.weight");
     b->attn2_to_out_b = GET(WEIGHT_VECTOR, SHAPE(C), "attn2.to_out.0.bias");
     b->norm3_w = GET(WEIGHT_VECTOR, SHAPE(C), "norm3.weight");
@@ -74,16 +74,16 @@ static void transformer_block_bind(struct transformer_block *b, struct component
     b->ff_out_b = GET(WEIGHT_VECTOR, SHAPE(C), "ff.net.2.bias");
 }
 
-void transformer_bind(struct transformer *t, struct component *c, const char *prefix, int C, int n_heads, int cross_dim, int n_blocks,
+void transformer_bind(struct transformer *t, struct binder *binder, const char *prefix, int C, int n_heads, int cross_dim, int n_blocks,
                       int groups) {
     *t = (struct transformer){.C = C, .n_heads = n_heads, .groups = groups, .n_blocks = n_blocks, .cross_dim = cross_dim};
     t->norm_w = GET(WEIGHT_VECTOR, SHAPE(C), "norm.weight");
     t->norm_b = GET(WEIGHT_VECTOR, SHAPE(C), "norm.bias");
     t->proj_in_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "proj_in.weight");
     t->proj_in_b = GET(WEIGHT_VECTOR, SHAPE(C), "proj_in.bias");
-    t->blocks = arena_array(c->arena, (size_t)n_blocks, sizeof *t->blocks);
+    t->blocks = arena_array(binder->arena, (size_t)n_blocks, sizeof *t->blocks);
     for (int i = 0; i < n_blocks; i++)
-        transformer_block_bind(&t->blocks[i], c, arena_printf(c->arena, "%s.transformer_blocks.%d", prefix, i), C, cross_dim);
+        transformer_block_bind(&t->blocks[i], binder, arena_printf(binder->arena, "%s.transformer_blocks.%d", prefix, i), C, cross_dim);
     t->proj_out_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "proj_out.weight");
     t->proj_out_b = GET(WEIGHT_VECTOR, SHAPE(C), "proj_out.bias");
 }
@@ -149,14 +149,14 @@ void transformer_forward(struct device *dev, const struct transformer *t, struct
     arena_release(dev, mark);
 }
 
-void attention_block_bind(struct attention_block *a, struct component *c, const char *prefix, int C, int n_heads, int groups, float eps) {
+void attention_block_bind(struct attention_block *a, struct binder *binder, const char *prefix, int C, int n_heads, int groups, float eps) {
     *a = (struct attention_block){.C = C, .n_heads = n_heads, .groups = groups, .eps = eps};
     if (groups) {
         a->group_norm_w = GET(WEIGHT_VECTOR, SHAPE(C), "group_norm.weight");
         a->group_norm_b = GET(WEIGHT_VECTOR, SHAPE(C), "group_norm.bias");
     }
-    a->qkv_w = stack(c, WEIGHT_MATRIX, prefix, to_qkv, 3, "weight", C, C);
-    a->qkv_b = stack(c, WEIGHT_VECTOR, prefix, to_qkv, 3, "bias", C, 0);
+    a->qkv_w = stack(binder, WEIGHT_MATRIX, prefix, to_qkv, 3, "weight", C, C);
+    a->qkv_b = stack(binder, WEIGHT_VECTOR, prefix, to_qkv, 3, "bias", C, 0);
     a->to_out_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "to_out.0.weight");
     a->to_out_b = GET(WEIGHT_VECTOR, SHAPE(C), "to_out.0.bias");
 }

@@ -1,11 +1,10 @@
 /* The blocks UNets and VAEs are made of (diffusers models/resnet.py, attention.py, transformers/transformer_2d.py).
- * bind reads the tensors below `prefix` in component c; forward writes y, which may be a slice of a wider tensor. */
+ * bind reads the tensors below `prefix` by way of the binder; forward writes y, which may be a slice of a wider tensor. */
 #ifndef ENGINE_NETS_BLOCKS_H
 #define ENGINE_NETS_BLOCKS_H
 
-#include "engine/files/checkpoint.h"
+#include "engine/bind.h"
 #include "engine/ops.h"
-#include "engine/weights.h"
 
 /* ResnetBlock2D: y = shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + temb)))
  * or, with scale_shift:       … conv2(silu(norm2(conv1(silu(norm1(x)))) (1 + scale) + shift)), temb = [scale|shift] */
@@ -21,7 +20,7 @@ struct resnet {
     const char *time_emb_proj;                        /* prefix of the time embedding's projection … */
     int temb_at;                                      /* … and its column in the table of all projections (unet.h) */
 };
-void resnet_bind(struct resnet *r, struct component *c, const char *prefix, int c_in, int c_out, int groups, float eps);
+void resnet_bind(struct resnet *r, struct binder *binder, const char *prefix, int c_in, int c_out, int groups, float eps);
 /* Columns of the time embedding it reads. */
 static inline int resnet_n_temb(const struct resnet *r) {
     return r->scale_shift ? 2 * r->c_out : r->c_out;
@@ -48,7 +47,7 @@ struct transformer {
     struct weight *proj_in_w, *proj_in_b, *proj_out_w, *proj_out_b; /* [C,C], 1x1 convolutions or linear layers alike */
     struct transformer_block *blocks;
 };
-void transformer_bind(struct transformer *t, struct component *c, const char *prefix, int C, int n_heads, int cross_dim, int n_blocks,
+void transformer_bind(struct transformer *t, struct binder *binder, const char *prefix, int C, int n_heads, int cross_dim, int n_blocks,
                       int groups);
 /* Cross-attention's keys and values depend on the prompt alone: computed once a run. context [N,1,T,cross]; kv: n_blocks views [N,1,T,2C]
  * allocated here. */
@@ -64,7 +63,7 @@ struct attention_block {
     struct weight *qkv_w, *qkv_b;               /* [3C,C] [3C] */
     struct weight *to_out_w, *to_out_b;         /* [C,C] [C] */
 };
-void attention_block_bind(struct attention_block *a, struct component *c, const char *prefix, int C, int n_heads, int groups, float eps);
+void attention_block_bind(struct attention_block *a, struct binder *binder, const char *prefix, int C, int n_heads, int groups, float eps);
 void attention_block_forward(struct device *dev, const struct attention_block *a, struct view y, struct view x);
 
 #endif

@@ -24,19 +24,19 @@ static void read_config(struct clip_text *m, const struct json *config) {
             m->n_heads);
 }
 
-static struct weight *stack_qkv(struct component *c, enum weight_kind kind, const char *prefix, int layer, const char *what, int C) {
+static struct weight *stack_qkv(struct binder *binder, enum weight_kind kind, const char *prefix, int layer, const char *what, int C) {
     const char *names[3];
     for (int i = 0; i < 3; i++)
-        names[i] = arena_printf(c->arena, "%sencoder.layers.%d.self_attn.%c_proj.%s", prefix, layer, "qkv"[i], what);
-    return weight_get_stacked(c, kind, 3, names, (const int64_t[]){C, C, C}, kind == WEIGHT_VECTOR ? 0 : C);
+        names[i] = arena_printf(binder->arena, "%sencoder.layers.%d.self_attn.%c_proj.%s", prefix, layer, "qkv"[i], what);
+    return weight_get_stacked(binder, kind, 3, names, (const int64_t[]){C, C, C}, kind == WEIGHT_VECTOR ? 0 : C);
 }
 
-static void bind_layer(struct clip_layer *l, struct component *c, const char *prefix, int i, int C, int M) {
-#define GET(kind, shape, name) weight_get(c, kind, shape, "%sencoder.layers.%d." name, prefix, i)
+static void bind_layer(struct clip_layer *l, struct binder *binder, const char *prefix, int i, int C, int M) {
+#define GET(kind, shape, name) weight_get(binder, kind, shape, "%sencoder.layers.%d." name, prefix, i)
     l->layer_norm1_w = GET(WEIGHT_VECTOR, SHAPE(C), "layer_norm1.weight");
     l->layer_norm1_b = GET(WEIGHT_VECTOR, SHAPE(C), "layer_norm1.bias");
-    l->qkv_w = stack_qkv(c, WEIGHT_MATRIX, prefix, i, "weight", C);
-    l->qkv_b = stack_qkv(c, WEIGHT_VECTOR, prefix, i, "bias", C);
+    l->qkv_w = stack_qkv(binder, WEIGHT_MATRIX, prefix, i, "weight", C);
+    l->qkv_b = stack_qkv(binder, WEIGHT_VECTOR, prefix, i, "bias", C);
     l->out_proj_w = GET(WEIGHT_MATRIX, SHAPE(C, C), "self_attn.out_proj.weight");
     l->out_proj_b = GET(WEIGHT_VECTOR, SHAPE(C), "self_attn.out_proj.bias");
     l->layer_norm2_w = GET(WEIGHT_VECTOR, SHAPE(C), "layer_norm2.weight");
@@ -48,18 +48,18 @@ static void bind_layer(struct clip_layer *l, struct component *c, const char *pr
 #undef GET
 }
 
-struct clip_text *clip_text_bind(struct component *c) {
-    struct clip_text *m = arena_alloc(c->arena, sizeof *m);
-    read_config(m, c->config);
+struct clip_text *clip_text_bind(struct binder *binder) {
+    struct clip_text *m = arena_alloc(binder->arena, sizeof *m);
+    read_config(m, binder->component->config);
     /* transformers before 5 saved the tensors below "text_model.", 5 saves them bare */
-    const char *prefix = component_find(c, "embeddings.token_embedding.weight") ? "" : "text_model.";
+    const char *prefix = component_find(binder->component, "embeddings.token_embedding.weight") ? "" : "text_model.";
     int C = m->hidden_size;
-    m->token_embedding = weight_get(c, WEIGHT_TABLE, SHAPE(m->vocab_size, C), "%sembeddings.token_embedding.weight", prefix);
-    m->position_embedding = weight_get(c, WEIGHT_TABLE, SHAPE(m->max_positions, C), "%sembeddings.position_embedding.weight", prefix);
-    m->layers = arena_array(c->arena, (size_t)m->n_layers, sizeof *m->layers);
-    for (int i = 0; i < m->n_layers; i++) bind_layer(&m->layers[i], c, prefix, i, C, m->intermediate_size);
-    m->final_layer_norm_w = weight_get(c, WEIGHT_VECTOR, SHAPE(C), "%sfinal_layer_norm.weight", prefix);
-    m->final_layer_norm_b = weight_get(c, WEIGHT_VECTOR, SHAPE(C), "%sfinal_layer_norm.bias", prefix);
+    m->token_embedding = weight_get(binder, WEIGHT_TABLE, SHAPE(m->vocab_size, C), "%sembeddings.token_embedding.weight", prefix);
+    m->position_embedding = weight_get(binder, WEIGHT_TABLE, SHAPE(m->max_positions, C), "%sembeddings.position_embedding.weight", prefix);
+    m->layers = arena_array(binder->arena, (size_t)m->n_layers, sizeof *m->layers);
+    for (int i = 0; i < m->n_layers; i++) bind_layer(&m->layers[i], binder, prefix, i, C, m->intermediate_size);
+    m->final_layer_norm_w = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "%sfinal_layer_norm.weight", prefix);
+    m->final_layer_norm_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "%sfinal_layer_norm.bias", prefix);
     return m;
 }
 

@@ -3,9 +3,8 @@
 #ifndef ENGINE_NETS_CLIP_H
 #define ENGINE_NETS_CLIP_H
 
-#include "engine/files/checkpoint.h"
+#include "engine/bind.h"
 #include "engine/ops.h"
-#include "engine/weights.h"
 
 struct clip_layer {
     struct weight *layer_norm1_w, *layer_norm1_b; /* [C] */
@@ -26,8 +25,8 @@ struct clip_text {
     struct weight *final_layer_norm_w, *final_layer_norm_b;
 };
 
-/* Reads the config and binds every tensor; dies FAIL_DATA or FAIL_UNSUPPORTED. Lives in the component's arena. */
-struct clip_text *clip_text_bind(struct component *c);
+/* Reads the config and binds every tensor; dies FAIL_DATA or FAIL_UNSUPPORTED. Lives in the binder's arena. */
+struct clip_text *clip_text_bind(struct binder *binder);
 
 /* y = final_layer_norm(hidden state after n_layers - skip layers)        ids: T host integers   y [1,1,T,C], T <= max_positions
  * skip is diffusers' clip_skip, 0 = the last hidden state. */

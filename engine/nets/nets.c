@@ -5,16 +5,16 @@
 #include "engine/nets/unet.h"
 #include "engine/nets/vae.h"
 
-static void *bind_clip_text(struct component *c) {
-    return clip_text_bind(c);
+static void *bind_clip_text(struct binder *binder) {
+    return clip_text_bind(binder);
 }
 
-static void *bind_vae(struct component *c) {
-    return vae_bind(c);
+static void *bind_vae(struct binder *binder) {
+    return vae_bind(binder);
 }
 
-static void *bind_unet(struct component *c) {
-    return unet_bind(c);
+static void *bind_unet(struct binder *binder) {
+    return unet_bind(binder);
 }
 
 static void *prepare_unet(struct device *dev, const void *net, struct arena *a, struct view context, const float *t, int n_rows,

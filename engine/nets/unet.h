@@ -49,8 +49,8 @@ struct unet {
 
 /* Fills the configuration's part of *m; dies FAIL_DATA, FAIL_UNSUPPORTED. */
 void unet_read_config(struct unet *m, const struct json *config);
-/* Reads the config and binds every tensor; lives in the component's arena. */
-struct unet *unet_bind(struct component *c);
+/* Reads the config and binds every tensor; lives in the binder's arena. */
+struct unet *unet_bind(struct binder *binder);
 
 /* What depends on the prompt and the timesteps alone, computed once a run. */
 struct unet_run {

@@ -1,61 +1,62 @@
 /* From tensor names to struct unet. */
 #include "engine/nets/unet.h"
 
-static void sampler_bind(struct unet_level *level, struct component *c, const char *prefix, int C) {
-    level->sampler_w = weight_get(c, WEIGHT_CONV, SHAPE(C, C, 3, 3), "%s.conv.weight", prefix);
-    level->sampler_b = weight_get(c, WEIGHT_VECTOR, SHAPE(C), "%s.conv.bias", prefix);
+static void sampler_bind(struct unet_level *level, struct binder *binder, const char *prefix, int C) {
+    level->sampler_w = weight_get(binder, WEIGHT_CONV, SHAPE(C, C, 3, 3), "%s.conv.weight", prefix);
+    level->sampler_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "%s.conv.bias", prefix);
 }
 
-static void level_bind(struct unet *m, struct component *c, struct unet_level *level, const char *prefix, enum unet_attention attention,
+static void level_bind(struct unet *m, struct binder *binder, struct unet_level *level, const char *prefix, enum unet_attention attention,
                        const int *c_in, int c_out, int n_layers, int config_level) {
     level->attention = attention;
     level->n_layers = n_layers;
-    level->resnets = arena_array(c->arena, (size_t)n_layers, sizeof *level->resnets);
-    level->transformers = arena_array(c->arena, (size_t)n_layers, sizeof *level->transformers);
-    level->attentions = arena_array(c->arena, (size_t)n_layers, sizeof *level->attentions);
+    level->resnets = arena_array(binder->arena, (size_t)n_layers, sizeof *level->resnets);
+    level->transformers = arena_array(binder->arena, (size_t)n_layers, sizeof *level->transformers);
+    level->attentions = arena_array(binder->arena, (size_t)n_layers, sizeof *level->attentions);
     int n_heads = m->n_heads[config_level], n_blocks = m->transformer_layers[config_level];
     for (int j = 0; j < n_layers; j++) {
-        resnet_bind(&level->resnets[j], c, arena_printf(c->arena, "%s.resnets.%d", prefix, j), c_in[j], c_out, m->groups, m->eps);
-        const char *name = arena_printf(c->arena, "%s.attentions.%d", prefix, j);
-        if (attention == ATTENTION_SELF) attention_block_bind(&level->attentions[j], c, name, c_out, n_heads, m->groups, m->eps);
+        resnet_bind(&level->resnets[j], binder, arena_printf(binder->arena, "%s.resnets.%d", prefix, j), c_in[j], c_out, m->groups, m->eps);
+        const char *name = arena_printf(binder->arena, "%s.attentions.%d", prefix, j);
+        if (attention == ATTENTION_SELF) attention_block_bind(&level->attentions[j], binder, name, c_out, n_heads, m->groups, m->eps);
         if (attention != ATTENTION_CROSS) continue;
-        transformer_bind(&level->transformers[j], c, name, c_out, n_heads, m->cross_dim, n_blocks, m->groups);
+        transformer_bind(&level->transformers[j], binder, name, c_out, n_heads, m->cross_dim, n_blocks, m->groups);
         m->n_transformer_blocks += n_blocks;
     }
 }
 
-static void down_bind(struct unet *m, struct component *c) {
+static void down_bind(struct unet *m, struct binder *binder) {
     for (int i = 0, before = m->block_out_channels[0]; i < m->n_levels; i++) {
         int C = m->block_out_channels[i], c_in[UNET_LAYERS_MAX + 1];
         for (int j = 0; j < m->layers_per_block[i]; j++) c_in[j] = j ? C : before;
-        level_bind(m, c, &m->down[i], arena_printf(c->arena, "down_blocks.%d", i), m->down_attention[i], c_in, C, m->layers_per_block[i],
-                   i);
-        if (i + 1 < m->n_levels) sampler_bind(&m->down[i], c, arena_printf(c->arena, "down_blocks.%d.downsamplers.0", i), C);
+        level_bind(m, binder, &m->down[i], arena_printf(binder->arena, "down_blocks.%d", i), m->down_attention[i], c_in, C,
+                   m->layers_per_block[i], i);
+        if (i + 1 < m->n_levels) sampler_bind(&m->down[i], binder, arena_printf(binder->arena, "down_blocks.%d.downsamplers.0", i), C);
         before = C;
     }
 }
 
-static void mid_bind(struct unet *m, struct component *c) {
+static void mid_bind(struct unet *m, struct binder *binder) {
     int last = m->n_levels - 1, C = m->block_out_channels[last];
     for (int i = 0; i < m->n_mid_resnets; i++)
-        resnet_bind(&m->mid_resnets[i], c, i ? "mid_block.resnets.1" : "mid_block.resnets.0", C, C, m->groups, m->eps);
+        resnet_bind(&m->mid_resnets[i], binder, i ? "mid_block.resnets.1" : "mid_block.resnets.0", C, C, m->groups, m->eps);
     const char *name = "mid_block.attentions.0";
-    if (m->mid_attention == ATTENTION_SELF) attention_block_bind(&m->mid_attn, c, name, C, m->n_heads[last], m->attention_groups, m->eps);
+    if (m->mid_attention == ATTENTION_SELF)
+        attention_block_bind(&m->mid_attn, binder, name, C, m->n_heads[last], m->attention_groups, m->eps);
     if (m->mid_attention == ATTENTION_CROSS) {
-        transformer_bind(&m->mid_transformer, c, name, C, m->n_heads[last], m->cross_dim, m->transformer_layers[last], m->groups);
+        transformer_bind(&m->mid_transformer, binder, name, C, m->n_heads[last], m->cross_dim, m->transformer_layers[last], m->groups);
         m->n_transformer_blocks += m->transformer_layers[last];
     }
 }
 
 /* Up block i mirrors config level n-1-i. Its resnets read [hidden, skip]; skips come back in reverse: this level's own resnets, and last
  * the output of the level below (its down-sampler, or conv_in). */
-static void up_bind(struct unet *m, struct component *c) {
+static void up_bind(struct unet *m, struct binder *binder) {
     for (int i = 0, before = m->block_out_channels[m->n_levels - 1]; i < m->n_levels; i++) {
         int level = m->n_levels - 1 - i, C = m->block_out_channels[level], n_layers = m->layers_per_block[level] + 1;
         int last_skip = m->block_out_channels[level ? level - 1 : 0], c_in[UNET_LAYERS_MAX + 1];
         for (int j = 0; j < n_layers; j++) c_in[j] = (j ? C : before) + (j == n_layers - 1 ? last_skip : C);
-        level_bind(m, c, &m->up[i], arena_printf(c->arena, "up_blocks.%d", i), m->up_attention[i], c_in, C, n_layers, level);
-        if (level > 0) sampler_bind(&m->up[i], c, arena_printf(c->arena, "up_blocks.%d.upsamplers.0", i), C);
+        level_bind(m, binder, &m->up[i], arena_printf(binder->arena, "up_blocks.%d", i), m->up_attention[i], c_in, C, n_layers, level);
+        if (level > 0) sampler_bind(&m->up[i], binder, arena_printf(binder->arena, "up_blocks.%d.upsamplers.0", i), C);
         before = C;
     }
 }
@@ -70,45 +71,45 @@ static void list_level(struct temb_list *list, struct unet_level *level) {
     for (int j = 0; j < level->n_layers; j++) list->resnets[list->n++] = &level->resnets[j];
 }
 
-static void time_projections_bind(struct unet *m, struct component *c, int E) {
-    struct temb_list *list = arena_alloc(c->arena, sizeof *list);
+static void time_projections_bind(struct unet *m, struct binder *binder, int E) {
+    struct temb_list *list = arena_alloc(binder->arena, sizeof *list);
     for (int i = 0; i < m->n_levels; i++) list_level(list, &m->down[i]);
     for (int i = 0; i < m->n_mid_resnets; i++) list->resnets[list->n++] = &m->mid_resnets[i];
     for (int i = 0; i < m->n_levels; i++) list_level(list, &m->up[i]);
 
-    const char **weights = arena_array(c->arena, (size_t)list->n, sizeof *weights),
-               **biases = arena_array(c->arena, (size_t)list->n, sizeof *biases);
-    int64_t *rows = arena_array(c->arena, (size_t)list->n, sizeof *rows);
+    const char **weights = arena_array(binder->arena, (size_t)list->n, sizeof *weights),
+               **biases = arena_array(binder->arena, (size_t)list->n, sizeof *biases);
+    int64_t *rows = arena_array(binder->arena, (size_t)list->n, sizeof *rows);
     for (int i = 0; i < list->n; i++) {
         struct resnet *r = list->resnets[i];
         r->scale_shift = m->scale_shift;
         r->temb_at = m->n_temb;
         rows[i] = resnet_n_temb(r);
         m->n_temb += resnet_n_temb(r);
-        weights[i] = arena_printf(c->arena, "%s.weight", r->time_emb_proj);
-        biases[i] = arena_printf(c->arena, "%s.bias", r->time_emb_proj);
+        weights[i] = arena_printf(binder->arena, "%s.weight", r->time_emb_proj);
+        biases[i] = arena_printf(binder->arena, "%s.bias", r->time_emb_proj);
     }
-    m->time_emb_proj_w = weight_get_stacked(c, WEIGHT_MATRIX, list->n, weights, rows, E);
-    m->time_emb_proj_b = weight_get_stacked(c, WEIGHT_VECTOR, list->n, biases, rows, 0);
+    m->time_emb_proj_w = weight_get_stacked(binder, WEIGHT_MATRIX, list->n, weights, rows, E);
+    m->time_emb_proj_b = weight_get_stacked(binder, WEIGHT_VECTOR, list->n, biases, rows, 0);
 }
 
-struct unet *unet_bind(struct component *c) {
-    struct unet *m = arena_alloc(c->arena, sizeof *m);
-    unet_read_config(m, c->config);
+struct unet *unet_bind(struct binder *binder) {
+    struct unet *m = arena_alloc(binder->arena, sizeof *m);
+    unet_read_config(m, binder->component->config);
     int C = m->block_out_channels[0], E = 4 * C;
-    m->time_linear_1_w = weight_get(c, WEIGHT_MATRIX, SHAPE(E, C), "time_embedding.linear_1.weight");
-    m->time_linear_1_b = weight_get(c, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_1.bias");
-    m->time_linear_2_w = weight_get(c, WEIGHT_MATRIX, SHAPE(E, E), "time_embedding.linear_2.weight");
-    m->time_linear_2_b = weight_get(c, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_2.bias");
-    m->conv_in_w = weight_get(c, WEIGHT_CONV, SHAPE(C, m->in_channels, 3, 3), "conv_in.weight");
-    m->conv_in_b = weight_get(c, WEIGHT_VECTOR, SHAPE(C), "conv_in.bias");
-    down_bind(m, c);
-    mid_bind(m, c);
-    up_bind(m, c);
-    time_projections_bind(m, c, E);
-    m->conv_norm_out_w = weight_get(c, WEIGHT_VECTOR, SHAPE(C), "conv_norm_out.weight");
-    m->conv_norm_out_b = weight_get(c, WEIGHT_VECTOR, SHAPE(C), "conv_norm_out.bias");
-    m->conv_out_w = weight_get(c, WEIGHT_CONV, SHAPE(m->out_channels, C, 3, 3), "conv_out.weight");
-    m->conv_out_b = weight_get(c, WEIGHT_VECTOR, SHAPE(m->out_channels), "conv_out.bias");
+    m->time_linear_1_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, C), "time_embedding.linear_1.weight");
+    m->time_linear_1_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_1.bias");
+    m->time_linear_2_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, E), "time_embedding.linear_2.weight");
+    m->time_linear_2_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_2.bias");
+    m->conv_in_w = weight_get(binder, WEIGHT_CONV, SHAPE(C, m->in_channels, 3, 3), "conv_in.weight");
+    m->conv_in_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "conv_in.bias");
+    down_bind(m, binder);
+    mid_bind(m, binder);
+    up_bind(m, binder);
+    time_projections_bind(m, binder, E);
+    m->conv_norm_out_w = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "conv_norm_out.weight");
+    m->conv_norm_out_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "conv_norm_out.bias");
+    m->conv_out_w = weight_get(binder, WEIGHT_CONV, SHAPE(m->out_channels, C, 3, 3), "conv_out.weight");
+    m->conv_out_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(m->out_channels), "conv_out.bias");
     return m;
 }

@@ -38,39 +38,40 @@ static void read_config(struct vae *m, const struct json *config) {
         die(FAIL_UNSUPPORTED, "%s: %d 'up_block_types' for %d 'block_out_channels'", json_path(config), n_types, n);
 }
 
-static void up_block_bind(struct vae_up_block *b, struct component *c, int i, const struct vae *m, int c_in, int c_out) {
+static void up_block_bind(struct vae_up_block *b, struct binder *binder, int i, const struct vae *m, int c_in, int c_out) {
     b->n_resnets = m->layers_per_block + 1;
-    b->resnets = arena_array(c->arena, (size_t)b->n_resnets, sizeof *b->resnets);
+    b->resnets = arena_array(binder->arena, (size_t)b->n_resnets, sizeof *b->resnets);
     for (int j = 0; j < b->n_resnets; j++)
-        resnet_bind(&b->resnets[j], c, arena_printf(c->arena, "decoder.up_blocks.%d.resnets.%d", i, j), j ? c_out : c_in, c_out, m->groups,
-                    VAE_EPS);
+        resnet_bind(&b->resnets[j], binder, arena_printf(binder->arena, "decoder.up_blocks.%d.resnets.%d", i, j), j ? c_out : c_in, c_out,
+                    m->groups, VAE_EPS);
     if (i == m->n_levels - 1) return;
-    b->upsampler_w = weight_get(c, WEIGHT_CONV, SHAPE(c_out, c_out, 3, 3), "decoder.up_blocks.%d.upsamplers.0.conv.weight", i);
-    b->upsampler_b = weight_get(c, WEIGHT_VECTOR, SHAPE(c_out), "decoder.up_blocks.%d.upsamplers.0.conv.bias", i);
+    b->upsampler_w = weight_get(binder, WEIGHT_CONV, SHAPE(c_out, c_out, 3, 3), "decoder.up_blocks.%d.upsamplers.0.conv.weight", i);
+    b->upsampler_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(c_out), "decoder.up_blocks.%d.upsamplers.0.conv.bias", i);
 }
 
-struct vae *vae_bind(struct component *c) {
-    struct vae *m = arena_alloc(c->arena, sizeof *m);
-    read_config(m, c->config);
+struct vae *vae_bind(struct binder *binder) {
+    struct vae *m = arena_alloc(binder->arena, sizeof *m);
+    read_config(m, binder->component->config);
     int Z = m->latent_channels, top = m->block_out_channels[m->n_levels - 1], bottom = m->block_out_channels[0];
-    if (json_bool(c->config, "use_post_quant_conv", true)) {
-        m->post_quant_conv_w = weight_get(c, WEIGHT_MATRIX, SHAPE(Z, Z), "post_quant_conv.weight");
-        m->post_quant_conv_b = weight_get(c, WEIGHT_VECTOR, SHAPE(Z), "post_quant_conv.bias");
+    if (json_bool(binder->component->config, "use_post_quant_conv", true)) {
+        m->post_quant_conv_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(Z, Z), "post_quant_conv.weight");
+        m->post_quant_conv_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(Z), "post_quant_conv.bias");
     }
-    m->conv_in_w = weight_get(c, WEIGHT_CONV, SHAPE(top, Z, 3, 3), "decoder.conv_in.weight");
-    m->conv_in_b = weight_get(c, WEIGHT_VECTOR, SHAPE(top), "decoder.conv_in.bias");
+    m->conv_in_w = weight_get(binder, WEIGHT_CONV, SHAPE(top, Z, 3, 3), "decoder.conv_in.weight");
+    m->conv_in_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(top), "decoder.conv_in.bias");
     for (int i = 0; i < 2; i++)
-        resnet_bind(&m->mid_resnets[i], c, i ? "decoder.mid_block.resnets.1" : "decoder.mid_block.resnets.0", top, top, m->groups, VAE_EPS);
-    if (m->mid_attention) attention_block_bind(&m->mid_attn, c, "decoder.mid_block.attentions.0", top, 1, m->groups, VAE_EPS);
+        resnet_bind(&m->mid_resnets[i], binder, i ? "decoder.mid_block.resnets.1" : "decoder.mid_block.resnets.0", top, top, m->groups,
+                    VAE_EPS);
+    if (m->mid_attention) attention_block_bind(&m->mid_attn, binder, "decoder.mid_block.attentions.0", top, 1, m->groups, VAE_EPS);
     for (int i = 0, c_in = top; i < m->n_levels; i++) {
         int c_out = m->block_out_channels[m->n_levels - 1 - i];
-        up_block_bind(&m->up_blocks[i], c, i, m, c_in, c_out);
+        up_block_bind(&m->up_blocks[i], binder, i, m, c_in, c_out);
         c_in = c_out;
     }
-    m->conv_norm_out_w = weight_get(c, WEIGHT_VECTOR, SHAPE(bottom), "decoder.conv_norm_out.weight");
-    m->conv_norm_out_b = weight_get(c, WEIGHT_VECTOR, SHAPE(bottom), "decoder.conv_norm_out.bias");
-    m->conv_out_w = weight_get(c, WEIGHT_CONV, SHAPE(m->out_channels, bottom, 3, 3), "decoder.conv_out.weight");
-    m->conv_out_b = weight_get(c, WEIGHT_VECTOR, SHAPE(m->out_channels), "decoder.conv_out.bias");
+    m->conv_norm_out_w = weight_get(binder, WEIGHT_VECTOR, SHAPE(bottom), "decoder.conv_norm_out.weight");
+    m->conv_norm_out_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(bottom), "decoder.conv_norm_out.bias");
+    m->conv_out_w = weight_get(binder, WEIGHT_CONV, SHAPE(m->out_channels, bottom, 3, 3), "decoder.conv_out.weight");
+    m->conv_out_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(m->out_channels), "decoder.conv_out.bias");
     return m;
 }
 

@@ -26,7 +26,7 @@ struct vae {
     struct weight *conv_norm_out_w, *conv_norm_out_b, *conv_out_w, *conv_out_b;
 };
 
-struct vae *vae_bind(struct component *c);
+struct vae *vae_bind(struct binder *binder);
 /* x [N,H,W,Z], latents / scaling_factor    y [N,H*factor,W*factor,3] in about [-1,1] */
 void vae_decode(struct device *dev, const struct vae *m, struct view y, struct view x);
 

@@ -23,8 +23,9 @@ static void bind(struct model *m, const struct part_spec *spec) {
     if (spec->part == PART_TOKENIZER) m->tokenizer = clip_bpe_open(m->arena, c->dir);
     if (!spec->classes) return;
     const struct net_class *class = net_of(c, spec);
-    void *net = class->bind(c);
-    component_check(c);
+    struct binder *binder = m->binders[m->n_binders++] = binder_new(c);
+    void *net = class->bind(binder);
+    binder_check(binder);
     if (spec->part == PART_TEXT_ENCODER) m->text = net;
     if (spec->part == PART_VAE) m->vae = net;
     if (class->denoiser) m->denoiser = class->denoiser(net);
@@ -46,19 +47,11 @@ struct model *model_open(struct arena *a, const char *model, const char *variant
     return m;
 }
 
-/* The components whose weights run, in order of use; returns their number. */
-static int model_components(const struct model *m, struct component *components[N_PARTS]) {
-    int n = 0;
-    for (const struct part_spec *spec = m->class->parts; spec->name; spec++)
-        if (spec->classes) components[n++] = m->parts[spec->part];
-    return n;
-}
-
 void model_read_ahead(const struct model *m) {
-    struct component *components[N_PARTS];
-    int n = model_components(m, components);
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < components[i]->n_files; j++) posix_fadvise(components[i]->files[j]->fd, 0, 0, POSIX_FADV_WILLNEED);
+    for (int i = 0; i < m->n_binders; i++) {
+        const struct component *c = m->binders[i]->component;
+        for (int j = 0; j < c->n_files; j++) posix_fadvise(c->files[j]->fd, 0, 0, POSIX_FADV_WILLNEED);
+    }
 }
 
 void model_use(struct model *m, struct device *device) {
@@ -67,25 +60,21 @@ void model_use(struct model *m, struct device *device) {
 }
 
 struct memory_plan model_memory(const struct model *m) {
-    struct component *components[N_PARTS];
-    int n = model_components(m, components);
-    return (struct memory_plan){weights_packed_bytes(m->device, components, n), m->device->arena_peak, m->device->scratch_bytes(m->device)};
+    return (struct memory_plan){weights_packed_bytes(m->device, m->binders, m->n_binders), m->device->arena_peak,
+                                m->device->scratch_bytes(m->device)};
 }
 
 void model_load(struct model *m) {
-    struct component *components[N_PARTS];
-    int n = model_components(m, components);
     m->device->plan_end(m->device);
     if (!m->recording) m->recording = m->device->recording_new(m->device);
-    m->bytes_read = weights_load(m->device, components, n);
+    m->bytes_read = weights_load(m->device, m->binders, m->n_binders);
     m->loaded = false;
     if (!m->device->async) model_finish_load(m); /* else it goes on behind the first picture */
 }
 
 void model_finish_load(struct model *m) {
-    struct component *components[N_PARTS];
     if (m->loaded) return;
-    m->load_ms = weights_wait(m->device, components, model_components(m, components));
+    m->load_ms = weights_wait(m->device, m->binders, m->n_binders);
     m->loaded = true;
 }
 

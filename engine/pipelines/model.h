@@ -31,10 +31,12 @@ struct model {
     struct clip_text *text;
     struct vae *vae;
     struct denoiser denoiser;
-    int n_tokens;      /* length ids are padded to: 77 */
-    int channels;      /* of what is denoised */
-    int factor;        /* pixels per latent: the VAE's, or 1 */
-    int size_multiple; /* width and height are multiples of it */
+    int n_binders;
+    struct binder *binders[N_PARTS]; /* of the nets, in order of use: what they bound is loaded */
+    int n_tokens;                    /* length ids are padded to: 77 */
+    int channels;                    /* of what is denoised */
+    int factor;                      /* pixels per latent: the VAE's, or 1 */
+    int size_multiple;               /* width and height are multiples of it */
 
     struct device *device;       /* owned from model_use on */
     enum dtype dtype;            /* of all but the VAE: the device's own, outside decoding */

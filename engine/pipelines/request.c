@@ -98,7 +98,7 @@ static void read_prompts(struct request *r) {
 /* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
 static const float *read_latents(const struct request *r) {
     struct st_file *f = st_open(r->arena, r->settings.latents);
-    const struct st_tensor *t = f->n_tensors == 1 ? &f->tensors[0] : st_find(f, "latents");
+    const struct tensor *t = f->n_tensors == 1 ? &f->tensors[0].tensor : st_find(f, "latents");
     if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
     int C = r->model->channels, H = r->latent_height, W = r->latent_width, rank = t->rank;
     if (rank < 3 || rank > 4 || (rank == 4 && t->shape[0] != 1) || t->shape[rank - 3] != C || t->shape[rank - 2] != H ||
@@ -107,7 +107,7 @@ static const float *read_latents(const struct request *r) {
     if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
     void *raw = arena_alloc(r->arena, t->bytes);
     float *noise = arena_array(r->arena, t->bytes / dtype_table[t->dtype].size, sizeof *noise);
-    int error = st_read(t, raw);
+    int error = tensor_read(t, raw);
     if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
     dtype_to_f32(noise, raw, t->dtype, t->bytes / dtype_table[t->dtype].size);
     st_close(f);

@@ -8,11 +8,11 @@
 static void check_file(const struct st_file *f, size_t header_bytes) {
     uint64_t at = 8 + header_bytes;
     for (int i = 0; i < f->n_tensors; i++) {
-        const struct st_tensor *t = &f->tensors[i];
+        const struct tensor *t = &f->tensors[i].tensor;
         uint64_t bytes = dtype_table[t->dtype].size;
-        assert(t->rank >= 0 && t->rank <= ST_RANK_MAX && t->name[0] && strlen(t->name) <= ST_NAME_MAX);
+        assert(t->rank >= 0 && t->rank <= TENSOR_RANK_MAX && t->name[0] && strlen(t->name) <= ST_NAME_MAX);
         for (int j = 0; j < t->rank; j++) bytes *= (uint64_t)t->shape[j];
-        assert(t->begin == at && t->bytes == bytes);
+        assert(f->tensors[i].begin == at && t->bytes == bytes);
         assert(st_find(f, t->name) == t);
         at += bytes;
     }
