@@ -63,7 +63,11 @@ static struct weight *weight_of(struct setup *s, enum weight_kind kind, int rank
                                 const char *const names[]) {
     struct weight *w = arena_alloc(&s->arena, sizeof *w);
     const struct tensor **parts = arena_array(&s->arena, (size_t)n_parts, sizeof *parts);
-    for (int i = 0; i < n_parts; i++) parts[i] = st_find(s->file, names[i]);
+    for (int i = 0; i < n_parts; i++) { /* put together again from its rows: loaders only read */
+        const struct tensor *t = st_find(s->file, names[i]);
+        int64_t half = t->shape[0] / 2;
+        parts[i] = tensor_stack(&s->arena, tensor_rows(&s->arena, t, 0, half), tensor_rows(&s->arena, t, half, t->shape[0] - half));
+    }
     *w = (struct weight){.kind = kind, .name = names[0], .rank = rank, .shape = {1, 1, 1, 1}, .n_parts = n_parts, .parts = parts};
     memcpy(w->shape, shape, (size_t)rank * sizeof *shape);
     return w;

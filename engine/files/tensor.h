@@ -1,8 +1,11 @@
-/* A tensor is something that can be read, wherever its bytes come from: who loads weights calls read and knows no more. */
+/* A tensor is something that can be read, wherever its bytes come from: who loads weights calls read and knows no more.
+ * The kinds below are made of other tensors, which must outlive them; nothing is read before read is called. */
 #ifndef ENGINE_FILES_TENSOR_H
 #define ENGINE_FILES_TENSOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include "engine/base/arena.h"
 #include "engine/base/dtype.h"
 
 enum { TENSOR_RANK_MAX = 8 };
@@ -25,6 +28,42 @@ struct tensor {
 /* The whole of it. */
 static inline int tensor_read(const struct tensor *t, void *dst) {
     return t->read(t, dst, 0, t->bytes);
+}
+
+/* Rows [first, first + n) of t, whose rank is at least 1: a third of a fused qkv. */
+const struct tensor *tensor_rows(struct arena *a, const struct tensor *t, int64_t first, int64_t n);
+/* t [R,C] as [C,R]. */
+const struct tensor *tensor_transpose(struct arena *a, const struct tensor *t);
+/* The rows of top, then those of bottom, of one dtype and equal but for the first axis: an embedding learnt for a table of embeddings.
+ * Dies FAIL_UNSUPPORTED where they do not fit. */
+const struct tensor *tensor_stack(struct arena *a, const struct tensor *top, const struct tensor *bottom);
+
+/* scale * up * down, flattened to [O,r] and [r,I]: up [O,r] or [O,r,1,1], down [r,I] or [r,I,k,k]. */
+struct low_rank {
+    const struct tensor *up, *down;
+    double scale;
+};
+/* base + the sum of n deltas, as F32, rounded once: base [O,I] or [O,I,k,k]. A read holds some rows, and the down of one delta. The deltas
+ * are copied. Dies FAIL_UNSUPPORTED where a shape does not fit or a dtype is not a floating one. */
+const struct tensor *tensor_sum(struct arena *a, const struct tensor *base, const struct low_rank *deltas, int n);
+
+/* An F8_E4M3 or F8_E5M2 tensor times its scale, F32 or F16 as `dtype` says. scale: one value, or one a row; NULL: 1. Dies FAIL_UNSUPPORTED
+ * where it is neither or a dtype does not fit. */
+const struct tensor *tensor_scaled(struct arena *a, const struct tensor *t, const struct tensor *scale, enum dtype dtype);
+
+/* ---- for kinds --------------------------------------------------------------------------------------------------- */
+
+/* Elements [first, first + n) of t into dst, which need not be aligned; 0 or an errno. */
+typedef int tensor_elements(const struct tensor *t, void *dst, uint64_t first, uint64_t n);
+/* struct tensor's read by way of one that gives whole elements. */
+int tensor_read_elements(const struct tensor *t, void *dst, uint64_t offset, uint64_t n, tensor_elements *elements);
+/* Elements [first, first + n) of a tensor of a floating dtype as f32; 0 or an errno. */
+int tensor_read_f32(const struct tensor *t, float *dst, uint64_t first, uint64_t n);
+static inline uint64_t tensor_count(const struct tensor *t) {
+    return t->bytes / dtype_table[t->dtype].size;
+}
+static inline bool tensor_is_float(const struct tensor *t) {
+    return t->dtype <= DT_F64;
 }
 
 #endif

@@ -1,0 +1,303 @@
+/* Tensors made of others: every part of them, at any alignment, against plain arithmetic in double. */
+#include "test/files.h"
+
+#include "engine/files/tensor.h"
+#include "test/support.h"
+
+static struct arena arena;
+static const struct st_file file = {.path = "made-up.safetensors"};
+
+/* ---- tensors in memory ------------------------------------------------------------------------------------------- */
+
+struct memory {
+    struct tensor tensor;
+    const void *data;
+    int error;
+};
+
+static int read_memory(const struct tensor *t, void *dst, uint64_t offset, uint64_t n) {
+    const struct memory *m = (const struct memory *)t;
+    assert_true(offset <= t->bytes && n <= t->bytes - offset);
+    memcpy(dst, (const char *)m->data + offset, n);
+    return m->error;
+}
+
+static struct memory *memory(const char *name, enum dtype dtype, int rank, const int64_t *shape, const void *data) {
+    struct memory *m = arena_alloc(&arena, sizeof *m);
+    m->tensor = (struct tensor){.name = name, .dtype = dtype, .rank = rank, .read = read_memory, .file = &file};
+    m->data = data;
+    uint64_t bytes = dtype_table[dtype].size;
+    for (int i = 0; i < rank; i++) bytes *= (uint64_t)(m->tensor.shape[i] = shape[i]);
+    m->tensor.bytes = bytes;
+    return m;
+}
+
+#define DIMS(...)                                                                  \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { \
+        __VA_ARGS__                                                                \
+    }
+
+/* Multiples of 1/8 in [-4, 4): products and sums of them are exact. */
+static float *eighths(size_t n, unsigned seed) {
+    float *x = arena_array(&arena, n, sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = (float)((int)((i * 2654435761u + seed * 40503u) >> 7 & 63) - 32) / 8;
+    return x;
+}
+
+static const struct tensor *floats(const char *name, const float *x, int rank, const int64_t *shape) {
+    return &memory(name, DT_F32, rank, shape, x)->tensor;
+}
+
+/* Every part [offset, offset + n) whose n or offset is near an edge, and all short ones. */
+static void check_parts(const struct tensor *t, const void *want) {
+    char *got = malloc(t->bytes + 1);
+    assert_int_equal(tensor_read(t, got), 0);
+    assert_memory_equal(got, want, t->bytes);
+    for (uint64_t offset = 0; offset <= t->bytes; offset++)
+        for (uint64_t n = 0; offset + n <= t->bytes; n += n < 20 || offset + n + 20 > t->bytes ? 1 : 13) {
+            memset(got, 0x5a, t->bytes + 1);
+            assert_int_equal(t->read(t, got, offset, n), 0);
+            if (memcmp(got, (const char *)want + offset, n) != 0) fail_msg("%s: bytes %ju + %ju", t->name, offset, n);
+            assert_true(got[n] == 0x5a);
+        }
+    free(got);
+}
+
+static void check_error(const struct tensor *t, struct memory *source) {
+    char *got = malloc(t->bytes);
+    source->error = EIO;
+    assert_int_equal(tensor_read(t, got), EIO);
+    source->error = 0;
+    free(got);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
+
+static void test_rows(void **state) {
+    (void)state;
+    float *x = eighths(6 * 5, 1);
+    struct memory *m = memory("qkv", DT_F32, DIMS(6, 5), x);
+    for (int i = 0; i < 3; i++) {
+        const struct tensor *third = tensor_rows(&arena, &m->tensor, 2 * i, 2);
+        assert_true(third->shape[0] == 2 && third->shape[1] == 5 && third->bytes == 40);
+        check_parts(third, x + 10 * i);
+    }
+    check_error(tensor_rows(&arena, &m->tensor, 1, 1), m);
+    assert_true(tensor_rows(&arena, &m->tensor, 6, 0)->bytes == 0);
+}
+
+static void test_transpose(void **state) {
+    (void)state;
+    enum { R = 7, C = 4 };
+    float *x = eighths(R * C, 2), want[R * C];
+    uint16_t half[R * C], half_want[R * C];
+    for (int i = 0; i < R; i++)
+        for (int j = 0; j < C; j++) {
+            want[j * R + i] = x[i * C + j];
+            half[i * C + j] = half_want[j * R + i] = (uint16_t)(i * C + j);
+        }
+    struct memory *m = memory("projection", DT_F32, DIMS(R, C), x);
+    const struct tensor *t = tensor_transpose(&arena, &m->tensor);
+    assert_true(t->shape[0] == C && t->shape[1] == R);
+    check_parts(t, want);
+    check_error(t, m);
+    check_parts(tensor_transpose(&arena, &memory("half", DT_F16, DIMS(R, C), half)->tensor), half_want);
+    check_parts(tensor_transpose(&arena, t), x);
+}
+
+/* Larger than the block it is read in. */
+static void test_transpose_blocks(void **state) {
+    (void)state;
+    enum { R = 700, C = 800 };
+    float *x = eighths(R * C, 3), *got = malloc(sizeof(float) * R * C);
+    const struct tensor *t = tensor_transpose(&arena, floats("large", x, DIMS(R, C)));
+    assert_int_equal(tensor_read(t, got), 0);
+    for (int i = 0; i < R * C; i++) assert_true(got[i] == x[i % R * C + i / R]);
+    assert_int_equal(t->read(t, got, 4 * 123456, 4 * 2000), 0);
+    for (int i = 0; i < 2000; i++) assert_true(got[i] == x[(i + 123456) % R * C + (i + 123456) / R]);
+    free(got);
+}
+
+static void test_stack(void **state) {
+    (void)state;
+    float *x = eighths(5 * 3, 4);
+    const struct tensor *top = floats("table", x, DIMS(3, 3));
+    struct memory *bottom = memory("learnt", DT_F32, DIMS(2, 3), x + 9);
+    const struct tensor *t = tensor_stack(&arena, top, &bottom->tensor);
+    assert_true(t->shape[0] == 5 && t->bytes == 60);
+    check_parts(t, x);
+    check_error(t, bottom);
+    assert_dies(78, "tensor 'wide': expected rows like those of 'table', of F32", tensor_stack(&arena, top, floats("wide", x, DIMS(2, 4))));
+    assert_dies(78, "'half'", tensor_stack(&arena, top, &memory("half", DT_F16, DIMS(2, 3), x)->tensor));
+    assert_dies(78, "'flat'", tensor_stack(&arena, top, floats("flat", x, DIMS(3))));
+}
+
+/* ---- low-rank sums ----------------------------------------------------------------------------------------------- */
+
+enum { O = 5, I = 3, K = 2, R1 = 2, R2 = 4 };
+
+static void add_plain(double *w, const float *up, const float *down, int r, int columns, double scale) {
+    for (int i = 0; i < O; i++)
+        for (int j = 0; j < columns; j++)
+            for (int k = 0; k < r; k++) w[i * columns + j] += scale * (double)up[i * r + k] * (double)down[k * columns + j];
+}
+
+static void test_sum(void **state) {
+    (void)state;
+    enum { COLUMNS = I * K * K };
+    float *base = eighths(O * COLUMNS, 5), *up1 = eighths(O * R1, 6), *down1 = eighths(R1 * COLUMNS, 7), *up2 = eighths(O * R2, 8),
+          *down2 = eighths(R2 * COLUMNS, 9), want[O * COLUMNS];
+    double w[O * COLUMNS];
+    for (int i = 0; i < O * COLUMNS; i++) w[i] = (double)base[i];
+    add_plain(w, up1, down1, R1, COLUMNS, 0.75);
+    add_plain(w, up2, down2, R2, COLUMNS, -0.5);
+    for (int i = 0; i < O * COLUMNS; i++) want[i] = (float)w[i];
+    struct memory *down = memory("down", DT_F32, DIMS(R1, I, K, K), down1);
+    struct low_rank deltas[] = {{floats("up", up1, DIMS(O, R1, 1, 1)), &down->tensor, 0.75},
+                                {floats("up", up2, DIMS(O, R2, 1, 1)), floats("down", down2, DIMS(R2, I, K, K)), -0.5}};
+    const struct tensor *b = floats("conv", base, DIMS(O, I, K, K)), *t = tensor_sum(&arena, b, deltas, 2);
+    assert_true(t->dtype == DT_F32 && t->rank == 4 && t->shape[3] == K && t->bytes == sizeof want);
+    check_parts(t, want);
+    check_error(t, down);
+    check_parts(tensor_sum(&arena, b, NULL, 0), base);
+}
+
+/* The base and the factors in half precision, a sum that no f16 holds. */
+static void test_sum_half(void **state) {
+    (void)state;
+    uint16_t base[O * I], up[O], down[I];
+    float want[O * I];
+    for (int i = 0; i < O; i++) up[i] = f32_to_f16((float)(i + 1) / 1024);
+    for (int i = 0; i < I; i++) down[i] = f32_to_f16((float)(i + 1) / 1024);
+    for (int i = 0; i < O * I; i++) {
+        base[i] = f32_to_f16((float)i + 1);
+        want[i] = (float)(i + 1 + (i / I + 1) * (i % I + 1) / 1048576.0);
+        assert_true(f16_to_f32(f32_to_f16(want[i])) != want[i]);
+    }
+    struct low_rank delta = {&memory("up", DT_F16, DIMS(O, 1), up)->tensor, &memory("down", DT_F16, DIMS(1, I), down)->tensor, 1};
+    check_parts(tensor_sum(&arena, &memory("base", DT_F16, DIMS(O, I), base)->tensor, &delta, 1), want);
+}
+
+/* Larger than the block it is computed in: rows are cut in their middle. */
+static void test_sum_blocks(void **state) {
+    (void)state;
+    enum { ROWS = 900, COLUMNS = 1300 };
+    float *base = eighths((size_t)ROWS * COLUMNS, 10), *up = eighths(ROWS, 11), *down = eighths(COLUMNS, 12);
+    float *got = malloc(sizeof(float) * ROWS * COLUMNS);
+    struct low_rank delta = {floats("up", up, DIMS(ROWS, 1)), floats("down", down, DIMS(1, COLUMNS)), 0.25};
+    assert_int_equal(tensor_read(tensor_sum(&arena, floats("base", base, DIMS(ROWS, COLUMNS)), &delta, 1), got), 0);
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        if (got[i] != (float)((double)base[i] + 0.25 * (double)up[i / COLUMNS] * (double)down[i % COLUMNS])) fail_msg("value %d", i);
+    free(got);
+}
+
+static void test_sum_refused(void **state) {
+    (void)state;
+    float *x = eighths(64, 13);
+    const struct tensor *base = floats("base", x, DIMS(4, 6)), *up = floats("up", x, DIMS(4, 2)), *down = floats("down", x, DIMS(2, 6));
+    struct low_rank bad[] = {{up, floats("narrow", x, DIMS(2, 5)), 1},
+                             {floats("short", x, DIMS(3, 2)), down, 1},
+                             {floats("rank", x, DIMS(4, 3)), down, 1},
+                             {up, floats("none", x, DIMS(0, 6)), 1},
+                             {&memory("ints", DT_I32, DIMS(4, 2), x)->tensor, down, 1}};
+    const char *const names[] = {"'narrow'", "'short'", "'rank'", "'none'", "'ints': unsupported dtype I32"};
+    for (int i = 0; i < 5; i++) assert_dies(78, names[i], tensor_sum(&arena, base, &bad[i], 1));
+    assert_dies(78, "expected a matrix", tensor_sum(&arena, floats("bias", x, DIMS(4)), NULL, 0));
+}
+
+/* ---- fp8 --------------------------------------------------------------------------------------------------------- */
+
+/* The value of an fp8 byte by the definition. */
+static double fp8(int b, int mantissa_bits, int bias) {
+    int exponent = (b & 127) >> mantissa_bits, mantissa = b & ((1 << mantissa_bits) - 1);
+    double x = exponent ? ldexp(1 + ldexp(mantissa, -mantissa_bits), exponent - bias) : ldexp(mantissa, 1 - bias - mantissa_bits);
+    return b & 128 ? -x : x;
+}
+
+static bool is_number(enum dtype dtype, int b) {
+    return dtype == DT_F8_E4M3 ? (b & 127) != 127 : (b & 127) < 124;
+}
+
+static void check_fp8(enum dtype dtype, const struct tensor *scale, const float *factors, int n_factors) {
+    uint8_t raw[256];
+    float want[256];
+    uint16_t half[256];
+    for (int i = 0; i < 256; i++) {
+        int b = is_number(dtype, i) ? i : 0;
+        raw[i] = (uint8_t)b;
+        want[i] = (float)(fp8(b, dtype == DT_F8_E4M3 ? 3 : 2, dtype == DT_F8_E4M3 ? 7 : 15) * (double)factors[i * n_factors / 256]);
+        half[i] = f32_to_f16(want[i]);
+    }
+    const struct tensor *t = &memory("w", dtype, DIMS(16, 16), raw)->tensor;
+    check_parts(tensor_scaled(&arena, t, scale, DT_F32), want);
+    check_parts(tensor_scaled(&arena, t, scale, DT_F16), half);
+}
+
+static void test_scaled(void **state) {
+    (void)state;
+    float one = 1, third = 1 / 3.0f, rows[16];
+    for (int i = 0; i < 16; i++) rows[i] = (float)(i + 1) / 7;
+    const enum dtype dtypes[] = {DT_F8_E4M3, DT_F8_E5M2};
+    for (int i = 0; i < 2; i++) {
+        check_fp8(dtypes[i], NULL, &one, 1);
+        check_fp8(dtypes[i], floats("scale", &third, 0, NULL), &third, 1);
+        check_fp8(dtypes[i], floats("scale", &third, DIMS(1)), &third, 1);
+        check_fp8(dtypes[i], floats("scale", rows, DIMS(16, 1)), rows, 16);
+    }
+}
+
+static void test_scaled_special(void **state) {
+    (void)state;
+    uint8_t raw[] = {0x7f, 0xff, 0x7e}, raw5[] = {0x7c, 0xfc, 0x7d};
+    float x[3], scales[3] = {1, 2, 3};
+    struct memory *m = memory("w", DT_F8_E4M3, DIMS(3), raw);
+    const struct tensor *t = tensor_scaled(&arena, &m->tensor, NULL, DT_F32);
+    assert_int_equal(tensor_read(t, x), 0);
+    assert_true(isnan(x[0]) && isnan(x[1]) && x[2] == 448);
+    check_error(t, m);
+    assert_int_equal(tensor_read(tensor_scaled(&arena, &memory("w", DT_F8_E5M2, DIMS(3), raw5)->tensor, NULL, DT_F32), x), 0);
+    assert_true(isinf(x[0]) && x[0] > 0 && isinf(x[1]) && x[1] < 0 && isnan(x[2]));
+    assert_dies(78, "tensor 'scale': expected one floating value, or 3, found 2",
+                tensor_scaled(&arena, &m->tensor, floats("scale", scales, DIMS(2)), DT_F32));
+    assert_dies(78, "expected F8_E4M3 or F8_E5M2, found F32", tensor_scaled(&arena, floats("f", scales, DIMS(3)), NULL, DT_F32));
+}
+
+/* ---- kinds upon kinds, and a file below -------------------------------------------------------------------------- */
+
+static void test_nested(void **state) {
+    (void)state;
+    const char *dir = temp_dir(), *path = path_in(dir, "a.safetensors");
+    float *x = eighths(6 * 4, 14), want[8];
+    struct st_writer *w = st_writer_new(&arena);
+    st_writer_add(w, "qkv", DT_F32, DIMS(6, 4), x);
+    st_write(w, path);
+    struct st_file *f = st_open(&arena, path);
+    const struct tensor *k = tensor_transpose(&arena, tensor_rows(&arena, st_find(f, "qkv"), 2, 2));
+    for (int i = 0; i < 8; i++) want[i] = x[8 + i % 2 * 4 + i / 2];
+    check_parts(k, want);
+    assert_ptr_equal(k->file, f);
+    remove_tree(dir);
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    arena_free(&arena);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_rows, tear_down),
+        cmocka_unit_test_teardown(test_transpose, tear_down),
+        cmocka_unit_test_teardown(test_transpose_blocks, tear_down),
+        cmocka_unit_test_teardown(test_stack, tear_down),
+        cmocka_unit_test_teardown(test_sum, tear_down),
+        cmocka_unit_test_teardown(test_sum_half, tear_down),
+        cmocka_unit_test_teardown(test_sum_blocks, tear_down),
+        cmocka_unit_test_teardown(test_sum_refused, tear_down),
+        cmocka_unit_test_teardown(test_scaled, tear_down),
+        cmocka_unit_test_teardown(test_scaled_special, tear_down),
+        cmocka_unit_test_teardown(test_nested, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
