@@ -40,7 +40,7 @@ SECONDS ?= 60
 
 # what the compiler has of these; a binary that reads strangers' files is harder to turn against its user with them
 HARDEN  := $(shell for f in -fstack-clash-protection -fcf-protection; do $(CC) -Werror $$f -x c -c /dev/null -o /dev/null 2>/dev/null && echo $$f; done)
-PKGS    := libpng libjpeg libwebp libcjson libutf8proc
+PKGS    := libpng zlib libjpeg libwebp libcjson libutf8proc
 CFLAGS  := -std=c11 -D_GNU_SOURCE -I. -g -Wall -Wextra -Wshadow -Wformat=2 -Wno-format-nonliteral -fopenmp-simd -ffp-contract=fast \
            -fno-math-errno -fno-trapping-math -march=$(MARCH) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDFLAGS := -Wl,-z,relro,-z,now

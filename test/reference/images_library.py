@@ -70,3 +70,12 @@ def floats(name, shape, array, *arguments):
     given = give(array)
     getattr(lib, name)(ctypes.c_void_p(out.ctypes.data), ctypes.byref(given), *arguments)
     return out
+
+
+def decode(data, name="test"):
+    """image_decode of bytes."""
+    lib.image_decode.restype = Image
+    buffer = ctypes.create_string_buffer(data, len(data))
+    out = take(lib.image_decode(ctypes.byref(arena), buffer, ctypes.c_size_t(len(data)), name.encode()))
+    lib.arena_free(ctypes.byref(arena))
+    return out

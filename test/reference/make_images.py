@@ -4,12 +4,18 @@ A case is two tensors, CASE.in and CASE.out; the case's name holds its parameter
 thousands of random ones where those libraries are.
 """
 
+import io
+import pathlib
+import random
+
 import numpy as np
 import torch
+from diffusers.utils import load_image
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 import common
+import image_files
 
 tensors = {}
 
@@ -45,9 +51,34 @@ def resizes():
             add(f"torchvision:{W}x{H}:{int(getattr(Image.Resampling, name.upper()))}:{i}", array, out.permute(1, 2, 0).numpy())
 
 
+def file_of(name, data):
+    add(name, np.frombuffer(data, np.uint8), np.array(load_image(Image.open(io.BytesIO(data)))))
+
+
+def files():
+    """Every kind of file, small; the seed files of the fuzzer too."""
+    rng = random.Random(7)
+    seen = {}
+    corpus = pathlib.Path(__file__).resolve().parent.parent / "fuzz" / "corpus" / "image"
+    corpus.mkdir(parents=True, exist_ok=True)
+    while len(seen) < 60:
+        kind = ["png", "jpeg", "webp"][len(seen) % 3]
+        what, data = getattr(image_files, "random_" + kind)(rng)
+        shape = what.split(" {")[0] if kind != "png" else " ".join(what.split()[:5]) + what.split()[-1]
+        if len(data) < 3000 and (kind != "png" or shape not in seen):
+            seen[shape + str(len(seen)) * (kind != "png")] = data
+    grey16 = np.array([[[0], [1], [254]], [[255], [256], [65535]]])
+    seen["png grey 16"] = image_files.png(3, 2, 0, 16, grey16)
+    for i, (name, data) in enumerate(seen.items()):
+        file_of(f"file:{i}:{name.split()[0]}", data)
+        if i < 45 and len(data) < 1500:
+            (corpus / f"{i:02}.{name.split()[0]}").write_bytes(data)
+
+
 def main():
     common.deterministic()
     resizes()
+    files()
     common.save_tensors(common.FIXTURES / "images" / "images.safetensors", tensors)
 
 
