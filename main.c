@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static void inspect(struct arena *a, const struct options *o) {
-    struct settings settings = settings_of(o);
+    struct settings settings = o->settings;
     struct model *m = model_open(a, settings.model, settings.variant);
     if (m->class->takes_prompt && !settings.prompt) settings.prompt = "";
     inspect_print(request_open(a, m, &settings), o->json);
@@ -19,12 +19,11 @@ static void inspect(struct arena *a, const struct options *o) {
 }
 
 static void show_schedule(struct arena *a, const struct options *o) {
-    struct settings settings = settings_of(o);
-    print_schedule(request_schedule(a, &settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
+    print_schedule(request_schedule(a, &o->settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
 }
 
 static void show_tokens(struct arena *a, const struct options *o) {
-    const char *revision, *dir = checkpoint_locate(a, o->model, &revision);
+    const char *revision, *dir = checkpoint_locate(a, o->settings.model, &revision);
     struct clip_bpe *tokenizer = clip_bpe_open(a, arena_printf(a, "%s/tokenizer", dir));
     int length = clip_bpe_max_length(tokenizer);
     print_tokens(tokenizer, o->tokens_text, length ? length : 77, o->json, terminal_has_color(STDOUT_FILENO, o->color));

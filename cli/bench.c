@@ -3,6 +3,7 @@
 #include "cli/json_out.h"
 #include "cli/progress.h"
 #include "cli/result.h"
+#include "cli/settings_table.h"
 #include "cli/version.h"
 #include "engine/base/clock.h"
 
@@ -59,10 +60,11 @@ static void measure_all(struct request *r, const struct options *o, struct measu
 static void print_text(struct buffer *b, const struct request *r, const struct options *o, const struct startup *t,
                        const struct metadata *about, const struct measured *m) {
     const struct model *model = r->model;
+    const struct settings *s = about->settings;
     struct memory_plan plan = model_memory(model);
     buffer_printf(b, "%s (%s) %s%s%s, %dx%d, %s, %d steps (%d model calls of %d image%s)\n", about->device, model->device->product,
-                  about->dtype, about->vae_dtype ? ", vae " : "", about->vae_dtype ? about->vae_dtype : "", about->width, about->height,
-                  about->scheduler_class, about->steps, r->schedule->n_rows, r->copies, r->copies > 1 ? "s" : "");
+                  about->dtype, s->vae_dtype_given ? ", vae " : "", s->vae_dtype_given ? dtype_word(s->vae_dtype) : "", s->width, s->height,
+                  about->scheduler_class, s->steps, r->schedule->n_rows, r->copies, r->copies > 1 ? "s" : "");
     buffer_printf(b, "%-6s %12s %12s %12s   ms, of %d run%s after one\n", "", "median", "p95", "min", o->bench, o->bench > 1 ? "s" : "");
     for (int i = 0; i < N_STAGES; i++)
         if (m->n[i])

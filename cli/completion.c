@@ -6,22 +6,23 @@
 #include "schedulers/scheduler.h"
 
 /* The values of an option, blank-separated, or "" where they are free. */
-static const char *values(struct arena *a, const struct option_spec *s) {
+static const char *values(struct arena *a, const struct field *s) {
     struct buffer b = {.arena = a};
     buffer_add(&b, "", 0);
     for (int i = 0; s->words && s->words[i]; i++) buffer_printf(&b, "%s%s", i ? " " : "", s->words[i]);
-    for (int i = 0; !strcmp(s->name, "scheduler") && schedulers[i]; i++) buffer_printf(&b, "%s%s", i ? " " : "", schedulers[i]->names[0]);
+    for (int i = 0; s->completion == COMPLETE_SCHEDULER && schedulers[i]; i++)
+        buffer_printf(&b, "%s%s", i ? " " : "", schedulers[i]->names[0]);
     return b.data;
 }
 
-static bool takes_path(const struct option_spec *s) {
-    return s->argument && (!strcmp(s->argument, "FILE") || !strcmp(s->argument, "DIR"));
+static bool takes_path(const struct field *s) {
+    return s->completion == COMPLETE_FILE || s->completion == COMPLETE_DIR;
 }
 
 const char *completion_bash(struct arena *a) {
     struct buffer names = {.arena = a}, cases = {.arena = a};
-    for (int i = 0; i < n_options; i++) {
-        const struct option_spec *s = &option_table[i];
+    for (int i = 0; i < option_count(); i++) {
+        const struct field *s = option_row(i);
         if (!s->help) continue;
         buffer_printf(&names, "--%s ", s->name);
         if (!s->argument) continue;
@@ -43,7 +44,7 @@ const char *completion_bash(struct arena *a) {
 }
 
 /* The help text without the characters that mean something in the other scripts. */
-static const char *plain_help(struct arena *a, const struct option_spec *s) {
+static const char *plain_help(struct arena *a, const struct field *s) {
     char *help = arena_strdup(a, s->help);
     for (char *c = help; (c = strpbrk(c, "'[]:"));) *c = ' ';
     return help;
@@ -52,8 +53,8 @@ static const char *plain_help(struct arena *a, const struct option_spec *s) {
 const char *completion_zsh(struct arena *a) {
     struct buffer b = {.arena = a};
     buffer_printf(&b, "#compdef diffuse\n_arguments -s -S \\\n");
-    for (int i = 0; i < n_options; i++) {
-        const struct option_spec *s = &option_table[i];
+    for (int i = 0; i < option_count(); i++) {
+        const struct field *s = option_row(i);
         if (!s->help) continue;
         const char *value = takes_path(s) ? ":FILE:_files" : s->argument ? arena_printf(a, ":value:(%s)", values(a, s)) : "";
         const char *help = plain_help(a, s);
@@ -67,8 +68,8 @@ const char *completion_zsh(struct arena *a) {
 const char *completion_fish(struct arena *a) {
     struct buffer b = {.arena = a};
     buffer_printf(&b, "complete -c diffuse -f\n");
-    for (int i = 0; i < n_options; i++) {
-        const struct option_spec *s = &option_table[i];
+    for (int i = 0; i < option_count(); i++) {
+        const struct field *s = option_row(i);
         if (!s->help) continue;
         buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s));
         if (s->letter) buffer_printf(&b, " -s %c", s->letter);

@@ -7,39 +7,13 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/result.h"
+#include "cli/settings_table.h"
 #include "cli/template.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 
 #include <stdio.h>
 #include <string.h>
-
-struct settings settings_of(const struct options *o) {
-    return (struct settings){
-        .model = o->model,
-        .variant = o->variant,
-        .prompt = o->prompt,
-        .negative = o->negative,
-        .seed = o->seed,
-        .count = o->count,
-        .steps = o->steps,
-        .guidance = o->guidance,
-        .guidance_rescale = o->guidance_rescale,
-        .eta = o->eta,
-        .clip_skip = o->clip_skip,
-        .width = o->width,
-        .height = o->height,
-        .scheduler = o->scheduler,
-        .rng = o->rng,
-        .rng_sms = o->rng_sms,
-        .rng_dtype = o->rng_dtype,
-        .latents = o->latents,
-        .dump = o->dump,
-        .strict = o->strict,
-        .vae_dtype_given = strcmp(o->vae_dtype, "auto") != 0,
-        .vae_dtype = dtype_of(o->vae_dtype, DT_F32),
-    };
-}
 
 /* The path of image k after `step` of its rows, -1 for the finished one. */
 static const char *output_path(struct arena *a, const struct request *r, const struct options *o, int k, int step) {
@@ -57,32 +31,16 @@ static const char *output_path(struct arena *a, const struct request *r, const s
     return template_expand(a, step < 0 ? o->output : template_with_step(a, o->output), &fields);
 }
 
-static struct metadata metadata_of(const struct request *r, int k) {
-    const struct settings *s = &r->settings;
-    const struct model *m = r->model;
+static struct metadata about_image(const struct request *r, int k) {
     return (struct metadata){
-        .prompt = s->prompt,
-        .negative = s->negative,
-        .model = s->model,
-        .revision = m->checkpoint->revision,
-        .variant = s->variant,
-        .scheduler = s->scheduler,
+        .settings = &r->settings,
+        .seed = r->settings.seed + (uint64_t)k,
+        .revision = r->model->checkpoint->revision,
         .scheduler_class = r->scheduler->class_name,
-        .latents = s->latents,
-        .steps = s->steps,
-        .width = s->width,
-        .height = s->height,
-        .clip_skip = s->clip_skip,
-        .guidance = s->guidance,
-        .guidance_rescale = s->guidance_rescale,
-        .eta = s->eta,
-        .seed = s->seed + (uint64_t)k,
-        .rng = s->rng,
-        .rng_sms = s->rng_sms,
-        .rng_dtype = s->rng_dtype,
-        .dtype = dtype_word(m->dtype),
-        .device = m->device->name,
-        .vae_dtype = m->vae && s->vae_dtype_given ? dtype_word(s->vae_dtype) : NULL,
+        .sampler = sched_config_sampler(r->sched_config, r->scheduler),
+        .schedule_type = sched_config_schedule_type(r->sched_config),
+        .dtype = dtype_word(r->model->dtype),
+        .device = r->model->device->name,
     };
 }
 
@@ -90,7 +48,7 @@ static struct metadata metadata_of(const struct request *r, int k) {
 static void check_outputs(struct arena *a, const struct request *r, const struct options *o) {
     enum { CHECKED_MAX = 10000 };
     if (!strcmp(o->output, "-")) return;
-    for (int k = 0; k < o->count && k < CHECKED_MAX; k++) {
+    for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
         publish_check(output_path(a, r, o, k, -1), o->on_exists);
         for (int step = o->save_every; o->save_every && step < r->schedule->n_rows; step += o->save_every)
             publish_check(output_path(a, r, o, k, step), o->on_exists);
@@ -106,7 +64,7 @@ struct run {
 
 static void write_request(struct arena *a, const struct request *r, int k) {
     struct json_out j = {.text = {.arena = a}};
-    struct metadata m = metadata_of(r, k);
+    struct metadata m = about_image(r, k);
     json_out_open(&j, NULL, '{');
     metadata_fields(&j, &m);
     json_out_close(&j, '{');
@@ -116,7 +74,7 @@ static void write_request(struct arena *a, const struct request *r, int k) {
 
 static const void *encode(struct arena *a, const struct run *run, const uint8_t *rgb, size_t *size) {
     const struct settings *s = &run->request->settings;
-    struct metadata m = metadata_of(run->request, run->k);
+    struct metadata m = about_image(run->request, run->k);
     struct png_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
     return png_encode(a, rgb, s->width, s->height, comments, n_comments, size);
@@ -173,7 +131,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
-    progress_image(run->k, o->count, request->schedule->n_rows);
+    progress_image(run->k, o->settings.count, request->schedule->n_rows);
     uint8_t *rgb = pixels_new(a, request);
     struct picture *p = picture_open(a, request, run->k);
     p->on_step = on_step;
@@ -223,11 +181,11 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
 
 static int make_images(struct run *run) {
     int n_failed = 0;
-    for (run->k = 0; run->k < run->options->count; run->k++) {
+    for (run->k = 0; run->k < run->options->settings.count; run->k++) {
         struct arena a = {0};
         struct result result;
         bool made = true;
-        if (run->options->count == 1) result = make_image(&a, run);
+        if (run->options->settings.count == 1) result = make_image(&a, run);
         else made = make_one_of_many(&a, run, &result);
         if (made) report(&a, run, &result);
         n_failed += !made;
@@ -238,9 +196,9 @@ static int make_images(struct run *run) {
 
 static void print_plan(struct arena *a, const struct request *r, const struct options *o) {
     enum { PRINTED_MAX = 20 };
-    for (int k = 0; k < o->count && k < PRINTED_MAX; k++)
+    for (int k = 0; k < o->settings.count && k < PRINTED_MAX; k++)
         fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, r, o, k, -1), (unsigned long long)(r->settings.seed + (uint64_t)k));
-    if (o->count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->count - PRINTED_MAX);
+    if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
 }
 
 static void report_failure(int code, const char *message) {
@@ -250,10 +208,10 @@ static void report_failure(int code, const char *message) {
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
 static struct request *open_and_plan(struct arena *a, const struct options *o, struct startup *t) {
-    struct settings settings = settings_of(o);
+    const struct settings *settings = &o->settings;
     double start = clock_ms();
-    struct model *m = model_open(a, settings.model, settings.variant);
-    struct request *r = request_open(a, m, &settings);
+    struct model *m = model_open(a, settings->model, settings->variant);
+    struct request *r = request_open(a, m, settings);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     if (!o->bench) check_outputs(a, r, o);
     if (!o->dry_run) model_read_ahead(m);
@@ -273,8 +231,8 @@ static struct request *open_and_plan(struct arena *a, const struct options *o, s
 
 static int make_pictures(struct request *r, const struct options *o, const struct startup *t) {
     struct run run = {.request = r, .options = o};
-    struct metadata m = metadata_of(r, 0);
-    event_start(&m, o->count);
+    struct metadata m = about_image(r, 0);
+    event_start(&m, o->settings.count);
     model_load(r->model);
     announce_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
@@ -285,7 +243,7 @@ static int make_pictures(struct request *r, const struct options *o, const struc
 }
 
 static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
-    struct metadata m = metadata_of(r, 0);
+    struct metadata m = about_image(r, 0);
     model_load(r->model);
     bench_run(r, o, t, &m);
     return 0;
@@ -303,7 +261,7 @@ int generate(struct arena *a, const struct options *o) {
     if (o->dry_run) {
         print_plan(a, r, o);
     } else {
-        if (!o->seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
+        if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
         if (o->verbose) report_start(r->model, &startup);
         code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, &startup);
     }

@@ -5,8 +5,6 @@
 #include "cli/options.h"
 #include "engine/pipelines/settings.h"
 
-/* The part of the options that says what a picture is asked to be. */
-struct settings settings_of(const struct options *o);
 /* Opens, plans, loads, makes every image and publishes each as soon as it is done. Returns the exit code: 0, or FAIL_ITEMS if some of
  * several images failed. */
 int generate(struct arena *a, const struct options *o);

@@ -12,11 +12,13 @@
 #include "cli/result.h"
 #include "cli/version.h"
 
-static void add_option(struct buffer *b, const struct option_spec *s) {
+static void add_option(struct buffer *b, const struct field *f) {
     char name[64], letter[4] = "   ";
-    if (s->letter) snprintf(letter, sizeof letter, "-%c,", s->letter);
-    snprintf(name, sizeof name, "%s --%s%s%s", letter, s->name, s->argument ? "=" : "", s->argument ? s->argument : "");
-    buffer_printf(b, "  %-26s %s\n", name, s->help);
+    if (f->letter) snprintf(letter, sizeof letter, "-%c,", f->letter);
+    snprintf(name, sizeof name, "%s --%s%s%s", letter, f->name, f->argument ? "=" : "", f->argument ? f->argument : "");
+    buffer_printf(b, "  %-26s %s", name, f->help);
+    if (f->preset && strcmp(f->preset, "0")) buffer_printf(b, " (default %s)", f->preset);
+    buffer_printf(b, "\n");
 }
 
 const char *help_text(struct arena *a) {
@@ -25,9 +27,9 @@ const char *help_text(struct arena *a) {
                       "  diffuse -m sd15 'a squirrel in Picasso style' -o squirrel.png\n"
                       "  diffuse -m org/name -c 4 -s 7 --steps 20 -x ddim -o 'out/{slug}-{seed}.png' …\n");
     for (int g = 0; g < N_GROUPS; g++) {
-        buffer_printf(&b, "\n%s\n", option_group_titles[g]);
-        for (int i = 0; i < n_options; i++)
-            if (option_table[i].group == (enum option_group)g && option_table[i].help) add_option(&b, &option_table[i]);
+        buffer_printf(&b, "\n%s\n", field_group_titles[g]);
+        for (int i = 0; i < option_count(); i++)
+            if (option_row(i)->group == (enum field_group)g && option_row(i)->help) add_option(&b, option_row(i));
     }
     buffer_printf(&b, "\nFile names: {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; {{ = {\n");
     return b.data;

@@ -5,34 +5,18 @@
 #include <stdint.h>
 #include "cli/json_out.h"
 #include "cli/png.h"
-#include "engine/base/dtype.h"
-#include "engine/base/rng.h"
+#include "engine/pipelines/settings.h"
 
-/* Values in force, defaults filled in. Texts NULL where there is none, guidance NAN where there is no prompt to be guided by. */
+/* One image: the settings in force, defaults filled in, and what the run found out. */
 struct metadata {
-    const char *prompt, *negative;
-    const char *model;    /* as given with -m */
-    const char *revision; /* commit in the Hugging Face cache */
-    const char *variant;
-    const char *model_hash;      /* sha256 of the denoiser's file, hex */
-    const char *scheduler;       /* as given with -x */
-    const char *scheduler_class; /* "PNDMScheduler" */
-    const char *schedule_type;   /* A1111's: "Karras" …; NULL is its default */
-    const char *latents;         /* file of the initial noise */
-    int steps, width, height;
-    int clip_skip; /* diffusers' meaning; <= 0: none */
-    double guidance, guidance_rescale, eta;
-    uint64_t seed;
-    enum rng_kind rng;
-    int rng_sms;
-    enum dtype rng_dtype;
-    const char *dtype, *device; /* "fp32", "cpu" */
-    const char *vae_dtype;      /* where the VAE was given one of its own */
+    const struct settings *settings; /* guidance NAN where there is no prompt to be guided by */
+    uint64_t seed;                   /* this image's */
+    const char *revision;            /* commit in the Hugging Face cache, or NULL */
+    const char *scheduler_class;     /* "PNDMScheduler" */
+    const char *sampler;             /* A1111's name for it (sched_config_sampler) */
+    const char *schedule_type;       /* A1111's: "Karras" …; NULL is its default */
+    const char *dtype, *device;      /* "fp32", "cpu" */
 };
-
-/* "fp32", "fp16" or "bf16", as --dtype takes it, and back: `otherwise` for "auto". */
-const char *dtype_word(enum dtype dtype);
-enum dtype dtype_of(const char *word, enum dtype otherwise);
 
 enum { METADATA_COMMENTS_MAX = 3 };
 

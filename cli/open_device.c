@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include "cli/metadata.h"
+#include "cli/settings_table.h"
 #include "cuda/cuda.h"
 #include "engine/base/error.h"
 
@@ -40,7 +40,7 @@ static void check_address_space(uint64_t need) {
 struct device *device_open(const struct options *o) {
     if (use_cuda(o)) return cuda_device_open(dtype_of(o->dtype, DT_F16), o->device_index);
     check_cpu_dtype("--dtype", o->dtype);
-    check_cpu_dtype("--vae-dtype", o->vae_dtype);
+    if (o->settings.vae_dtype_given) check_cpu_dtype("--vae-dtype", dtype_word(o->settings.vae_dtype));
     check_address_space(0);
     return cpu_device_open(dtype_of(o->dtype, DT_F32), o->threads);
 }

@@ -3,31 +3,20 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "cli/foreign.h"
 #include "cli/option_table.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/rng.h"
 #include "engine/base/text.h"
 
 enum { TEXT_MAX = 64 << 10 /* of a prompt, bytes */, LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
 
 #define TRY_HELP "try 'diffuse --help'"
-
-static const struct options defaults = {
-    .count = 1,
-    .guidance = NAN,
-    .clip_skip = -1,
-    .rng_sms = 132,
-    .rng_dtype = DT_F32,
-    .dtype = "auto",
-    .vae_dtype = "auto",
-    .device_index = -1,
-    .metadata = "full",
-};
 
 /* ---- texts ------------------------------------------------------------------------------------------------------- */
 
@@ -62,11 +51,18 @@ static const char *check_text(struct arena *a, const char *text, const char *wha
 /* ---- getopt ------------------------------------------------------------------------------------------------------ */
 
 static struct option *long_options(struct arena *a) {
-    struct option *list = arena_array(a, (size_t)n_options + 1, sizeof *list);
-    for (int i = 0; i < n_options; i++) {
-        const struct option_spec *s = &option_table[i];
-        list[i] = (struct option){s->name, s->argument ? required_argument : no_argument, NULL, LONG_BASE + i};
+    int n = option_count();
+    struct option *list = arena_array(a, (size_t)(n + n_foreign_options) + 1, sizeof *list), *next = list;
+    for (int i = 0; i < n; i++) {
+        const struct field *f = option_row(i);
+        *next++ = (struct option){f->name, f->argument ? required_argument : no_argument, NULL, LONG_BASE + i};
     }
+    for (int k = 0; k < n_foreign_options; k++)
+        for (int i = 0; i < n; i++)
+            if (foreign_options[k].ours && !strcmp(option_row(i)->name, foreign_options[k].ours)) {
+                *next = list[i];
+                next++->name = foreign_options[k].name;
+            }
     return list;
 }
 
@@ -74,21 +70,22 @@ static struct option *long_options(struct arena *a) {
  * unknown option. */
 static const char *short_options(struct arena *a) {
     const char *list = "-:";
-    for (int i = 0; i < n_options; i++)
-        if (option_table[i].letter) list = arena_printf(a, "%s%c%s", list, option_table[i].letter, option_table[i].argument ? ":" : "");
+    for (int i = 0; i < option_count(); i++)
+        if (option_row(i)->letter) list = arena_printf(a, "%s%c%s", list, option_row(i)->letter, option_row(i)->argument ? ":" : "");
     return list;
 }
 
-static const struct option_spec *find_option(int value) {
-    if (value >= LONG_BASE && value < LONG_BASE + n_options) return &option_table[value - LONG_BASE];
-    for (int i = 0; i < n_options; i++)
-        if (value && option_table[i].letter == value) return &option_table[i];
-    return NULL;
+/* The row for getopt's value, or -1. */
+static int find_option(int value) {
+    if (value >= LONG_BASE && value < LONG_BASE + option_count()) return value - LONG_BASE;
+    for (int i = 0; i < option_count(); i++)
+        if (value && option_row(i)->letter == value) return i;
+    return -1;
 }
 
 static const char *option_hint(struct arena *a, const char *name) {
-    const char **names = arena_array(a, (size_t)n_options + 1, sizeof *names);
-    for (int i = 0; i < n_options; i++) names[i] = option_table[i].name;
+    const char **names = arena_array(a, (size_t)option_count() + 1, sizeof *names);
+    for (int i = 0; i < option_count(); i++) names[i] = option_row(i)->name;
     const char *near = suggest(name, names);
     return near ? arena_printf(a, "did you mean --%s? A prompt that starts with '-' goes after '--'", near)
                 : "a prompt that starts with '-' goes after '--'; " TRY_HELP;
@@ -97,14 +94,13 @@ static const char *option_hint(struct arena *a, const char *name) {
 /* The names that the ambiguous abbreviation could stand for, or "" where there is none. */
 static const char *abbreviated(struct arena *a, const char *name, size_t n) {
     const char *list = "";
-    for (int i = 0; i < n_options; i++)
-        if (n && !strncmp(option_table[i].name, name, n)) list = arena_printf(a, "%s%s--%s", list, *list ? ", " : "", option_table[i].name);
+    for (int i = 0; i < option_count(); i++)
+        if (n && !strncmp(option_row(i)->name, name, n)) list = arena_printf(a, "%s%s--%s", list, *list ? ", " : "", option_row(i)->name);
     return list;
 }
 
 static _Noreturn void die_unknown(struct arena *a, const char *word) {
-    const struct option_spec *known = find_option(optopt);
-    if (known && optopt >= LONG_BASE) die(FAIL_USAGE, "--%s: takes no value", known->name);
+    if (optopt >= LONG_BASE) die(FAIL_USAGE, "--%s: takes no value", option_row(find_option(optopt))->name);
     if (strncmp(word, "--", 2)) {
         const char *in = strlen(word) > 2 ? arena_printf(a, " in '%s'", word) : "";
         die_hint(FAIL_USAGE, option_hint(a, word + 1), "unknown option '-%c'%s", optopt, in);
@@ -120,18 +116,25 @@ static void take_operand(const char **prompt, const char *word) {
     *prompt = word;
 }
 
+/* typed: the name in full as it was typed, NULL for a letter. */
+static void take_option(struct arena *a, struct options *o, int row, const char *typed, const char *value) {
+    const struct field *f = option_row(row);
+    const char *name = arena_printf(a, "--%s", typed ? typed : f->name);
+    if (f->argument && !value) die(FAIL_USAGE, "%s: expected %s after it, found nothing", name, f->argument);
+    struct given g = {.arena = a, .base = option_base(o, row), .field = f, .name = name, .value = value};
+    f->kind->set(&g);
+}
+
 /* Stores every option; returns the operand. */
 static const char *parse_words(struct arena *a, struct options *o, int argc, char **argv) {
     const char *operand = NULL;
     const struct option *longs = long_options(a);
     const char *shorts = short_options(a);
     optind = 0; /* glibc: start over, for tests that parse twice */
-    for (int c, at = 1; (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1; at = optind) {
+    for (int c, at = 1, typed = -1; (c = getopt_long(argc, argv, shorts, longs, &typed)) != -1; at = optind, typed = -1) {
         if (c == '?') die_unknown(a, argv[at]);
-        const struct option_spec *s = find_option(c == ':' ? optopt : c);
-        if (c == ':') die(FAIL_USAGE, "--%s: expected %s after it, found nothing", s->name, s->argument);
         if (c == OPERAND) take_operand(&operand, optarg);
-        else s->set(a, o, s, optarg);
+        else take_option(a, o, find_option(c == ':' ? optopt : c), typed < 0 ? NULL : longs[typed].name, c == ':' ? NULL : optarg);
     }
     while (optind < argc) take_operand(&operand, argv[optind++]);
     return operand;
@@ -144,37 +147,40 @@ static _Noreturn void die_pair(const char *one, const char *other, const char *w
 }
 
 static void check_output(struct arena *a, struct options *o) {
+    struct settings *s = &o->settings;
     if (o->json && o->null_separated) die_pair("--json", "--null", "JSON lines end with a newline");
     if (o->json && o->tsv) die_pair("--json", "--tsv", "expected one of them");
     if (o->tsv && o->command != CMD_SHOW_SCHEDULE) die(FAIL_USAGE, "--tsv: expected --show-schedule with it, found none");
     if (o->output && !strcmp(o->output, "-")) {
-        if (o->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
+        if (s->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
         if (o->save_every) die_pair("--output -", "--save-every", "expected one image on standard output");
         if (o->json) die_pair("--output -", "--json", "both write to standard output");
         if (o->command == CMD_GENERATE && !o->dry_run && isatty(STDOUT_FILENO))
             die_hint(FAIL_USAGE, "'-o FILE' or '| program'", "--output -: standard output is a terminal, expected a file or a pipe");
     } else {
-        o->output = template_resolve(a, o->output, o->count);
+        o->output = template_resolve(a, o->output, s->count);
     }
 }
 
 /* It measures one request and writes no file. */
 static void check_bench(const struct options *o) {
+    const struct settings *s = &o->settings;
     if (!o->bench) return;
     if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--bench: expected a picture to measure, found another command");
     if (o->output) die_pair("--bench", "--output", "no picture is written");
     if (o->save_every) die_pair("--bench", "--save-every", "no picture is written");
-    if (o->dump) die_pair("--bench", "--dump", "no tensor is written");
-    if (o->count > 1) die_pair("--bench", "--count", "one picture is drawn again and again");
+    if (s->dump) die_pair("--bench", "--dump", "no tensor is written");
+    if (s->count > 1) die_pair("--bench", "--count", "one picture is drawn again and again");
     if (o->dry_run) die_pair("--bench", "--dry-run", "expected one of them");
 }
 
 static void check_prompt(struct arena *a, struct options *o, const char *operand) {
-    if (o->prompt && operand) die_pair("--prompt", "a prompt operand", "expected one of them");
-    if (o->tokens_text && (o->prompt || operand)) die_pair("--tokens", "a prompt", "expected one text");
+    struct settings *s = &o->settings;
+    if (s->prompt && operand) die_pair("--prompt", "a prompt operand", "expected one of them");
+    if (o->tokens_text && (s->prompt || operand)) die_pair("--tokens", "a prompt", "expected one text");
     bool draws = o->command == CMD_GENERATE;
-    o->prompt = check_text(a, operand ? operand : o->prompt, "prompt", draws);
-    o->negative = check_text(a, o->negative, "--negative", false);
+    s->prompt = check_text(a, operand ? operand : s->prompt, "prompt", draws);
+    s->negative = check_text(a, s->negative, "--negative", false);
     o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
 }
 
@@ -195,19 +201,20 @@ static const char *shipped_model(struct arena *a) {
 
 void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     static char *no_words[] = {"diffuse", NULL};
-    *o = defaults;
+    *o = options_defaults(a);
     const char *operand = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
+    struct settings *s = &o->settings;
     error_quiet = o->quiet;
     const char *model = getenv("DIFFUSE_MODEL");
-    if (!o->model && model && *model) o->model = model;
-    if (!o->model) o->model = shipped_model(a);
+    if (!s->model && model && *model) s->model = model;
+    if (!s->model) s->model = shipped_model(a);
     check_bench(o);
     check_output(a, o);
     check_prompt(a, o, operand);
-    if (!o->model && !o->prompt && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
-    if (!o->model && o->command != CMD_LIST_SCHEDULERS)
+    if (!s->model && !s->prompt && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
+    if (!s->model && o->command != CMD_LIST_SCHEDULERS)
         die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
-    if (!o->seed_given) o->seed = rng_random_seed();
-    if (o->seed > UINT64_MAX - (uint64_t)(o->count - 1))
+    if (!s->seed_given) s->seed = rng_random_seed();
+    if (s->seed > UINT64_MAX - (uint64_t)(s->count - 1))
         die(FAIL_USAGE, "--seed and --count: the last seed would be beyond %llu", (unsigned long long)UINT64_MAX);
 }

@@ -1,13 +1,12 @@
-/* The command line: one table of options (option_table.c), from which parsing, --help and --completion come. */
+/* The command line: the tables of settings and options (settings_table.c, option_table.c), from which parsing, --help and --completion
+ * come. */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include "engine/base/arena.h"
-#include "engine/base/dtype.h"
 #include "engine/base/file.h"
-#include "engine/base/rng.h"
+#include "engine/pipelines/settings.h"
 
 enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS };
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
@@ -15,35 +14,19 @@ enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 struct options {
     enum command command;
-    const char *prompt;   /* valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL where none was given: some models
-                             take none */
-    const char *negative; /* NULL: absent, which some pipelines tell apart from "" */
-    const char *output;   /* template, checked and completed by template_resolve; "-" = PNG on stdout */
-    const char *model;    /* -m, else DIFFUSE_MODEL, else the shipped one; NULL only with CMD_LIST_SCHEDULERS */
-    const char *variant;
-    bool seed_given;
-    uint64_t seed;   /* a random one where none was given; seed + count - 1 does not wrap */
-    int count;       /* images; image k uses seed + k */
-    int steps;       /* 0: the pipeline's default */
-    double guidance; /* NAN: the pipeline's default */
-    double guidance_rescale;
-    double eta;
-    int clip_skip;           /* -1: absent; diffusers' meaning: 1 skips one layer */
-    int width, height;       /* 0: the model's default */
-    const char *scheduler;   /* "NAME[,key=value…]", NAME known to scheduler_find; NULL: the checkpoint's own */
+    /* prompt: valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL where none was given: some models take none.
+     * negative NULL: absent, which some pipelines tell apart from "". model: -m, else DIFFUSE_MODEL, else the shipped one; NULL only with
+     * CMD_LIST_SCHEDULERS. scheduler: "NAME[,key=value…]", NAME known to scheduler_find. seed + count - 1 does not wrap. */
+    struct settings settings;
+    const char *output;      /* template, checked and completed by template_resolve; "-" = PNG on stdout */
     const char *tokens_text; /* --tokens TEXT, checked as the prompt is */
-    enum rng_kind rng;
-    int rng_sms; /* --rng cuda:SMS, default 132 */
-    enum dtype rng_dtype;
-    const char *dtype, *vae_dtype; /* "auto", "fp32", "bf16", "fp16" */
+    const char *dtype;       /* "auto", "fp32", "bf16", "fp16" */
     enum device_kind device;
-    int device_index;    /* -1: any */
-    int threads;         /* 0: one per core */
-    const char *latents; /* safetensors file with the initial noise, or NULL */
-    const char *dump;    /* directory, or NULL */
-    int save_every;      /* also save the picture after every so many rows; 0: no */
-    int bench;           /* runs to measure; 0: draw */
-    bool dry_run, json, strict, null_separated;
+    int device_index; /* -1: any */
+    int threads;      /* 0: one per core */
+    int save_every;   /* also save the picture after every so many rows; 0: no */
+    int bench;        /* runs to measure; 0: draw */
+    bool dry_run, json, null_separated;
     bool tsv; /* with CMD_SHOW_SCHEDULE alone */
     enum on_exists on_exists;
     int verbose; /* -v count */

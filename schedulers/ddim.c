@@ -61,6 +61,7 @@ static const char *const options[] = {
 };
 const struct scheduler ddim_scheduler = {
     .class_name = "DDIMScheduler",
+    .sampler = "DDIM",
     .names = names,
     .summary = "implicit sampler, deterministic at eta 0 and as noisy as DDPM at eta 1",
     .model_calls = "n",

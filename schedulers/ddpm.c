@@ -72,6 +72,7 @@ static const char *const options[] = {
 };
 const struct scheduler ddpm_scheduler = {
     .class_name = "DDPMScheduler",
+    .sampler = "DDPM",
     .names = names,
     .summary = "the training process run backwards: fresh noise in every step, best with many",
     .model_calls = "n",

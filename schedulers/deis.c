@@ -78,6 +78,7 @@ static const char *const options[] = {
 };
 const struct scheduler deis_scheduler = {
     .class_name = "DEISMultistepScheduler",
+    .sampler = "DEIS",
     .names = names,
     .summary = "exponential integrator over past noise predictions",
     .model_calls = "n",

@@ -88,6 +88,8 @@ static const char *const options[] = {
 };
 const struct scheduler dpm_multistep_scheduler = {
     .class_name = "DPMSolverMultistepScheduler",
+    .sampler = "DPM++ 2M",
+    .sampler_sde = {"DPM++ 2M SDE", "DPM++ 3M SDE"},
     .names = names,
     .summary = "high order over past steps: good pictures in 20 steps",
     .model_calls = "n",

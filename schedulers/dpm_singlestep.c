@@ -84,6 +84,8 @@ static const char *const options[] = {
 };
 const struct scheduler dpm_singlestep_scheduler = {
     .class_name = "DPMSolverSinglestepScheduler",
+    .sampler = "DPM++ 2S",
+    .sampler_sde = {"DPM++ SDE"},
     .names = names,
     .summary = "high order within blocks of calls instead of over past ones",
     .model_calls = "n",

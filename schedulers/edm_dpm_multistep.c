@@ -48,6 +48,8 @@ static const char *const options[] = {
 };
 const struct scheduler edm_dpm_multistep_scheduler = {
     .class_name = "EDMDPMSolverMultistepScheduler",
+    .sampler = "DPM++ 2M",
+    .sampler_sde = {"DPM++ 2M SDE", "DPM++ 3M SDE"},
     .names = names,
     .summary = "high order over past steps for models of the EDM kind (playground v2.5)",
     .model_calls = "n",

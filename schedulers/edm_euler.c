@@ -40,6 +40,7 @@ static const char *const options[] = {
 };
 const struct scheduler edm_euler_scheduler = {
     .class_name = "EDMEulerScheduler",
+    .sampler = "Euler",
     .names = names,
     .summary = "Euler's method for models of the EDM kind (playground v2.5)",
     .model_calls = "n",

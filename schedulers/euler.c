@@ -72,6 +72,7 @@ static const char *const options[] = {
 };
 const struct scheduler euler_scheduler = {
     .class_name = "EulerDiscreteScheduler",
+    .sampler = "Euler",
     .names = names,
     .summary = "one Euler step of the probability flow each; with s_churn some noise is put back",
     .model_calls = "n",

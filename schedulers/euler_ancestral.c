@@ -39,6 +39,7 @@ static const char *const options[] = {
 };
 const struct scheduler euler_ancestral_scheduler = {
     .class_name = "EulerAncestralDiscreteScheduler",
+    .sampler = "Euler a",
     .names = names,
     .summary = "Euler with fresh noise in every step: varied, and never settling as steps grow",
     .model_calls = "n",

@@ -64,6 +64,7 @@ static const char *const options[] = {
 };
 const struct scheduler heun_scheduler = {
     .class_name = "HeunDiscreteScheduler",
+    .sampler = "Heun",
     .names = names,
     .summary = "second order by two model calls a step",
     .model_calls = "2n - 1",

@@ -73,6 +73,7 @@ static const char *const options[] = {
 };
 const struct scheduler kdpm2_scheduler = {
     .class_name = "KDPM2DiscreteScheduler",
+    .sampler = "DPM2",
     .names = names,
     .summary = "second order by a model call in the middle of each step",
     .model_calls = "2n - 1",
@@ -81,6 +82,7 @@ const struct scheduler kdpm2_scheduler = {
 };
 const struct scheduler kdpm2_ancestral_scheduler = {
     .class_name = "KDPM2AncestralDiscreteScheduler",
+    .sampler = "DPM2 a",
     .names = ancestral_names,
     .summary = "the same with fresh noise in every step",
     .model_calls = "2n - 1",

@@ -65,6 +65,7 @@ static const char *const options[] = {
 };
 const struct scheduler lcm_scheduler = {
     .class_name = "LCMScheduler",
+    .sampler = "LCM",
     .names = names,
     .summary = "for latent consistency models: 1 to 8 steps",
     .model_calls = "n",

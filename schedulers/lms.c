@@ -58,6 +58,7 @@ static const char *const options[] = {
 };
 const struct scheduler lms_scheduler = {
     .class_name = "LMSDiscreteScheduler",
+    .sampler = "LMS",
     .names = names,
     .summary = "linear multistep over the last four derivatives",
     .model_calls = "n",

@@ -135,6 +135,7 @@ static const char *const options[] = {
 };
 const struct scheduler pndm_scheduler = {
     .class_name = "PNDMScheduler",
+    .sampler = "PLMS",
     .names = names,
     .summary = "linear multistep, the default of Stable Diffusion 1.x; without skip_prk_steps it starts by Runge-Kutta",
     .model_calls = "n + 1 (n + 9 with Runge-Kutta)",

@@ -67,10 +67,12 @@ struct sched_config;
 struct plan;
 
 struct scheduler {
-    const char *class_name;   /* "PNDMScheduler" */
-    const char *const *names; /* NULL-terminated: short name first, then the names people type in A1111 and ComfyUI */
-    const char *summary;      /* one line for --list schedulers */
-    const char *model_calls;  /* for n steps: "n", "n + 1", "2n - 1" */
+    const char *class_name;     /* "PNDMScheduler" */
+    const char *sampler;        /* A1111's name for it, or the one its forks gave what it lacks: "DPM++ 2M" */
+    const char *sampler_sde[2]; /* the same with the SDE of DPM-Solver++, of order 2 and 3; NULL where there is no such option */
+    const char *const *names;   /* NULL-terminated: short name first, then the names people type in A1111 and ComfyUI */
+    const char *summary;        /* one line for --list schedulers */
+    const char *model_calls;    /* for n steps: "n", "n + 1", "2n - 1" */
     /* NULL-terminated: what its constructor and step() take, "key=default" or "key=default|other|other" where only
      * these are allowed */
     const char *const *options;
@@ -102,6 +104,10 @@ struct sched_config *sched_config_load(struct arena *a, const struct json *store
 void sched_config_set_eta(struct sched_config *config, double eta);
 int sched_config_train_timesteps(const struct sched_config *config);
 const char *sched_config_prediction_type(const struct sched_config *config);
+/* What A1111 calls the sampler with these options (the class's own name where it has no word for them), and its schedule type: "Karras",
+ * "Exponential", "Beta", or NULL for its default. */
+const char *sched_config_sampler(const struct sched_config *config, const struct scheduler *scheduler);
+const char *sched_config_schedule_type(const struct sched_config *config);
 /* Where each option of the class came from, for -v: "inherited", "default", "option"; NULL where the class has no such
  * option. */
 const char *sched_config_origin(const struct sched_config *config, const char *key);

@@ -52,6 +52,7 @@ static const char *const options[] = {
 };
 const struct scheduler tcd_scheduler = {
     .class_name = "TCDScheduler",
+    .sampler = "TCD",
     .names = names,
     .summary = "for trajectory consistency distilled models: few steps, noise by eta",
     .model_calls = "n",

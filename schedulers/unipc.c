@@ -149,6 +149,7 @@ static const char *const options[] = {
 };
 const struct scheduler unipc_scheduler = {
     .class_name = "UniPCMultistepScheduler",
+    .sampler = "UniPC",
     .names = names,
     .summary = "predictor and corrector from one model call: good pictures in 10 to 20 steps",
     .model_calls = "n",

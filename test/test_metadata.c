@@ -10,22 +10,23 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/metadata.h"
+#include "cli/settings_table.h"
+#include "engine/base/error.h"
+#include "schedulers/scheduler.h"
 
 static struct arena arena;
 
-static const struct metadata plain = {
-    .prompt = "a squirrel",
-    .model = "/home/me/sd15/",
-    .scheduler_class = "PNDMScheduler",
-    .steps = 20,
-    .width = 512,
-    .height = 768,
-    .clip_skip = -1,
-    .guidance = 7.5,
-    .seed = UINT64_MAX,
-    .dtype = "fp32",
-    .device = "cpu",
-};
+static struct settings settings;
+static struct metadata plain;
+
+static int set_up(void **state) {
+    (void)state;
+    settings = (struct settings){
+        .prompt = "a squirrel", .model = "/home/me/sd15/", .steps = 20, .width = 512, .height = 768, .clip_skip = -1, .guidance = 7.5};
+    plain = (struct metadata){
+        .settings = &settings, .seed = UINT64_MAX, .scheduler_class = "PNDMScheduler", .sampler = "PLMS", .dtype = "fp32", .device = "cpu"};
+    return 0;
+}
 
 static int tear_down(void **state) {
     (void)state;
@@ -40,33 +41,32 @@ static void test_infotext(void **state) {
                         "a squirrel\n"
                         "Steps: 20, Sampler: PLMS, CFG scale: 7.5, Seed: 18446744073709551615, Size: 512x768, Model: sd15, RNG: CPU, "
                         "Version: diffuse 0.1.0");
-    m.prompt = "line one\nline two: with, marks";
-    m.negative = "ugly";
-    m.model_hash = "cc6cb27103417325ff94f52b7a5d2dde45a7515b25c255d8e396c90014281516";
-    m.scheduler_class = "EulerDiscreteScheduler";
+    settings.prompt = "line one\nline two: with, marks";
+    settings.negative = "ugly";
+    m.sampler = "Euler";
     m.schedule_type = "Karras";
-    m.clip_skip = 1;
-    m.rng = RNG_CUDA;
-    m.eta = 0.25;
-    m.guidance = 7;
+    settings.clip_skip = 1;
+    settings.rng = RNG_CUDA;
+    settings.eta = 0.25;
+    settings.guidance = 7;
     m.seed = 7;
     assert_string_equal(metadata_infotext(&arena, &m),
                         "line one\nline two: with, marks\n"
                         "Negative prompt: ugly\n"
-                        "Steps: 20, Sampler: Euler, Schedule type: Karras, CFG scale: 7, Seed: 7, Size: 512x768, Model hash: cc6cb27103, "
+                        "Steps: 20, Sampler: Euler, Schedule type: Karras, CFG scale: 7, Seed: 7, Size: 512x768, "
                         "Model: sd15, Clip skip: 2, Eta DDIM: 0.25, Version: diffuse 0.1.0");
-    m.prompt = m.negative = "";
+    settings.prompt = settings.negative = "";
     assert_int_equal(strncmp(metadata_infotext(&arena, &m), "Steps: 20", 9), 0);
 }
 
 static void test_infotext_quotes(void **state) {
     (void)state;
     struct metadata m = plain;
-    m.model = "x/my: \"model\", v\\1\n";
+    settings.model = "x/my: \"model\", v\\1\n";
     assert_non_null(strstr(metadata_infotext(&arena, &m), ", Model: \"my: \\\"model\\\", v\\\\1\\n\", RNG: CPU"));
-    m.model = "x/a \"quoted\" name";
+    settings.model = "x/a \"quoted\" name";
     assert_non_null(strstr(metadata_infotext(&arena, &m), ", Model: a \"quoted\" name, RNG: CPU"));
-    m.model = "x/b\xff";
+    settings.model = "x/b\xff";
     assert_non_null(strstr(metadata_infotext(&arena, &m), ", Model: \"b\xef\xbf\xbd\", RNG: CPU"));
 }
 
@@ -80,7 +80,7 @@ static void test_infotext_is_read_back(void **state) {
         {"RNG", "CPU"},       {"Version", "diffuse 0.1.0"},
     };
     struct metadata m = plain;
-    m.model = "a, b: c \"d\"";
+    settings.model = "a, b: c \"d\"";
     const char *s = strrchr(metadata_infotext(&arena, &m), '\n') + 1;
     regex_t pair;
     regmatch_t at[3];
@@ -109,13 +109,13 @@ static void test_json(void **state) {
     (void)state;
     struct metadata m = plain;
     int n;
-    m.prompt = "\"a\\b\"\n\t\x01\x7f\xc2\x9b \xf0\x9f\x90\xbf \xff";
-    m.model = "org/name";
+    settings.prompt = "\"a\\b\"\n\t\x01\x7f\xc2\x9b \xf0\x9f\x90\xbf \xff";
+    settings.model = "org/name";
     m.revision = "abc";
-    m.rng = RNG_CUDA;
-    m.rng_sms = 108;
-    m.rng_dtype = DT_F16;
-    m.guidance = 0.1;
+    settings.rng = RNG_CUDA;
+    settings.rng_sms = 108;
+    settings.rng_dtype = DT_F16;
+    settings.guidance = 0.1;
     const char *text = comment(&m, "full", "diffuse", &n);
     for (const char *s = text; *s; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f) fail_msg("byte %d of the JSON is a control character", (int)(s - text));
@@ -124,12 +124,123 @@ static void test_json(void **state) {
     cJSON *o = cJSON_ParseWithOpts(text, NULL, 1);
     assert_non_null(o);
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(o, "model")), "org/name");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(o, "sampler")), "PLMS");
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(o, "rng")), "cuda:108");
     assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(o, "rng_dtype")), "fp16");
     assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(o, "guidance")) == 0.1);
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(o, "negative")));
     assert_int_equal(cJSON_GetObjectItem(o, "clip_skip")->valueint, 0);
     cJSON_Delete(o);
+}
+
+/* ---- settings from JSON ------------------------------------------------------------------------------------------ */
+
+static struct settings read_settings(const char *text) {
+    struct settings s = settings_defaults(&arena);
+    settings_from_json(&arena, &s, json_parse(&arena, text, strlen(text), "jobs: line 3"));
+    return s;
+}
+
+static void expect_refused(const char *text, int code, const char *message) {
+    struct job job;
+    if (job_enter(&job)) {
+        read_settings(text);
+        job_leave(&job);
+        fail_msg("%s is taken", text);
+    }
+    if (job.code != code || strcmp(job.message, message))
+        fail_msg("%s:\n got  %d %s\n want %d %s", text, job.code, job.message, code, message);
+}
+
+static void test_settings_from_json(void **state) {
+    (void)state;
+    struct settings s =
+        read_settings("{\"prompt\":\"a cat\",\"negative\":null,\"seed\":9007199254740991,\"steps\":7,\"guidance\":2.5,"
+                      "\"guidance_rescale\":0.25,\"width\":64,\"height\":72,\"scheduler\":\"euler:karras\",\"rng\":\"cuda:40\","
+                      "\"rng-dtype\":\"bf16\",\"clip_skip\":2,\"vae-dtype\":\"fp16\",\"strict\":true}");
+    assert_string_equal(s.prompt, "a cat");
+    assert_null(s.negative);
+    assert_true(s.seed_given && s.seed == 9007199254740991u && s.steps == 7 && s.guidance == 2.5 && s.guidance_rescale == 0.25);
+    assert_true(s.width == 64 && s.height == 72 && s.rng == RNG_CUDA && s.rng_sms == 40 && s.rng_dtype == DT_BF16 && s.clip_skip == 2);
+    assert_string_equal(s.scheduler, "euler:karras");
+    assert_true(s.vae_dtype_given && s.vae_dtype == DT_F16 && s.strict);
+    s = read_settings("{\"seed\":\"18446744073709551615\",\"size\":\"64x72\",\"strict\":false}");
+    assert_true(s.seed == UINT64_MAX && s.width == 64 && s.height == 72 && !s.strict);
+    s = read_settings("{}");
+    assert_true(isnan(s.guidance) && s.count == 1 && s.rng_sms == 132 && !s.seed_given && !s.prompt && s.width == 0);
+}
+
+static void test_bad_settings_in_json(void **state) {
+    (void)state;
+    expect_refused("{\"setps\":7}", FAIL_DATA, "jobs: line 3: unknown key \"setps\"");
+    expect_refused("{\"dtype\":\"fp16\"}", FAIL_DATA, "jobs: line 3: unknown key \"dtype\"");
+    expect_refused("{\"prompt\":7}", FAIL_DATA, "jobs: line 3: field 'prompt': expected a string, found 7");
+    expect_refused("{\"guidance\":[1]}", FAIL_DATA, "jobs: line 3: field 'guidance': expected a number from -inf to inf, found a list");
+    expect_refused("{\"strict\":1}", FAIL_DATA, "jobs: line 3: field 'strict': expected true or false, found 1");
+    expect_refused("{\"steps\":0}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found '0'");
+    expect_refused("{\"steps\":1.5}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found '1.5'");
+    expect_refused("{\"steps\":\"x\"}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found 'x'");
+    expect_refused("{\"guidance\":-1}", FAIL_USAGE, "jobs: line 3: guidance: expected a number from 0 to 100, found '-1'");
+    expect_refused("{\"rng\":\"gpuu\"}", FAIL_USAGE, "jobs: line 3: rng: expected cpu or cuda, found 'gpuu'");
+    expect_refused("{\"scheduler\":\"eulr\"}", FAIL_USAGE, "jobs: line 3: scheduler: unknown scheduler 'eulr'");
+}
+
+/* What is recorded can be asked for again: every recorded row comes back as it was. */
+static void test_settings_come_back(void **state) {
+    (void)state;
+    static const char text[] = "{\"prompt\":\"a\",\"negative\":\"b\",\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0.5,"
+                               "\"width\":64,\"height\":72,\"scheduler\":\"ddim\",\"eta\":0.5,\"clip_skip\":1,\"rng\":\"cuda:7\","
+                               "\"rng_dtype\":\"fp16\",\"latents\":\"c\",\"variant\":\"d\",\"vae_dtype\":\"bf16\"}";
+    struct settings s = read_settings(text);
+    struct json_out j = {.text.arena = &arena};
+    json_out_open(&j, NULL, '{');
+    settings_write(&j, &s);
+    json_out_close(&j, '{');
+    assert_string_equal(j.text.data, text);
+}
+
+/* A1111's words for the schedulers, and for what their options make of them. */
+static void test_sampler_names(void **state) {
+    (void)state;
+    static const char *const cases[][3] = {
+        {"pndm", "PLMS", NULL},
+        {"ddim", "DDIM", NULL},
+        {"ddpm", "DDPM", NULL},
+        {"euler", "Euler", NULL},
+        {"euler_a", "Euler a", NULL},
+        {"heun", "Heun", NULL},
+        {"lms", "LMS", NULL},
+        {"kdpm2", "DPM2", NULL},
+        {"kdpm2_a", "DPM2 a", NULL},
+        {"dpm++2m", "DPM++ 2M", NULL},
+        {"dpm++2s", "DPM++ 2S", NULL},
+        {"unipc", "UniPC", NULL},
+        {"deis", "DEIS", NULL},
+        {"lcm", "LCM", NULL},
+        {"tcd", "TCD", NULL},
+        {"EDMEulerScheduler", "Euler", "Karras"},
+        {"EDMDPMSolverMultistepScheduler,sigma_schedule=exponential", "DPM++ 2M", "Exponential"},
+        {"dpm++2m,karras", "DPM++ 2M", "Karras"},
+        {"euler,exponential", "Euler", "Exponential"},
+        {"dpm++2m,beta", "DPM++ 2M", "Beta"},
+        {"dpm++2m,algorithm_type=sde-dpmsolver++,karras", "DPM++ 2M SDE", "Karras"},
+        {"dpm++2m,algorithm_type=sde-dpmsolver++,solver_order=3", "DPM++ 3M SDE", NULL},
+        {"dpm++2m,algorithm_type=dpmsolver", "DPMSolverMultistepScheduler", NULL},
+        {"dpm++2s,algorithm_type=sde-dpmsolver++", "DPM++ SDE", NULL},
+    };
+    for (int i = 0; schedulers[i]; i++) assert_non_null(schedulers[i]->sampler);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *overrides[8] = {NULL};
+        char *rest = arena_strdup(&arena, cases[i][0]), *name = strsep(&rest, ",");
+        for (int n = 0; rest; n++) overrides[n] = strsep(&rest, ",");
+        const struct scheduler *used;
+        struct json *stored = json_parse(&arena, "{}", 2, "test");
+        struct sched_config *config =
+            sched_config_load(&arena, stored, "test", "DDIMScheduler", scheduler_find(name), FIXUP_NONE, overrides, &used);
+        assert_string_equal(sched_config_sampler(config, used), cases[i][1]);
+        const char *type = sched_config_schedule_type(config);
+        assert_string_equal(type ? type : "none", cases[i][2] ? cases[i][2] : "none");
+    }
 }
 
 static void test_levels(void **state) {
@@ -178,8 +289,16 @@ static void test_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infotext), cmocka_unit_test(test_infotext_quotes), cmocka_unit_test(test_infotext_is_read_back),
-        cmocka_unit_test(test_json),     cmocka_unit_test(test_levels),          cmocka_unit_test(test_numbers),
+        cmocka_unit_test_setup(test_infotext, set_up),
+        cmocka_unit_test_setup(test_infotext_quotes, set_up),
+        cmocka_unit_test_setup(test_infotext_is_read_back, set_up),
+        cmocka_unit_test_setup(test_json, set_up),
+        cmocka_unit_test_setup(test_levels, set_up),
+        cmocka_unit_test_setup(test_numbers, set_up),
+        cmocka_unit_test(test_settings_from_json),
+        cmocka_unit_test(test_bad_settings_in_json),
+        cmocka_unit_test(test_settings_come_back),
+        cmocka_unit_test(test_sampler_names),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -13,6 +13,7 @@
 #include "cli/completion.h"
 #include "cli/help.h"
 #include "cli/option_table.h"
+#include "cli/settings_table.h"
 #include "engine/base/error.h"
 #include "schedulers/scheduler.h"
 
@@ -68,22 +69,22 @@ static void test_defaults(void **state) {
     (void)state;
     assert_int_equal(parse(""), 0);
     assert_int_equal(options.command, CMD_GENERATE);
-    assert_string_equal(options.prompt, "x");
-    assert_null(options.negative);
+    assert_string_equal(options.settings.prompt, "x");
+    assert_null(options.settings.negative);
     assert_string_equal(options.output, "diffuse-{seed}.png");
-    assert_string_equal(options.model, "some-model");
-    assert_false(options.seed_given);
-    assert_int_equal(options.count, 1);
-    assert_int_equal(options.steps, 0);
-    assert_true(isnan(options.guidance));
-    assert_int_equal(options.clip_skip, -1);
-    assert_int_equal(options.width + options.height, 0);
-    assert_null(options.scheduler);
-    assert_int_equal(options.rng, RNG_CPU);
-    assert_int_equal(options.rng_sms, 132);
-    assert_int_equal(options.rng_dtype, DT_F32);
+    assert_string_equal(options.settings.model, "some-model");
+    assert_false(options.settings.seed_given);
+    assert_int_equal(options.settings.count, 1);
+    assert_int_equal(options.settings.steps, 0);
+    assert_true(isnan(options.settings.guidance));
+    assert_int_equal(options.settings.clip_skip, 0);
+    assert_int_equal(options.settings.width + options.settings.height, 0);
+    assert_null(options.settings.scheduler);
+    assert_int_equal(options.settings.rng, RNG_CPU);
+    assert_int_equal(options.settings.rng_sms, 132);
+    assert_int_equal(options.settings.rng_dtype, DT_F32);
     assert_string_equal(options.dtype, "auto");
-    assert_string_equal(options.vae_dtype, "auto");
+    assert_false(options.settings.vae_dtype_given);
     assert_int_equal(options.bench, 0);
     assert_int_equal(options.device, DEVICE_AUTO);
     assert_int_equal(options.device_index, -1);
@@ -94,45 +95,45 @@ static void test_defaults(void **state) {
 static void test_values(void **state) {
     (void)state;
     assert_int_equal(parse("-m dir -n bad -s 0xff -c 3 --steps 7 -g 1e1 --guidance-rescale .5 -W 64 -H 72 --rng cuda:108"), 0);
-    assert_string_equal(options.model, "dir");
-    assert_string_equal(options.negative, "bad");
-    assert_true(options.seed_given && options.seed == 255);
-    assert_int_equal(options.count, 3);
-    assert_int_equal(options.steps, 7);
-    assert_true(options.guidance == 10 && options.guidance_rescale == 0.5);
-    assert_int_equal(options.width, 64);
-    assert_int_equal(options.height, 72);
-    assert_int_equal(options.rng, RNG_CUDA);
-    assert_int_equal(options.rng_sms, 108);
+    assert_string_equal(options.settings.model, "dir");
+    assert_string_equal(options.settings.negative, "bad");
+    assert_true(options.settings.seed_given && options.settings.seed == 255);
+    assert_int_equal(options.settings.count, 3);
+    assert_int_equal(options.settings.steps, 7);
+    assert_true(options.settings.guidance == 10 && options.settings.guidance_rescale == 0.5);
+    assert_int_equal(options.settings.width, 64);
+    assert_int_equal(options.settings.height, 72);
+    assert_int_equal(options.settings.rng, RNG_CUDA);
+    assert_int_equal(options.settings.rng_sms, 108);
     assert_int_equal(parse("--cfg-scale=3 --size 512X768 --eta 1 --clip-skip 2 --device cuda:1 --threads 2 --rng-dtype bf16 -qvv0"), 0);
-    assert_true(options.guidance == 3 && options.eta == 1);
-    assert_int_equal(options.width, 512);
-    assert_int_equal(options.height, 768);
-    assert_int_equal(options.clip_skip, 2);
+    assert_true(options.settings.guidance == 3 && options.settings.eta == 1);
+    assert_int_equal(options.settings.width, 512);
+    assert_int_equal(options.settings.height, 768);
+    assert_int_equal(options.settings.clip_skip, 2);
     assert_int_equal(options.device, DEVICE_CUDA);
     assert_int_equal(options.device_index, 1);
     assert_int_equal(options.threads, 2);
-    assert_int_equal(options.rng_dtype, DT_BF16);
+    assert_int_equal(options.settings.rng_dtype, DT_BF16);
     assert_int_equal(options.verbose, 2);
     assert_true(options.quiet && options.null_separated);
     assert_int_equal(parse("-s 18446744073709551615 --dump d --latents l --variant v --progress never --color always --metadata none"), 0);
-    assert_true(options.seed == UINT64_MAX);
-    assert_string_equal(options.dump, "d");
-    assert_string_equal(options.latents, "l");
-    assert_string_equal(options.variant, "v");
+    assert_true(options.settings.seed == UINT64_MAX);
+    assert_string_equal(options.settings.dump, "d");
+    assert_string_equal(options.settings.latents, "l");
+    assert_string_equal(options.settings.variant, "v");
     assert_int_equal(options.progress, WHEN_NEVER);
     assert_int_equal(options.color, WHEN_ALWAYS);
     assert_string_equal(options.metadata, "none");
     assert_int_equal(parse("--dtype fp16 --vae-dtype bf16 --bench 7"), 0);
     assert_string_equal(options.dtype, "fp16");
-    assert_string_equal(options.vae_dtype, "bf16");
+    assert_true(options.settings.vae_dtype_given && options.settings.vae_dtype == DT_BF16);
     assert_int_equal(options.bench, 7);
 }
 
 static void test_last_one_wins(void **state) {
     (void)state;
     assert_int_equal(parse("--steps 5 -f --steps 6 --on-exists skip --device cuda:3 --device cuda"), 0);
-    assert_int_equal(options.steps, 6);
+    assert_int_equal(options.settings.steps, 6);
     assert_int_equal(options.on_exists, EXISTS_SKIP);
     assert_int_equal(options.device_index, -1);
     assert_int_equal(parse("--on-exists skip -f"), 0);
@@ -147,7 +148,7 @@ static void test_scheduler(void **state) {
     char words[256];
     snprintf(words, sizeof words, "-x %s,eta=1,beta=2", known);
     assert_int_equal(parse(words), 0);
-    assert_string_equal(options.scheduler, words + 3);
+    assert_string_equal(options.settings.scheduler, words + 3);
     assert_int_equal(parse("-x ,eta=1"), 0);
     assert_int_equal(parse("-x dpm++2m:karras"), 0); /* options are the scheduler's to judge */
     expect_usage("-x nonesuch", "--scheduler: unknown scheduler 'nonesuch'");
@@ -206,7 +207,9 @@ static void test_bad_sizes(void **state) {
     expect_usage("-W 0x40", "--width" SIDE "'0x40'");
     expect_usage("--size 512x", "--size" SIDE "''");
     expect_usage("--size 512X512x1", "--size" SIDE "'512x1'");
-    expect_usage("--size 512", "--size: expected WIDTHxHEIGHT, found '512'");
+    expect_usage("--size 511", "--size" SIDE "'511'; the nearest are 504 and 512");
+    assert_int_equal(parse("--size 512"), 0);
+    assert_true(options.settings.width == 512 && options.settings.height == 512);
 }
 
 static void test_unknown_options(void **state) {
@@ -218,7 +221,7 @@ static void test_unknown_options(void **state) {
     expect_usage("--quiet=1", "--quiet: takes no value");
     expect_usage("--st 4", "ambiguous option '--st'");
     assert_int_equal(parse("--ste 4"), 0);
-    assert_int_equal(options.steps, 4);
+    assert_int_equal(options.settings.steps, 4);
     assert_int_equal(parse_with("-o", NULL), FAIL_USAGE);
     assert_string_equal(job.message, "--output: expected FILE after it, found nothing");
 }
@@ -243,7 +246,7 @@ static void test_prompts(void **state) {
     (void)state;
     static char long_text[(64 << 10) + 2];
     assert_int_equal(parse_with("", NULL), 0); /* some models take none: the pipeline decides */
-    assert_null(options.prompt);
+    assert_null(options.settings.prompt);
     const char *model = strdup(getenv("DIFFUSE_MODEL"));
     unsetenv("DIFFUSE_MODEL");
     assert_int_equal(parse_with("", NULL), FAIL_USAGE);
@@ -251,11 +254,11 @@ static void test_prompts(void **state) {
     setenv("DIFFUSE_MODEL", model, 1);
     free((char *)model);
     assert_int_equal(parse_with("", ""), 0);
-    assert_string_equal(options.prompt, "");
+    assert_string_equal(options.settings.prompt, "");
     assert_int_equal(parse_with("--", "-rf"), 0);
-    assert_string_equal(options.prompt, "-rf");
+    assert_string_equal(options.settings.prompt, "-rf");
     assert_int_equal(parse_with("", "%s%n {seed} $(x) `x`"), 0);
-    assert_string_equal(options.prompt, "%s%n {seed} $(x) `x`");
+    assert_string_equal(options.settings.prompt, "%s%n {seed} $(x) `x`");
     assert_int_equal(parse_with("", "ab\xff"), FAIL_USAGE);
     assert_string_equal(job.message, "prompt: expected UTF-8, found an invalid byte at offset 2");
     assert_int_equal(parse_with("-n \xc0\x80", "x"), FAIL_USAGE);
@@ -272,8 +275,8 @@ static void test_order_does_not_matter(void **state) {
     setenv("POSIXLY_CORRECT", "1", 1);
     char *argv[] = {"diffuse", "x", "--steps", "9", NULL};
     assert_int_equal(parse_argv(4, argv), 0);
-    assert_int_equal(options.steps, 9);
-    assert_string_equal(options.prompt, "x");
+    assert_int_equal(options.settings.steps, 9);
+    assert_string_equal(options.settings.prompt, "x");
     unsetenv("POSIXLY_CORRECT");
 }
 
@@ -293,14 +296,14 @@ static void test_stdin(void **state) {
     (void)state;
     static char text[(64 << 10) + 2];
     assert_int_equal(parse_stdin("two\nlines\r\n\n", 12), 0);
-    assert_string_equal(options.prompt, "two\nlines");
+    assert_string_equal(options.settings.prompt, "two\nlines");
     assert_int_equal(parse_stdin("", 0), 0);
-    assert_string_equal(options.prompt, "");
+    assert_string_equal(options.settings.prompt, "");
     assert_int_equal(parse_stdin("a\0b", 3), FAIL_USAGE);
     assert_string_equal(job.message, "prompt: standard input: expected text, found a NUL byte at offset 1");
     memset(text, 'a', sizeof text);
     assert_int_equal(parse_stdin(text, 64 << 10), 0);
-    assert_int_equal(strlen(options.prompt), 64 << 10);
+    assert_int_equal(strlen(options.settings.prompt), 64 << 10);
     assert_int_equal(parse_stdin(text, sizeof text), FAIL_USAGE);
     assert_string_equal(job.message, "prompt: expected at most 65536 bytes, found more");
 }
@@ -332,7 +335,7 @@ static void test_odd_argv(void **state) {
     (void)state;
     char *none[] = {NULL};
     assert_int_equal(parse_argv(0, none), 0);
-    assert_null(options.prompt);
+    assert_null(options.settings.prompt);
     size_t n = 2 << 20;
     char *huge = malloc(n + 1);
     memset(huge, 'a', n);
@@ -351,20 +354,21 @@ static void test_odd_argv(void **state) {
 static void test_random_seeds_differ(void **state) {
     (void)state;
     assert_int_equal(parse(""), 0);
-    uint64_t first = options.seed;
+    uint64_t first = options.settings.seed;
     assert_int_equal(parse(""), 0);
-    assert_true(first != options.seed || parse("") || options.seed != first); /* one in 2^64 */
+    assert_true(first != options.settings.seed || parse("") || options.settings.seed != first); /* one in 2^64 */
 }
 
 static void test_table(void **state) {
     (void)state;
-    for (int i = 0; i < n_options; i++) {
-        const struct option_spec *s = &option_table[i];
-        assert_non_null(s->set);
+    for (int i = 0; i < option_count(); i++) {
+        const struct field *s = option_row(i);
+        assert_non_null(s->kind->set);
+        assert_true(!s->recorded || (s->kind->write && i < n_settings_fields));
         assert_true(s->argument || !s->words);
         for (int k = 0; k < i; k++) {
-            if (!strcmp(s->name, option_table[k].name)) fail_msg("--%s is there twice", s->name);
-            if (s->letter && s->letter == option_table[k].letter) fail_msg("-%c is there twice", s->letter);
+            if (!strcmp(s->name, option_row(k)->name)) fail_msg("--%s is there twice", s->name);
+            if (s->letter && s->letter == option_row(k)->letter) fail_msg("-%c is there twice", s->letter);
         }
     }
 }
@@ -381,10 +385,10 @@ static void test_help(void **state) {
         s += n + 1;
     }
     assert_true(lines > 40 && lines <= 60);
-    for (int i = 0; i < n_options; i++) {
+    for (int i = 0; i < option_count(); i++) {
         char name[64];
-        snprintf(name, sizeof name, "--%s%s", option_table[i].name, option_table[i].argument ? "=" : " ");
-        if (!strstr(help, name) != !option_table[i].help) fail_msg("%s: in --help or not, against the table", name);
+        snprintf(name, sizeof name, "--%s%s", option_row(i)->name, option_row(i)->argument ? "=" : " ");
+        if (!strstr(help, name) != !option_row(i)->help) fail_msg("%s: in --help or not, against the table", name);
     }
     assert_non_null(strstr(version_text(&arena), "diffuse 0.1.0\n"));
 }
@@ -394,9 +398,9 @@ static void test_completion(void **state) {
     arena_free(&arena);
     const char *scripts[] = {completion_bash(&arena), completion_zsh(&arena), completion_fish(&arena)};
     for (int k = 0; k < 3; k++) {
-        for (int i = 0; i < n_options; i++) {
-            const char *name = arena_printf(&arena, k == 2 ? "-l %s " : "--%s", option_table[i].name);
-            if (option_table[i].help && !strstr(scripts[k], name)) fail_msg("script %d lacks %s", k, name);
+        for (int i = 0; i < option_count(); i++) {
+            const char *name = arena_printf(&arena, k == 2 ? "-l %s " : "--%s", option_row(i)->name);
+            if (option_row(i)->help && !strstr(scripts[k], name)) fail_msg("script %d lacks %s", k, name);
         }
         assert_non_null(strstr(scripts[k], schedulers[0]->names[0]));
         assert_non_null(strstr(scripts[k], "full minimal none"));

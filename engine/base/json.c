@@ -109,6 +109,10 @@ bool json_has(const struct json *o, const char *key) {
     return cJSON_GetObjectItemCaseSensitive(o->node, key) != NULL;
 }
 
+bool json_is_string(const struct json *o, const char *key) {
+    return cJSON_IsString(get(o, key));
+}
+
 bool json_is_null(const struct json *o, const char *key) {
     return !get(o, key);
 }

@@ -65,7 +65,8 @@ struct json *json_load(struct arena *a, const char *path);
 struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path);
 
 const char *json_path(const struct json *o);
-bool json_has(const struct json *o, const char *key);     /* present, null included */
+bool json_has(const struct json *o, const char *key); /* present, null included */
+bool json_is_string(const struct json *o, const char *key);
 bool json_is_null(const struct json *o, const char *key); /* absent or null */
 
 /* Absent or null gives the default; a wrong type or range dies FAIL_DATA. */

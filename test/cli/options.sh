@@ -83,7 +83,7 @@ if grep -q avx512_bf16 /proc/cpuinfo; then
     expect_code 0
     differ box/c.png box/vae16.png
     expect_same dumped/step-0000.safetensors dumped16/step-0000.safetensors
-    grep -q '"dtype":"fp32","vae_dtype":"bf16"' dumped16/request.json || fail "request.json: $(cat dumped16/request.json)"
+    grep -q '"vae_dtype":"bf16",.*"dtype":"fp32"' dumped16/request.json || fail "request.json: $(cat dumped16/request.json)"
 else
     expect_error 69 'diffuse: --vae-dtype bf16: this CPU has no bf16 arithmetic (avx512_bf16)' 'hint: --vae-dtype fp32'
 fi
@@ -92,4 +92,16 @@ fi
 draw --size 64x64 -x euler:karras -v -o box/karras.png x
 grep -q '^EulerDiscreteScheduler: option: use_karras_sigmas$' err || fail 'no origin'
 grep -q '^EulerDiscreteScheduler: inherited: .*beta_schedule' err || fail 'no origin'
+
+# what the PNG says of the sampler is what ran: read back from the file
+infotext() { strings -n 4 "$1" | sed -n "s/^Steps: [0-9]*, \\(Sampler: .*\\), CFG scale.*/\\1/p"; }
+sampler() {
+    draw --size 64x64 -x "$1" -f -o box/sampler.png x
+    [ "$(infotext box/sampler.png)" = "$2" ] || fail "$1: $(infotext box/sampler.png), expected $2"
+}
+sampler dpm++2m,karras 'Sampler: DPM++ 2M, Schedule type: Karras'
+sampler kdpm2_a 'Sampler: DPM2 a'
+sampler dpm++2m,algorithm_type=sde-dpmsolver++,use_exponential_sigmas=true 'Sampler: DPM++ 2M SDE, Schedule type: Exponential'
+strings -n 4 box/sampler.png | grep -q '"scheduler_class":"DPMSolverMultistepScheduler","sampler":"DPM++ 2M SDE","schedule_type":"Exponential"' ||
+    fail 'the JSON lacks the sampler'
 finish

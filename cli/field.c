@@ -1,0 +1,118 @@
+#include "cli/field.h"
+
+#include <math.h>
+#include <string.h>
+#include "engine/base/error.h"
+#include "engine/base/text.h"
+
+bool parse_digits(const char *s, uint64_t *n) {
+    return s[strspn(s, "0123456789")] == 0 && parse_u64(s, n);
+}
+
+static const void *value_in(const struct field *f, const void *base) {
+    return (const char *)base + f->offset;
+}
+
+/* ---- setters ----------------------------------------------------------------------------------------------------- */
+
+static void set_text(const struct given *g) {
+    *(const char **)field_value(g) = g->value;
+}
+
+/* A file or directory: "" is always a mistake (an unset shell variable). */
+static void set_path(const struct given *g) {
+    if (!*g->value) die(FAIL_USAGE, "%s: expected %s, found an empty string", g->name, g->field->argument);
+    set_text(g);
+}
+
+static void set_flag(const struct given *g) {
+    *(bool *)field_value(g) = true;
+}
+
+static void set_int(const struct given *g) {
+    const struct field *f = g->field;
+    uint64_t n;
+    if (!parse_digits(g->value, &n) || (double)n < f->min || (double)n > f->max)
+        die(FAIL_USAGE, "%s: expected a whole number from %.0f to %.0f, found '%s'", g->name, f->min, f->max, g->value);
+    *(int *)field_value(g) = (int)n;
+}
+
+static void set_number(const struct given *g) {
+    const struct field *f = g->field;
+    double x;
+    if (!parse_double(g->value, &x) || !(x >= f->min && x <= f->max))
+        die(FAIL_USAGE, "%s: expected a number from %g to %g, found '%s'", g->name, f->min, f->max, g->value);
+    *(double *)field_value(g) = x;
+}
+
+/* The words of a choice as a sentence: "auto, cpu or cuda". */
+static const char *word_list(struct arena *a, const char *const *words) {
+    const char *text = words[0];
+    for (int i = 1; words[i]; i++) text = arena_printf(a, "%s%s%s", text, words[i + 1] ? ", " : " or ", words[i]);
+    return text;
+}
+
+int field_word(const struct given *g) {
+    const char *const *words = g->field->words;
+    for (int i = 0; words[i]; i++)
+        if (!strcmp(g->value, words[i])) return i;
+    const char *near = suggest(g->value, words), *expected = word_list(g->arena, words);
+    const char *hint = near ? arena_printf(g->arena, "did you mean '%s'?", near) : NULL;
+    if (hint) die_hint(FAIL_USAGE, hint, "%s: expected %s, found '%s'", g->name, expected, g->value);
+    die(FAIL_USAGE, "%s: expected %s, found '%s'", g->name, expected, g->value);
+}
+
+static void set_enum(const struct given *g) {
+    *(int *)field_value(g) = field_word(g);
+}
+
+static void set_word(const struct given *g) {
+    *(const char **)field_value(g) = g->field->words[field_word(g)];
+}
+
+/* ---- writers ----------------------------------------------------------------------------------------------------- */
+
+void field_write_text(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    json_out_string(j, key, *(const char *const *)value_in(f, base));
+}
+
+static void write_flag(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    json_out_bool(j, key, *(const bool *)value_in(f, base));
+}
+
+void field_write_int(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    int n = *(const int *)value_in(f, base);
+    json_out_u64(j, key, n > 0 ? (uint64_t)n : 0); /* -1: absent, in some */
+}
+
+static void write_number(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    json_out_number(j, key, *(const double *)value_in(f, base));
+}
+
+static void write_enum(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    json_out_string(j, key, f->words[*(const int *)value_in(f, base)]);
+}
+
+const struct field_kind kind_text = {set_text, field_write_text, JSON_TEXT};
+const struct field_kind kind_path = {set_path, field_write_text, JSON_TEXT};
+const struct field_kind kind_flag = {set_flag, write_flag, JSON_FLAG};
+const struct field_kind kind_int = {set_int, field_write_int, JSON_COUNT};
+const struct field_kind kind_number = {set_number, write_number, JSON_COUNT};
+const struct field_kind kind_enum = {set_enum, write_enum, JSON_TEXT};
+const struct field_kind kind_word = {set_word, field_write_text, JSON_TEXT};
+
+/* ---- tables ------------------------------------------------------------------------------------------------------ */
+
+const char *field_key(struct arena *a, const struct field *f) {
+    char *key = arena_strdup(a, f->name);
+    for (char *c = key; (c = strchr(c, '-'));) *c = '_';
+    return key;
+}
+
+void field_presets(struct arena *a, const struct field *table, int n, void *base) {
+    for (int i = 0; i < n; i++) {
+        struct given g = {.arena = a, .base = base, .field = &table[i], .name = table[i].name, .value = table[i].preset};
+        if (g.value) g.field->kind->set(&g);
+        else if (g.field->kind == &kind_number) *(double *)field_value(&g) = NAN;
+    }
+}

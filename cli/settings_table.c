@@ -1,0 +1,216 @@
+#include "cli/settings_table.h"
+
+#include <math.h>
+#include <string.h>
+#include "engine/base/error.h"
+#include "engine/base/text.h"
+#include "schedulers/scheduler.h"
+
+enum { SIZE_UNIT = 8, SIZE_MAX_PX = 8192 };
+
+/* ---- kinds that only settings have ------------------------------------------------------------------------------- */
+
+static void set_seed(const struct given *g) {
+    struct settings *s = g->base;
+    if (!parse_u64(g->value, &s->seed))
+        die_hint(FAIL_USAGE, "leave --seed out for a random one", "%s: expected a whole number from 0 to %llu, found '%s'", g->name,
+                 (unsigned long long)UINT64_MAX, g->value);
+    s->seed_given = true;
+}
+
+static void write_seed(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    (void)f;
+    json_out_u64(j, key, ((const struct settings *)base)->seed);
+}
+
+/* One side, decimal digits only. */
+static int parse_side(const struct given *g, const char *value) {
+    uint64_t n = 0;
+    bool whole = parse_digits(value, &n);
+    if (whole && n >= SIZE_UNIT && n <= SIZE_MAX_PX && n % SIZE_UNIT == 0) return (int)n;
+    const char *near = "";
+    if (whole && n < SIZE_UNIT) near = arena_printf(g->arena, "; the nearest is %d", SIZE_UNIT);
+    else if (whole && n > SIZE_MAX_PX) near = arena_printf(g->arena, "; the nearest is %d", SIZE_MAX_PX);
+    else if (whole) near = arena_printf(g->arena, "; the nearest are %d and %d", (int)(n / 8 * 8), (int)(n / 8 * 8 + 8));
+    die(FAIL_USAGE, "%s: expected a multiple of %d from %d to %d, found '%s'%s", g->name, SIZE_UNIT, SIZE_UNIT, SIZE_MAX_PX, value, near);
+}
+
+static void set_side(const struct given *g) {
+    *(int *)field_value(g) = parse_side(g, g->value);
+}
+
+/* WIDTHxHEIGHT, or one number for a square. */
+static void set_size(const struct given *g) {
+    struct settings *s = g->base;
+    size_t n = strcspn(g->value, "xX");
+    int width = parse_side(g, arena_printf(g->arena, "%.*s", (int)n, g->value));
+    s->height = g->value[n] ? parse_side(g, g->value + n + 1) : width;
+    s->width = width;
+}
+
+int field_indexed(const struct given *g, int *number) {
+    const struct field *f = g->field;
+    struct given word = *g;
+    uint64_t n;
+    if (strncmp(g->value, "cuda:", 5)) return field_word(g);
+    if (!parse_digits(g->value + 5, &n) || (double)n < f->min || (double)n > f->max)
+        die(FAIL_USAGE, "%s: expected cuda:N with N from %.0f to %.0f, found '%s'", g->name, f->min, f->max, g->value);
+    *number = (int)n;
+    word.value = "cuda";
+    return field_word(&word);
+}
+
+static void set_rng(const struct given *g) {
+    struct settings *s = g->base;
+    s->rng = (enum rng_kind)field_indexed(g, &s->rng_sms);
+}
+
+static void write_rng(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    const struct settings *s = base;
+    (void)f;
+    json_out_string(j, key, s->rng == RNG_CPU ? "cpu" : arena_printf(j->text.arena, "cuda:%d", s->rng_sms));
+}
+
+/* NAME, empty for the checkpoint's own, then options after ',' or ':', which the scheduler's config checks. */
+static void set_scheduler(const struct given *g) {
+    char *list = arena_strdup(g->arena, g->value), *name = strsep(&list, ",:");
+    if (*name && !scheduler_find(name)) {
+        const char *near = scheduler_suggest(name);
+        const char *hint = near ? arena_printf(g->arena, "did you mean '%s'?", near) : "'diffuse --list schedulers' shows what there is";
+        die_hint(FAIL_USAGE, hint, "%s: unknown scheduler '%s'", g->name, name);
+    }
+    ((struct settings *)g->base)->scheduler = g->value;
+}
+
+static void set_vae_dtype(const struct given *g) {
+    struct settings *s = g->base;
+    const char *word = g->field->words[field_word(g)];
+    s->vae_dtype_given = strcmp(word, "auto") != 0;
+    s->vae_dtype = dtype_of(word, DT_F32);
+}
+
+/* Only where it was given. */
+static void write_vae_dtype(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    const struct settings *s = base;
+    (void)f;
+    if (s->vae_dtype_given) json_out_string(j, key, dtype_word(s->vae_dtype));
+}
+
+static const struct field_kind kind_seed = {set_seed, write_seed, JSON_COUNT};
+static const struct field_kind kind_side = {set_side, field_write_int, JSON_COUNT};
+static const struct field_kind kind_size = {set_size, NULL, JSON_TEXT};
+static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
+static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
+static const struct field_kind kind_scheduler = {set_scheduler, field_write_text, JSON_TEXT};
+
+/* ---- the table --------------------------------------------------------------------------------------------------- */
+
+const char *const dtype_words[] = {"auto", "fp32", "fp16", "bf16", NULL};
+static const char *const rng_kinds[] = {"cpu", "cuda", NULL};
+
+_Static_assert(DT_F32 == 0 && DT_F16 == 1 && DT_BF16 == 2, "order of dtype_words behind auto");
+_Static_assert(RNG_CPU == 0 && RNG_CUDA == 1, "order of rng_kinds");
+
+#define AT(member) .offset = offsetof(struct settings, member)
+#define IN(low, high) .min = (low), .max = (high)
+#define RECORDED .recorded = true
+
+const struct field settings_fields[] = {
+    {'p', "prompt", "TEXT", GROUP_PICTURE, "the prompt, if not an operand; - = standard input", &kind_text, AT(prompt), RECORDED},
+    {'n', "negative", "TEXT", GROUP_PICTURE, "what to keep away from", &kind_text, AT(negative), RECORDED},
+    {'s', "seed", "N", GROUP_PICTURE, "image k uses N + k (default random, printed)", &kind_seed, AT(seed), RECORDED},
+    {'c', "count", "N", GROUP_PICTURE, "images to draw", &kind_int, AT(count), .preset = "1", IN(1, 1e9)},
+    {0, "steps", "N", GROUP_PICTURE, "denoising steps (default from the pipeline)", &kind_int, AT(steps), IN(1, 1e6), RECORDED},
+    {'g', "guidance", "X", GROUP_PICTURE, "how closely to follow the prompt, 0 to 100", &kind_number, AT(guidance), IN(0, 100), RECORDED},
+    {0, "guidance-rescale", "X", GROUP_PICTURE, "0 to 1, against over-exposure", &kind_number, AT(guidance_rescale), .preset = "0",
+     IN(0, 1), RECORDED},
+    {'W', "width", "PX", GROUP_PICTURE, "a multiple of 8 (default from the model)", &kind_side, AT(width), RECORDED},
+    {'H', "height", "PX", GROUP_PICTURE, "the same", &kind_side, AT(height), RECORDED},
+    {0, "size", "WxH", GROUP_PICTURE, "both at once; one number for a square", &kind_size, .offset = 0},
+    {'x', "scheduler", "NAME[,K=V]", GROUP_PICTURE, "K=V changes its config (default from the model)", &kind_scheduler, AT(scheduler),
+     .completion = COMPLETE_SCHEDULER, RECORDED},
+    {0, "eta", "X", GROUP_PICTURE, "0 to 1, the noise DDIM adds in each step", &kind_number, AT(eta), .preset = "0", IN(0, 1), RECORDED},
+    {0, "clip-skip", "N", GROUP_PICTURE, "leave out the last N layers of the text encoder", &kind_int, AT(clip_skip), .preset = "0",
+     IN(0, 1000), RECORDED},
+    {0, "rng", "KIND", GROUP_PICTURE, "torch's noise: cpu, cuda, cuda:N SMs", &kind_rng, AT(rng), .preset = "cpu", IN(1, 1024),
+     .words = rng_kinds, .completion = COMPLETE_WORDS, RECORDED},
+    {0, "rng-dtype", "TYPE", GROUP_PICTURE, "and in which type: fp32, fp16, bf16", &kind_enum, AT(rng_dtype), .preset = "fp32",
+     .words = dtype_words + 1, .completion = COMPLETE_WORDS, RECORDED},
+    {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
+     RECORDED},
+
+    {'m', "model", "DIR", GROUP_MODEL, "or ORG/NAME[@REV] in HF's cache (or DIFFUSE_MODEL)", &kind_path, AT(model),
+     .completion = COMPLETE_DIR},
+    {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", &kind_path, AT(variant), RECORDED},
+    {0, "vae-dtype", "TYPE", GROUP_MODEL, "the VAE's, which needs more range", &kind_vae_dtype, AT(vae_dtype), .preset = "auto",
+     .words = dtype_words, .completion = COMPLETE_WORDS, RECORDED},
+
+    {0, "dump", "DIR", GROUP_OUTPUT, "write every intermediate tensor as safetensors", &kind_path, AT(dump), .completion = COMPLETE_DIR},
+
+    {0, "strict", NULL, GROUP_MESSAGES, "a prompt that is too long is an error", &kind_flag, AT(strict)},
+};
+
+const int n_settings_fields = sizeof settings_fields / sizeof *settings_fields;
+
+/* ---- defaults, JSON ---------------------------------------------------------------------------------------------- */
+
+struct settings settings_defaults(struct arena *a) {
+    struct settings s = {.rng_sms = 132};
+    field_presets(a, settings_fields, n_settings_fields, &s);
+    return s;
+}
+
+static const struct field *find_key(const char *key) {
+    for (int i = 0; i < n_settings_fields; i++) {
+        const char *name = settings_fields[i].name, *k = key;
+        while (*k && (*k == *name || (*k == '_' && *name == '-'))) k++, name++;
+        if (!*k && !*name) return &settings_fields[i];
+    }
+    return NULL;
+}
+
+static _Noreturn void die_unknown_key(struct arena *a, const struct json *o, const char *key) {
+    const char **names = arena_array(a, (size_t)n_settings_fields + 1, sizeof *names);
+    for (int i = 0; i < n_settings_fields; i++) names[i] = settings_fields[i].name;
+    const char *near = suggest(key, names);
+    if (near) die_hint(FAIL_DATA, arena_printf(a, "did you mean \"%s\"?", near), "%s: unknown key \"%s\"", json_path(o), key);
+    die(FAIL_DATA, "%s: unknown key \"%s\"", json_path(o), key);
+}
+
+/* The value as it would be given on the command line; NULL for a flag that is not set. */
+static const char *value_text(struct arena *a, const struct field *f, const struct json *o, const char *key) {
+    char *text = arena_alloc(a, NUMBER_TEXT_MAX);
+    if (f->kind->json == JSON_FLAG) return json_bool(o, key, false) ? "" : NULL;
+    if (f->kind->json == JSON_TEXT || json_is_string(o, key)) return arena_strdup(a, json_string(o, key, ""));
+    number_text(text, json_number(o, key, 0, -HUGE_VAL, HUGE_VAL));
+    return text;
+}
+
+static void take_key(struct arena *a, struct settings *s, const struct json *o, const char *key) {
+    const struct field *f = find_key(key);
+    if (!f) die_unknown_key(a, o, key);
+    if (json_is_null(o, key)) return;
+    struct given g = {.arena = a, .base = s, .field = f, .name = arena_printf(a, "%s: %s", json_path(o), key)};
+    g.value = value_text(a, f, o, key);
+    if (g.value) f->kind->set(&g);
+    else *(bool *)field_value(&g) = false;
+}
+
+void settings_from_json(struct arena *a, struct settings *s, const struct json *o) {
+    for (int i = 0; i < json_n_keys(o); i++) take_key(a, s, o, json_key(o, i));
+}
+
+void settings_write(struct json_out *j, const struct settings *s) {
+    for (const struct field *f = settings_fields; f < settings_fields + n_settings_fields; f++)
+        if (f->recorded) f->kind->write(j, field_key(j->text.arena, f), f, s);
+}
+
+/* ---- dtypes ------------------------------------------------------------------------------------------------------ */
+
+const char *dtype_word(enum dtype dtype) {
+    return dtype == DT_F16 ? "fp16" : dtype == DT_BF16 ? "bf16" : "fp32";
+}
+
+enum dtype dtype_of(const char *word, enum dtype otherwise) {
+    return !strcmp(word, "fp32") ? DT_F32 : !strcmp(word, "fp16") ? DT_F16 : !strcmp(word, "bf16") ? DT_BF16 : otherwise;
+}
