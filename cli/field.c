@@ -2,6 +2,8 @@
 
 #include <math.h>
 #include <string.h>
+#include <strings.h>
+#include "cli/foreign.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 
@@ -52,10 +54,18 @@ static const char *word_list(struct arena *a, const char *const *words) {
     return text;
 }
 
+/* Case does not count, and another program's word for the same will do. */
+static int find_word(const char *const *words, const char *value) {
+    const char *same = foreign_word(value);
+    for (int i = 0; words[i]; i++)
+        if (!strcasecmp(value, words[i]) || (same && !strcmp(same, words[i]))) return i;
+    return -1;
+}
+
 int field_word(const struct given *g) {
     const char *const *words = g->field->words;
-    for (int i = 0; words[i]; i++)
-        if (!strcmp(g->value, words[i])) return i;
+    int found = find_word(words, g->value);
+    if (found >= 0) return found;
     const char *near = suggest(g->value, words), *expected = word_list(g->arena, words);
     const char *hint = near ? arena_printf(g->arena, "did you mean '%s'?", near) : NULL;
     if (hint) die_hint(FAIL_USAGE, hint, "%s: expected %s, found '%s'", g->name, expected, g->value);

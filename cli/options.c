@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,18 +52,11 @@ static const char *check_text(struct arena *a, const char *text, const char *wha
 /* ---- getopt ------------------------------------------------------------------------------------------------------ */
 
 static struct option *long_options(struct arena *a) {
-    int n = option_count();
-    struct option *list = arena_array(a, (size_t)(n + n_foreign_options) + 1, sizeof *list), *next = list;
-    for (int i = 0; i < n; i++) {
+    struct option *list = arena_array(a, (size_t)option_count() + 1, sizeof *list);
+    for (int i = 0; i < option_count(); i++) {
         const struct field *f = option_row(i);
-        *next++ = (struct option){f->name, f->argument ? required_argument : no_argument, NULL, LONG_BASE + i};
+        list[i] = (struct option){f->name, f->argument ? required_argument : no_argument, NULL, LONG_BASE + i};
     }
-    for (int k = 0; k < n_foreign_options; k++)
-        for (int i = 0; i < n; i++)
-            if (foreign_options[k].ours && !strcmp(option_row(i)->name, foreign_options[k].ours)) {
-                *next = list[i];
-                next++->name = foreign_options[k].name;
-            }
     return list;
 }
 
@@ -83,12 +77,24 @@ static int find_option(int value) {
     return -1;
 }
 
-static const char *option_hint(struct arena *a, const char *name) {
+/* The row with the n bytes as its name, '_' for '-' where `loose`; or -1. */
+static int row_named(const char *name, size_t n, bool loose) {
+    for (int i = 0; i < option_count(); i++) {
+        const char *own = option_row(i)->name;
+        size_t k = 0;
+        while (k < n && own[k] && (own[k] == name[k] || (loose && own[k] == '-' && name[k] == '_'))) k++;
+        if (k == n && !own[k]) return i;
+    }
+    return -1;
+}
+
+/* word: the whole argument; a blank in it makes it more likely a prompt. */
+static const char *option_hint(struct arena *a, const char *name, const char *word) {
     const char **names = arena_array(a, (size_t)option_count() + 1, sizeof *names);
     for (int i = 0; i < option_count(); i++) names[i] = option_row(i)->name;
     const char *near = suggest(name, names);
-    return near ? arena_printf(a, "did you mean --%s? A prompt that starts with '-' goes after '--'", near)
-                : "a prompt that starts with '-' goes after '--'; " TRY_HELP;
+    if (strchr(word, ' ')) return "a prompt that starts with '-' goes after '--'";
+    return near ? arena_printf(a, "did you mean --%s?", near) : TRY_HELP;
 }
 
 /* The names that the ambiguous abbreviation could stand for, or "" where there is none. */
@@ -102,13 +108,13 @@ static const char *abbreviated(struct arena *a, const char *name, size_t n) {
 static _Noreturn void die_unknown(struct arena *a, const char *word) {
     if (optopt >= LONG_BASE) die(FAIL_USAGE, "--%s: takes no value", option_row(find_option(optopt))->name);
     if (strncmp(word, "--", 2)) {
-        const char *in = strlen(word) > 2 ? arena_printf(a, " in '%s'", word) : "";
-        die_hint(FAIL_USAGE, option_hint(a, word + 1), "unknown option '-%c'%s", optopt, in);
+        const char *in = strlen(word) > 2 ? arena_printf(a, " in '%s'", word) : "", *ours = foreign_letter((char)optopt);
+        die_hint(FAIL_USAGE, ours ? ours : option_hint(a, word + 1, word), "unknown option '-%c'%s", optopt, in);
     }
     size_t n = strcspn(word + 2, "=");
     const char *matches = abbreviated(a, word + 2, n);
     if (*matches) die_hint(FAIL_USAGE, matches, "ambiguous option '%.*s'", (int)n + 2, word);
-    die_hint(FAIL_USAGE, option_hint(a, arena_printf(a, "%.*s", (int)n, word + 2)), "unknown option '%.*s'", (int)n + 2, word);
+    die_hint(FAIL_USAGE, option_hint(a, arena_printf(a, "%.*s", (int)n, word + 2), word), "unknown option '%.*s'", (int)n + 2, word);
 }
 
 static void take_operand(const char **prompt, const char *word) {
@@ -125,6 +131,35 @@ static void take_option(struct arena *a, struct options *o, int row, const char 
     f->kind->set(&g);
 }
 
+static _Noreturn void die_foreign(const struct foreign_option *f, const char *word, size_t n) {
+    const char *what = f->unsupported ? "option '%.*s' is not supported" : "unknown option '%.*s'";
+    char message[256];
+    snprintf(message, sizeof message, what, (int)n + 2, word);
+    if (f->hint) die_hint(FAIL_USAGE, f->hint, "%s", message);
+    die(FAIL_USAGE, "%s", message);
+}
+
+/* A long option, argv[at], that is none of ours as it stands, though getopt may take it for an abbreviation of one: ours with '_' for '-',
+ * or another program's. False: neither. */
+static bool take_foreign(struct arena *a, struct options *o, int argc, char **argv, int at) {
+    const char *word = argv[at], *name = word + 2;
+    if (strncmp(word, "--", 2)) return false;
+    size_t n = strcspn(name, "=");
+    int row = row_named(name, n, true);
+    if (row >= 0 && row == row_named(name, n, false)) return false;
+    const struct foreign_option *f = row < 0 ? foreign_option(name, n) : NULL;
+    if (row < 0 && !f) return false;
+    if (f && !f->ours) die_foreign(f, word, n);
+    if (f) row = row_named(f->ours, strlen(f->ours), false);
+    const char *value = name[n] ? name + n + 1 : NULL;
+    bool takes_one = option_row(row)->argument;
+    if (value && !takes_one) die(FAIL_USAGE, "%.*s: takes no value", (int)n + 2, word);
+    optind = at + 1;
+    if (takes_one && !value && optind < argc) value = argv[optind++];
+    take_option(a, o, row, arena_printf(a, "%.*s", (int)n, name), value);
+    return true;
+}
+
 /* Stores every option; returns the operand. */
 static const char *parse_words(struct arena *a, struct options *o, int argc, char **argv) {
     const char *operand = NULL;
@@ -132,6 +167,7 @@ static const char *parse_words(struct arena *a, struct options *o, int argc, cha
     const char *shorts = short_options(a);
     optind = 0; /* glibc: start over, for tests that parse twice */
     for (int c, at = 1, typed = -1; (c = getopt_long(argc, argv, shorts, longs, &typed)) != -1; at = optind, typed = -1) {
+        if (c != OPERAND && take_foreign(a, o, argc, argv, at)) continue;
         if (c == '?') die_unknown(a, argv[at]);
         if (c == OPERAND) take_operand(&operand, optarg);
         else take_option(a, o, find_option(c == ':' ? optopt : c), typed < 0 ? NULL : longs[typed].name, c == ':' ? NULL : optarg);

@@ -12,10 +12,10 @@ enum { SIZE_UNIT = 8, SIZE_MAX_PX = 8192 };
 
 static void set_seed(const struct given *g) {
     struct settings *s = g->base;
-    if (!parse_u64(g->value, &s->seed))
+    s->seed_given = strcmp(g->value, "-1") != 0; /* -1: a random one, in many programs */
+    if (s->seed_given && !parse_u64(g->value, &s->seed))
         die_hint(FAIL_USAGE, "leave --seed out for a random one", "%s: expected a whole number from 0 to %llu, found '%s'", g->name,
                  (unsigned long long)UINT64_MAX, g->value);
-    s->seed_given = true;
 }
 
 static void write_seed(struct json_out *j, const char *key, const struct field *f, const void *base) {
@@ -71,15 +71,25 @@ static void write_rng(struct json_out *j, const char *key, const struct field *f
     json_out_string(j, key, s->rng == RNG_CPU ? "cpu" : arena_printf(j->text.arena, "cuda:%d", s->rng_sms));
 }
 
-/* NAME, empty for the checkpoint's own, then options after ',' or ':', which the scheduler's config checks. */
+static _Noreturn void die_scheduler(const struct given *g, struct scheduler_words w) {
+    int n = (int)strcspn(g->value, ",:");
+    const char *name = arena_printf(g->arena, "%.*s", n, g->value), *near = w.known ? NULL : scheduler_suggest(name);
+    const char *hint = near ? arena_printf(g->arena, "did you mean '%s'?", near) : "'diffuse --list schedulers' shows what there is";
+    if (w.known) die_hint(FAIL_USAGE, w.hint ? w.hint : hint, "%s: '%s' is not supported", g->name, name);
+    die_hint(FAIL_USAGE, hint, "%s: unknown scheduler '%s'", g->name, name);
+}
+
+/* NAME, empty for the checkpoint's own, then options after ',' or ':', which the scheduler's config checks. Elsewhere the noise levels
+ * are an option of their own (sd-cli: --sampling-method euler --scheduler karras): such words add to what was given, in either order. */
 static void set_scheduler(const struct given *g) {
-    char *list = arena_strdup(g->arena, g->value), *name = strsep(&list, ",:");
-    if (*name && !scheduler_find(name)) {
-        const char *near = scheduler_suggest(name);
-        const char *hint = near ? arena_printf(g->arena, "did you mean '%s'?", near) : "'diffuse --list schedulers' shows what there is";
-        die_hint(FAIL_USAGE, hint, "%s: unknown scheduler '%s'", g->name, name);
-    }
-    ((struct settings *)g->base)->scheduler = g->value;
+    struct settings *s = g->base;
+    struct scheduler_words w = scheduler_translate(g->arena, g->value);
+    if (!w.text) die_scheduler(g, w);
+    bool levels_alone = *w.text == ',' && *g->value != ',' && *g->value != ':';
+    bool sampler_alone = s->scheduler && *s->scheduler == ',' && !strstr(g->name, "scheduler");
+    if (levels_alone && s->scheduler) s->scheduler = arena_printf(g->arena, "%s%s", s->scheduler, w.text);
+    else if (sampler_alone) s->scheduler = arena_printf(g->arena, "%s%s", w.text, s->scheduler);
+    else s->scheduler = w.text;
 }
 
 static void set_vae_dtype(const struct given *g) {

@@ -86,6 +86,15 @@ const struct scheduler *scheduler_find(const char *name);
 /* The nearest known name to `name` for "did you mean", or NULL. */
 const char *scheduler_suggest(const char *name);
 
+/* "NAME[,key=value…]" as people write it who come from A1111, ComfyUI, sd-cli or diffusers: "DPM++ 2M Karras", "dpmpp_2m_sde_gpu",
+ * "EulerDiscrete". text: the same as -x takes it (",karras" where it names noise levels alone); NULL where there is none: then hint, or
+ * NULL, says what is near. known: somebody's name; false: a misspelling. */
+struct scheduler_words {
+    bool known;
+    const char *text, *hint;
+};
+struct scheduler_words scheduler_translate(struct arena *a, const char *words);
+
 /* What the pipeline's constructor does to a stored scheduler config before any swap (diffusers mutates it). */
 enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sample false */ };
 

@@ -166,18 +166,24 @@ bool parse_double(const char *s, double *value) {
 
 enum { SUGGEST_MAX = 128 };
 
-/* Levenshtein 1966, one row at a time, ASCII case ignored; a, b at most SUGGEST_MAX bytes. */
+static bool same_letter(char a, char b) {
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
+/* Levenshtein 1966 with Damerau's exchange of neighbours as one edit, ASCII case ignored; a, b at most SUGGEST_MAX bytes. */
 static size_t edit_distance(const char *a, const char *b) {
-    size_t row[SUGGEST_MAX + 1], n = strlen(b);
+    size_t rows[3][SUGGEST_MAX + 1], *before = rows[0], *last = rows[1], *row = rows[2], n = strlen(b);
     for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 0; a[i]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < n; j++) {
-            size_t change = diagonal + (tolower((unsigned char)a[i]) != tolower((unsigned char)b[j]));
-            size_t step = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = change < step ? change : step;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t *free_row = before;
+        before = last, last = row, row = free_row;
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t change = last[j - 1] + !same_letter(a[i - 1], b[j - 1]);
+            size_t step = (row[j - 1] < last[j] ? row[j - 1] : last[j]) + 1;
+            row[j] = change < step ? change : step;
+            bool exchanged = i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) && same_letter(a[i - 2], b[j - 1]);
+            if (exchanged && before[j - 2] + 1 < row[j]) row[j] = before[j - 2] + 1;
         }
     }
     return row[n];

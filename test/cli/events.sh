@@ -25,7 +25,7 @@ printf '{"v":1,"event":"error","code":74,"message":"box/a-%d.png: File too large
 grep '"event":"error"' out >errors
 expect_same expected errors
 
-run -m "$MODEL" x -j -s -1
+run -m "$MODEL" x -j -s -2
 expect_code 2
 [ ! -s out ] || fail 'stdout is not empty'
 # A failure before any image is told there as well.

@@ -10,11 +10,13 @@ expect_error 2 'diffuse: expected a model, found none' 'hint: -m DIR, or DIFFUSE
 run -m "$MODEL" a cat
 expect_error 2 "diffuse: expected one prompt, found a second: 'cat'" 'hint: put a prompt of several words in quotes'
 run -m "$MODEL" -rf
-expect_error 2 "diffuse: unknown option '-r' in '-rf'" "hint: a prompt that starts with '-' goes after '--'; try 'diffuse --help'"
+expect_error 2 "diffuse: unknown option '-r' in '-rf'" "$try"
 run -m "$MODEL" --guidanse 4 x
-expect_error 2 "diffuse: unknown option '--guidanse'" "hint: did you mean --guidance? A prompt that starts with '-' goes after '--'"
-run -m "$MODEL" -s -1 x
-expect_error 2 "diffuse: --seed: expected a whole number from 0 to 18446744073709551615, found '-1'" \
+expect_error 2 "diffuse: unknown option '--guidanse'" "hint: did you mean --guidance?"
+run -m "$MODEL" "-- a cat"
+expect_error 2 "diffuse: unknown option '-- a cat'" "hint: a prompt that starts with '-' goes after '--'"
+run -m "$MODEL" -s -2 x
+expect_error 2 "diffuse: --seed: expected a whole number from 0 to 18446744073709551615, found '-2'" \
     'hint: leave --seed out for a random one'
 run -m "$MODEL" --steps 0 x
 expect_error 2 "diffuse: --steps: expected a whole number from 1 to 1000000, found '0'"
