@@ -4,7 +4,9 @@
 
 #include <stdbool.h>
 #include "engine/base/error.h"
+#include "engine/images/extract.h"
 #include "engine/images/image.h"
+#include "engine/images/process.h"
 #include "engine/images/read.h"
 #include "engine/images/resize.h"
 
@@ -67,6 +69,132 @@ static void test_resize(void **state) {
     assert_int_equal(for_each("torchvision:", resize_case), 20);
 }
 
+static struct image mode_case(struct arena *a, const char *name, const struct image *in) {
+    int W, H, mode;
+    assert_int_equal(sscanf(name, "mode:%dx%d:%d", &W, &H, &mode), 3);
+    return image_resize(a, in, W, H, (enum resize_mode)mode, RESIZE_LANCZOS);
+}
+
+static struct image blur_case(struct arena *a, const char *name, const struct image *in) {
+    float radius;
+    assert_int_equal(sscanf(name, "blur:%f", &radius), 1);
+    return image_blur(a, in, radius);
+}
+
+static void test_modes(void **state) {
+    (void)state;
+    assert_int_equal(for_each("mode:", mode_case), 18);
+    assert_int_equal(for_each("blur:", blur_case), 5);
+}
+
+/* ---- masks and numbers ------------------------------------------------------------------------------------------- */
+
+static struct image overlay_case(struct arena *a, const char *name, const struct image *in) {
+    struct image_box box;
+    struct st_file *f = st_open(a, FIXTURE);
+    int given = sscanf(name, "overlay:%d,%d,%d,%d", &box.x1, &box.y1, &box.x2, &box.y2), length = (int)(strrchr(name, '.') - name);
+    struct image mask = picture(a, st_find(f, arena_printf(a, "%.*s.mask", length, name)));
+    struct image made = picture(a, st_find(f, arena_printf(a, "%.*s.made", length, name)));
+    st_close(f);
+    return image_overlay(a, in, &mask, &made, given == 4 ? &box : NULL, RESIZE_LANCZOS);
+}
+
+static void test_overlay(void **state) {
+    (void)state;
+    assert_int_equal(for_each("overlay:", overlay_case), 3);
+}
+
+static void test_crop_region(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct st_file *f = st_open(&a, FIXTURE);
+    const struct tensor *t;
+    float *rows = fixture_f32(&a, f, "regions", &t);
+    struct image black = image_new(&a, 5, 4, 1);
+    struct image_box box;
+    assert_false(mask_crop_region(&black, 64, 64, 8, &box));
+    for (int64_t i = 0; i < t->shape[0]; i++) {
+        int v[13];
+        for (int k = 0; k < 13; k++) v[k] = (int)rows[13 * i + k];
+        struct image mask = image_new(&a, v[0], v[1], 1);
+        for (int y = v[3]; y < v[5]; y++) memset(mask.pixels + y * mask.W + v[2], 1, (size_t)(v[4] - v[2]));
+        assert_true(mask_crop_region(&mask, v[6], v[7], v[8], &box));
+        if (box.x1 != v[9] || box.y1 != v[10] || box.x2 != v[11] || box.y2 != v[12])
+            fail_msg("region %d: got %d,%d,%d,%d, want %d,%d,%d,%d", (int)i, box.x1, box.y1, box.x2, box.y2, v[9], v[10], v[11], v[12]);
+    }
+    arena_free(&a);
+}
+
+static void test_numbers(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct st_file *f = st_open(&a, FIXTURE);
+    static const char *const names[] = {"unit", "signed", "binary"};
+    void (*const run[])(float *, const struct image *) = {image_unit, image_signed, mask_binarize};
+    for (int i = 0; i < 3; i++) {
+        const struct tensor *t;
+        struct image in = picture(&a, st_find(f, arena_printf(&a, "numbers:%s.in", names[i])));
+        float got[256], *want = fixture_f32(&a, f, arena_printf(&a, "numbers:%s.out", names[i]), &t);
+        run[i](got, &in);
+        assert_close(names[i], got, want, t->shape, t->rank, 0);
+    }
+    arena_free(&a);
+}
+
+/* ---- networks that look at pictures ------------------------------------------------------------------------------ */
+
+static void test_extractors(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct st_file *f = st_open(&a, FIXTURE);
+    int n = 0;
+    for (int i = 0; i < f->n_tensors; i++) {
+        const struct tensor *config = &f->tensors[i].tensor, *t;
+        const char *name = config->name, *dot = strrchr(name, '.');
+        if (!dot || strcmp(dot, ".config") != 0) continue;
+        char *text = arena_alloc(&a, config->bytes);
+        assert_int_equal(tensor_read(config, text), 0);
+        struct extractor e;
+        (name[0] == 'c' ? extractor_clip : extractor_dpt)(&e, &a, json_parse(&a, text, config->bytes, name));
+        struct image in = picture(&a, st_find(f, arena_printf(&a, "%.*s.in", (int)(dot - name), name)));
+        float *want = fixture_f32(&a, f, arena_printf(&a, "%.*s.out", (int)(dot - name), name), &t);
+        int W, H;
+        extractor_size(&e, in.W, in.H, &W, &H);
+        assert_int_equal(H, t->shape[0]);
+        assert_int_equal(W, t->shape[1]);
+        float *got = arena_array(&a, 3 * (size_t)W * (size_t)H, sizeof *got);
+        extractor_run(&e, &a, got, &in);
+        assert_close(name, got, want, t->shape, t->rank, 1e-6);
+        n++;
+    }
+    assert_int_equal(n, 7);
+    arena_free(&a);
+}
+
+/* What is refused, by key. */
+static void expect_refused(const char *text, int code, const char *message) {
+    static struct arena a; /* outlives the longjmp */
+    struct job job;
+    struct extractor e;
+    if (job_enter(&job)) {
+        extractor_dpt(&e, &a, json_parse(&a, text, strlen(text), "p.json"));
+        fail_msg("%s: accepted", text);
+    }
+    assert_int_equal(job.code, code);
+    assert_string_equal(job.message, message);
+    arena_free(&a);
+}
+
+static void test_extractors_refuse(void **state) {
+    (void)state;
+    expect_refused("{\"resample\": 1}", FAIL_UNSUPPORTED, "p.json: 'resample': 1 is not supported");
+    expect_refused("{\"do_pad\": true}", FAIL_UNSUPPORTED, "p.json: 'do_pad': only false is supported");
+    expect_refused("{\"do_normalize\": false}", FAIL_UNSUPPORTED, "p.json: 'do_normalize': false is not supported");
+    expect_refused("{\"size\": {\"shortest_edge\": 9}}", FAIL_UNSUPPORTED, "p.json: 'size': shortest_edge is not supported");
+    expect_refused("{\"size\": {\"height\": 9}}", FAIL_DATA, "p.json: field 'size': expected shortest_edge, or height and width");
+    expect_refused("{\"image_std\": [1, 0, 1]}", FAIL_DATA, "p.json: field 'image_std': expected numbers above 0");
+}
+
 /* ---- files --------------------------------------------------------------------------------------------------------- */
 
 static uint8_t *tensor_bytes(struct arena *a, const struct tensor *t) {
@@ -98,8 +226,10 @@ static void test_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_resize),      cmocka_unit_test(test_files),
+        cmocka_unit_test(test_modes),       cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_crop_region), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_extractors),  cmocka_unit_test(test_extractors_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,6 +121,10 @@ bool json_is_array(const struct json *o, const char *key) {
     return cJSON_IsArray(get(o, key));
 }
 
+bool json_is_object(const struct json *o, const char *key) {
+    return cJSON_IsObject(get(o, key));
+}
+
 int json_n_keys(const struct json *o) {
     return cJSON_GetArraySize(o->node);
 }

@@ -83,6 +83,7 @@ int json_number_array(const struct json *o, const char *key, double *values, int
 /* values[i] NULL for a null item */
 int json_string_array(const struct json *o, const char *key, const char **values, int max_n);
 bool json_is_array(const struct json *o, const char *key);
+bool json_is_object(const struct json *o, const char *key);
 /* The keys of the object in order, for "unknown key" checks. */
 int json_n_keys(const struct json *o);
 const char *json_key(const struct json *o, int i);

@@ -3,12 +3,16 @@
     python test/reference/check_images.py [resize] [blur] …      all kinds without a name
 """
 
+import ctypes
 import io
+import json
 import random
 import sys
 
 import numpy as np
 import torch
+import transformers
+from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import load_image
 from PIL import Image as P
 from torchvision.transforms.v2 import functional as tv
@@ -79,6 +83,99 @@ def check_files(rng):
             bad += different("files", what, got, want)
     print(f"files: {jpeg_off} of 300 JPEGs off by one level somewhere")
     return 900, bad
+
+
+def check_modes(rng):
+    bad = 0
+    for _ in range(1000):
+        w, h, W, H = (rng.randrange(12, 120) for _ in range(4))
+        mode, resample = rng.choice(["default", "fill", "crop"]), rng.choice(["lanczos", "bicubic", "nearest", "bilinear"])
+        array = noise(rng, w, h, 3)
+        want = np.array(VaeImageProcessor(resample=resample).resize(P.fromarray(array), H, W, mode))
+        got = ours.call("image_resize", array, W, H, ["default", "fill", "crop"].index(mode), ours.FILTERS[resample])
+        bad += different("modes", (w, h, W, H, mode, resample), got, want)
+    return 1000, bad
+
+
+def check_blur(rng):
+    bad = 0
+    for _ in range(1000):
+        w, h, radius = side(rng), side(rng), rng.choice([1, 2, 4, 8, 33, 200, rng.random() * 10, 0.1])
+        array = noise(rng, w, h, rng.choice([1, 3]))
+        want = np.array(VaeImageProcessor.blur(P.fromarray(array), radius))
+        bad += different("blur", (w, h, radius), ours.call("image_blur", array, ctypes.c_float(radius)), want)
+    return 1000, bad
+
+
+def check_crop_region(rng):
+    bad = 0
+    for _ in range(2000):
+        w, h, W, H, pad = rng.randrange(1, 60), rng.randrange(1, 60), 8 * rng.randrange(1, 16), 8 * rng.randrange(1, 16), rng.randrange(0, 70)
+        mask = np.zeros((h, w), np.uint8)
+        for _ in range(rng.randrange(1, 4)):
+            mask[rng.randrange(h), rng.randrange(w)] = rng.randrange(1, 256)
+        want = VaeImageProcessor.get_crop_region(P.fromarray(mask), W, H, pad)
+        box, given = ours.Box(), ours.give(mask)
+        ours.lib.mask_crop_region(ctypes.byref(given), W, H, pad, ctypes.byref(box))
+        bad += different("crop_region", (w, h, W, H, pad), np.array([box.x1, box.y1, box.x2, box.y2]), np.array(want))
+    return 2000, bad
+
+
+def check_overlay(rng):
+    bad = 0
+    for _ in range(500):
+        w, h = rng.randrange(4, 60), rng.randrange(4, 60)
+        original, mask, boxed = noise(rng, w, h, 3), noise(rng, w, h, 1), rng.random() < 0.7
+        W, H = (8 * rng.randrange(1, 8), 8 * rng.randrange(1, 8)) if boxed else (w, h)
+        x, y = rng.randrange(w - 2), rng.randrange(h - 2)
+        box = (x, y, rng.randrange(x + 2, w + 1), rng.randrange(y + 2, h + 1)) if boxed else None
+        made = noise(rng, W, H, 3)
+        want = VaeImageProcessor().apply_overlay(P.fromarray(mask), P.fromarray(original), P.fromarray(made), box)
+        given = [ours.give(x) for x in (mask, made)]
+        our_box = ctypes.byref(ours.Box(*box)) if boxed else None
+        got = ours.call("image_overlay", original, ctypes.byref(given[0]), ctypes.byref(given[1]), our_box, ours.FILTERS["lanczos"])
+        bad += different("overlay", (w, h, W, H, box), got, np.array(want))
+    return 500, bad
+
+
+def check_values(rng):
+    bad = 0
+    array = noise(rng, 64, 64, 3)
+    for function, options in (("image_unit", {"do_normalize": False}), ("image_signed", {})):
+        want = VaeImageProcessor(**options).preprocess(P.fromarray(array))[0].permute(1, 2, 0).numpy()
+        bad += different(function, "", ours.floats(function, (64, 64, 3), array).view(np.int32), np.ascontiguousarray(want).view(np.int32))
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    masks = VaeImageProcessor(do_normalize=False, do_binarize=True, do_convert_grayscale=True)
+    bad += different("mask_binarize", "", ours.floats("mask_binarize", (16, 16), grey), masks.preprocess(P.fromarray(grey))[0, 0].numpy())
+    return 3, bad
+
+
+def check_extract(rng):
+    bad = 0
+    for _ in range(600):
+        kind = rng.choice(["clip", "dpt"])
+        config = {"resample": rng.choice([2, 3])}
+        edge = rng.randrange(8, 90)
+        config["size"] = rng.choice([edge, {"height": edge, "width": rng.randrange(8, 90)}])
+        if kind == "clip":
+            config["size"] = rng.choice([config["size"], {"shortest_edge": edge}])
+            config["crop_size"] = rng.choice([edge, {"height": rng.randrange(8, 90), "width": rng.randrange(8, 90)}])
+            config["do_center_crop"] = rng.random() < 0.8
+        else:
+            config["keep_aspect_ratio"], config["ensure_multiple_of"] = rng.random() < 0.6, rng.choice([1, 2, 7, 8])
+        if rng.random() < 0.5:
+            config["image_mean"], config["image_std"] = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        if rng.random() < 0.5:
+            config["rescale_factor"] = 0.00392156862745098
+        config["do_resize"] = rng.random() < 0.9
+        w, h = rng.randrange(20, 120), rng.randrange(20, 120)
+        array = noise(rng, w, h, 3)
+        processor = {"clip": transformers.CLIPImageProcessor, "dpt": transformers.DPTImageProcessor}[kind](**config)
+        want = processor(images=P.fromarray(array), return_tensors="pt").pixel_values[0].permute(1, 2, 0).numpy()
+        got = ours.extract(kind, array, json.dumps(config))
+        if got.shape != want.shape or np.abs(got - want).max() > 1e-6:
+            bad += different(kind, (w, h, config), got, want)
+    return 600, bad
 
 
 def main():

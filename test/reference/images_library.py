@@ -63,6 +63,20 @@ def call(name, array, *arguments):
     return out
 
 
+def extract(kind, array, config):
+    """extractor_KIND of a preprocessor_config.json's text, run on the array."""
+    lib.json_parse.restype = ctypes.c_void_p
+    extractor = ctypes.create_string_buffer(256)
+    json = ctypes.c_void_p(lib.json_parse(ctypes.byref(arena), config.encode(), ctypes.c_size_t(len(config)), b"config"))
+    getattr(lib, "extractor_" + kind)(extractor, ctypes.byref(arena), json)
+    given, w, h = give(array), ctypes.c_int(), ctypes.c_int()
+    lib.extractor_size(extractor, given.W, given.H, ctypes.byref(w), ctypes.byref(h))
+    out = np.zeros((h.value, w.value, 3), np.float32)
+    lib.extractor_run(extractor, ctypes.byref(arena), ctypes.c_void_p(out.ctypes.data), ctypes.byref(given))
+    lib.arena_free(ctypes.byref(arena))
+    return out
+
+
 def floats(name, shape, array, *arguments):
     """lib.name(float *out, picture, …)."""
     out = np.zeros(shape, np.float32)

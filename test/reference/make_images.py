@@ -5,11 +5,14 @@ thousands of random ones where those libraries are.
 """
 
 import io
+import json
 import pathlib
 import random
 
 import numpy as np
 import torch
+import transformers
+from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import load_image
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
@@ -51,6 +54,61 @@ def resizes():
             add(f"torchvision:{W}x{H}:{int(getattr(Image.Resampling, name.upper()))}:{i}", array, out.permute(1, 2, 0).numpy())
 
 
+def modes():
+    for i, (w, h, W, H) in enumerate([(50, 20, 32, 24), (50, 20, 32, 25), (20, 50, 24, 32), (20, 50, 25, 32), (24, 24, 24, 24), (31, 17, 16, 40)]):
+        for k, mode in enumerate(("default", "fill", "crop")):
+            array = picture(40 + i, w, h)
+            out = VaeImageProcessor(resample="lanczos").resize(Image.fromarray(array), H, W, mode)
+            add(f"mode:{W}x{H}:{k}:{i}", array, np.array(out))
+
+
+def masks():
+    for i, radius in enumerate((0.4, 1, 4, 9.5, 40)):
+        array = picture(60 + i, 23, 17, 1 if i % 2 else 3)
+        add(f"blur:{radius}:{i}", array, np.array(VaeImageProcessor.blur(Image.fromarray(array), radius)))
+    regions, rng = [], random.Random(3)
+    while len(regions) < 60:
+        w, h, W, H, pad = rng.randrange(4, 60), rng.randrange(4, 60), 8 * rng.randrange(1, 16), 8 * rng.randrange(1, 16), rng.randrange(0, 40)
+        x, y = rng.randrange(w), rng.randrange(h)
+        white = [x, y, rng.randrange(x + 1, w + 1), rng.randrange(y + 1, h + 1)]
+        mask = np.zeros((h, w), np.uint8)
+        mask[white[1]:white[3], white[0]:white[2]] = 1
+        regions.append([w, h, *white, W, H, pad, *VaeImageProcessor.get_crop_region(Image.fromarray(mask), W, H, pad)])
+    tensors["regions"] = torch.tensor(regions, dtype=torch.int32)
+    for i, box in enumerate((None, (3, 4, 20, 15), (0, 0, 23, 8))):
+        original, mask = picture(70 + i, 23, 17), picture(80 + i, 23, 17, 1)
+        mask[:5], mask[-5:] = 0, 255
+        made = picture(90 + i, *((23, 17) if box is None else (16, 24)))
+        out = VaeImageProcessor().apply_overlay(*(Image.fromarray(x) for x in (mask, original, made)), box)
+        name = "overlay:" + ("none" if box is None else ",".join(map(str, box)))
+        add(name, original, np.array(out))
+        tensors[name + ".mask"], tensors[name + ".made"] = torch.from_numpy(mask), torch.from_numpy(made)
+
+
+def numbers():
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for name, options in (("unit", {"do_normalize": False}), ("signed", {}), ("binary", {"do_normalize": False, "do_binarize": True})):
+        add("numbers:" + name, ramp, VaeImageProcessor(**options, do_convert_grayscale=True).preprocess(Image.fromarray(ramp))[0, 0].numpy())
+
+
+CONFIGS = [("clip", (40, 30), {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}),
+           ("clip", (30, 41), {"size": 16, "crop_size": 15, "rescale_factor": 0.00392156862745098}),
+           ("clip", (30, 41), {"size": 12, "crop_size": 15, "resample": 2, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.4, 0.3]}),
+           ("clip", (30, 20), {"size": {"height": 10, "width": 12}, "do_center_crop": False}),
+           ("dpt", (40, 30), {"size": 24}),
+           ("dpt", (40, 30), {"size": {"height": 24, "width": 24}, "keep_aspect_ratio": True, "ensure_multiple_of": 8}),
+           ("dpt", (20, 36), {"size": {"height": 24, "width": 24}, "keep_aspect_ratio": True, "ensure_multiple_of": 8, "resample": 2})]
+
+
+def extractors():
+    for i, (kind, (w, h), config) in enumerate(CONFIGS):
+        processor = {"clip": transformers.CLIPImageProcessor, "dpt": transformers.DPTImageProcessor}[kind](**config)
+        array = picture(100 + i, w, h)
+        out = processor(images=Image.fromarray(array), return_tensors="pt").pixel_values[0].permute(1, 2, 0)
+        add(f"{kind}:{i}", array, out.numpy())
+        tensors[f"{kind}:{i}.config"] = torch.frombuffer(bytearray(json.dumps(config).encode()), dtype=torch.uint8)
+
+
 def file_of(name, data):
     add(name, np.frombuffer(data, np.uint8), np.array(load_image(Image.open(io.BytesIO(data)))))
 
@@ -79,6 +137,10 @@ def main():
     common.deterministic()
     resizes()
     files()
+    modes()
+    masks()
+    numbers()
+    extractors()
     common.save_tensors(common.FIXTURES / "images" / "images.safetensors", tensors)
 
 
