@@ -13,7 +13,7 @@
 #include <cfloat>
 #include "cuda/device.h"
 
-/* Rows of ld values; image n begins image rows further on, 0 where all images share one. */
+/* Rows of ld values; image n begins n * image values further on, 0 where all images share one. */
 struct attention_rows {
     void *p;
     size_t ld, image;
@@ -22,6 +22,7 @@ struct attention_args {
     attention_rows y, q, k, v;
     int Tq, Tk, D, n_heads;
     bool causal;
+    enum dtype dtype;
     float scale; /* log2(e) / sqrt(D): exponentials are of base 2 */
 };
 
@@ -34,7 +35,7 @@ void attention_plain(cuda_device *dev, const attention_args &a, int n_images);
 /* Row 0 of the block's image and head: blockIdx.y counts heads, then images. */
 template <class T> __device__ __forceinline__ T *head_rows(const attention_rows &x, int n_heads, int D) {
     int n = blockIdx.y / n_heads, h = blockIdx.y % n_heads;
-    return static_cast<T *>(x.p) + n * x.image * x.ld + h * D;
+    return static_cast<T *>(x.p) + n * x.image + h * D;
 }
 
 /* Keys row i sees. */

@@ -121,7 +121,7 @@ template <class T> static const flash_kernel *flash_kernels() {
 }
 
 bool attention_flash(cuda_device *dev, const attention_args &a, int n_images) {
-    const flash_kernel *kernels = dev->base.dtype == DT_F16 ? flash_kernels<f16>() : flash_kernels<bf16>();
+    const flash_kernel *kernels = a.dtype == DT_F16 ? flash_kernels<f16>() : flash_kernels<bf16>();
     int i = 0;
     while (i < N_KERNELS && kernels[i].D < a.D) i++;
     if (i == N_KERNELS) return false;

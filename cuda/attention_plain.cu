@@ -99,5 +99,5 @@ template <class T> __global__ void __launch_bounds__(THREADS) attend_plain(atten
 
 void attention_plain(cuda_device *dev, const attention_args &a, int n_images) {
     dim3 grid((unsigned)ceil_div(a.Tq, ROWS), (unsigned)(n_images * a.n_heads), (unsigned)ceil_div(a.D, CHANNELS));
-    DISPATCH(dev, T, launch(dev, attend_plain<T>, grid, THREADS, 0, a));
+    DISPATCH(a.dtype, T, launch(dev, attend_plain<T>, grid, THREADS, 0, a));
 }

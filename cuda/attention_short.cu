@@ -83,6 +83,6 @@ template <class T> static bool pick_short(cuda_device *dev, const attention_args
 
 bool attention_short(cuda_device *dev, const attention_args &a, int n_images) {
     bool done = false;
-    DISPATCH_HALF(dev, T, done = pick_short<T>(dev, a, n_images * a.n_heads));
+    DISPATCH_HALF(a.dtype, T, done = pick_short<T>(dev, a, n_images * a.n_heads));
     return done;
 }

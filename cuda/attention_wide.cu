@@ -131,6 +131,6 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) attend_wide(att
 bool attention_wide(cuda_device *dev, const attention_args &a, int n_images) {
     if (a.D > WIDTH) return false;
     dim3 grid((unsigned)ceil_div(a.Tq, ROWS), (unsigned)(n_images * a.n_heads));
-    DISPATCH_HALF(dev, T, launch(dev, attend_wide<T>, grid, THREADS, wide_shared_bytes, a));
+    DISPATCH_HALF(a.dtype, T, launch(dev, attend_wide<T>, grid, THREADS, wide_shared_bytes, a));
     return true;
 }

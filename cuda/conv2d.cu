@@ -26,8 +26,8 @@ static void check_shapes(struct view y, struct view x, const struct weight *w, c
 }
 
 /* The problem but for the weights' values. */
-static struct gemm problem(struct cuda_device *dev, struct view y, struct view x, const struct weight *w, struct view temb,
-                           struct view residual, struct conv_shape s) {
+static struct gemm problem(struct view y, struct view x, const struct weight *w, struct view temb, struct view residual,
+                           struct conv_shape s) {
     const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
     struct gemm g = {};
     g.M = (int)view_rows(y), g.N = y.C, g.C = x.C;
@@ -40,7 +40,8 @@ static struct gemm problem(struct cuda_device *dev, struct view y, struct view x
     g.temb = temb.p, g.temb_ld = temb.N == 1 ? 0 : temb.ld;
     g.residual = residual.p, g.residual_ld = residual.ld;
     g.y = y.p, g.y_ld = y.ld;
-    g.vectors = rows_aligned(dev, y) && (!temb.p || rows_aligned(dev, temb)) && (!residual.p || rows_aligned(dev, residual));
+    g.dtype = x.dtype;
+    g.vectors = rows_aligned(y) && (!temb.p || rows_aligned(temb)) && (!residual.p || rows_aligned(residual));
     return g;
 }
 
@@ -48,20 +49,20 @@ void cuda_conv2d_plan(struct device *base, struct view y, struct view x, struct 
                       struct view residual, struct conv_shape shape) {
     struct cuda_device *dev = cuda_of(base);
     check_shapes(y, x, w, b, temb, residual, shape);
-    cuda_plan_krsc(dev, w, x.C);
-    cuda_plan_dense(dev, b);
-    struct gemm g = problem(dev, y, x, w, temb, residual, shape);
+    cuda_plan_krsc(dev, w, x.C, x.dtype);
+    cuda_plan_dense(dev, b, x.dtype);
+    struct gemm g = problem(y, x, w, temb, residual, shape);
     if (gemm_fits(dev, &g, x)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
 }
 
 void cuda_conv2d(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
                  struct view residual, struct conv_shape shape) {
     struct cuda_device *dev = cuda_of(base);
-    struct gemm g = problem(dev, y, x, w, temb, residual, shape);
+    struct gemm g = problem(y, x, w, temb, residual, shape);
     g.w = cuda_packed(dev, w);
     g.bias = static_cast<const float *>(cuda_packed(dev, b));
     gemm_fits(dev, &g, x) ? gemm_run(dev, &g) : gemm_plain(dev, &g);
 
     double weights = (double)g.N * g.R * g.R * g.C, outputs = (double)g.M * g.N;
-    count_work(dev, 2 * weights * g.M, element_bytes(dev) * ((double)view_rows(x) * g.C + weights + outputs * (residual.p ? 2 : 1)));
+    count_work(dev, 2 * weights * g.M, view_item(x) * ((double)view_rows(x) * g.C + weights + outputs * (residual.p ? 2 : 1)));
 }

@@ -162,17 +162,17 @@ void cublaslt_plan_begin(struct cublaslt *lt) {
 
 /* ---- biases ------------------------------------------------------------------------------------------------------ */
 
-static size_t bias_bytes(const struct cuda_device *dev, int64_t K) {
-    return dev->base.dtype == DT_F32 ? 0 : ((size_t)K * element_bytes(dev) + ALIGN - 1) / ALIGN * ALIGN;
+static size_t bias_bytes(enum dtype dtype, int64_t K) {
+    return dtype == DT_F32 ? 0 : ((size_t)K * dtype_table[dtype].size + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 /* b in y's type, aligned; NULL where it was not planned, or memory is lacking. */
-static const void *bias_of(struct cuda_device *dev, const float *b, int64_t K) {
+static const void *bias_of(struct cuda_device *dev, enum dtype dtype, const float *b, int64_t K) {
     struct cublaslt *lt = dev->blaslt;
-    size_t bytes = bias_bytes(dev, K), at = (uintptr_t)b / ALIGN;
+    size_t bytes = bias_bytes(dtype, K), at = (uintptr_t)b / ALIGN;
     if (!bytes) return b;
     struct bias *entry = &lt->biases[at % BIASES_MAX];
-    for (int i = 0; entry->b && (entry->b != b || entry->dtype != dev->base.dtype); i++) {
+    for (int i = 0; entry->b && (entry->b != b || entry->dtype != dtype); i++) {
         if (i == BIASES_MAX) return NULL;
         entry = &lt->biases[++at % BIASES_MAX];
     }
@@ -182,9 +182,9 @@ static const void *bias_of(struct cuda_device *dev, const float *b, int64_t K) {
         else cuda.GetLastError(), lt->bias_block = NULL;
     }
     if (lt->bias_used + bytes > lt->bias_bytes) return NULL;
-    *entry = {b, dev->base.dtype, lt->bias_block + lt->bias_used};
+    *entry = {b, dtype, lt->bias_block + lt->bias_used};
     lt->bias_used += bytes;
-    DISPATCH_HALF(dev, T,
+    DISPATCH_HALF(dtype, T,
                   launch(dev, convert<T>, grid_for(dev, (size_t)K, THREADS), dim3(THREADS), 0, static_cast<T *>(entry->copy), b, (int)K));
     return entry->copy;
 }
@@ -195,9 +195,9 @@ static size_t workspace_wanted(const struct cuda_device *dev) {
     return (size_t)(dev->arch >= 90 ? 32 : 4) << 20;
 }
 
-size_t cublaslt_scratch(const struct cuda_device *dev, int64_t, int64_t K, int64_t) {
+size_t cublaslt_scratch(const struct cuda_device *dev, enum dtype dtype, int64_t K) {
     if (!dev->blaslt) return 0;
-    dev->blaslt->bias_planned += bias_bytes(dev, K); /* of every call: a bias that comes twice is counted twice */
+    dev->blaslt->bias_planned += bias_bytes(dtype, K); /* of every call: a bias that comes twice is counted twice */
     return workspace_wanted(dev);
 }
 
@@ -265,20 +265,11 @@ static uint32_t alignment(const void *p) {
 bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual) {
     struct cublaslt *lt = dev->blaslt;
     if (!ready(lt)) return false;
-    const void *bias = b ? bias_of(dev, b, y.C) : NULL, *r = residual.p ? residual.p : y.p;
+    const void *bias = b ? bias_of(dev, y.dtype, b, y.C) : NULL, *r = residual.p ? residual.p : y.p;
     if (b && !bias) return false;
-    const struct shape shape = {(int64_t)view_rows(x),
-                                y.C,
-                                x.C,
-                                x.ld,
-                                y.ld,
-                                residual.p ? residual.ld : 0,
-                                alignment(w),
-                                alignment(x.p),
-                                alignment(y.p),
-                                alignment(r),
-                                dev->base.dtype,
-                                bias != NULL};
+    const struct shape shape = {
+        (int64_t)view_rows(x), y.C,          x.C,     x.ld,        y.ld, residual.p ? residual.ld : 0, alignment(w), alignment(x.p),
+        alignment(y.p),        alignment(r), y.dtype, bias != NULL};
     size_t wanted = workspace_wanted(dev), workspace = dev->scratch_bytes < wanted ? dev->scratch_bytes : wanted;
     struct gemm *g = gemm_of(lt, &shape, bias, workspace);
     const float one = 1, beta = residual.p ? 1 : 0;

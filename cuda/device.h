@@ -1,8 +1,8 @@
 /* The CUDA device's own header. An op has two functions, as on the CPU: cuda_X_plan checks shapes, reserves scratch and decides each
  * weight's layout; cuda_X launches kernels on dev->stream and returns. Ops without weights or scratch have engine/plan_ops.h.
  *
- * Kernels are templates over the element type T (float, f16, bf16); an op dispatches on dev->base.dtype with DISPATCH. Two kinds of
- * path: tensor cores (fast_path(): 16-bit T, sm_80 or later, 16-byte rows), and plain ones that take any shape, type and GPU.
+ * Kernels are templates over the element type T (float, f16, bf16); an op dispatches on its views' dtype with DISPATCH. Two kinds of
+ * path: tensor cores (has_tensor_path(): 16-bit T, sm_80 or later, 16-byte rows), and plain ones that take any shape, type and GPU.
  *
  * The step of the denoising loop is captured into a graph: an op may launch kernels and enqueue copies on dev->stream, and nothing else
  * that the host would do differently the next time. Ops that talk to the host (upload, download, to_rgb8) are not used inside it.
@@ -84,13 +84,13 @@ struct cuda_plan {
     struct cuda_plan *next; /* in the device's list, for close */
 };
 
-/* w in the file's own order, of the device's dtype (vectors f32). Does nothing for NULL. All uses of a weight want the same layout; where
+/* w in the file's own order, of dtype (vectors f32). Does nothing for NULL. All uses of a weight want the same layout; where
  * planning again wants another one, w is stale. */
-void cuda_plan_dense(struct cuda_device *dev, struct weight *w);
+void cuda_plan_dense(struct cuda_device *dev, struct weight *w, enum dtype dtype);
 /* w [K,C,R,R] as [K,R,R,c_padded]: rows of consecutive channels, padded with zeros. */
-void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded);
+void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded, enum dtype dtype);
 /* w [2K,C] with value and gate rows interleaved by `interleave` (K % interleave == 0); also for its bias [2K]. */
-void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave);
+void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave, enum dtype dtype);
 /* The packed values, NULL for NULL. Blocks until the loader has delivered w; dies FAIL_IO where it could not. */
 const void *cuda_packed(struct cuda_device *dev, const struct weight *w);
 
@@ -141,52 +141,49 @@ static inline void count_work(struct cuda_device *dev, double flop, double bytes
     dev->counts.bytes += bytes;
 }
 
-/* DISPATCH(dev, T, statement using T); */
-#define DISPATCH(dev, T, ...)        \
-    do {                             \
-        switch ((dev)->base.dtype) { \
-        case DT_F32: {               \
-            typedef float T;         \
-            __VA_ARGS__;             \
-            break;                   \
-        }                            \
-        case DT_F16: {               \
-            typedef f16 T;           \
-            __VA_ARGS__;             \
-            break;                   \
-        }                            \
-        default: {                   \
-            typedef bf16 T;          \
-            __VA_ARGS__;             \
-            break;                   \
-        }                            \
-        }                            \
+/* DISPATCH(dtype, T, statement using T); */
+#define DISPATCH(dtype, T, ...) \
+    do {                        \
+        switch (dtype) {        \
+        case DT_F32: {          \
+            typedef float T;    \
+            __VA_ARGS__;        \
+            break;              \
+        }                       \
+        case DT_F16: {          \
+            typedef f16 T;      \
+            __VA_ARGS__;        \
+            break;              \
+        }                       \
+        default: {              \
+            typedef bf16 T;     \
+            __VA_ARGS__;        \
+            break;              \
+        }                       \
+        }                       \
     } while (0)
 /* The same for the 16-bit types alone. */
-#define DISPATCH_HALF(dev, T, ...)         \
-    do {                                   \
-        if ((dev)->base.dtype == DT_F16) { \
-            typedef f16 T;                 \
-            __VA_ARGS__;                   \
-        } else {                           \
-            typedef bf16 T;                \
-            __VA_ARGS__;                   \
-        }                                  \
+#define DISPATCH_HALF(dtype, T, ...) \
+    do {                             \
+        if ((dtype) == DT_F16) {     \
+            typedef f16 T;           \
+            __VA_ARGS__;             \
+        } else {                     \
+            typedef bf16 T;          \
+            __VA_ARGS__;             \
+        }                            \
     } while (0)
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
-static inline size_t element_bytes(const struct cuda_device *dev) {
-    return dtype_table[dev->base.dtype].size;
-}
 /* Every row of v begins at a multiple of 16 bytes. While planning, p is the arena's count, aligned as the memory will be. */
-static inline bool rows_aligned(const struct cuda_device *dev, struct view v) {
-    size_t e = element_bytes(dev);
-    return v.ld * e % 16 == 0 && (uintptr_t)v.p % 16 == 0;
+static inline bool rows_aligned(struct view v) {
+    size_t e = view_item(v);
+    return v.ld * e % 16 == 0 && (v.N <= 1 || v.image * e % 16 == 0) && (uintptr_t)v.p % 16 == 0;
 }
 /* Tensor cores and 16-byte copies can be used at all. */
-static inline bool has_tensor_path(const struct cuda_device *dev) {
-    return dev->base.dtype != DT_F32 && dev->arch >= 80;
+static inline bool has_tensor_path(const struct cuda_device *dev, enum dtype dtype) {
+    return dtype != DT_F32 && dev->arch >= 80;
 }
 
 /* ---- the ops, one family per file -------------------------------------------------------------------------------- */
@@ -250,8 +247,8 @@ void cublaslt_close(struct cublaslt *lt);
 /* Planning begins again: the copies of biases are made anew. */
 void cublaslt_plan_begin(struct cublaslt *lt);
 /* Bytes of dev->scratch the GEMM wants, while planning. */
-size_t cublaslt_scratch(const struct cuda_device *dev, int64_t T, int64_t K, int64_t C);
-/* y = x wᵀ + b + residual, w dense [K,C] of the device's dtype, b f32 [K] or NULL, residual none or any [T,K] (y = residual too). */
+size_t cublaslt_scratch(const struct cuda_device *dev, enum dtype dtype, int64_t K);
+/* y = x wᵀ + b + residual, w dense [K,C] of x's dtype, b f32 [K] or NULL, residual none or any [T,K] (y = residual too). */
 bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual);
 }
 

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(THREADS)
 template <class T, class F> void launch_pointwise(struct cuda_device *dev, struct view y, struct view a, struct view b, F f) {
     constexpr int V = vec16<T>::N;
     size_t n = view_rows(y) * (size_t)y.C;
-    if (y.C % V == 0 && rows_aligned(dev, y) && rows_aligned(dev, a) && rows_aligned(dev, b))
+    if (y.C % V == 0 && rows_aligned(y) && rows_aligned(a) && rows_aligned(b))
         launch(dev, pointwise<T, V, F>, grid_for(dev, n / V, THREADS), dim3(THREADS), 0, y.p, a.p, b.p, n / V, y.C, y.ld, a.ld, b.ld, f);
     else launch(dev, pointwise<T, 1, F>, grid_for(dev, n, THREADS), dim3(THREADS), 0, y.p, a.p, b.p, n, y.C, y.ld, a.ld, b.ld, f);
 }
@@ -68,8 +68,8 @@ void launch_scale_shift(struct cuda_device *dev, struct view y, struct view x, s
     constexpr int V = vec16<T>::N;
     size_t n = view_rows(y) * (size_t)y.C, rows = (size_t)x.H * (size_t)x.W;
     size_t scale_ld = scale.N > 1 ? (size_t)scale.ld : 0, shift_ld = shift.N > 1 ? (size_t)shift.ld : 0;
-    bool aligned = y.C % V == 0 && rows_aligned(dev, y) && rows_aligned(dev, x);
-    if (scale.p) aligned = aligned && rows_aligned(dev, scale) && rows_aligned(dev, shift);
+    bool aligned = y.C % V == 0 && rows_aligned(y) && rows_aligned(x);
+    if (scale.p) aligned = aligned && rows_aligned(scale) && rows_aligned(shift);
     if (aligned)
         launch(dev, scale_shift<T, V>, grid_for(dev, n / V, THREADS), dim3(THREADS), 0, y.p, x.p, scale.p, shift.p, n / V, y.C, y.ld, x.ld,
                rows, scale_ld, shift_ld, act);
@@ -82,21 +82,21 @@ void launch_scale_shift(struct cuda_device *dev, struct view y, struct view x, s
 
 void cuda_modulate(struct device *base, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(dev, T, launch_scale_shift<T>(dev, y, x, scale, shift, act == ACT_SILU));
+    DISPATCH(y.dtype, T, launch_scale_shift<T>(dev, y, x, scale, shift, act == ACT_SILU));
     double n = (double)view_rows(y) * y.C;
-    count_work(dev, 4 * n, 2 * n * (double)element_bytes(dev));
+    count_work(dev, 4 * n, 2 * n * (double)view_item(y));
 }
 
 void cuda_silu(struct device *base, struct view y, struct view x) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(dev, T, launch_pointwise<T>(dev, y, x, x, silu_of()));
+    DISPATCH(y.dtype, T, launch_pointwise<T>(dev, y, x, x, silu_of()));
     double n = (double)view_rows(y) * y.C;
-    count_work(dev, 4 * n, 2 * n * (double)element_bytes(dev));
+    count_work(dev, 4 * n, 2 * n * (double)view_item(y));
 }
 
 void cuda_add(struct device *base, struct view y, struct view a, struct view b) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(dev, T, launch_pointwise<T>(dev, y, a, b, sum_of()));
+    DISPATCH(y.dtype, T, launch_pointwise<T>(dev, y, a, b, sum_of()));
     double n = (double)view_rows(y) * y.C;
-    count_work(dev, n, 3 * n * (double)element_bytes(dev));
+    count_work(dev, n, 3 * n * (double)view_item(y));
 }

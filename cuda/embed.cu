@@ -41,8 +41,8 @@ void *to_scratch(struct cuda_device *dev, const void *values, size_t n) {
 void cuda_embed_plan(struct device *base, struct view y, const int32_t *, struct weight *table, struct weight *pos) {
     struct cuda_device *dev = cuda_of(base);
     assert(table->shape[1] == y.C && pos->shape[1] == y.C && view_rows(y) <= (size_t)pos->shape[0]);
-    cuda_plan_dense(dev, table);
-    cuda_plan_dense(dev, pos);
+    cuda_plan_dense(dev, table, y.dtype);
+    cuda_plan_dense(dev, pos, y.dtype);
     cuda_scratch_reserve(dev, view_rows(y) * sizeof(int32_t));
 }
 
@@ -52,10 +52,10 @@ void cuda_embed(struct device *base, struct view y, const int32_t *ids, struct w
     for (size_t t = 0; t < n; t++) assert(ids[t] >= 0 && ids[t] < table->shape[0]);
     const void *rows = cuda_packed(dev, table), *positions = cuda_packed(dev, pos);
     const int32_t *device_ids = static_cast<const int32_t *>(to_scratch(dev, ids, n));
-    DISPATCH(dev, T,
+    DISPATCH(y.dtype, T,
              launch(dev, embed<T>, grid_for(dev, n * (size_t)y.C, THREADS), dim3(THREADS), 0, static_cast<T *>(y.p), device_ids,
                     static_cast<const T *>(rows), static_cast<const T *>(positions), n, y.C, y.ld));
-    count_work(dev, (double)n * y.C, 3 * (double)n * y.C * (double)element_bytes(dev));
+    count_work(dev, (double)n * y.C, 3 * (double)n * y.C * (double)view_item(y));
 }
 
 void cuda_timestep_embed_plan(struct device *base, struct view y, const float *, bool, float) {
@@ -68,8 +68,8 @@ void cuda_timestep_embed(struct device *base, struct view y, const float *t, boo
     int half = y.C / 2, sin_at = flip_sin_to_cos ? half : 0, cos_at = flip_sin_to_cos ? 0 : half;
     size_t n = view_rows(y);
     const float *device_t = static_cast<const float *>(to_scratch(dev, t, n));
-    DISPATCH(dev, T,
+    DISPATCH(y.dtype, T,
              launch(dev, timestep_embed<T>, grid_for(dev, n * (size_t)half, THREADS), dim3(THREADS), 0, static_cast<T *>(y.p), device_t, n,
                     half, y.ld, sin_at, cos_at, freq_shift));
-    count_work(dev, (double)n * y.C, (double)n * y.C * (double)element_bytes(dev));
+    count_work(dev, (double)n * y.C, (double)n * y.C * (double)view_item(y));
 }

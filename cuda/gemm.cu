@@ -60,7 +60,7 @@ static struct gemm_choice choice_of(const struct cuda_device *dev, const struct 
 }
 
 bool gemm_fits(const struct cuda_device *dev, const struct gemm *g, struct view x) {
-    return has_tensor_path(dev) && g->C % 8 == 0 && rows_aligned(dev, x) && (g->interleave == 0 || g->interleave == 8);
+    return has_tensor_path(dev, g->dtype) && g->C % 8 == 0 && rows_aligned(x) && (g->interleave == 0 || g->interleave == 8);
 }
 
 size_t gemm_scratch(const struct cuda_device *dev, const struct gemm *g) {
@@ -86,5 +86,5 @@ template <class T> static void run(struct cuda_device *dev, const struct gemm *g
 }
 
 void gemm_run(struct cuda_device *dev, const struct gemm *g) {
-    DISPATCH_HALF(dev, T, run<T>(dev, g));
+    DISPATCH_HALF(g->dtype, T, run<T>(dev, g));
 }

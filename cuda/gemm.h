@@ -21,15 +21,16 @@ struct gemm {
     int Ho, Wo;    /* one image of y */
     int R, stride, top, left, upsample;
     int seen_H, seen_W; /* x as the filter sees it: enlarged and cropped; zero beyond */
-    const void *w;      /* (j,rs,c) at j*w_row + rs*w_tap + c, of the device's dtype */
+    const void *w;      /* (j,rs,c) at j*w_row + rs*w_tap + c, of dtype */
     int64_t w_row, w_tap;
     const float *bias;                  /* [N]|NULL */
     const void *temb, *residual;        /* NULL: none */
     int64_t temb_ld, residual_ld, y_ld; /* temb_ld 0: one row for all */
     void *y;
     enum act act;
-    int interleave; /* 0, or GEGLU: rows of w come as b values, b gates, b values … */
-    bool vectors;   /* rows of y, bias, temb and residual are aligned to 16 bytes */
+    int interleave;   /* 0, or GEGLU: rows of w come as b values, b gates, b values … */
+    enum dtype dtype; /* of x, w, temb, residual, y */
+    bool vectors;     /* rows of y, bias, temb and residual are aligned to 16 bytes */
 };
 
 /* Tensor cores (gemm.cu): has_tensor_path(), C % 8 == 0, rows of x aligned to 16 bytes, interleave 0 or 8. */

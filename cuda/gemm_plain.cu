@@ -65,6 +65,6 @@ template <class T, int TM, int TN> __global__ void __launch_bounds__(THREADS) ge
 
 /* Few columns (the last convolution of a UNet or VAE) get a narrow tile. */
 void gemm_plain(struct cuda_device *dev, const struct gemm *g) {
-    if (g->N <= 16) DISPATCH(dev, T, launch(dev, gemm_plain_tile<T, 8, 1>, dim3(ceil_div(g->M, 128)), dim3(THREADS), 0, *g));
-    else DISPATCH(dev, T, launch(dev, gemm_plain_tile<T, 4, 4>, dim3(ceil_div(g->M, 64) * ceil_div(g->N, 64)), dim3(THREADS), 0, *g));
+    if (g->N <= 16) DISPATCH(g->dtype, T, launch(dev, gemm_plain_tile<T, 8, 1>, dim3(ceil_div(g->M, 128)), dim3(THREADS), 0, *g));
+    else DISPATCH(g->dtype, T, launch(dev, gemm_plain_tile<T, 4, 4>, dim3(ceil_div(g->M, 64) * ceil_div(g->N, 64)), dim3(THREADS), 0, *g));
 }

@@ -327,8 +327,8 @@ bool fits(const struct group_norm &p, int V, int span) {
 }
 
 /* Chooses p->span and p->parts; the same for the same shape whatever the views' addresses. */
-enum path choose(const struct cuda_device *dev, struct group_norm *p, int N) {
-    int V = 16 / (int)element_bytes(dev), unit = p->per_group / gcd(p->per_group, V) * V, span = unit;
+enum path choose(const struct cuda_device *dev, struct group_norm *p, int N, enum dtype dtype) {
+    int V = 16 / (int)dtype_table[dtype].size, unit = p->per_group / gcd(p->per_group, V) * V, span = unit;
     if (p->C % unit || unit / V > THREADS || unit / p->per_group > GROUPS_MAX) return PLAIN;
     bool fused = fits(*p, V, span);
     int wanted = fused ? 4 * V : 8 * V; /* 64 or 128 bytes: reads as long as the caches' lines */
@@ -371,10 +371,10 @@ template <class T> void launch_group_norm(struct cuda_device *dev, const struct 
 void cuda_group_norm_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float, bool) {
     struct cuda_device *dev = cuda_of(base);
     assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C && x.C % groups == 0);
-    cuda_plan_dense(dev, w);
-    cuda_plan_dense(dev, b);
+    cuda_plan_dense(dev, w, x.dtype);
+    cuda_plan_dense(dev, b, x.dtype);
     struct group_norm p = shape_of(x, groups);
-    if (choose(dev, &p, x.N) == SPLIT) cuda_scratch_reserve(dev, (size_t)x.N * groups * p.parts * sizeof(struct moments));
+    if (choose(dev, &p, x.N, x.dtype) == SPLIT) cuda_scratch_reserve(dev, (size_t)x.N * groups * p.parts * sizeof(struct moments));
 }
 
 void cuda_group_norm(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
@@ -388,8 +388,8 @@ void cuda_group_norm(struct device *base, struct view y, struct view x, struct w
     p.eps = eps;
     p.silu = silu;
     p.moments = static_cast<struct moments *>(dev->scratch);
-    enum path path = rows_aligned(dev, x) && rows_aligned(dev, y) ? choose(dev, &p, x.N) : PLAIN;
-    DISPATCH(dev, T, launch_group_norm<T>(dev, p, path, x.N));
+    enum path path = rows_aligned(x) && rows_aligned(y) ? choose(dev, &p, x.N, x.dtype) : PLAIN;
+    DISPATCH(x.dtype, T, launch_group_norm<T>(dev, p, path, x.N));
     double n = (double)view_rows(x) * x.C;
-    count_work(dev, 8 * n, 2 * n * (double)element_bytes(dev));
+    count_work(dev, 8 * n, 2 * n * (double)view_item(x));
 }

@@ -101,8 +101,8 @@ template <class T> void launch_layer_norm(struct cuda_device *dev, const struct 
 
 void cuda_layer_norm_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, float) {
     assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C);
-    cuda_plan_dense(cuda_of(base), w);
-    cuda_plan_dense(cuda_of(base), b);
+    cuda_plan_dense(cuda_of(base), w, x.dtype);
+    cuda_plan_dense(cuda_of(base), b, x.dtype);
 }
 
 void cuda_layer_norm(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, float eps) {
@@ -116,7 +116,7 @@ void cuda_layer_norm(struct device *base, struct view y, struct view x, struct w
                            x.ld,
                            y.ld,
                            eps};
-    DISPATCH(dev, T, launch_layer_norm<T>(dev, p, rows_aligned(dev, x) && rows_aligned(dev, y)));
+    DISPATCH(x.dtype, T, launch_layer_norm<T>(dev, p, rows_aligned(x) && rows_aligned(y)));
     double n = (double)p.T * p.C;
-    count_work(dev, 8 * n, 2 * n * (double)element_bytes(dev));
+    count_work(dev, 8 * n, 2 * n * (double)view_item(x));
 }

@@ -10,7 +10,7 @@ extern "C" {
 enum { CUBLASLT_ROWS = 256, GEGLU_INTERLEAVE = 8 };
 
 /* The problem but for the weights' values; N: rows of w. */
-static struct gemm problem(struct cuda_device *dev, struct view y, struct view x, const struct weight *w, int N, struct view residual) {
+static struct gemm problem(struct view y, struct view x, const struct weight *w, int N, struct view residual) {
     const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
     struct gemm g = {};
     g.M = (int)view_rows(x), g.N = N, g.C = x.C;
@@ -20,7 +20,8 @@ static struct gemm problem(struct cuda_device *dev, struct view y, struct view x
     g.residual = residual.p, g.residual_ld = residual.ld;
     g.y = y.p, g.y_ld = y.ld;
     g.interleave = plan->interleave;
-    g.vectors = rows_aligned(dev, y) && (!residual.p || rows_aligned(dev, residual));
+    g.dtype = x.dtype;
+    g.vectors = rows_aligned(y) && (!residual.p || rows_aligned(residual));
     return g;
 }
 
@@ -30,14 +31,14 @@ static void run(struct cuda_device *dev, const struct gemm *g, struct view x) {
 
 static void count(struct cuda_device *dev, const struct gemm *g, int columns) {
     double weights = (double)g->N * g->C, outputs = (double)g->M * columns;
-    count_work(dev, 2 * weights * g->M, element_bytes(dev) * ((double)g->M * g->C + weights + outputs * (g->residual ? 2 : 1)));
+    count_work(dev, 2 * weights * g->M, dtype_table[g->dtype].size * ((double)g->M * g->C + weights + outputs * (g->residual ? 2 : 1)));
 }
 
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
 
 static bool prefers_cublaslt(const struct cuda_device *dev, const struct gemm *g) {
     if (g->act != ACT_NONE || gemm_forced.tile >= 0) return false;
-    return dev->base.dtype == DT_F32 || (dev->arch >= 90 && g->M >= CUBLASLT_ROWS);
+    return g->dtype == DT_F32 || (dev->arch >= 90 && g->M >= CUBLASLT_ROWS);
 }
 
 void cuda_linear_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
@@ -46,18 +47,18 @@ void cuda_linear_plan(struct device *base, struct view y, struct view x, struct 
     assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == y.C && (!b || b->shape[0] == y.C));
     assert(!residual.p || (view_rows(residual) == view_rows(y) && residual.C == y.C));
     assert(view_rows(x) <= INT32_MAX);
-    cuda_plan_dense(dev, w);
-    cuda_plan_dense(dev, b);
-    struct gemm g = problem(dev, y, x, w, y.C, residual);
+    cuda_plan_dense(dev, w, x.dtype);
+    cuda_plan_dense(dev, b, x.dtype);
+    struct gemm g = problem(y, x, w, y.C, residual);
     g.act = act;
-    if (prefers_cublaslt(dev, &g)) cuda_scratch_reserve(dev, cublaslt_scratch(dev, g.M, g.N, g.C));
+    if (prefers_cublaslt(dev, &g)) cuda_scratch_reserve(dev, cublaslt_scratch(dev, x.dtype, g.N));
     if (gemm_fits(dev, &g, x)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
 }
 
 void cuda_linear(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
                  struct view residual) {
     struct cuda_device *dev = cuda_of(base);
-    struct gemm g = problem(dev, y, x, w, y.C, residual);
+    struct gemm g = problem(y, x, w, y.C, residual);
     g.w = cuda_packed(dev, w);
     g.bias = static_cast<const float *>(cuda_packed(dev, b));
     g.act = act;
@@ -72,15 +73,15 @@ void cuda_linear_geglu_plan(struct device *base, struct view y, struct view x, s
     assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == 2 * y.C && b->shape[0] == 2 * y.C);
     assert(view_rows(x) <= INT32_MAX);
     int interleave = y.C % GEGLU_INTERLEAVE == 0 ? GEGLU_INTERLEAVE : 1;
-    cuda_plan_interleaved(dev, w, interleave);
-    cuda_plan_interleaved(dev, b, interleave);
-    struct gemm g = problem(dev, y, x, w, 2 * y.C, no_view);
+    cuda_plan_interleaved(dev, w, interleave, x.dtype);
+    cuda_plan_interleaved(dev, b, interleave, x.dtype);
+    struct gemm g = problem(y, x, w, 2 * y.C, no_view);
     if (gemm_fits(dev, &g, x)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
 }
 
 void cuda_linear_geglu(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b) {
     struct cuda_device *dev = cuda_of(base);
-    struct gemm g = problem(dev, y, x, w, 2 * y.C, no_view);
+    struct gemm g = problem(y, x, w, 2 * y.C, no_view);
     g.w = cuda_packed(dev, w);
     g.bias = static_cast<const float *>(cuda_packed(dev, b));
     run(dev, &g, x);

@@ -26,9 +26,9 @@ static size_t item_bytes(enum dtype dtype) {
     return dtype_table[dtype].size;
 }
 
-static struct cuda_plan layout_of(const struct cuda_device *dev, const struct weight *w) {
+static struct cuda_plan layout_of(const struct weight *w, enum dtype dtype) {
     struct cuda_plan plan = {};
-    plan.dtype = w->kind == WEIGHT_VECTOR ? DT_F32 : dev->base.dtype;
+    plan.dtype = w->kind == WEIGHT_VECTOR ? DT_F32 : dtype;
     plan.K = w->shape[0];
     plan.C = w->rank > 1 ? w->shape[1] : 1;
     plan.RS = w->rank > 2 ? w->shape[2] * w->shape[3] : 1;
@@ -64,22 +64,22 @@ static void plan_weight(struct cuda_device *dev, struct weight *w, struct cuda_p
 }
 
 /* In the file's order [K,C,RS] an element's place is k*C*RS + c*RS + rs. */
-void cuda_plan_dense(struct cuda_device *dev, struct weight *w) {
+void cuda_plan_dense(struct cuda_device *dev, struct weight *w, enum dtype dtype) {
     if (!w) return;
-    struct cuda_plan plan = layout_of(dev, w);
+    struct cuda_plan plan = layout_of(w, dtype);
     plan.C *= plan.RS; /* as one row: nothing is reordered */
     plan.RS = 1;
     plan_weight(dev, w, plan, plan.C, 0);
 }
 
-void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded) {
-    struct cuda_plan plan = layout_of(dev, w);
+void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded, enum dtype dtype) {
+    struct cuda_plan plan = layout_of(w, dtype);
     plan_weight(dev, w, plan, plan.RS * c_padded, c_padded);
 }
 
-void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave) {
+void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave, enum dtype dtype) {
     if (!w) return;
-    struct cuda_plan plan = layout_of(dev, w);
+    struct cuda_plan plan = layout_of(w, dtype);
     assert(plan.K % (2 * interleave) == 0);
     plan.interleave = interleave;
     plan_weight(dev, w, plan, plan.C, 0);

@@ -264,7 +264,7 @@ void launch_input(struct cuda_device *dev, struct view y, const float *x, int co
 template <class T> void launch_next_row(struct cuda_device *dev, struct view y, struct view table) {
     constexpr int V = vec16<T>::N;
     int n = y.p ? y.C : 0;
-    if (n % V == 0 && rows_aligned(dev, table) && (uintptr_t)y.p % 16 == 0)
+    if (n % V == 0 && rows_aligned(table) && (uintptr_t)y.p % 16 == 0)
         launch(dev, next_row<vec16<T>>, dim3(1), dim3(IMAGE_THREADS), 0, static_cast<vec16<T> *>(y.p),
                static_cast<const vec16<T> *>(table.p), n / V, (size_t)table.ld / V, dev->row_at);
     else
@@ -298,17 +298,17 @@ void cuda_set_schedule(struct device *base, const struct sched_row *rows, int n_
 
 void cuda_next_row(struct device *base, struct view y, struct view table) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(dev, T, launch_next_row<T>(dev, y, table));
+    DISPATCH(y.dtype, T, launch_next_row<T>(dev, y, table));
 }
 
 void cuda_row_input(struct device *base, struct view y, const struct latents *l, int copies) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(dev, T, launch_input<T>(dev, y, l->x, copies, 0, dev->rows));
+    DISPATCH(y.dtype, T, launch_input<T>(dev, y, l->x, copies, 0, dev->rows));
 }
 
 void cuda_model_input(struct device *base, struct view y, const float *x, float scale) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(dev, T, launch_input<T>(dev, y, x, 1, scale, NULL));
+    DISPATCH(y.dtype, T, launch_input<T>(dev, y, x, 1, scale, NULL));
 }
 
 void cuda_sched_step_plan(struct device *base, const struct latents *l, struct view out, float, float) {
@@ -320,7 +320,7 @@ void cuda_sched_step_plan(struct device *base, const struct latents *l, struct v
 void cuda_sched_step(struct device *base, const struct latents *l, struct view out, float guidance, float rescale) {
     struct cuda_device *dev = cuda_of(base);
     struct step s = step_of(dev, l, out, guidance, rescale);
-    DISPATCH(dev, T, launch_step<T>(dev, s));
+    DISPATCH(out.dtype, T, launch_step<T>(dev, s));
     double n = (double)latents_size(l);
-    count_work(dev, 10 * n, n * 16 + (double)view_rows(out) * out.C * (double)element_bytes(dev));
+    count_work(dev, 10 * n, n * 16 + (double)view_rows(out) * out.C * (double)view_item(out));
 }

@@ -81,7 +81,7 @@ void cuda_upload(struct device *base, struct view y, const float *x) {
         size_t n = total - first < most ? total - first : most;
         CUDA(MemcpyAsync, piece, x + first, n * sizeof *x, cudaMemcpyHostToDevice, dev->stream);
         DISPATCH(
-            dev, T,
+            y.dtype, T,
             launch(dev, from_dense<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, static_cast<T *>(y.p), piece, first, n, y.C, y.ld));
     }
     CUDA(StreamSynchronize, dev->stream);
@@ -94,7 +94,7 @@ void cuda_download(struct device *base, float *y, struct view x) {
     for (size_t first = 0; first < total; first += most) {
         size_t n = total - first < most ? total - first : most;
         DISPATCH(
-            dev, T,
+            x.dtype, T,
             launch(dev, to_dense<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n, x.C, x.ld));
         CUDA(MemcpyAsync, y + first, piece, n * sizeof *y, cudaMemcpyDeviceToHost, dev->stream);
     }
@@ -116,7 +116,7 @@ int64_t cuda_to_rgb8(struct device *base, uint8_t *y, struct view x) {
     for (size_t first = 0; first < total; first += most) {
         size_t n = total - first < most ? total - first : most;
         DISPATCH(
-            dev, T,
+            x.dtype, T,
             launch(dev, to_bytes<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n, x.ld, bad));
         CUDA(MemcpyAsync, y + first, piece, n, cudaMemcpyDeviceToHost, dev->stream);
     }

@@ -15,27 +15,33 @@ void *arena_push(struct device *dev, size_t bytes) {
     return dev->arena_base + begin;
 }
 
-static size_t element_bytes(const struct device *dev) {
-    return dtype_table[dev->dtype].size;
+struct view view_alloc_as(struct device *dev, enum dtype dtype, int N, int H, int W, int C) {
+    assert(N > 0 && H > 0 && W > 0 && C > 0);
+    return view_dense(arena_push(dev, (size_t)N * H * W * C * dtype_table[dtype].size), dtype, N, H, W, C);
 }
 
 struct view view_alloc(struct device *dev, int N, int H, int W, int C) {
-    assert(N > 0 && H > 0 && W > 0 && C > 0);
-    size_t bytes = (size_t)N * H * W * C * element_bytes(dev);
-    return (struct view){arena_push(dev, bytes), N, H, W, C, C};
+    return view_alloc_as(dev, dev->dtype, N, H, W, C);
 }
 
-struct view view_slice(const struct device *dev, struct view v, int c0, int C) {
+struct view view_slice(struct view v, int c0, int C) {
     assert(v.p && c0 >= 0 && C > 0 && c0 + C <= v.C);
-    v.p = (char *)v.p + (size_t)c0 * element_bytes(dev);
+    v.p = (char *)v.p + (size_t)c0 * view_item(v);
     v.C = C;
     return v;
 }
 
-struct view view_images(const struct device *dev, struct view v, int n0, int N) {
+struct view view_images(struct view v, int n0, int N) {
     assert(v.p && n0 >= 0 && N > 0 && n0 + N <= v.N);
-    v.p = (char *)v.p + (size_t)n0 * v.H * v.W * v.ld * element_bytes(dev);
+    v.p = (char *)v.p + (size_t)n0 * v.image * view_item(v);
     v.N = N;
+    return v;
+}
+
+struct view view_tokens(struct view v, int t0, int T) {
+    assert(v.p && v.H == 1 && t0 >= 0 && T > 0 && t0 + T <= v.W);
+    v.p = (char *)v.p + (size_t)t0 * v.ld * view_item(v);
+    v.W = T;
     return v;
 }
 

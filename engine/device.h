@@ -19,12 +19,15 @@ struct pool;
 struct recording;
 struct weight;
 
-/* A view of activations in device memory, NHWC, of the device's dtype: element (n,h,w,c) is at ((n*H + h)*W + w)*ld + c, ld >= C.
- * ld > C is a slice of the channels of a wider tensor (how concatenation costs no copy). A matrix of T rows is N*H*W = T.
- * `p` is never dereferenced while planning. A view with p == NULL means "none" where an op's operand is optional. */
+/* A view of activations in device memory, NHWC: element (n,h,w,c) is at n*image + (h*W + w)*ld + c, ld >= C. A matrix of T rows is
+ * N*H*W = T. ld > C is a slice of the channels of a wider tensor (how concatenation costs no copy); image > H*W*ld, where there are several
+ * images, a range of the tokens of a longer sequence (how sequences are joined without one). `p` is never dereferenced while planning. A
+ * view with p == NULL means "none" where an op's operand is optional. */
 struct view {
     void *p;
     int N, H, W, C, ld;
+    enum dtype dtype; /* F32; BF16; F16 on CUDA */
+    size_t image;     /* elements from one image to the next */
 };
 
 /* Kernels launched, arithmetic, bytes read and written at least. */
@@ -36,8 +39,7 @@ struct device_work {
 struct device {
     const char *name;      /* "cpu", "cuda:0" */
     const char *product;   /* "NVIDIA H200", "AMD EPYC 9B14": as it calls itself */
-    enum dtype dtype;      /* of activations and packed matrices: F32, BF16, F16 on CUDA. May be changed between components (a VAE
-                            * that needs more range than the UNet); a weight keeps the type it was planned with. */
+    enum dtype dtype;      /* of what is allocated without saying otherwise */
     const struct ops *ops; /* the table in force: planning's or running's */
     bool planning;
     bool async;        /* ops return before they have run, and weights may come after load has returned: whoever wants to keep it busy
@@ -103,8 +105,9 @@ bool cpu_has_bf16(void);
 
 /* ---- the activation arena ---------------------------------------------------------------------------------------- */
 
-/* Uninitialised [N,H,W,C], dense, 64-byte aligned. Only asserts: planning sized the arena. */
+/* Uninitialised [N,H,W,C], dense, 64-byte aligned, of the device's dtype or the given one. Only asserts: planning sized the arena. */
 struct view view_alloc(struct device *dev, int N, int H, int W, int C);
+struct view view_alloc_as(struct device *dev, enum dtype dtype, int N, int H, int W, int C);
 /* Uninitialised bytes, 64-byte aligned. */
 void *arena_push(struct device *dev, size_t bytes);
 static inline size_t arena_mark(const struct device *dev) {
@@ -117,10 +120,24 @@ static inline void arena_release(struct device *dev, size_t mark) {
 static inline size_t view_rows(struct view v) {
     return (size_t)v.N * v.H * v.W;
 }
+/* Bytes of an element. */
+static inline size_t view_item(struct view v) {
+    return dtype_table[v.dtype].size;
+}
+/* [N,H,W,C] at p, dense. */
+static inline struct view view_dense(void *p, enum dtype dtype, int N, int H, int W, int C) {
+    return (struct view){p, N, H, W, C, C, dtype, (size_t)H * W * C};
+}
 /* Channels [c0, c0+C) of v. */
-struct view view_slice(const struct device *dev, struct view v, int c0, int C);
+struct view view_slice(struct view v, int c0, int C);
 /* Images [n0, n0+N) of v. */
-struct view view_images(const struct device *dev, struct view v, int n0, int N);
+struct view view_images(struct view v, int n0, int N);
+/* Rows [t0, t0+T) of each image of v [N,1,W,C]: [N,1,T,C]. */
+struct view view_tokens(struct view v, int t0, int T);
+/* Its images lie back to back. */
+static inline bool view_is_whole(struct view v) {
+    return v.N <= 1 || v.image == (size_t)v.H * v.W * v.ld;
+}
 static const struct view no_view = {0};
 
 /* y [N,HW,C] = x [N,C,HW], and back: latents between a file's or torch's order and ours. Host memory. */

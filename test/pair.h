@@ -73,7 +73,7 @@ static inline struct operand *operand_new(struct pair *p, int seed, int N, int H
         o->host[i] = i % ld < (size_t)C ? round_to(p->dtype, scale * pair_value(seed, i / ld * (size_t)C + i % ld) + offset) : beside;
     for (int s = 0; s < SIDES; s++) {
         void *memory = p->device[s]->alloc(p->device[s], rows * ld * dtype_table[p->device[s]->dtype].size);
-        o->view[s] = (struct view){memory, N, H, W, C, (int)ld};
+        o->view[s] = (struct view){memory, N, H, W, C, (int)ld, p->device[s]->dtype, (size_t)H * (size_t)W * ld};
     }
     return o;
 }

@@ -77,22 +77,22 @@ static void weight_free(struct test_weight *t) {
 
 /* [N,H,W,C] in a tensor `pad` channels wider. */
 static struct view view_new(const struct device *dev, enum operand which, int N, int H, int W, int C, int pad) {
-    struct view v = {NULL, N, H, W, C, C + pad};
+    struct view v = {NULL, N, H, W, C, C + pad, dev->dtype, (size_t)H * (size_t)W * (size_t)(C + pad)};
     v.p = malloc(view_rows(v) * (size_t)v.ld * dtype_table[dev->dtype].size);
     for (size_t i = 0; i < view_rows(v) * (size_t)v.ld; i++) {
         size_t row = i / (size_t)v.ld, c = i % (size_t)v.ld;
-        put(dev, v, i, c < (size_t)C ? operand(which, row * (size_t)C + c) : beside);
+        put(v, i, c < (size_t)C ? operand(which, row * (size_t)C + c) : beside);
     }
     return v;
 }
 
 /* Compares every step-th value of y with expected[0..]; returns how many there were. */
-static size_t compare(const struct device *dev, const struct conv_case *c, struct view y, const float *expected, int n_threads) {
+static size_t compare(const struct conv_case *c, struct view y, const float *expected, int n_threads) {
     size_t n = 0;
     double worst = 0;
     for (size_t row = 0; row < view_rows(y); row++)
         for (int k = 0; k < y.ld; k++) {
-            float found = get(dev, y, row * (size_t)y.ld + (size_t)k);
+            float found = get(y, row * (size_t)y.ld + (size_t)k);
             size_t at = row * (size_t)y.C + (size_t)k;
             if (k >= y.C) {
                 if (found != beside) fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", c->name, row, k, found);
@@ -123,7 +123,7 @@ static size_t run_case(const struct conv_case *c, const float *expected, int n_t
     dev->plan_end(dev);
     memset(cpu_of(dev)->scratch, 0xff, cpu_of(dev)->scratch_bytes); /* NaN */
     dev->ops->conv2d(dev, y, x, &w->w, b ? &b->w : NULL, temb, residual, c->shape);
-    size_t n = compare(dev, c, y, expected, n_threads);
+    size_t n = compare(c, y, expected, n_threads);
     if (residual.p != y.p) free(residual.p);
     free(temb.p), free(x.p), free(y.p);
     dev->close(dev);
@@ -176,7 +176,7 @@ static void two_shapes(int C, int K) {
     struct device *dev = cpu_device_open(DT_F32, 2);
     struct test_weight *w = weight_new(OPERAND_W, 4, K, C, 3);
     struct view x = view_new(dev, OPERAND_X, 2, 9, 7, C, 0), y = view_new(dev, OPERAND_TEMB, 2, 9, 7, K, 0);
-    struct view x1 = view_images(dev, x, 0, 1), y1 = view_new(dev, OPERAND_TEMB, 1, 9, 7, K, 0);
+    struct view x1 = view_images(x, 0, 1), y1 = view_new(dev, OPERAND_TEMB, 1, 9, 7, K, 0);
     for (int running = 0; running < 2; running++) {
         dev->ops->conv2d(dev, y, x, &w->w, NULL, no_view, no_view, CONV_3X3);
         dev->ops->conv2d(dev, y1, x1, &w->w, NULL, no_view, no_view, CONV_3X3);
@@ -185,7 +185,7 @@ static void two_shapes(int C, int K) {
         dev->plan_end(dev);
     }
     for (size_t i = 0; i < view_rows(y1) * (size_t)K; i++) {
-        float both = get(dev, y, i), alone = get(dev, y1, i);
+        float both = get(y, i), alone = get(y1, i);
         if (!(fabsf(both - alone) <= 2e-6f)) /* a sum of 9C products, taken in another order at worst */
             fail_msg("C %d: y1[%zu]: expected %.9g, found %.9g", C, i, both, alone);
     }

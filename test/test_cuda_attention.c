@@ -26,9 +26,9 @@ static void call(struct device *dev, int side, void *data) {
     struct view q = c->q->view[side], k = c->k->view[side], v = c->v->view[side];
     if (c->sliced) {
         bool all = c->q == c->k;
-        k = view_slice(dev, c->k->view[side], all ? C : 0, C);
-        v = view_slice(dev, c->k->view[side], all ? 2 * C : C, C);
-        q = view_slice(dev, q, 0, C);
+        k = view_slice(c->k->view[side], all ? C : 0, C);
+        v = view_slice(c->k->view[side], all ? 2 * C : C, C);
+        q = view_slice(q, 0, C);
     }
     dev->ops->attention(dev, c->y->view[side], q, k, v, c->n_heads, c->causal);
 }

@@ -175,7 +175,7 @@ static void test_upload_download(void **state) {
             int N = sizes[s][0], H = sizes[s][1], W = sizes[s][2], C = sizes[s][3], ld = C + sizes[s][4];
             size_t rows = (size_t)N * (size_t)H * (size_t)W, n = rows * (size_t)ld;
             float *x = malloc(n * sizeof *x), *got = malloc(n * sizeof *got);
-            struct view whole = {dev->alloc(dev, n * dtype_table[*dtype].size), N, H, W, ld, ld}, slice = whole;
+            struct view whole = view_dense(dev->alloc(dev, n * dtype_table[*dtype].size), *dtype, N, H, W, ld), slice = whole;
             slice.C = C;
             for (size_t i = 0; i < n; i++) x[i] = beside;
             dev->ops->upload(dev, whole, x);
@@ -203,7 +203,8 @@ static void test_rgb8(void **state) {
     enum { H = 151, W = 149, N = H * W * 3 };
     FOR_DTYPES(dtype) {
         struct device *cpu = cpu_device_open(DT_F32, 2), *dev = device_ready(*dtype);
-        struct view x = {dev->alloc(dev, N * dtype_table[*dtype].size), 1, H, W, 3, 3}, x_cpu = {NULL, 1, H, W, 3, 3};
+        struct view x = view_dense(dev->alloc(dev, N * dtype_table[*dtype].size), *dtype, 1, H, W, 3),
+                    x_cpu = view_dense(NULL, DT_F32, 1, H, W, 3);
         float *values = malloc(N * sizeof *values);
         uint8_t *want = malloc(N), *got = malloc(N);
         for (int i = 0; i < N; i++)
@@ -237,7 +238,7 @@ static void test_latents(void **state) {
         on_device[u] = dev->alloc(dev, MOST * sizeof *x);
         for (int i = 0; i < N * H * W * C; i++) x[i] = pair_value(u, (size_t)i);
         dev->ops->upload_latents(dev, on_device[u], x, N, H, W, C);
-        dense[u] = (struct view){NULL, N, H, W, C, C};
+        dense[u] = view_dense(NULL, dev->dtype, N, H, W, C);
     }
     for (int u = 0; u < UPLOADS; u++) {
         int HW = dense[u].H * dense[u].W;

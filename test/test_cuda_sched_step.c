@@ -78,7 +78,7 @@ static size_t latents_size(const struct setup *s) {
 
 static struct view view_new(struct device *dev, int N, int H, int W, int C, int pad) {
     size_t bytes = (size_t)N * (size_t)H * (size_t)W * (size_t)(C + pad) * dtype_table[dev->dtype].size;
-    return (struct view){dev->alloc(dev, bytes), N, H, W, C, C + pad};
+    return (struct view){dev->alloc(dev, bytes), N, H, W, C, C + pad, dev->dtype, (size_t)H * (size_t)W * (size_t)(C + pad)};
 }
 
 static void step(void *data) {
@@ -101,7 +101,7 @@ static struct loop loop_open(struct device *dev, const struct setup *s) {
     loop.out = view_new(dev, images, s->H, s->W, s->variance ? 2 * s->C : s->C, s->pad);
     loop.table = view_new(dev, 1, 1, ROWS_MAX, s->n_temb, 0);
     if (s->n_temb > 1) loop.temb = view_new(dev, 1, 1, 1, s->n_temb, 0);
-    else loop.table = loop.temb = (struct view){NULL, 1, 1, 1, 1, 1};
+    else loop.table = loop.temb = view_dense(NULL, dev->dtype, 1, 1, 1, 1);
     return loop;
 }
 

@@ -73,13 +73,13 @@ static void weight_pack(struct device *dev, struct test_weight *t) {
 /* operand() * 2^exp + offset, [N,H,W,C] in a tensor `pad` channels wider, in memory of its own for the address
  * sanitizer. */
 static struct view view_new(const struct test_case *t, int seed, int N, int H, int W, int C, int pad) {
-    struct view v = {NULL, N, H, W, C, C + pad};
+    struct view v = {NULL, N, H, W, C, C + pad, t->dev->dtype, (size_t)H * (size_t)W * (size_t)(C + pad)};
     int exponent = seed == SEED_X || seed == SEED_Q ? (int)param_or(t, "exp", 0) : 0;
     float offset = seed == SEED_X ? (float)param_or(t, "offset", 0) : 0;
     v.p = malloc(view_rows(v) * (size_t)v.ld * dtype_table[t->dev->dtype].size);
     for (size_t i = 0; i < view_rows(v) * (size_t)v.ld; i++) {
         size_t row = i / (size_t)v.ld, c = i % (size_t)v.ld;
-        put(t->dev, v, i, c < (size_t)C ? ldexpf(operand(seed, row * (size_t)C + c), exponent) + offset : beside);
+        put(v, i, c < (size_t)C ? ldexpf(operand(seed, row * (size_t)C + c), exponent) + offset : beside);
     }
     return v;
 }
@@ -89,7 +89,7 @@ static void compare(const struct test_case *t, struct view y) {
     double tolerance = param(t, t->dev->dtype == DT_F32 ? "tol" : "tol16"), worst = 0;
     for (size_t row = 0; row < view_rows(y); row++)
         for (int c = 0; c < y.ld; c++) {
-            float found = get(t->dev, y, row * (size_t)y.ld + (size_t)c);
+            float found = get(y, row * (size_t)y.ld + (size_t)c);
             if (c >= y.C) {
                 if (found != beside) fail_msg("%s: row %zu: channel %d beside y was overwritten by %g", t->name, row, c, (double)found);
             } else if (row % step == 0) {
@@ -406,7 +406,7 @@ static void test_to_rgb8(void **state) {
           *want = fixture_f32(&fixture_arena, fixture, "to_rgb8.y", &tensor);
     int T = (int)tensor->shape[0];
     struct device *dev = cpu_device_open(DT_F32, 2);
-    struct view v = {x, 1, 1, T, 3, 3};
+    struct view v = view_dense(x, DT_F32, 1, 1, T, 3);
     uint8_t *y = malloc((size_t)T * 3);
     dev->ops->to_rgb8(dev, y, v);
     dev->plan_end(dev);
@@ -430,7 +430,7 @@ static void test_transfers(void **state) {
     dev->ops->upload(dev, v, x);
     dev->ops->download(dev, back, v);
     assert_memory_equal(x, back, COUNT * sizeof *x);
-    assert_true(get(dev, v, C) == beside && get(dev, v, view_rows(v) * (size_t)v.ld - 1) == beside);
+    assert_true(get(v, C) == beside && get(v, view_rows(v) * (size_t)v.ld - 1) == beside);
     dev->ops->upload_latents(dev, nhwc, x, N, H, W, C);
     for (int n = 0; n < N; n++)
         for (int c = 0; c < C; c++)
@@ -455,7 +455,8 @@ static void test_parts_and_shapes(void **state) {
     struct weight w = {.kind = WEIGHT_MATRIX, .name = "w", .rank = 2, .shape = {K, C}, .n_parts = 2, .parts = parts};
     float x[5 * C], y[5 * K];
     for (int i = 0; i < 5 * C; i++) x[i] = (float)(i % 11);
-    struct view views[] = {{x, 1, 1, 5, C, C}, {x, 1, 1, 2, C, 2 * C}}, results[] = {{y, 1, 1, 5, K, K}, {y, 1, 1, 2, K, K}};
+    struct view views[] = {view_dense(x, DT_F32, 1, 1, 5, C), {x, 1, 1, 2, C, 2 * C, DT_F32, 4 * C}};
+    struct view results[] = {view_dense(y, DT_F32, 1, 1, 5, K), view_dense(y, DT_F32, 1, 1, 2, K)};
     for (int i = 0; i < 2; i++) dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
     dev->plan_end(dev);
     w.packed = dev->alloc(dev, dev->packed_bytes(dev, &w));
@@ -487,17 +488,17 @@ static void test_nan(void **state) {
     for (int i = 0; i < 3; i++) in[i] = view_new(&t, SEED_Q + i, 1, 1, T, C, 0);
     const size_t at = 3 * C + 5;
     for (int pass = 0; pass < 2; pass++) {
-        put(dev, x, at, NAN);
+        put(x, at, NAN);
         dev->ops->silu(dev, y, x);
-        if (pass) assert_true(isnan(get(dev, y, at)));
+        if (pass) assert_true(isnan(get(y, at)));
         dev->ops->linear_geglu(dev, y, x, &w[0].w, &w[1].w);
-        if (pass) assert_true(isnan(get(dev, y, 3 * C)));
+        if (pass) assert_true(isnan(get(y, 3 * C)));
         for (int i = 0; i < 3; i++) { /* q, k, v */
-            float kept = get(dev, in[i], at);
-            put(dev, in[i], at, NAN);
+            float kept = get(in[i], at);
+            put(in[i], at, NAN);
             dev->ops->attention(dev, y, in[0], in[1], in[2], 2, false);
-            if (pass) assert_true(isnan(get(dev, y, at)));
-            put(dev, in[i], at, kept);
+            if (pass) assert_true(isnan(get(y, at)));
+            put(in[i], at, kept);
         }
         if (!pass) begin_run(&t, 2, w);
     }
@@ -521,7 +522,7 @@ static void test_arena(void **state) {
     for (int pass = 0; pass < 2; pass++) {
         size_t mark = arena_mark(dev);
         v = view_alloc(dev, 2, 3, 5, 12);
-        struct view slice = view_slice(dev, v, 4, 8), image = view_images(dev, slice, 1, 1);
+        struct view slice = view_slice(v, 4, 8), image = view_images(slice, 1, 1);
         assert_true(v.p && (uintptr_t)v.p % 64 == 0 && v.ld == 12);
         assert_int_equal((char *)slice.p - (char *)v.p, 4 * sizeof(float));
         assert_int_equal((char *)image.p - (char *)slice.p, 15 * 12 * sizeof(float));

@@ -144,49 +144,50 @@ static void softmax_block(float *restrict s, float *restrict m, float *restrict 
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
-/* Queries [q0, q0 + n) of the image starting at row `first`; lanes beyond n are zero. */
-static void tile_begin(const struct device *dev, struct tile tile, struct view q, size_t first, int q0, int n, int c0, int D) {
+/* Queries [q0, q0 + n) of one image; lanes beyond n are zero. */
+static void tile_begin(struct tile tile, struct view q, int q0, int n, int c0, int D) {
     float scale = 1.44269504088896341f / sqrtf((float)D), in[ROW_CHUNK];
     memset(tile.qt, 0, (size_t)(2 * D + 2) * TILE * sizeof(float)); /* ot and l too */
     for (int i = 0; i < TILE; i++) tile.m[i] = -FLT_MAX;
     for (int i = 0; i < n; i++)
         for (int d = 0; d < D; d += ROW_CHUNK) {
             int width = imin(ROW_CHUNK, D - d);
-            const float *src = row_load(dev, row_at(dev, q, first + (size_t)(q0 + i), c0 + d), in, width);
+            const float *src = row_load(q.dtype, row_at(q, (size_t)(q0 + i), c0 + d), in, width);
             for (int j = 0; j < width; j++) tile.qt[(d + j) * TILE + i] = src[j] * scale;
         }
 }
 
-static void tile_end(const struct device *dev, struct tile tile, struct view y, size_t first, int q0, int n, int c0, int D) {
+static void tile_end(struct tile tile, struct view y, int q0, int n, int c0, int D) {
     float out[ROW_CHUNK];
     for (int i = 0; i < n; i++)
         for (int d = 0; d < D; d += ROW_CHUNK) {
             int width = imin(ROW_CHUNK, D - d);
-            void *at = row_at(dev, y, first + (size_t)(q0 + i), c0 + d);
-            float *dst = row_target(dev, at, out), inverse = 1 / tile.l[i];
+            void *at = row_at(y, (size_t)(q0 + i), c0 + d);
+            float *dst = row_target(y.dtype, at, out), inverse = 1 / tile.l[i];
             for (int j = 0; j < width; j++) dst[j] = tile.ot[(d + j) * TILE + i] * inverse;
-            row_store(dev, at, dst, width);
+            row_store(y.dtype, at, dst, width);
         }
 }
 
 /* Rows [t, t + n) of one head as f32 with row stride *ld: in place, or converted into buf. */
-static const float *block_load(const struct device *dev, struct view x, size_t t, int n, int c0, int D, float *buf, size_t *ld) {
-    *ld = dev->dtype == DT_F32 ? (size_t)x.ld : (size_t)D;
-    for (int i = 0; dev->dtype != DT_F32 && i < n; i++) row_load(dev, row_at(dev, x, t + (size_t)i, c0), buf + (size_t)i * D, D);
-    return dev->dtype == DT_F32 ? row_at(dev, x, t, c0) : buf;
+static const float *block_load(struct view x, size_t t, int n, int c0, int D, float *buf, size_t *ld) {
+    *ld = x.dtype == DT_F32 ? (size_t)x.ld : (size_t)D;
+    for (int i = 0; x.dtype != DT_F32 && i < n; i++) row_load(x.dtype, row_at(x, t + (size_t)i, c0), buf + (size_t)i * D, D);
+    return x.dtype == DT_F32 ? row_at(x, t, c0) : buf;
 }
 
 /* Queries [q0, q1) of head columns [c0, c0 + D), image n. */
-static void attend(const struct device *dev, struct view y, struct view q, struct view k, struct view v, int n, int c0, int D, int q0,
-                   int q1, bool causal, const struct lane_buffers *buf) {
-    size_t first_q = (size_t)n * q.H * q.W, first_k = k.N == 1 ? 0 : (size_t)n * k.H * k.W;
+static void attend(struct view y, struct view q, struct view k, struct view v, int n, int c0, int D, int q0, int q1, bool causal,
+                   const struct lane_buffers *buf) {
+    y = view_images(y, n, 1), q = view_images(q, n, 1);
+    if (k.N > 1) k = view_images(k, n, 1), v = view_images(v, n, 1);
     int Tk = causal ? imin(k.H * k.W, q1) : k.H * k.W;
-    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_begin(dev, buf->tiles[i], q, first_q, t, imin(TILE, q1 - t), c0, D);
+    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_begin(buf->tiles[i], q, t, imin(TILE, q1 - t), c0, D);
     for (int k0 = 0; k0 < Tk; k0 += KEYS) {
         int n_keys = imin(KEYS, Tk - k0);
         size_t ld_k, ld_v;
-        const float *kb = block_load(dev, k, first_k + (size_t)k0, n_keys, c0, D, buf->k, &ld_k);
-        const float *vb = block_load(dev, v, first_k + (size_t)k0, n_keys, c0, D, buf->v, &ld_v);
+        const float *kb = block_load(k, (size_t)k0, n_keys, c0, D, buf->k, &ld_k);
+        const float *vb = block_load(v, (size_t)k0, n_keys, c0, D, buf->v, &ld_v);
         for (int i = 0, t = q0; t < q1; i++, t += TILE) {
             if (causal && k0 >= t + TILE) continue;
             struct tile tile = buf->tiles[i];
@@ -196,7 +197,7 @@ static void attend(const struct device *dev, struct view y, struct view q, struc
             add_values(tile.ot, vb, ld_v, buf->scores, buf->alpha, n_keys, D);
         }
     }
-    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(dev, buf->tiles[i], y, first_q, t, imin(TILE, q1 - t), c0, D);
+    for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(buf->tiles[i], y, t, imin(TILE, q1 - t), c0, D);
 }
 
 struct attention {
@@ -214,7 +215,7 @@ static void attention_tasks(void *context, size_t begin, size_t end, int thread)
         int n = (int)i / per_image, rest = (int)i % per_image;
         int h = a->heads_first ? rest % a->n_heads : rest / a->groups;
         int q0 = (a->heads_first ? rest / a->n_heads : rest % a->groups) * a->width;
-        attend(a->dev, a->y, a->q, a->k, a->v, n, h * D, D, q0, imin(Tq, q0 + a->width), a->causal, &buf);
+        attend(a->y, a->q, a->k, a->v, n, h * D, D, q0, imin(Tq, q0 + a->width), a->causal, &buf);
     }
 }
 

@@ -25,9 +25,6 @@ struct direct_plan {
 static size_t align64(size_t bytes) {
     return (bytes + 63) & ~(size_t)63;
 }
-static size_t element_bytes(const struct cpu_device *dev) {
-    return dtype_table[dev->base.dtype].size;
-}
 static bool is_dense(struct view v) {
     return v.ld == v.C;
 }
@@ -41,7 +38,7 @@ static struct cpu_conv conv_of(const struct conv_call *c) {
         W = c->y.W * s.stride - s.stride + R - s.left - s.right;
     }
     return (struct cpu_conv){c->x.N,   H,     W,      c->x.C,   c->y.H,  c->y.W,       c->y.C, R,
-                             s.stride, s.top, s.left, s.bottom, s.right, c->b != NULL, sum};
+                             s.stride, s.top, s.left, s.bottom, s.right, c->b != NULL, sum,    (int)c->x.dtype};
 }
 
 /* ---- bands: some rows of one image's output, whose number depends on the shape alone ----------------------------- */
@@ -98,8 +95,8 @@ struct layout {
 static struct layout scratch_layout(const struct cpu_device *dev, const struct conv_call *c, const struct cpu_conv *conv) {
     const struct direct_plan *plan = c->w->plan;
     bool copy_x = c->shape.upsample == 2 || !is_dense(c->x);
-    size_t x_bytes = copy_x ? (size_t)conv->N * conv->H * conv->W * conv->C * element_bytes(dev) : 0;
-    size_t y_bytes = is_dense(c->y) ? 0 : view_rows(c->y) * c->y.C * element_bytes(dev);
+    size_t x_bytes = copy_x ? (size_t)conv->N * conv->H * conv->W * conv->C * view_item(c->x) : 0;
+    size_t y_bytes = is_dense(c->y) ? 0 : view_rows(c->y) * c->y.C * view_item(c->y);
     struct layout l = {0, align64(x_bytes), align64(x_bytes) + align64(y_bytes), 0};
     l.bytes = l.scratchpad + (size_t)pool_threads(dev->base.pool) * plan->scratchpad_bytes;
     return l;
@@ -121,7 +118,7 @@ void conv_direct_plan(struct cpu_device *dev, const struct conv_call *c) {
         plan = cpu_new(sizeof *plan);
         plan->plan.pack = pack;
         plan->plan.destroy = destroy;
-        cpu_plan_register(dev, c->w, &plan->plan);
+        cpu_plan_register(dev, c->w, &plan->plan, c->x.dtype);
     }
     struct cpu_conv conv = conv_of(c);
     for (int i = 0, first; i < band_count(&conv); i++) plan_band(dev, plan, (struct cpu_conv[]){band_of(&conv, i, &first)});
@@ -131,7 +128,6 @@ void conv_direct_plan(struct cpu_device *dev, const struct conv_call *c) {
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 struct copying {
-    const struct cpu_device *dev;
     struct view y, x, temb, residual;
     int scale;
 };
@@ -140,37 +136,34 @@ struct copying {
 static void input_lines(void *context, size_t begin, size_t end, int thread) {
     (void)thread;
     const struct copying *c = context;
-    const struct device *base = &c->dev->base;
-    size_t bytes = (size_t)c->x.C * element_bytes(c->dev), H = (size_t)c->y.H, W = (size_t)c->y.W, scale = (size_t)c->scale;
+    size_t bytes = (size_t)c->x.C * view_item(c->y), H = (size_t)c->y.H, W = (size_t)c->y.W, scale = (size_t)c->scale;
     for (size_t i = begin; i < end; i++) {
         size_t from = (i / H * (size_t)c->x.H + i % H / scale) * (size_t)c->x.W;
-        for (size_t w = 0; w < W; w++) memcpy(row_at(base, c->y, i * W + w, 0), row_at(base, c->x, from + w / scale, 0), bytes);
+        for (size_t w = 0; w < W; w++) memcpy(row_at(c->y, i * W + w, 0), row_at(c->x, from + w / scale, 0), bytes);
     }
 }
 
 static void output_rows(void *context, size_t begin, size_t end, int thread) {
     (void)thread;
     const struct copying *c = context;
-    for (size_t r = begin; r < end; r++)
-        memcpy(row_at(&c->dev->base, c->y, r, 0), row_at(&c->dev->base, c->x, r, 0), (size_t)c->y.C * element_bytes(c->dev));
+    for (size_t r = begin; r < end; r++) memcpy(row_at(c->y, r, 0), row_at(c->x, r, 0), (size_t)c->y.C * view_item(c->y));
 }
 
 /* y = temb + residual */
 static void addend_rows(void *context, size_t begin, size_t end, int thread) {
     (void)thread;
     const struct copying *a = context;
-    const struct device *base = &a->dev->base;
     size_t rows_per_image = (size_t)a->y.H * a->y.W;
     for (size_t r = begin; r < end; r++)
         for (int c = 0; c < a->y.C; c += ROW_CHUNK) {
             float sum[ROW_CHUNK] = {0}, buffer[ROW_CHUNK];
             int n = imin(a->y.C - c, ROW_CHUNK);
             size_t image = a->temb.N == 1 ? 0 : r / rows_per_image;
-            const float *t = a->temb.p ? row_load(base, row_at(base, a->temb, image, c), buffer, n) : sum;
+            const float *t = a->temb.p ? row_load(a->temb.dtype, row_at(a->temb, image, c), buffer, n) : sum;
             for (int i = 0; i < n && t != sum; i++) sum[i] = t[i];
-            const float *add = a->residual.p ? row_load(base, row_at(base, a->residual, r, c), buffer, n) : NULL;
+            const float *add = a->residual.p ? row_load(a->residual.dtype, row_at(a->residual, r, c), buffer, n) : NULL;
             for (int i = 0; i < n && add; i++) sum[i] += add[i];
-            row_store(base, row_at(base, a->y, r, c), sum, n);
+            row_store(a->y.dtype, row_at(a->y, r, c), sum, n);
         }
 }
 
@@ -192,9 +185,8 @@ static void direct_bands(void *context, size_t begin, size_t end, int thread) {
         const struct cpu_primitive *p = find(plan, &band);
         assert(p);
         size_t h0 = (size_t)n * d->y.H + i % bands * (size_t)band_rows(&d->conv);
-        cpu_primitive_run(p, d->dev, thread, row_at(&d->dev->base, d->y, h0 * d->y.W, 0),
-                          row_at(&d->dev->base, d->x, ((size_t)n * d->x.H + (size_t)first) * d->x.W, 0), d->w->packed,
-                          d->b ? d->b->packed : NULL, d->scratchpads + (size_t)thread * plan->scratchpad_bytes);
+        cpu_primitive_run(p, d->dev, thread, row_at(d->y, h0 * d->y.W, 0), row_at(d->x, ((size_t)n * d->x.H + (size_t)first) * d->x.W, 0),
+                          d->w->packed, d->b ? d->b->packed : NULL, d->scratchpads + (size_t)thread * plan->scratchpad_bytes);
     }
 }
 
@@ -212,14 +204,13 @@ void conv_direct(struct cpu_device *dev, const struct conv_call *c) {
     char *scratch = dev->scratch;
     struct view x = c->x, y = c->y;
     if (l.y > l.x) {
-        x = (struct view){scratch + l.x, conv.N, conv.H, conv.W, conv.C, conv.C};
+        x = view_dense(scratch + l.x, x.dtype, conv.N, conv.H, conv.W, conv.C);
         pool_for(pool, (size_t)x.N * (size_t)x.H, (double)x.W * x.C * ROW_NS, input_lines,
-                 &(struct copying){.dev = dev, .y = x, .x = c->x, .scale = c->shape.upsample});
+                 &(struct copying){.y = x, .x = c->x, .scale = c->shape.upsample});
     }
-    if (!is_dense(y)) y = (struct view){scratch + l.y, y.N, y.H, y.W, y.C, y.C};
+    if (!is_dense(y)) y = view_dense(scratch + l.y, y.dtype, y.N, y.H, y.W, y.C);
     if (c->temb.p || (c->residual.p && (c->residual.p != y.p || c->residual.ld != y.ld)))
-        pool_for(pool, view_rows(y), y.C * ROW_NS, addend_rows,
-                 &(struct copying){.dev = dev, .y = y, .temb = c->temb, .residual = c->residual});
+        pool_for(pool, view_rows(y), y.C * ROW_NS, addend_rows, &(struct copying){.y = y, .temb = c->temb, .residual = c->residual});
     run(&(struct direct){dev, y, x, c->w, c->b, conv, scratch + l.scratchpad});
-    if (y.p != c->y.p) pool_for(pool, view_rows(y), y.C * ROW_NS, output_rows, &(struct copying){.dev = dev, .y = c->y, .x = y});
+    if (y.p != c->y.p) pool_for(pool, view_rows(y), y.C * ROW_NS, output_rows, &(struct copying){.y = c->y, .x = y});
 }

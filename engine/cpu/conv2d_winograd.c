@@ -107,7 +107,7 @@ bool conv_winograd_fits(const struct conv_call *c) {
 }
 
 static struct job job_of(struct cpu_device *dev, const struct conv_call *c) {
-    struct job j = {.call = c, .bf16 = dev->base.dtype == DT_BF16, .H = c->x.H, .W = c->x.W};
+    struct job j = {.call = c, .bf16 = c->x.dtype == DT_BF16, .H = c->x.H, .W = c->x.W};
     if (c->shape.upsample == 2) {
         j.H = c->y.H + 2 - c->shape.top - c->shape.bottom;
         j.W = c->y.W + 2 - c->shape.left - c->shape.right;
@@ -132,15 +132,17 @@ static size_t scratch_bytes(const struct cpu_device *dev, const struct job *j) {
     return sizeof(float) * (j->v_floats + (size_t)pool_threads(dev->base.pool) * j->private_floats + (size_t)j->call->x.C);
 }
 
-/* [K/PANEL][C][9][PANEL] in the device's type, K filled up with zeros. */
+/* [K/PANEL][C][9][PANEL] in x's type, K filled up with zeros. */
 static void pack(struct cpu_device *dev, struct weight *w, const float *src) {
+    (void)dev;
+    bool bf16 = ((const struct cpu_plan *)w->plan)->dtype == DT_BF16;
     size_t K = (size_t)w->shape[0], C = (size_t)w->shape[1], at = 0;
     for (size_t k0 = 0; k0 < K; k0 += PANEL)
         for (size_t c = 0; c < C; c++)
             for (size_t tap = 0; tap < TAPS; tap++)
                 for (size_t k = k0; k < k0 + PANEL; k++, at++) {
                     float value = k < K ? src[(k * C + c) * TAPS + tap] : 0;
-                    if (dev->base.dtype == DT_BF16) ((uint16_t *)w->packed)[at] = f32_to_bf16(value);
+                    if (bf16) ((uint16_t *)w->packed)[at] = f32_to_bf16(value);
                     else ((float *)w->packed)[at] = value;
                 }
 }
@@ -157,8 +159,8 @@ void conv_winograd_plan(struct cpu_device *dev, const struct conv_call *c) {
     struct cpu_plan *plan = cpu_new(sizeof *plan);
     plan->pack = pack;
     plan->destroy = destroy;
-    plan->packed_bytes = (size_t)j.panels * PANEL * c->x.C * TAPS * dtype_table[dev->base.dtype].size;
-    cpu_plan_register(dev, c->w, plan);
+    plan->packed_bytes = (size_t)j.panels * PANEL * c->x.C * TAPS * view_item(c->x);
+    cpu_plan_register(dev, c->w, plan, c->x.dtype);
 }
 
 bool conv_winograd_packed(const struct weight *w) {

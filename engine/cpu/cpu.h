@@ -39,13 +39,13 @@ struct cpu_device {
 
 /* What planning decided about one weight; ops put it first in a struct of their own, hung on weight->plan. */
 struct cpu_plan {
-    enum dtype dtype; /* the device's when the weight was planned */
+    enum dtype dtype; /* of the views it is used with */
     size_t packed_bytes;
     const struct cpu_primitive *layout[2]; /* those whose weights' layout the packed weight has; NULL where `pack` and dtype say it */
     int round;                             /* of planning */
     struct weight *w;
     struct cpu_plan *old; /* what it replaces, until planning ends */
-    /* src: the weight's values as dense f32, shape as in weight->shape; dev is of the plan's dtype. Thread-safe, single-threaded inside. */
+    /* src: the weight's values as dense f32, shape as in weight->shape; Thread-safe, single-threaded inside. */
     void (*pack)(struct cpu_device *dev, struct weight *w, const float *src);
     void (*destroy)(struct cpu_plan *plan);
     struct cpu_plan *next; /* in the device's list, for close */
@@ -58,9 +58,9 @@ static inline struct cpu_device *cpu_of(struct device *dev) {
 /* What this round of planning has decided about w; NULL before. */
 struct cpu_plan *cpu_plan_of(const struct cpu_device *dev, const struct weight *w);
 /* Registers a plan allocated with calloc as w's, in place of a former round's; the device destroys it. */
-void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan);
-/* Marks a WEIGHT_VECTOR or WEIGHT_TABLE as used: packed dense (vectors f32, tables in the device's dtype). */
-void cpu_plan_dense(struct cpu_device *dev, struct weight *w);
+void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan, enum dtype dtype);
+/* Marks a WEIGHT_VECTOR or WEIGHT_TABLE as used: packed dense (vectors f32, tables of dtype). */
+void cpu_plan_dense(struct cpu_device *dev, struct weight *w, enum dtype dtype);
 /* The op will need this many bytes of dev->scratch. */
 void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes);
 

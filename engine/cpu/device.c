@@ -76,13 +76,13 @@ struct cpu_plan *cpu_plan_of(const struct cpu_device *dev, const struct weight *
     return plan && plan->round == dev->round ? plan : NULL;
 }
 
-void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan) {
+void cpu_plan_register(struct cpu_device *dev, struct weight *w, struct cpu_plan *plan, enum dtype dtype) {
     assert(dev->base.planning && !cpu_plan_of(dev, w));
     plan->old = w->plan;
     plan->w = w;
     plan->round = dev->round;
     w->plan = plan;
-    plan->dtype = dev->base.dtype;
+    plan->dtype = dtype;
     plan->next = dev->plans;
     dev->plans = plan;
 }
@@ -94,8 +94,9 @@ static size_t weight_elements(const struct weight *w) {
 }
 
 static void pack_dense(struct cpu_device *dev, struct weight *w, const float *src) {
+    (void)dev;
     size_t n = weight_elements(w);
-    if (w->kind == WEIGHT_VECTOR || dev->base.dtype == DT_F32) {
+    if (((const struct cpu_plan *)w->plan)->dtype == DT_F32) {
         memcpy(w->packed, src, n * sizeof *src);
         return;
     }
@@ -107,12 +108,15 @@ static void destroy_dense(struct cpu_plan *plan) {
     free(plan);
 }
 
-void cpu_plan_dense(struct cpu_device *dev, struct weight *w) {
-    if (!w || cpu_plan_of(dev, w)) return;
-    size_t item = w->kind == WEIGHT_VECTOR ? sizeof(float) : dtype_table[dev->base.dtype].size;
+void cpu_plan_dense(struct cpu_device *dev, struct weight *w, enum dtype dtype) {
+    if (!w) return;
+    const struct cpu_plan *planned = cpu_plan_of(dev, w);
+    assert(!planned || planned->dtype == dtype);
+    if (planned) return;
+    size_t item = dtype_table[dtype].size;
     struct cpu_plan *plan = cpu_new(sizeof *plan);
     *plan = (struct cpu_plan){.packed_bytes = weight_elements(w) * item, .pack = pack_dense, .destroy = destroy_dense};
-    cpu_plan_register(dev, w, plan);
+    cpu_plan_register(dev, w, plan, dtype);
 }
 
 void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes) {
@@ -152,9 +156,7 @@ static bool cpu_pack(struct device *base, struct weight *w, const void *const ra
     float *converted = dense ? NULL : malloc(weight_elements(w) * sizeof *converted);
     if (!dense && !converted) return false;
     if (converted) convert_parts(converted, w, raw);
-    struct cpu_device as_planned = *cpu_of(base);
-    as_planned.base.dtype = plan->dtype;
-    plan->pack(&as_planned, w, dense ? dense : converted);
+    plan->pack(cpu_of(base), w, dense ? dense : converted);
     free(converted);
     return true;
 }

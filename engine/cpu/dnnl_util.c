@@ -77,7 +77,7 @@ static dnnl_memory_desc_t md_image(dnnl_data_type_t type, int N, int C, int H, i
 }
 
 static dnnl_primitive_desc_t conv_pd(struct cpu_device *dev, const struct cpu_conv *c, const dnnl_memory_desc_t *layout) {
-    dnnl_data_type_t type = cpu_dnnl_type(dev);
+    dnnl_data_type_t type = cpu_dnnl_type(c->dtype);
     dnnl_memory_desc_t src = md_image(type, c->N, c->C, c->H, c->W), dst = md_image(type, c->N, c->K, c->Ho, c->Wo);
     dnnl_memory_desc_t weights = layout ? md_copy(layout) : cpu_md(4, (dnnl_dims_t){c->K, c->C, c->R, c->R}, type, NULL);
     dnnl_memory_desc_t bias = cpu_md(1, (dnnl_dims_t){c->K}, dnnl_f32, (dnnl_dims_t){1});
@@ -102,7 +102,7 @@ static dnnl_primitive_desc_t conv_pd(struct cpu_device *dev, const struct cpu_co
 }
 
 static dnnl_primitive_desc_t matmul_pd(struct cpu_device *dev, const struct cpu_matmul *m, const dnnl_memory_desc_t *layout) {
-    dnnl_data_type_t type = cpu_dnnl_type(dev);
+    dnnl_data_type_t type = cpu_dnnl_type(m->dtype);
     dnnl_memory_desc_t src = cpu_md(2, (dnnl_dims_t){m->T, m->C}, type, (dnnl_dims_t){m->x_ld, 1});
     dnnl_memory_desc_t dst = cpu_md(2, (dnnl_dims_t){m->T, m->K}, m->y_f32 ? dnnl_f32 : type, (dnnl_dims_t){m->y_ld, 1});
     dnnl_memory_desc_t weights = layout ? md_copy(layout) : cpu_md(2, (dnnl_dims_t){m->C, m->K}, type, NULL);
@@ -157,7 +157,6 @@ static void primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl
 struct primitive_key {
     struct cpu_conv conv;
     struct cpu_matmul matmul;
-    enum dtype dtype;
     const struct cpu_primitive *layout;
 };
 
@@ -186,7 +185,6 @@ static const struct cpu_primitive *primitive_of(struct cpu_device *dev, const st
     memset(&key, 0, sizeof key);
     if (conv) key.conv = *conv;
     else key.matmul = *matmul;
-    key.dtype = dev->base.dtype;
     key.layout = layout;
     struct cpu_primitive_entry *e = find(dev, &key);
     if (e) return &e->primitive;

@@ -23,27 +23,27 @@ struct cpu_primitive {
     size_t weights_bytes, scratchpad_bytes;
 };
 
-static inline dnnl_data_type_t cpu_dnnl_type(const struct cpu_device *dev) {
-    return dev->base.dtype == DT_BF16 ? dnnl_bf16 : dnnl_f32;
+static inline dnnl_data_type_t cpu_dnnl_type(int dtype) {
+    return dtype == DT_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
 /* strides NULL: the primitive chooses the layout. Owned by the caller. */
 dnnl_memory_desc_t cpu_md(int rank, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides);
 void cpu_md_destroy(dnnl_memory_desc_t *md);
 
-/* y [N,Ho,Wo,K] = conv(x [N,H,W,C], w [K,C,R,R]) (+ b f32 [K]) (+ y), x and y dense, of the device's dtype.
+/* y [N,Ho,Wo,K] = conv(x [N,H,W,C], w [K,C,R,R]) (+ b f32 [K]) (+ y), x and y dense, of `dtype`.
  * bias, sum: 0 or 1. Only integers, without holes: compared by memcmp. */
 struct cpu_conv {
-    int N, H, W, C, Ho, Wo, K, R, stride, top, left, bottom, right, bias, sum;
+    int N, H, W, C, Ho, Wo, K, R, stride, top, left, bottom, right, bias, sum, dtype;
 };
 
 /* Made once for all weights alike; the device's. layout: the one whose weights' layout to take, or NULL to choose the best. */
 const struct cpu_primitive *cpu_primitive_conv(struct cpu_device *dev, const struct cpu_conv *c, const struct cpu_primitive *layout);
 
-/* y [T,K] = act(x [T,C] wᵀ (+ b f32 [K])) (+ y), w [K,C]; rows x_ld and y_ld apart; of the device's dtype, y f32 if
+/* y [T,K] = act(x [T,C] wᵀ (+ b f32 [K])) (+ y), w [K,C]; rows x_ld and y_ld apart; of `dtype`, y f32 if
  * y_f32. Only integers, without holes: compared by memcmp. */
 struct cpu_matmul {
-    int T, C, K, x_ld, y_ld, act, bias, sum, y_f32;
+    int T, C, K, x_ld, y_ld, act, bias, sum, y_f32, dtype;
 };
 
 /* As above. */

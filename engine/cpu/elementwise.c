@@ -7,7 +7,6 @@
 
 /* Operands of a loop over rows. */
 struct rows {
-    struct device *dev;
     struct view y, a, b, factor;
     enum act act;
     const float *x;
@@ -23,17 +22,17 @@ static void silu_rows(void *context, size_t begin, size_t end, int thread) {
         float in[ROW_CHUNK], out[ROW_CHUNK];
         for (int c = 0; c < r->a.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, r->a.C - c);
-            const float *src = row_load(r->dev, row_at(r->dev, r->a, t, c), in, n);
-            float *dst = row_target(r->dev, row_at(r->dev, r->y, t, c), out);
+            const float *src = row_load(r->a.dtype, row_at(r->a, t, c), in, n);
+            float *dst = row_target(r->y.dtype, row_at(r->y, t, c), out);
 #pragma omp simd
             for (int i = 0; i < n; i++) dst[i] = vm_silu(src[i]);
-            row_store(r->dev, row_at(r->dev, r->y, t, c), dst, n);
+            row_store(r->y.dtype, row_at(r->y, t, c), dst, n);
         }
     }
 }
 
 void cpu_silu(struct device *dev, struct view y, struct view x) {
-    pool_for(dev->pool, view_rows(x), x.C * ROW_NS, silu_rows, &(struct rows){.dev = dev, .y = y, .a = x});
+    pool_for(dev->pool, view_rows(x), x.C * ROW_NS, silu_rows, &(struct rows){.y = y, .a = x});
 }
 
 static void add_rows(void *context, size_t begin, size_t end, int thread) {
@@ -43,71 +42,71 @@ static void add_rows(void *context, size_t begin, size_t end, int thread) {
         float in_a[ROW_CHUNK], in_b[ROW_CHUNK], out[ROW_CHUNK];
         for (int c = 0; c < r->y.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, r->y.C - c);
-            const float *src_a = row_load(r->dev, row_at(r->dev, r->a, t, c), in_a, n);
-            const float *src_b = row_load(r->dev, row_at(r->dev, r->b, t, c), in_b, n);
-            float *dst = row_target(r->dev, row_at(r->dev, r->y, t, c), out);
+            const float *src_a = row_load(r->a.dtype, row_at(r->a, t, c), in_a, n);
+            const float *src_b = row_load(r->b.dtype, row_at(r->b, t, c), in_b, n);
+            float *dst = row_target(r->y.dtype, row_at(r->y, t, c), out);
 #pragma omp simd
             for (int i = 0; i < n; i++) dst[i] = src_a[i] + src_b[i];
-            row_store(r->dev, row_at(r->dev, r->y, t, c), dst, n);
+            row_store(r->y.dtype, row_at(r->y, t, c), dst, n);
         }
     }
 }
 
 void cpu_add(struct device *dev, struct view y, struct view a, struct view b) {
-    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, add_rows, &(struct rows){.dev = dev, .y = y, .a = a, .b = b});
+    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, add_rows, &(struct rows){.y = y, .a = a, .b = b});
 }
 
 static void modulate_rows(void *context, size_t begin, size_t end, int thread) {
     (void)thread;
     const struct rows *r = context;
-    const struct device *dev = r->dev;
     size_t per_image = (size_t)r->a.H * (size_t)r->a.W;
     for (size_t t = begin; t < end; t++) {
         float in[ROW_CHUNK], in_scale[ROW_CHUNK], in_shift[ROW_CHUNK], out[ROW_CHUNK];
         size_t image = r->factor.N > 1 ? t / per_image : 0;
         for (int c = 0; c < r->a.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, r->a.C - c);
-            const float *src = row_load(dev, row_at(dev, r->a, t, c), in, n);
-            float *dst = row_target(dev, row_at(dev, r->y, t, c), out);
+            const float *src = row_load(r->a.dtype, row_at(r->a, t, c), in, n);
+            float *dst = row_target(r->y.dtype, row_at(r->y, t, c), out);
             if (r->factor.p) {
-                const float *s = row_load(dev, row_at(dev, r->factor, image, c), in_scale, n);
-                const float *b = row_load(dev, row_at(dev, r->b, image, c), in_shift, n);
+                const float *s = row_load(r->factor.dtype, row_at(r->factor, image, c), in_scale, n);
+                const float *b = row_load(r->b.dtype, row_at(r->b, image, c), in_shift, n);
                 for (int i = 0; i < n; i++) dst[i] = src[i] * (1 + s[i]) + b[i];
             } else if (dst != src) {
                 memcpy(dst, src, (size_t)n * sizeof *dst);
             }
             if (r->act == ACT_SILU)
                 for (int i = 0; i < n; i++) dst[i] = vm_silu(dst[i]);
-            row_store(dev, row_at(dev, r->y, t, c), dst, n);
+            row_store(r->y.dtype, row_at(r->y, t, c), dst, n);
         }
     }
 }
 
 void cpu_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
-    struct rows r = {.dev = dev, .y = y, .a = x, .b = shift, .factor = scale, .act = act};
+    struct rows r = {.y = y, .a = x, .b = shift, .factor = scale, .act = act};
     pool_for(dev->pool, view_rows(x), x.C * ROW_NS, modulate_rows, &r);
 }
 
 void cpu_embed_plan(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
     (void)ids;
     assert(table->shape[1] == y.C && pos->shape[1] == y.C && view_rows(y) <= (size_t)pos->shape[0]);
-    cpu_plan_dense(cpu_of(dev), table);
-    cpu_plan_dense(cpu_of(dev), pos);
+    cpu_plan_dense(cpu_of(dev), table, y.dtype);
+    cpu_plan_dense(cpu_of(dev), pos, y.dtype);
 }
 
 void cpu_embed(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
+    (void)dev;
     size_t T = view_rows(y);
-    const struct view rows = {table->packed, 1, 1, (int)table->shape[0], y.C, y.C};
-    const struct view positions = {pos->packed, 1, 1, (int)pos->shape[0], y.C, y.C};
+    const struct view rows = {table->packed, 1, 1, (int)table->shape[0], y.C, y.C, y.dtype, 0};
+    const struct view positions = {pos->packed, 1, 1, (int)pos->shape[0], y.C, y.C, y.dtype, 0};
     for (size_t t = 0; t < T; t++) {
         assert(ids[t] >= 0 && ids[t] < table->shape[0]);
         float in_a[ROW_CHUNK], in_b[ROW_CHUNK], out[ROW_CHUNK];
         for (int c = 0; c < y.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, y.C - c);
-            const float *a = row_load(dev, row_at(dev, rows, (size_t)ids[t], c), in_a, n);
-            const float *b = row_load(dev, row_at(dev, positions, t, c), in_b, n);
+            const float *a = row_load(rows.dtype, row_at(rows, (size_t)ids[t], c), in_a, n);
+            const float *b = row_load(positions.dtype, row_at(positions, t, c), in_b, n);
             for (int i = 0; i < n; i++) out[i] = a[i] + b[i];
-            row_store(dev, row_at(dev, y, t, c), out, n);
+            row_store(y.dtype, row_at(y, t, c), out, n);
         }
     }
 }
@@ -115,6 +114,7 @@ void cpu_embed(struct device *dev, struct view y, const int32_t *ids, struct wei
 /* Every step in f32 as torch does it: with t near 1000 one unit in the last place of a frequency moves the sine by
  * 6e-5. */
 void cpu_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
+    (void)dev;
     int half = y.C / 2;
     int sin_at = flip_sin_to_cos ? half : 0, cos_at = flip_sin_to_cos ? 0 : half;
     for (size_t row = 0; row < view_rows(y); row++) {
@@ -122,8 +122,8 @@ void cpu_timestep_embed(struct device *dev, struct view y, const float *t, bool 
             float exponent = -9.2103403719761836f /* ln(10000) */ * (float)i / ((float)half - freq_shift);
             float arg = t[row] * expf(exponent);
             float s = sinf(arg), c = cosf(arg);
-            row_store(dev, row_at(dev, y, row, sin_at + i), &s, 1);
-            row_store(dev, row_at(dev, y, row, cos_at + i), &c, 1);
+            row_store(y.dtype, row_at(y, row, sin_at + i), &s, 1);
+            row_store(y.dtype, row_at(y, row, cos_at + i), &c, 1);
         }
     }
 }
@@ -137,13 +137,13 @@ static void scale_rows(void *context, size_t begin, size_t end, int thread) {
         for (int c = 0; c < r->y.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, r->y.C - c);
             for (int i = 0; i < n; i++) out[i] = r->scale * src[c + i];
-            row_store(r->dev, row_at(r->dev, r->y, t, c), out, n);
+            row_store(r->y.dtype, row_at(r->y, t, c), out, n);
         }
     }
 }
 
 void cpu_model_input(struct device *dev, struct view y, const float *x, float scale) {
-    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, scale_rows, &(struct rows){.dev = dev, .y = y, .x = x, .scale = scale});
+    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, scale_rows, &(struct rows){.y = y, .x = x, .scale = scale});
 }
 
 static uint8_t to_byte(float x) {
@@ -158,7 +158,7 @@ static void rgb8_rows(void *context, size_t begin, size_t end, int thread) {
     long long bad = 0;
     for (size_t t = begin; t < end; t++) {
         float in[3];
-        const float *rgb = row_load(r->dev, row_at(r->dev, r->a, t, 0), in, 3);
+        const float *rgb = row_load(r->a.dtype, row_at(r->a, t, 0), in, 3);
         for (int c = 0; c < 3; c++) {
             bad += !isfinite(rgb[c]);
             r->rgb[t * 3 + (size_t)c] = to_byte(rgb[c]);
@@ -168,19 +168,21 @@ static void rgb8_rows(void *context, size_t begin, size_t end, int thread) {
 }
 
 int64_t cpu_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
-    struct rows r = {.dev = dev, .a = x, .rgb = y};
+    struct rows r = {.a = x, .rgb = y};
     pool_for(dev->pool, view_rows(x), 3 * ROW_NS, rgb8_rows, &r);
     return r.bad;
 }
 
 void cpu_upload(struct device *dev, struct view y, const float *x) {
-    for (size_t t = 0; t < view_rows(y); t++) row_store(dev, row_at(dev, y, t, 0), x + t * (size_t)y.C, y.C);
+    (void)dev;
+    for (size_t t = 0; t < view_rows(y); t++) row_store(y.dtype, row_at(y, t, 0), x + t * (size_t)y.C, y.C);
 }
 
 void cpu_download(struct device *dev, float *y, struct view x) {
+    (void)dev;
     for (size_t t = 0; t < view_rows(x); t++) {
         float *dst = y + t * (size_t)x.C;
-        const float *src = row_load(dev, row_at(dev, x, t, 0), dst, x.C);
+        const float *src = row_load(x.dtype, row_at(x, t, 0), dst, x.C);
         if (src != dst) memcpy(dst, src, (size_t)x.C * sizeof *dst);
     }
 }

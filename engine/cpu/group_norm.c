@@ -54,22 +54,21 @@ void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struc
                          bool silu) {
     (void)eps, (void)silu;
     assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C && x.C % groups == 0);
-    cpu_plan_dense(cpu_of(dev), w);
-    cpu_plan_dense(cpu_of(dev), b);
+    cpu_plan_dense(cpu_of(dev), w, DT_F32);
+    cpu_plan_dense(cpu_of(dev), b, DT_F32);
     size_t lanes = (size_t)pool_threads(dev->pool) * lane_bytes(x.C, groups);
     cpu_scratch_reserve(cpu_of(dev), lanes + (size_t)x.N * parts_of(x) * groups * sizeof(struct moments));
 }
 
 /* Rows [t0, t1) of x, one block: adds each group's moments to stats. Sums are of differences from the block's first
  * row, squares of differences from the group's mean. */
-static void block_moments(const struct device *dev, struct view x, size_t t0, size_t t1, struct lane lane, int groups,
-                          struct moments *stats) {
+static void block_moments(struct view x, size_t t0, size_t t1, struct lane lane, int groups, struct moments *stats) {
     int per_group = x.C / groups;
     double rows = (double)(t1 - t0);
-    memcpy(lane.mean, row_load(dev, row_at(dev, x, t0, 0), lane.in, x.C), (size_t)x.C * sizeof *lane.mean);
+    memcpy(lane.mean, row_load(x.dtype, row_at(x, t0, 0), lane.in, x.C), (size_t)x.C * sizeof *lane.mean);
     memset(lane.sum, 0, (size_t)x.C * sizeof *lane.sum);
     for (size_t t = t0 + 1; t < t1; t++) {
-        const float *src = row_load(dev, row_at(dev, x, t, 0), lane.in, x.C);
+        const float *src = row_load(x.dtype, row_at(x, t, 0), lane.in, x.C);
 #pragma omp simd
         for (int c = 0; c < x.C; c++) lane.sum[c] += src[c] - lane.mean[c];
     }
@@ -81,7 +80,7 @@ static void block_moments(const struct device *dev, struct view x, size_t t0, si
     }
     memset(lane.sum, 0, (size_t)x.C * sizeof *lane.sum);
     for (size_t t = t0; t < t1; t++) {
-        const float *src = row_load(dev, row_at(dev, x, t, 0), lane.in, x.C);
+        const float *src = row_load(x.dtype, row_at(x, t, 0), lane.in, x.C);
 #pragma omp simd
         for (int c = 0; c < x.C; c++) lane.sum[c] += (src[c] - lane.mean[c]) * (src[c] - lane.mean[c]);
     }
@@ -92,10 +91,10 @@ static void block_moments(const struct device *dev, struct view x, size_t t0, si
 }
 
 /* y = (x - mean) * scale + shift, rows [t0, t1). */
-static void normalise(const struct device *dev, struct view y, struct view x, size_t t0, size_t t1, struct lane lane, bool silu) {
+static void normalise(struct view y, struct view x, size_t t0, size_t t1, struct lane lane, bool silu) {
     for (size_t t = t0; t < t1; t++) {
-        const float *src = row_load(dev, row_at(dev, x, t, 0), lane.in, x.C);
-        float *dst = row_target(dev, row_at(dev, y, t, 0), lane.out);
+        const float *src = row_load(x.dtype, row_at(x, t, 0), lane.in, x.C);
+        float *dst = row_target(y.dtype, row_at(y, t, 0), lane.out);
         if (silu) {
 #pragma omp simd
             for (int c = 0; c < x.C; c++) dst[c] = vm_silu((src[c] - lane.mean[c]) * lane.scale[c] + lane.shift[c]);
@@ -103,7 +102,7 @@ static void normalise(const struct device *dev, struct view y, struct view x, si
 #pragma omp simd
             for (int c = 0; c < x.C; c++) dst[c] = (src[c] - lane.mean[c]) * lane.scale[c] + lane.shift[c];
         }
-        row_store(dev, row_at(dev, y, t, 0), dst, x.C);
+        row_store(y.dtype, row_at(y, t, 0), dst, x.C);
     }
 }
 
@@ -127,7 +126,7 @@ static void part_jobs(void *context, size_t begin, size_t end, int thread) {
         struct moments *part = g->parts + i * (size_t)g->groups;
         memset(part, 0, (size_t)g->groups * sizeof *part);
         for (size_t t = first + g->rows * p / n_parts; t < t1; t += g->block)
-            block_moments(g->dev, g->x, t, t + g->block < t1 ? t + g->block : t1, lane, g->groups, part);
+            block_moments(g->x, t, t + g->block < t1 ? t + g->block : t1, lane, g->groups, part);
     }
 }
 
@@ -152,7 +151,7 @@ static void normalise_rows(void *context, size_t begin, size_t end, int thread) 
         size_t n = t / g->rows;
         t1 = (n + 1) * g->rows < end ? (n + 1) * g->rows : end;
         prepare(g, n, lane);
-        normalise(g->dev, g->y, g->x, t, t1, lane, g->silu);
+        normalise(g->y, g->x, t, t1, lane, g->silu);
     }
 }
 

@@ -64,10 +64,10 @@ static int ceil_div(int a, int b) {
     return (a + b - 1) / b;
 }
 
-static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w, int halves) {
+static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w, int halves, enum dtype dtype) {
     struct linear_plan *plan = (struct linear_plan *)cpu_plan_of(dev, w);
     if (plan) {
-        assert(plan->halves == halves);
+        assert(plan->halves == halves && plan->base.dtype == dtype);
         return plan;
     }
     plan = cpu_new(sizeof *plan);
@@ -77,7 +77,7 @@ static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w, int
     plan->half = (int)w->shape[0] / halves;
     plan->panel = imin(plan->half, ceil_div(ceil_div(plan->half, ceil_div(plan->half, PANEL_COLUMNS)), COLUMN_BLOCK) * COLUMN_BLOCK);
     plan->n_panels = ceil_div(plan->half, plan->panel);
-    cpu_plan_register(dev, w, &plan->base);
+    cpu_plan_register(dev, w, &plan->base, dtype);
     return plan;
 }
 
@@ -115,7 +115,7 @@ static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matm
 
 /* A product whose key.T is that of all rows; own: bytes of scratch of each thread's own. */
 static void plan_product(struct cpu_device *dev, struct weight *w, int halves, struct cpu_matmul key, size_t own) {
-    struct linear_plan *plan = plan_of(dev, w, halves);
+    struct linear_plan *plan = plan_of(dev, w, halves, (enum dtype)key.dtype);
     int T = key.T, rows = slice_rows(T), rest = T - (ceil_div(T, rows) - 1) * rows;
     for (int i = 0; i < 2; i++)
         for (int panel = 0; panel < plan->n_panels; panel += imax(1, plan->n_panels - 1)) {
@@ -126,8 +126,9 @@ static void plan_product(struct cpu_device *dev, struct weight *w, int halves, s
 }
 
 /* y [T,K] at ld y_ld = x w + b */
-static struct cpu_matmul product(const struct weight *w, const struct weight *b, int T, int x_ld, int y_ld) {
-    return (struct cpu_matmul){.T = T, .C = (int)w->shape[1], .x_ld = x_ld, .y_ld = y_ld, .bias = b != NULL};
+static struct cpu_matmul product(const struct weight *w, const struct weight *b, struct view x, int y_ld) {
+    return (struct cpu_matmul){
+        .T = (int)view_rows(x), .C = (int)w->shape[1], .x_ld = x.ld, .y_ld = y_ld, .bias = b != NULL, .dtype = (int)x.dtype};
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
@@ -160,8 +161,7 @@ static void run_item(const struct linear *l, int panel, int t0, int n, void *y, 
     key.K = width_of(plan, panel);
     const struct cpu_primitive *p = find_shape(plan, &key);
     assert(p);
-    cpu_primitive_run(p, l->dev, thread, y, row_at(&l->dev->base, l->x, (size_t)t0, 0),
-                      (const char *)l->w->packed + (size_t)panel * plan->slot_bytes,
+    cpu_primitive_run(p, l->dev, thread, y, row_at(l->x, (size_t)t0, 0), (const char *)l->w->packed + (size_t)panel * plan->slot_bytes,
                       l->b ? (const float *)l->b->packed + column_of(plan, panel) : NULL, scratchpad);
 }
 
@@ -176,7 +176,7 @@ static void run_all(struct linear *l, size_t n_items, pool_job *job) {
 
 static struct cpu_matmul linear_key(struct view y, struct view x, const struct weight *w, const struct weight *b, enum act act,
                                     struct view residual) {
-    struct cpu_matmul key = product(w, b, (int)view_rows(x), x.ld, y.ld);
+    struct cpu_matmul key = product(w, b, x, y.ld);
     key.act = act;
     key.sum = residual.p && residual.p == y.p;
     return key;
@@ -187,7 +187,7 @@ void cpu_linear_plan(struct device *dev, struct view y, struct view x, struct we
     assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == y.C && (!b || b->shape[0] == y.C));
     assert(!residual.p || (view_rows(residual) == view_rows(y) && residual.C == y.C));
     plan_product(cpu_of(dev), w, 1, linear_key(y, x, w, b, act, residual), 0);
-    cpu_plan_dense(cpu_of(dev), b);
+    cpu_plan_dense(cpu_of(dev), b, DT_F32);
 }
 
 /* Slices change fastest: a panel is read from memory once. */
@@ -196,7 +196,7 @@ static void linear_items(void *context, size_t begin, size_t end, int thread) {
     void *scratchpad = lane_scratch(l, thread);
     for (size_t i = begin; i < end; i++) {
         int panel = (int)(i / (size_t)l->n_slices), t0 = (int)(i % (size_t)l->n_slices) * l->rows;
-        void *y = row_at(&l->dev->base, l->y, (size_t)t0, column_of(l->w->plan, panel));
+        void *y = row_at(l->y, (size_t)t0, column_of(l->w->plan, panel));
         run_item(l, panel, t0, imin(l->rows, l->T - t0), y, scratchpad, thread);
     }
 }
@@ -214,29 +214,28 @@ static size_t gate_bytes(const struct linear_plan *plan, int T) {
 }
 
 static struct cpu_matmul geglu_key(const struct linear_plan *plan, const struct weight *w, const struct weight *b, struct view x) {
-    struct cpu_matmul key = product(w, b, (int)view_rows(x), x.ld, plan->panel);
+    struct cpu_matmul key = product(w, b, x, plan->panel);
     key.y_f32 = 1;
     return key;
 }
 
 void cpu_linear_geglu_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b) {
     assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == 2 * y.C && b->shape[0] == 2 * y.C);
-    const struct linear_plan *plan = plan_of(cpu_of(dev), w, 2);
+    const struct linear_plan *plan = plan_of(cpu_of(dev), w, 2, x.dtype);
     plan_product(cpu_of(dev), w, 2, geglu_key(plan, w, b, x), gate_bytes(plan, (int)view_rows(x)));
-    cpu_plan_dense(cpu_of(dev), b);
+    cpu_plan_dense(cpu_of(dev), b, DT_F32);
 }
 
 /* y[t + i][c0 + c] = v gelu(g), v and g [rows][width] at ld */
-static void gate_rows(const struct device *dev, struct view y, size_t t, int rows, int c0, int width, int ld, const float *v,
-                      const float *g) {
+static void gate_rows(struct view y, size_t t, int rows, int c0, int width, int ld, const float *v, const float *g) {
     for (int i = 0; i < rows; i++, v += ld, g += ld)
         for (int c = 0; c < width; c += ROW_CHUNK) {
-            void *at = row_at(dev, y, t + (size_t)i, c0 + c);
-            float out[ROW_CHUNK], *dst = row_target(dev, at, out);
+            void *at = row_at(y, t + (size_t)i, c0 + c);
+            float out[ROW_CHUNK], *dst = row_target(y.dtype, at, out);
             int n = imin(ROW_CHUNK, width - c);
 #pragma omp simd
             for (int j = 0; j < n; j++) dst[j] = v[c + j] * vm_gelu(g[c + j]);
-            row_store(dev, at, dst, n);
+            row_store(y.dtype, at, dst, n);
         }
 }
 
@@ -249,7 +248,7 @@ static void geglu_items(void *context, size_t begin, size_t end, int thread) {
         int panel = (int)(i / (size_t)l->n_slices), t0 = (int)(i % (size_t)l->n_slices) * l->rows, n = imin(l->rows, l->T - t0);
         run_item(l, panel, t0, n, v, scratchpad, thread);
         run_item(l, plan->n_panels + panel, t0, n, g, scratchpad, thread);
-        gate_rows(&l->dev->base, l->y, (size_t)t0, n, column_of(plan, panel), width_of(plan, panel), plan->panel, v, g);
+        gate_rows(l->y, (size_t)t0, n, column_of(plan, panel), width_of(plan, panel), plan->panel, v, g);
     }
 }
 

@@ -19,13 +19,13 @@ void cpu_set_schedule(struct device *dev, const struct sched_row *rows, int n_ro
 
 void cpu_next_row(struct device *dev, struct view y, struct view table) {
     int row = ++cpu_of(dev)->schedule.row;
-    size_t item = dtype_table[dev->dtype].size;
+    size_t item = view_item(y);
     if (y.p) memcpy(y.p, (char *)table.p + (size_t)row * (size_t)table.ld * item, (size_t)y.C * item);
 }
 
 void cpu_row_input(struct device *dev, struct view y, const struct latents *l, int copies) {
     const struct cpu_schedule *s = &cpu_of(dev)->schedule;
-    for (int i = 0; i < copies; i++) cpu_model_input(dev, view_images(dev, y, i * l->N, l->N), l->x, s->rows[s->row].in_scale);
+    for (int i = 0; i < copies; i++) cpu_model_input(dev, view_images(y, i * l->N, l->N), l->x, s->rows[s->row].in_scale);
 }
 
 void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
@@ -40,7 +40,7 @@ void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct vie
 
 /* The images of `out` from n0 on, dense. */
 static void model_output(struct device *dev, float *e, struct view out, int n0, int N) {
-    cpu_download(dev, e, view_images(dev, out, n0, N));
+    cpu_download(dev, e, view_images(out, n0, N));
 }
 
 static double unbiased_std(const float *x, size_t n) {
@@ -54,7 +54,7 @@ static double unbiased_std(const float *x, size_t n) {
 static void guide(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
     size_t n = latents_size(l), per_image = n / (size_t)l->N;
     float *cond = cpu_of(dev)->scratch;
-    out = view_slice(dev, out, 0, l->C);
+    out = view_slice(out, 0, l->C);
     model_output(dev, l->e, out, 0, l->N);
     if (out.N == l->N) return;
     model_output(dev, cond, out, l->N, l->N);
@@ -146,7 +146,7 @@ void cpu_sched_step(struct device *dev, const struct latents *l, struct view out
     axpy(next, row->cs, l->saved, n);
     for (int k = 0; k < SCHED_HISTORY; k++) axpy(next, row->cd[k], d[k], n);
     if (row->variance) {
-        cpu_download(dev, v, view_slice(dev, out, l->C, l->C)); /* v has been used */
+        cpu_download(dev, v, view_slice(out, l->C, l->C)); /* v has been used */
         add_learned_noise(next, row->cz, v, l->z, n, row);
     } else {
         axpy(next, row->cz, l->z, n);

@@ -21,16 +21,16 @@ void resnet_bind(struct resnet *r, struct binder *binder, const char *prefix, in
 void resnet_forward(struct device *dev, const struct resnet *r, struct view y, struct view x, struct view temb) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
-    struct view h = view_alloc(dev, x.N, x.H, x.W, r->c_out);
+    struct view h = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, r->c_out);
     {
         size_t inner = arena_mark(dev);
-        struct view n = view_alloc(dev, x.N, x.H, x.W, r->c_in);
+        struct view n = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, r->c_in);
         op->group_norm(dev, n, x, r->norm1_w, r->norm1_b, r->groups, r->eps, true);
         op->conv2d(dev, h, n, r->conv1_w, r->conv1_b, r->scale_shift ? no_view : temb, no_view, CONV_3X3);
         arena_release(dev, inner);
     }
     op->group_norm(dev, h, h, r->norm2_w, r->norm2_b, r->groups, r->eps, !r->scale_shift);
-    if (r->scale_shift) op->modulate(dev, h, h, view_slice(dev, temb, 0, h.C), view_slice(dev, temb, h.C, h.C), ACT_SILU);
+    if (r->scale_shift) op->modulate(dev, h, h, view_slice(temb, 0, h.C), view_slice(temb, h.C, h.C), ACT_SILU);
     if (r->conv_shortcut_w) {
         op->linear(dev, y, x, r->conv_shortcut_w, r->conv_shortcut_b, ACT_NONE, no_view);
         op->conv2d(dev, y, h, r->conv2_w, r->conv2_b, no_view, y, CONV_3X3);
@@ -90,7 +90,7 @@ void transformer_bind(struct transformer *t, struct binder *binder, const char *
 
 void transformer_prepare(struct device *dev, const struct transformer *t, struct view *kv, struct view context) {
     for (int i = 0; i < t->n_blocks; i++) {
-        kv[i] = view_alloc(dev, context.N, 1, context.W, 2 * t->C);
+        kv[i] = view_alloc_as(dev, context.dtype, context.N, 1, context.W, 2 * t->C);
         dev->ops->linear(dev, kv[i], context, t->blocks[i].attn2_kv_w, NULL, ACT_NONE, no_view);
     }
 }
@@ -99,10 +99,10 @@ static void self_attention(struct device *dev, const struct transformer_block *b
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     int C = h.C;
-    struct view n = view_alloc(dev, h.N, h.H, h.W, C), qkv = view_alloc(dev, h.N, h.H, h.W, 3 * C);
+    struct view n = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, C), qkv = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, 3 * C);
     op->layer_norm(dev, n, h, b->norm1_w, b->norm1_b, 1e-5f);
     op->linear(dev, qkv, n, b->attn1_qkv_w, NULL, ACT_NONE, no_view);
-    op->attention(dev, n, view_slice(dev, qkv, 0, C), view_slice(dev, qkv, C, C), view_slice(dev, qkv, 2 * C, C), n_heads, false);
+    op->attention(dev, n, view_slice(qkv, 0, C), view_slice(qkv, C, C), view_slice(qkv, 2 * C, C), n_heads, false);
     op->linear(dev, h, n, b->attn1_to_out_w, b->attn1_to_out_b, ACT_NONE, h);
     arena_release(dev, mark);
 }
@@ -111,10 +111,10 @@ static void cross_attention(struct device *dev, const struct transformer_block *
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     int C = h.C;
-    struct view n = view_alloc(dev, h.N, h.H, h.W, C), q = view_alloc(dev, h.N, h.H, h.W, C);
+    struct view n = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, C), q = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, C);
     op->layer_norm(dev, n, h, b->norm2_w, b->norm2_b, 1e-5f);
     op->linear(dev, q, n, b->attn2_to_q_w, NULL, ACT_NONE, no_view);
-    op->attention(dev, n, q, view_slice(dev, kv, 0, C), view_slice(dev, kv, C, C), n_heads, false);
+    op->attention(dev, n, q, view_slice(kv, 0, C), view_slice(kv, C, C), n_heads, false);
     op->linear(dev, h, n, b->attn2_to_out_w, b->attn2_to_out_b, ACT_NONE, h);
     arena_release(dev, mark);
 }
@@ -122,7 +122,7 @@ static void cross_attention(struct device *dev, const struct transformer_block *
 static void feed_forward(struct device *dev, const struct transformer_block *b, struct view h) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
-    struct view n = view_alloc(dev, h.N, h.H, h.W, h.C), g = view_alloc(dev, h.N, h.H, h.W, 4 * h.C);
+    struct view n = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, h.C), g = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, 4 * h.C);
     op->layer_norm(dev, n, h, b->norm3_w, b->norm3_b, 1e-5f);
     op->linear_geglu(dev, g, n, b->ff_proj_w, b->ff_proj_b);
     op->linear(dev, h, g, b->ff_out_w, b->ff_out_b, ACT_NONE, h);
@@ -132,10 +132,10 @@ static void feed_forward(struct device *dev, const struct transformer_block *b, 
 void transformer_forward(struct device *dev, const struct transformer *t, struct view y, struct view x, const struct view *kv) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
-    struct view h = view_alloc(dev, x.N, x.H, x.W, t->C);
+    struct view h = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, t->C);
     {
         size_t inner = arena_mark(dev);
-        struct view n = view_alloc(dev, x.N, x.H, x.W, t->C);
+        struct view n = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, t->C);
         op->group_norm(dev, n, x, t->norm_w, t->norm_b, t->groups, 1e-6f /* fixed in diffusers, whatever norm_eps says */, false);
         op->linear(dev, h, n, t->proj_in_w, t->proj_in_b, ACT_NONE, no_view);
         arena_release(dev, inner);
@@ -165,10 +165,10 @@ void attention_block_forward(struct device *dev, const struct attention_block *a
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     int C = a->C;
-    struct view n = view_alloc(dev, x.N, x.H, x.W, C), qkv = view_alloc(dev, x.N, x.H, x.W, 3 * C);
+    struct view n = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, C), qkv = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, 3 * C);
     if (a->groups) op->group_norm(dev, n, x, a->group_norm_w, a->group_norm_b, a->groups, a->eps, false);
     op->linear(dev, qkv, a->groups ? n : x, a->qkv_w, a->qkv_b, ACT_NONE, no_view);
-    op->attention(dev, n, view_slice(dev, qkv, 0, C), view_slice(dev, qkv, C, C), view_slice(dev, qkv, 2 * C, C), a->n_heads, false);
+    op->attention(dev, n, view_slice(qkv, 0, C), view_slice(qkv, C, C), view_slice(qkv, 2 * C, C), a->n_heads, false);
     op->linear(dev, y, n, a->to_out_w, a->to_out_b, ACT_NONE, x);
     arena_release(dev, mark);
 }

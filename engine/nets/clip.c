@@ -73,7 +73,7 @@ static void layer_forward(struct device *dev, const struct clip_text *m, const s
 
     op->layer_norm(dev, n, h, l->layer_norm1_w, l->layer_norm1_b, m->eps);
     op->linear(dev, qkv, n, l->qkv_w, l->qkv_b, ACT_NONE, no_view);
-    op->attention(dev, a, view_slice(dev, qkv, 0, C), view_slice(dev, qkv, C, C), view_slice(dev, qkv, 2 * C, C), m->n_heads, true);
+    op->attention(dev, a, view_slice(qkv, 0, C), view_slice(qkv, C, C), view_slice(qkv, 2 * C, C), m->n_heads, true);
     op->linear(dev, h, a, l->out_proj_w, l->out_proj_b, ACT_NONE, h);
 
     op->layer_norm(dev, n, h, l->layer_norm2_w, l->layer_norm2_b, m->eps);

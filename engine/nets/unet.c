@@ -62,11 +62,11 @@ static void plan_skips(struct pass *p) {
 static struct view push_skip(struct pass *p, int N, int H, int W, int C) {
     int s = p->n_skips++;
     p->cat[s] = view_alloc(p->dev, N, H, W, p->c_hidden[s] + C);
-    return view_slice(p->dev, p->cat[s], p->c_hidden[s], C);
+    return view_slice(p->cat[s], p->c_hidden[s], C);
 }
 
 static struct view resnet_temb(const struct pass *p, const struct resnet *r) {
-    return view_slice(p->dev, p->temb, r->temb_at, resnet_n_temb(r));
+    return view_slice(p->temb, r->temb_at, resnet_n_temb(r));
 }
 
 /* One resnet and the attention after it, if any: x -> y */
@@ -74,7 +74,7 @@ static void layer_forward(struct pass *p, const struct unet_level *level, int j,
     struct device *dev = p->dev;
     size_t mark = arena_mark(dev);
     const struct resnet *r = &level->resnets[j];
-    struct view h = level->attention ? view_alloc(dev, x.N, x.H, x.W, r->c_out) : y;
+    struct view h = level->attention ? view_alloc_as(dev, x.dtype, x.N, x.H, x.W, r->c_out) : y;
     resnet_forward(dev, r, h, x, resnet_temb(p, r));
     tap_view(dev, h, "%s_blocks.%d.resnets.%d", block, i, j);
     if (level->attention == ATTENTION_CROSS) {
@@ -117,7 +117,8 @@ static void mid_forward(struct pass *p, struct view y, struct view x) {
     size_t mark = arena_mark(dev);
     if (m->n_mid_resnets == 0) return dev->ops->modulate(dev, y, x, no_view, no_view, ACT_NONE);
     if (m->n_mid_resnets == 1) return resnet_forward(dev, &m->mid_resnets[0], y, x, resnet_temb(p, &m->mid_resnets[0]));
-    struct view a = view_alloc(dev, x.N, x.H, x.W, x.C), b = m->mid_attention ? view_alloc(dev, x.N, x.H, x.W, x.C) : a;
+    struct view a = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C),
+                b = m->mid_attention ? view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C) : a;
     resnet_forward(dev, &m->mid_resnets[0], a, x, resnet_temb(p, &m->mid_resnets[0]));
     tap_view(dev, a, "mid_block.resnets.0");
     if (m->mid_attention == ATTENTION_CROSS) transformer_forward(dev, &m->mid_transformer, b, a, p->run->kv + p->kv_at);
@@ -131,7 +132,7 @@ static void mid_forward(struct pass *p, struct view y, struct view x) {
 
 /* The hidden part of the concatenation on top of the stack of skips. */
 static struct view hidden_slot(const struct pass *p) {
-    return view_slice(p->dev, p->cat[p->n_skips - 1], 0, p->c_hidden[p->n_skips - 1]);
+    return view_slice(p->cat[p->n_skips - 1], 0, p->c_hidden[p->n_skips - 1]);
 }
 
 /* Expects its input in hidden_slot; returns its output, dense. */
@@ -145,7 +146,7 @@ static struct view up_forward(struct pass *p) {
         for (int j = 0; j < level->n_layers; j++) {
             struct view x = p->cat[--p->n_skips];
             bool to_slot = j + 1 < level->n_layers;
-            h = to_slot ? hidden_slot(p) : view_alloc(dev, x.N, x.H, x.W, C);
+            h = to_slot ? hidden_slot(p) : view_alloc_as(dev, x.dtype, x.N, x.H, x.W, C);
             layer_forward(p, level, j, "up", i, h, x);
         }
         if (!level->sampler_w) continue;

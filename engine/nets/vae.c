@@ -78,12 +78,13 @@ struct vae *vae_bind(struct binder *binder) {
 /* Two buffers take turns as input and output, each as large as the largest activation it will hold. */
 struct ping_pong {
     void *buffer[2];
+    enum dtype dtype;
     int turn;
 };
 
 static struct view next_view(struct ping_pong *p, int N, int H, int W, int C) {
     p->turn ^= 1;
-    return (struct view){p->buffer[p->turn], N, H, W, C, C};
+    return view_dense(p->buffer[p->turn], p->dtype, N, H, W, C);
 }
 
 /* The largest N*H*W*C of any block's output. */
@@ -101,13 +102,13 @@ static size_t largest_activation(const struct vae *m, struct view x) {
 void vae_decode(struct device *dev, const struct vae *m, struct view y, struct view x) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
-    size_t bytes = largest_activation(m, x) * dtype_table[dev->dtype].size;
-    struct ping_pong p = {.buffer = {arena_push(dev, bytes), arena_push(dev, bytes)}};
+    size_t bytes = largest_activation(m, x) * view_item(x);
+    struct ping_pong p = {.buffer = {arena_push(dev, bytes), arena_push(dev, bytes)}, .dtype = x.dtype};
     int top = m->block_out_channels[m->n_levels - 1];
 
     struct view z = x;
     if (m->post_quant_conv_w) {
-        z = view_alloc(dev, x.N, x.H, x.W, x.C);
+        z = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C);
         op->linear(dev, z, x, m->post_quant_conv_w, m->post_quant_conv_b, ACT_NONE, no_view);
         tap_view(dev, z, "post_quant_conv");
     }

@@ -45,7 +45,7 @@ static void run_step(void *data) {
     size_t mark = arena_mark(dev);
     struct view out = view_alloc(dev, s->copies, l->H, l->W, d->out_channels), temb = view_alloc(dev, 1, 1, 1, d->n_temb);
     op->next_row(dev, temb, s->temb);
-    op->row_input(dev, view_slice(dev, s->input, 0, l->C), l, s->copies);
+    op->row_input(dev, view_slice(s->input, 0, l->C), l, s->copies);
     d->forward(dev, d->net, s->denoiser_run, out, s->input, temb);
     op->sched_step(dev, l, out, s->guidance, s->rescale);
     arena_release(dev, mark);
@@ -63,16 +63,11 @@ static struct latents alloc_latents(const struct request *r) {
     return l;
 }
 
-static void decode_end(const struct request *r) {
-    r->model->device->dtype = r->model->dtype;
-}
-
 void picture_plan(struct request *r) {
     struct latents l = alloc_latents(r);
     struct step step = step_of(r, &l);
     run_step(&step);
     r->model->class->decode(r, &l);
-    decode_end(r);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -139,7 +134,6 @@ struct picture *picture_open(struct arena *a, struct request *r, int k) {
     p->timings.step_ms = arena_array(a, (size_t)r->schedule->n_rows, sizeof *p->timings.step_ms);
     rng_init(&p->rng, s->rng, s->seed + (uint64_t)k, s->rng_sms);
     r->model->device->recover(r->model->device); /* the picture before may have died anywhere */
-    decode_end(r);
     prepare_timed(p);
     p->latents = alloc_latents(r);
     return p;
@@ -165,7 +159,7 @@ static struct dump *start_dump(struct picture *p) {
     struct dump_prompt prompts[2];
     int n = 0;
     for (int i = r->copies - 1; r->context.p && i >= 0; i--)
-        prompts[n++] = (struct dump_prompt){i == r->copies - 1 ? "" : "negative_", r->prompts[i].ids, view_images(dev, r->context, i, 1)};
+        prompts[n++] = (struct dump_prompt){i == r->copies - 1 ? "" : "negative_", r->prompts[i].ids, view_images(r->context, i, 1)};
     if (n) dump_text(dump, dev, prompts, n, r->model->n_tokens);
     dump_noise(dump, p->noise, p->latents.C, p->latents.H, p->latents.W);
     return dump;
@@ -189,8 +183,7 @@ static void check_latents(const struct picture *p) {
 
 /* Now that the device waits for us anyway. */
 static void remember_prompts(const struct request *r) {
-    for (int i = 0; r->context.p && i < r->copies; i++)
-        prompt_remember(r->model, &r->prompts[i], view_images(r->model->device, r->context, i, 1));
+    for (int i = 0; r->context.p && i < r->copies; i++) prompt_remember(r->model, &r->prompts[i], view_images(r->context, i, 1));
 }
 
 static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
@@ -202,7 +195,7 @@ static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
     struct view image = r->model->class->decode(r, &p->latents);
     int64_t bad = dev->ops->to_rgb8(dev, rgb, image);
     if (bad)
-        die_hint(FAIL_INTERNAL, range_hint(dev->dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
+        die_hint(FAIL_INTERNAL, range_hint(image.dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
                  "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, n);
     p->timings.vae_ms = clock_ms() - start;
     if (dump) {
@@ -210,7 +203,6 @@ static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
         dev->ops->download(dev, decoded, image);
         dump_image(dump, decoded, rgb, s->height, s->width);
     }
-    decode_end(r);
 }
 
 void picture_draw(struct picture *p, uint8_t *rgb) {
@@ -229,6 +221,5 @@ void picture_snapshot(struct picture *p, uint8_t *rgb) {
     struct device *dev = r->model->device;
     size_t mark = arena_mark(dev);
     dev->ops->to_rgb8(dev, rgb, r->model->class->decode(r, &p->latents));
-    decode_end(r);
     arena_release(dev, mark);
 }

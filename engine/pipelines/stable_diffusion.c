@@ -34,16 +34,16 @@ static void check(struct model *m) {
 static void prepare(struct request *r) {
     struct model *m = r->model;
     r->context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->text->hidden_size);
-    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(m->device, r->context, i, 1));
+    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(r->context, i, 1));
 }
 
 static struct view decode(const struct request *r, const struct latents *l) {
     const struct model *m = r->model;
     struct device *dev = m->device;
-    if (r->settings.vae_dtype_given) dev->dtype = r->settings.vae_dtype;
-    struct view image = view_alloc(dev, 1, r->settings.height, r->settings.width, 3);
+    enum dtype dtype = r->settings.vae_dtype_given ? r->settings.vae_dtype : dev->dtype;
+    struct view image = view_alloc_as(dev, dtype, 1, r->settings.height, r->settings.width, 3);
     size_t mark = arena_mark(dev);
-    struct view z = view_alloc(dev, 1, l->H, l->W, l->C);
+    struct view z = view_alloc_as(dev, dtype, 1, l->H, l->W, l->C);
     dev->ops->model_input(dev, z, l->x, (float)(1 / m->vae->scaling_factor));
     vae_decode(dev, m->vae, image, z);
     arena_release(dev, mark);
