@@ -212,6 +212,7 @@ static struct request *open_and_plan(struct arena *a, const struct options *o, s
     double start = clock_ms();
     struct model *m = model_open(a, settings->model, settings->variant);
     struct request *r = request_open(a, m, settings);
+    if (o->verbose) print_generation(&m->checkpoint->generation);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     if (!o->bench) check_outputs(a, r, o);
     if (!o->dry_run) model_read_ahead(m);

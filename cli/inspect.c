@@ -54,12 +54,24 @@ static void component_json(struct json_out *j, const struct component *c) {
     json_out_close(j, '{');
 }
 
+/* What is drawn with unless told otherwise. */
+static void defaults_text(struct buffer *b, const struct request *r) {
+    const struct generation *g = &r->model->checkpoint->generation;
+    buffer_printf(b, "%-14s %d steps", "defaults", r->settings.steps);
+    if (r->model->class->takes_prompt) buffer_printf(b, ", guidance %g", r->settings.guidance);
+    if (g->path) buffer_printf(b, " (generation_config.json)");
+    buffer_add(b, "\n", 1);
+    if (g->n_words) buffer_printf(b, "%-14s %d known\n", "words", g->n_words);
+    if (g->size_max) buffer_printf(b, "%-14s sides of %d to %d\n", "trained on", g->size_min, g->size_max);
+}
+
 static void inspect_text(struct buffer *b, const struct request *r, struct memory_plan m) {
     const struct checkpoint *c = r->model->checkpoint;
     buffer_printf(b, "%s: %s%s%s\n", c->dir, c->pipeline_class ? c->pipeline_class : "UNet2DModel",
                   c->diffusers_version ? ", diffusers " : "", c->diffusers_version ? c->diffusers_version : "");
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
     buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
+    defaults_text(b, r);
     buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", r->scheduler->class_name,
                   sched_config_prediction_type(r->sched_config), sched_config_train_timesteps(r->sched_config));
     buffer_printf(b, "%-14s %.2f GB in fp32: weights %.2f, activations %.2f\n", "memory", (double)(m.weights + m.activations) / 1e9,
@@ -79,6 +91,8 @@ static void inspect_json(struct json_out *j, const struct request *r, struct mem
     json_out_u64(j, "width", (uint64_t)r->settings.width);
     json_out_u64(j, "height", (uint64_t)r->settings.height);
     json_out_u64(j, "size_multiple", (uint64_t)r->model->size_multiple);
+    json_out_u64(j, "steps", (uint64_t)r->settings.steps);
+    if (r->model->class->takes_prompt) json_out_number(j, "guidance", r->settings.guidance);
     json_out_string(j, "scheduler", r->scheduler->class_name);
     json_out_string(j, "prediction_type", sched_config_prediction_type(r->sched_config));
     json_out_u64(j, "train_timesteps", (uint64_t)sched_config_train_timesteps(r->sched_config));

@@ -1,5 +1,6 @@
 #include "cli/print.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -244,6 +245,20 @@ static void origin_line(struct arena *a, const struct scheduler *scheduler, cons
         if (from && !strcmp(from, origin)) buffer_printf(&line, " %s", key);
     }
     if (line.length) fprintf(stderr, "%s: %s:%s\n", scheduler->class_name, origin, line.data);
+}
+
+void print_generation(const struct generation *g) {
+    if (!g->path) return;
+    char safe[1024];
+    escape_text(safe, sizeof safe, g->path, strlen(g->path));
+    fprintf(stderr, "%s:", safe);
+    if (g->steps) fprintf(stderr, " num_inference_steps %d", g->steps);
+    if (!isnan(g->guidance)) fprintf(stderr, " guidance_scale %g", g->guidance);
+    if (g->width) fprintf(stderr, " width %d", g->width);
+    if (g->height) fprintf(stderr, " height %d", g->height);
+    if (g->n_words) fprintf(stderr, " known_words %d", g->n_words);
+    if (g->size_max) fprintf(stderr, " trained_sizes %d to %d", g->size_min, g->size_max);
+    fputc('\n', stderr);
 }
 
 void print_origins(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const struct json *stored) {

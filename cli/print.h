@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include "engine/base/json.h"
+#include "engine/files/generation.h"
 #include "schedulers/scheduler.h"
 #include "tokenizer/clip_bpe.h"
 
@@ -13,6 +14,8 @@ enum print_format { PRINT_TEXT, PRINT_TSV, PRINT_JSON };
 void print_schedule(const struct schedule *schedule, enum print_format format);
 /* Names, model calls and options of every scheduler. */
 void print_schedulers(bool json);
+/* On stderr, for -v: what the checkpoint itself asks for, where it does. */
+void print_generation(const struct generation *g);
 /* On stderr, for -v: which options of the scheduler in force came from the checkpoint's config, which are its own defaults or the command
  * line's, and which of the config's keys it has no use for. */
 void print_origins(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const struct json *stored);

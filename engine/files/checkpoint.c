@@ -133,6 +133,7 @@ static struct checkpoint *list_components(struct arena *a, const char *model) {
     else if (name_exists(arena_printf(a, "%s/config.json", c->dir)))
         c->components[c->n_components++] = (struct component){.name = "unet", .library = "diffusers"};
     else fail_no_index(a, c->dir);
+    c->generation = generation_load(a, c->dir);
     return c;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include "engine/base/arena.h"
 #include "engine/base/json.h"
+#include "engine/files/generation.h"
 #include "engine/files/safetensors.h"
 
 struct component {
@@ -27,6 +28,7 @@ struct checkpoint {
     struct json *index;            /* model_index.json; NULL for a bare root-layout model */
     const char *pipeline_class;    /* "StableDiffusionPipeline" */
     const char *diffusers_version; /* _diffusers_version or NULL */
+    struct generation generation;
     int n_components;
     struct component *components;
 };

@@ -15,9 +15,31 @@ static void check_size(const struct model *m, int size, const char *what) {
     die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d and %d", what, size, multiple, below, above);
 }
 
+/* What its maker recommends stands under what was asked for. */
+static void fill_from_checkpoint(const struct model *m, struct settings *s) {
+    const struct generation *g = &m->checkpoint->generation;
+    if (s->steps == 0) s->steps = g->steps;
+    if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = g->guidance;
+    if (!s->width || !s->height) {
+        s->width = g->width;
+        s->height = g->height;
+    }
+}
+
+static void report_untrained_size(const struct model *m, const struct settings *s) {
+    const struct generation *g = &m->checkpoint->generation;
+    int low = s->width < s->height ? s->width : s->height, high = s->width > s->height ? s->width : s->height;
+    if (!g->size_max || (low >= g->size_min && high <= g->size_max)) return;
+    if (g->size_min == g->size_max)
+        warn("%dx%d: %s was trained on %dx%d alone: expect less", s->width, s->height, m->checkpoint->name, g->size_min, g->size_max);
+    else
+        warn("%dx%d: %s was trained on sides of %d to %d: expect less", s->width, s->height, m->checkpoint->name, g->size_min, g->size_max);
+}
+
 static void fill_defaults(struct request *r) {
     const struct model *m = r->model;
     struct settings *s = &r->settings;
+    fill_from_checkpoint(m, s);
     if (s->steps == 0) s->steps = m->class->steps;
     if (s->clip_skip < 0) s->clip_skip = 0;
     if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = m->class->guidance;
@@ -31,6 +53,7 @@ static void fill_defaults(struct request *r) {
     }
     check_size(m, s->width, "width");
     check_size(m, s->height, "height");
+    report_untrained_size(m, s);
     r->latent_width = s->width / m->factor;
     r->latent_height = s->height / m->factor;
 }
@@ -61,13 +84,14 @@ static void open_schedule(struct request *r, const struct component *stored, con
     r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, target, class->fixup,
                                         overrides, &r->scheduler);
     sched_config_set_eta(r->sched_config, r->settings.eta);
-    r->schedule = schedule_plan(r->arena, r->scheduler, r->sched_config, r->settings.steps ? r->settings.steps : class->steps);
+    r->schedule = schedule_plan(r->arena, r->scheduler, r->sched_config, r->settings.steps);
 }
 
 struct schedule *request_schedule(struct arena *a, const struct settings *settings) {
     struct checkpoint *c = checkpoint_open_scheduler(a, settings->model);
     const struct pipeline_class *class = pipeline_class_of(a, c);
     struct request r = {.arena = a, .settings = *settings};
+    if (r.settings.steps == 0) r.settings.steps = c->generation.steps ? c->generation.steps : class->steps;
     open_schedule(&r, model_require(c, class->parts[0].name), class);
     return r.schedule;
 }
@@ -86,6 +110,11 @@ static void check_variance(const struct request *r) {
 
 /* ---- what is given ----------------------------------------------------------------------------------------------- */
 
+static void report_unknown_words(const struct request *r, const char *what, const char *text) {
+    const char *words = generation_unknown_words(r->arena, &r->model->checkpoint->generation, text);
+    if (words) warn("%s: words %s never learned: %s", what, r->model->checkpoint->name, words);
+}
+
 static void read_prompts(struct request *r) {
     const struct settings *s = &r->settings;
     int n = 0;
@@ -93,6 +122,8 @@ static void read_prompts(struct request *r) {
     struct prompt prompt = prompt_read(r->arena, r->model, "prompt", s->prompt, s->clip_skip, s->strict);
     if (r->copies == 2) r->prompts[n++] = prompt_read(r->arena, r->model, "negative prompt", s->negative, 0, s->strict);
     r->prompts[n] = prompt;
+    report_unknown_words(r, "prompt", s->prompt);
+    if (r->copies == 2) report_unknown_words(r, "negative prompt", s->negative);
 }
 
 /* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
