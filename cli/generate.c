@@ -2,6 +2,7 @@
 #include "cli/bench.h"
 #include "cli/events.h"
 #include "cli/open_device.h"
+#include "cli/outdir.h"
 #include "cli/png.h"
 #include "cli/print.h"
 #include "cli/progress.h"
@@ -12,6 +13,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,7 +51,9 @@ static void check_outputs(struct arena *a, const struct request *r, const struct
     enum { CHECKED_MAX = 10000 };
     if (!strcmp(o->output, "-")) return;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
-        publish_check(output_path(a, r, o, k, -1), o->on_exists);
+        const char *path = output_path(a, r, o, k, -1);
+        if (!outdir_prepare(path, o->mkdirs, o->dry_run)) continue;
+        publish_check(path, o->on_exists);
         for (int step = o->save_every; o->save_every && step < r->schedule->n_rows; step += o->save_every)
             publish_check(output_path(a, r, o, k, step), o->on_exists);
     }
@@ -201,9 +205,15 @@ static void print_plan(struct arena *a, const struct request *r, const struct op
     if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
 }
 
-static void report_failure(int code, const char *message) {
-    event_error(code, message);
-    event_end(code, 0);
+/* What was given and changes nothing, with this model and this scheduler. */
+static void note_unused(const struct request *r, const struct settings *given) {
+    const char *promptless = r->model->class->takes_prompt ? NULL : "a model without a prompt";
+    if (given->eta > 0 && !sched_config_origin(r->sched_config, "eta")) warn("--eta has no effect: %s has none", r->scheduler->class_name);
+    if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
+    if (promptless && given->negative) warn("--negative has no effect on %s", promptless);
+    if (promptless && given->clip_skip > 0) warn("--clip-skip has no effect on %s", promptless);
+    if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: --guidance is 1 or less");
+    if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect without guidance above 1");
 }
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
@@ -214,6 +224,7 @@ static struct request *open_and_plan(struct arena *a, const struct options *o, s
     struct request *r = request_open(a, m, settings);
     if (o->verbose) print_generation(&m->checkpoint->generation);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
+    note_unused(r, settings);
     if (!o->bench) check_outputs(a, r, o);
     if (!o->dry_run) model_read_ahead(m);
     double checked = clock_ms();
@@ -255,8 +266,8 @@ int generate(struct arena *a, const struct options *o) {
     int code = 0;
     device_start(o);
     if (o->json && !o->dry_run && !o->bench) {
-        events_enable();
-        error_set_reporter(report_failure);
+        events_enable(true);
+        error_set_reporter(events_failure);
     }
     struct request *r = open_and_plan(a, o, &startup);
     if (o->dry_run) {

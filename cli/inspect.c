@@ -4,6 +4,7 @@
 #include "engine/count_device.h"
 
 #include <string.h>
+#include "engine/base/text.h"
 
 struct summary {
     uint64_t n_tensors, n_parameters, bytes;
@@ -23,15 +24,23 @@ static struct summary summarise(const struct component *c) {
     return s;
 }
 
+/* A string of the checkpoint's, as it can be shown. */
+static const char *shown(struct arena *a, const char *text) {
+    size_t n = strlen(text), room = 4 * n + 1;
+    char *safe = arena_alloc(a, room);
+    escape_text(safe, room, text, n);
+    return safe;
+}
+
 static void component_text(struct buffer *b, const struct component *c) {
     struct summary s = summarise(c);
-    buffer_printf(b, "%-14s %s", c->name, c->class_name);
+    buffer_printf(b, "%-14s %s", shown(b->arena, c->name), shown(b->arena, c->class_name));
     if (c->n_files) {
         buffer_printf(b, ": %llu parameters in %llu tensors,", (unsigned long long)s.n_parameters, (unsigned long long)s.n_tensors);
         for (int i = 0; i < DT_COUNT; i++)
             if (s.dtypes[i]) buffer_printf(b, " %s", dtype_table[i].name);
         buffer_printf(b, ", %.1f MB in %d file%s", (double)s.bytes / 1e6, c->n_files, c->n_files > 1 ? "s" : "");
-        if (c->variant) buffer_printf(b, ", variant %s", c->variant);
+        if (c->variant) buffer_printf(b, ", variant %s", shown(b->arena, c->variant));
     }
     buffer_add(b, "\n", 1);
 }
@@ -67,8 +76,9 @@ static void defaults_text(struct buffer *b, const struct request *r) {
 
 static void inspect_text(struct buffer *b, const struct request *r, struct memory_plan m) {
     const struct checkpoint *c = r->model->checkpoint;
-    buffer_printf(b, "%s: %s%s%s\n", c->dir, c->pipeline_class ? c->pipeline_class : "UNet2DModel",
-                  c->diffusers_version ? ", diffusers " : "", c->diffusers_version ? c->diffusers_version : "");
+    const char *version = c->diffusers_version;
+    buffer_printf(b, "%s: %s%s%s\n", shown(b->arena, c->dir), c->pipeline_class ? shown(b->arena, c->pipeline_class) : "UNet2DModel",
+                  version ? ", diffusers " : "", version ? shown(b->arena, version) : "");
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
     buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
     defaults_text(b, r);

@@ -36,8 +36,13 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     const char *dir = hub_cache_find(a, model, revision);
     if (dir) return dir;
     const char *repo = without_revision(a, model), *wanted = model + strlen(repo);
-    die_hint(FAIL_INPUT, arena_printf(a, "hf download %s%s%s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : ""),
-             "%s: no such directory, and not in the Hugging Face cache", model);
+    const char *hint = "-m DIR, or ORG/NAME as Hugging Face has it";
+    if (strchr(repo, '/'))
+        hint = arena_printf(a,
+                            "hf download %s%s%s --include '*.json' --include '*.txt' --include '*diffusion_pytorch_model.safetensors' "
+                            "--include 'text_encoder/model.safetensors'",
+                            repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : "");
+    die_hint(FAIL_INPUT, hint, "%s: no such directory, and not in the Hugging Face cache", model);
 }
 
 static _Noreturn void fail_no_index(struct arena *a, const char *dir) {

@@ -85,7 +85,7 @@ void model_forget(struct model *m) {
 
 void model_close(struct model *m) {
     if (m->device) {
-        m->device->recording_free(m->device, m->recording);
+        if (m->recording) m->device->recording_free(m->device, m->recording);
         m->device->close(m->device);
     }
     prompt_cache_free(&m->prompts);

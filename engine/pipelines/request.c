@@ -20,10 +20,16 @@ static void fill_from_checkpoint(const struct model *m, struct settings *s) {
     const struct generation *g = &m->checkpoint->generation;
     if (s->steps == 0) s->steps = g->steps;
     if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = g->guidance;
-    if (!s->width || !s->height) {
-        s->width = g->width;
-        s->height = g->height;
-    }
+}
+
+/* A side that was not given is the model's own, also where the other was. */
+static void fill_size(const struct model *m, struct settings *s) {
+    const struct generation *g = &m->checkpoint->generation;
+    bool width_given = s->width, height_given = s->height;
+    if (!width_given) s->width = g->width ? g->width : m->denoiser.sample_width * m->factor;
+    if (!height_given) s->height = g->height ? g->height : m->denoiser.sample_height * m->factor;
+    if (width_given && !height_given) warn("width alone was given: height is the model's own, %d", s->height);
+    if (height_given && !width_given) warn("height alone was given: width is the model's own, %d", s->width);
 }
 
 static void report_untrained_size(const struct model *m, const struct settings *s) {
@@ -47,10 +53,7 @@ static void fill_defaults(struct request *r) {
     if (m->text && s->clip_skip > m->text->n_layers)
         die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, m->text->n_layers);
     r->copies = m->class->takes_prompt && s->guidance > 1 ? 2 : 1;
-    if (!s->width || !s->height) {
-        s->width = m->denoiser.sample_width * m->factor;
-        s->height = m->denoiser.sample_height * m->factor;
-    }
+    fill_size(m, s);
     check_size(m, s->width, "width");
     check_size(m, s->height, "height");
     report_untrained_size(m, s);

@@ -33,11 +33,18 @@ expect_box a-1.png a.png
 rm box/*
 
 draw x -o missing/a.png
-expect_error 73 'diffuse: missing/a.png: directory missing: No such file or directory'
+expect_error 73 'diffuse: missing/a.png: directory missing: No such file or directory' 'hint: --mkdirs makes it'
+draw x -o box/deep/er/a.png --mkdirs --dry-run
+expect_code 0
+[ ! -e box/deep ] || fail 'a dry run made a directory'
+draw x -o box/deep/er/a.png --mkdirs
+expect_code 0
+expect_out box/deep/er/a.png
+rm -r box/deep
 draw x -o box
-expect_error 73 'diffuse: box: Is a directory'
+expect_error 73 'diffuse: box: is a directory' 'hint: -o box/ draws into it'
 draw x -o box -f
-expect_error 73 'diffuse: box: is a directory'
+expect_error 73 'diffuse: box: is a directory' 'hint: -o box/ draws into it'
 draw x -o "box/$(printf '%0300d' 1).png"
 expect_code 2
 [ ! -s out ] || fail 'stdout is not empty'
