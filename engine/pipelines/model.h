@@ -49,7 +49,7 @@ struct model {
     struct prompt_cache prompts;
 };
 
-/* model, variant: as checkpoint_open takes them. */
+/* model, variant: as checkpoint_list and component_open take them. */
 struct model *model_open(struct arena *a, const char *model, const char *variant);
 /* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
 void model_read_ahead(const struct model *m);
@@ -69,7 +69,7 @@ void model_finish_load(struct model *m);
 void model_forget(struct model *m);
 void model_close(struct model *m);
 
-/* Dies FAIL_UNSUPPORTED where the checkpoint has no such component. */
-struct component *model_require(const struct checkpoint *c, const char *name);
+/* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has none, or one of another class. */
+struct component *model_part(const struct checkpoint *c, const struct part_spec *spec);
 
 #endif

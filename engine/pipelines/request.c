@@ -91,11 +91,13 @@ static void open_schedule(struct request *r, const struct component *stored, con
 }
 
 struct schedule *request_schedule(struct arena *a, const struct settings *settings) {
-    struct checkpoint *c = checkpoint_open_scheduler(a, settings->model);
+    struct checkpoint *c = checkpoint_list(a, settings->model);
     const struct pipeline_class *class = pipeline_class_of(a, c);
     struct request r = {.arena = a, .settings = *settings};
     if (r.settings.steps == 0) r.settings.steps = c->generation.steps ? c->generation.steps : class->steps;
-    open_schedule(&r, model_require(c, class->parts[0].name), class);
+    struct component *scheduler = model_part(c, &class->parts[0]);
+    component_open(c, scheduler, COMPONENT_SCHEDULER, NULL);
+    open_schedule(&r, scheduler, class);
     return r.schedule;
 }
 
