@@ -71,10 +71,11 @@ struct memory_plan model_memory(const struct model *m) {
 }
 
 void model_load(struct model *m) {
-    m->device->plan_end(m->device);
+    if (m->device->planning) m->device->plan_end(m->device);
     if (!m->recording) m->recording = m->device->recording_new(m->device);
-    m->bytes_read = weights_load(m->device, m->binders, m->n_binders);
-    m->loaded = false;
+    uint64_t bytes = weights_load(m->device, m->binders, m->n_binders);
+    m->bytes_read += bytes;
+    if (bytes) m->loaded = false;
     if (!m->device->async) model_finish_load(m); /* else it goes on behind the first picture */
 }
 

@@ -7,7 +7,7 @@
  *     request_plan(r);                                                 shapes, algorithms, peak memory
  *     model_load(m);                                                   weights
  *     for each k: picture_open, picture_draw                           image k, seed + k
- *     further requests: request_open, request_plan, pictures
+ *     further requests: request_open, request_plan, model_load, pictures; nothing is planned or read that is there
  *     model_close(m);
  *
  * All of it dies as engine/base/error.h says. Nothing of a request or a picture is kept here but copies. */
@@ -21,6 +21,12 @@
 #include "engine/pipelines/classes.h"
 #include "engine/pipelines/prompt.h"
 #include "tokenizer/clip_bpe.h"
+
+/* All that the shapes of one picture's operands follow from. */
+struct picture_shape {
+    int copies, height, width, n_rows, history, saves;
+    enum dtype vae_dtype;
+};
 
 struct model {
     struct arena *arena;
@@ -45,6 +51,7 @@ struct model {
     double load_ms;
     bool loaded; /* load_ms is known; else after the first picture */
 
+    struct picture_shape planned;  /* what the device is planned for; all 0: nothing */
     uint64_t n_requests, prepared; /* how many there were; the number of the one whose context lies in the device's arena, 0: none */
     struct prompt_cache prompts;
 };

@@ -193,12 +193,31 @@ bool request_prepare(struct request *r) {
     return !there;
 }
 
+static struct picture_shape shape_of(const struct request *r) {
+    const struct settings *s = &r->settings;
+    const struct schedule *schedule = r->schedule;
+    enum dtype vae_dtype = s->vae_dtype_given ? s->vae_dtype : r->model->dtype;
+    return (struct picture_shape){r->copies,         r->latent_height, r->latent_width, schedule->n_rows,
+                                  schedule->history, schedule->saves,  vae_dtype};
+}
+
+static bool same_shape(struct picture_shape a, struct picture_shape b) {
+    return a.copies == b.copies && a.height == b.height && a.width == b.width && a.n_rows == b.n_rows && a.history == b.history &&
+           a.saves == b.saves && a.vae_dtype == b.vae_dtype;
+}
+
 void request_plan(struct request *r) {
-    r->model->prepared = 0;
-    r->model->device->plan_begin(r->model->device);
+    struct model *m = r->model;
+    struct picture_shape shape = shape_of(r);
+    if (!m->device->planning && same_shape(shape, m->planned)) return;
+    m->planned = (struct picture_shape){0};
+    m->prepared = 0;
+    m->device->recover(m->device); /* a picture may have died anywhere */
+    m->device->plan_begin(m->device);
     prepare(r);
     picture_plan(r);
-    arena_release(r->model->device, 0);
+    arena_release(m->device, 0);
+    m->planned = shape;
 }
 
 const char *request_dump_dir(const struct request *r, struct arena *a, int k) {
