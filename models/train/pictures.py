@@ -4,11 +4,10 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from captions import COLOURS, STYLES, SUBJECTS, caption, fragment
+from captions import COLOURS, STYLES, SUBJECTS, caption, typed
 from illustrator import draw, training_recipe
 
 CAPTIONS = 4     # of each picture
-FRAGMENTS = 0.08  # of the captions are but a word or two
 
 
 def recipe(k):
@@ -18,7 +17,7 @@ def recipe(k):
 def described(k):
     """(uint8 [128, 128, 3], captions)"""
     what, r = recipe(k), np.random.default_rng([2, k])
-    return draw(what), [(fragment if r.random() < FRAGMENTS else caption)(r, what) for _ in range(CAPTIONS)]
+    return draw(what), [typed(r, what) for _ in range(CAPTIONS)]
 
 
 def probes(count):

@@ -8,11 +8,11 @@ import torch
 from transformers import CLIPTextModel
 
 from encode import Files, encode, load_vae, tokens
-from networks import load_tokenizer, new_unet, noise_schedule
+from networks import begin, load_tokenizer, new_unet, noise_schedule
 from pictures import CAPTIONS, probes
 from trainer import Training, arguments
 
-DROPPED = 0.1  # captions left out, for guidance
+DROPPED = 0.12  # captions left out, for guidance
 ENOUGH = 1500  # pictures to start with
 
 
@@ -76,7 +76,7 @@ def main():
     text = CLIPTextModel.from_pretrained(args.work / "text_encoder").to(args.device).eval().requires_grad_(False)
     latents = Latents(args, tokenizer.model_max_length)
     empty = tokens(tokenizer, [""]).int().to(args.device)
-    unet = new_unet().to(args.device, memory_format=torch.channels_last)
+    unet = begin(args.work, "unet", new_unet()).to(args.device, memory_format=torch.channels_last)
     t = Training("diffusion", args, {"unet": unet}, args.lr, args.decay)
     alphas = noise_schedule().alphas_cumprod.to(args.device)
     weight = weights(alphas / (1 - alphas))
