@@ -10,11 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from transformers import CLIPTextModel
-
 from captions import BACKGROUNDS, COLOURS, STYLES, SUBJECTS, typed
 from illustrator import training_recipe
-from networks import CONTEXT, load_tokenizer, new_text_encoder
+from networks import CONTEXT, begin, load_tokenizer, new_text_encoder
 from trainer import Training, arguments
 
 ITEM = {"subject": [None, *SUBJECTS], "colour": [None, *COLOURS], "count": [None, 1, 2, 3]}
@@ -44,8 +42,7 @@ def main():
     args = arguments(__doc__, batch=128, lr=2e-3)
     torch.manual_seed(0)
     tokenizer = load_tokenizer(args.work)
-    start = args.work / "start" / "text_encoder"
-    text = (CLIPTextModel.from_pretrained(start) if start.exists() else new_text_encoder(tokenizer)).to(args.device)
+    text = begin(args.work, "text_encoder", new_text_encoder(tokenizer)).to(args.device)
     heads = Heads().to(args.device)
     t = Training("text", args, {"text_encoder": text, "heads": heads}, args.lr, 0.99)
     r = np.random.default_rng([6, t.step])

@@ -2,12 +2,13 @@
 
     python train_vae.py --work DIR --minutes 25 [--device cuda --amp --batch 64]
 """
+import copy
+
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
-from networks import CHANNELS, new_vae
+from networks import CHANNELS, begin, new_vae
 from pictures import Drawing
 from trainer import Training, arguments
 
@@ -38,10 +39,8 @@ def distance(y, x):
 def main():
     args = arguments(__doc__, batch=4, lr=2e-3)
     torch.manual_seed(0)
-    vae, old = new_vae(), None
-    if (args.work / "start" / "vae").exists():
-        vae, old = AutoencoderKL.from_pretrained(args.work / "start" / "vae"), AutoencoderKL.from_pretrained(args.work / "start" / "vae").to(args.device, memory_format=torch.channels_last)
-    vae.to(args.device, memory_format=torch.channels_last)
+    vae = begin(args.work, "vae", new_vae()).to(args.device, memory_format=torch.channels_last)
+    old = copy.deepcopy(vae).requires_grad_(False) if (args.work / "start" / "vae").exists() else None
     t = Training("vae", args, {"vae": vae}, args.lr, 0.999)
     if args.compile:
         vae.encoder.compile()
