@@ -3,7 +3,6 @@
 #include "cli/events.h"
 #include "cli/open_device.h"
 #include "cli/outdir.h"
-#include "cli/png.h"
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -76,12 +75,14 @@ static void write_request(struct arena *a, const struct request *r, int k) {
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
 }
 
-static const void *encode(struct arena *a, const struct run *run, const uint8_t *rgb, size_t *size) {
+static const void *encode(struct arena *a, const struct run *run, uint8_t *rgb, size_t *size) {
     const struct settings *s = &run->request->settings;
     struct metadata m = about_image(run->request, run->k);
-    struct png_comment comments[METADATA_COMMENTS_MAX];
+    struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
-    return png_encode(a, rgb, s->width, s->height, comments, n_comments, size);
+    struct image image = {s->width, s->height, 3, rgb};
+    return image_encode(a, image_format_of(run->options->output), &image, (struct image_comments){comments, n_comments},
+                        run->options->quality ? run->options->quality : QUALITY_DEFAULT, size);
 }
 
 static uint8_t *pixels_new(struct arena *a, const struct request *r) {
@@ -94,9 +95,9 @@ static void save_snapshot(const struct run *run, struct picture *p, int step) {
     uint8_t *rgb = pixels_new(&a, run->request);
     size_t size;
     picture_snapshot(p, rgb);
-    const void *png = encode(&a, run, rgb, &size);
+    const void *file = encode(&a, run, rgb, &size);
     progress_clear();
-    const char *path = publish_file(&a, output_path(&a, run->request, run->options, run->k, step), png, size, run->options->on_exists);
+    const char *path = publish_file(&a, output_path(&a, run->request, run->options, run->k, step), file, size, run->options->on_exists);
     if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
     arena_free(&a);
 }
@@ -109,11 +110,11 @@ static void on_step(void *data, struct picture *p, int row) {
     progress_row(row + 1);
 }
 
-/* What became of one image: the path of a complete file, or the PNG itself where it goes to stdout. */
+/* What became of one image: the path of a complete file, or the file itself where it goes to stdout. */
 struct result {
     const char *path;
     bool skipped; /* the file was there and stays */
-    const void *png;
+    const void *file;
     size_t size;
     double ms;
 };
@@ -146,10 +147,10 @@ static struct result make_image(struct arena *a, struct run *run) {
     double made = clock_ms();
     if (request->settings.dump) write_request(a, request, run->k);
     struct result r = {.path = path};
-    r.png = encode(a, run, rgb, &r.size);
+    r.file = encode(a, run, rgb, &r.size);
     progress_clear();
     if (!to_stdout) {
-        const char *published = publish_file(a, path, r.png, r.size, o->on_exists);
+        const char *published = publish_file(a, path, r.file, r.size, o->on_exists);
         r.skipped = !published; /* somebody else made it meanwhile */
         if (published) r.path = published;
     }
@@ -161,7 +162,7 @@ static struct result make_image(struct arena *a, struct run *run) {
 /* Standard output lost ends the run, whatever images are left. */
 static void report(struct arena *a, const struct run *run, const struct result *r) {
     if (!strcmp(r->path, "-")) {
-        result_write(r->png, r->size);
+        result_write(r->file, r->size);
         return;
     }
     event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->ms, r->skipped);

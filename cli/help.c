@@ -23,8 +23,7 @@ static void add_option(struct buffer *b, const struct field *f) {
 
 const char *help_text(struct arena *a) {
     struct buffer b = {.arena = a};
-    buffer_printf(&b, "Usage: diffuse [OPTION]... PROMPT   draws PROMPT; - is standard input\n"
-                      "  diffuse -c 4 -s 7 -x ddim -o 'out/{slug}-{seed}.png' --mkdirs 'a red cat'\n");
+    buffer_printf(&b, "Usage: diffuse [OPTION]... PROMPT   draws PROMPT; - is standard input\n");
     for (int g = 0; g < N_GROUPS; g++) {
         buffer_printf(&b, "\n%s\n", field_group_titles[g]);
         for (int i = 0; i < option_count(); i++)

@@ -121,7 +121,7 @@ static const struct field option_fields[] = {
     {0, "device", "NAME", GROUP_MODEL, "auto, cpu, cuda, cuda:N", &kind_device, AT(device), .preset = "auto", IN(0, 255), ONE_OF(devices)},
     {0, "threads", "N", GROUP_MODEL, "CPU threads (default one per core)", &kind_int, AT(threads), IN(1, 1024)},
 
-    {'o', "output", "FILE", GROUP_OUTPUT, "or DIR/ (default diffuse-{seed}.png); - = stdout", &kind_path, AT(output),
+    {'o', "output", "FILE", GROUP_OUTPUT, "or DIR/; .png, .jpg, .webp (diffuse-{seed}.png)", &kind_path, AT(output),
      .completion = COMPLETE_FILE},
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", &kind_force, NO_PLACE},
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_enum, AT(on_exists), .preset = "error",
@@ -129,7 +129,8 @@ static const struct field option_fields[] = {
     {0, "no-clobber", NULL, GROUP_OUTPUT, NULL, &kind_no_clobber, NO_PLACE},
     {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs)},
     {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", &kind_int, AT(save_every), IN(1, 100000)},
-    {0, "metadata", "WHAT", GROUP_OUTPUT, "in the PNG: full, minimal, none", &kind_word, AT(metadata), .preset = "full",
+    {0, "quality", "N", GROUP_OUTPUT, "of .jpg and .webp (default 90); 100: lossless .webp", &kind_int, AT(quality), IN(1, 100)},
+    {0, "metadata", "WHAT", GROUP_OUTPUT, "in the picture: full, minimal, none", &kind_word, AT(metadata), .preset = "full",
      ONE_OF(metadata_levels)},
     {'j', "json", NULL, GROUP_OUTPUT, "JSON on standard output in place of paths", &kind_flag, AT(json)},
     {'0', "null", NULL, GROUP_OUTPUT, "end each path with NUL, not newline", &kind_flag, AT(null_separated)},

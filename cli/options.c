@@ -13,6 +13,7 @@
 #include "cli/prompt_notes.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
+#include "engine/images/write.h"
 #include "engine/base/file.h"
 #include "engine/base/rng.h"
 #include "engine/base/text.h"
@@ -199,6 +200,8 @@ static void check_output(struct arena *a, struct options *o) {
     } else {
         o->output = template_resolve(a, o->output, s->count);
     }
+    if (o->quality && image_format_of(o->output) == IMAGE_PNG)
+        die(FAIL_USAGE, "--quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp");
 }
 
 /* It measures one request and writes no file. */

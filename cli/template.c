@@ -54,11 +54,10 @@ static const char *extension(const char *path) {
 }
 
 static void check_extension(const char *path) {
-    static const char *const others[] = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ppm", NULL};
+    static const char *const others[] = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ppm", NULL};
     for (int i = 0; others[i]; i++)
         if (!strcasecmp(extension(path), others[i]))
-            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "--output: '%s': expected a name ending in .png, the only format written",
-                     path);
+            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "--output: '%s': expected a name ending in .png, .jpg or .webp", path);
 }
 
 const char *template_resolve(struct arena *a, const char *output, int count) {

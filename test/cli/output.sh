@@ -79,6 +79,21 @@ printf 'box/diffuse-1.png\0box/diffuse-2.png\0' >expected
 expect_same expected out
 rm box/*
 
+draw x -o box/a.jpg
+expect_out box/a.jpg
+[ "$(od -An -tx1 -N3 box/a.jpg)" = ' ff d8 ff' ] || fail 'no JPEG'
+grep -qa 'trainedAlgorithmicMedia' box/a.jpg || fail 'no disclosure'
+draw x -o box/a.WebP --quality 100
+[ "$(dd if=box/a.WebP bs=1 skip=8 count=8 2>/dev/null)" = WEBPVP8X ] || fail 'no WebP'
+grep -qa 'trainedAlgorithmicMedia' box/a.WebP || fail 'no disclosure'
+draw x -o box/b.webp --quality 1
+[ "$(wc -c <box/b.webp)" -lt "$(wc -c <box/a.WebP)" ] || fail '--quality makes no difference'
+draw x -o box/c.webp --metadata none
+grep -qa 'VP8X' box/c.webp && fail 'metadata, asked for none'
+draw x -o box/a.png --quality 9
+expect_error 2 'diffuse: --quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp'
+rm box/*
+
 draw x -o -
 expect_same first.png out
 what='diffuse -o - on a terminal'

@@ -31,8 +31,8 @@ expect_error 2 "diffuse: --on-exists: expected error, skip, number or overwrite,
 run -m "$MODEL" -o '{foo}.png' x
 expect_error 2 "diffuse: --output: unknown field '{foo}'" \
     "hint: fields are {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace"
-run -m "$MODEL" -o x.jpg x
-expect_error 2 "diffuse: --output: 'x.jpg': expected a name ending in .png, the only format written" \
+run -m "$MODEL" -o x.avif x
+expect_error 2 "diffuse: --output: 'x.avif': expected a name ending in .png, .jpg or .webp" \
     "hint: pipe '-o -' into a converter"
 run -m "$MODEL" -o - -c 2 x
 expect_error 2 'diffuse: --output - and --count: expected one image on standard output'
@@ -43,7 +43,7 @@ expect_error 2 'diffuse: --prompt and a prompt operand: expected one of them'
 run -m "$MODEL" "$(printf 'ab\377')"
 expect_error 2 'diffuse: prompt: expected UTF-8, found an invalid byte at offset 2'
 run -m "$MODEL" -o "$(printf 'x\n\033[31m.gif')" x # nothing that moves the cursor reaches the terminal
-expect_error 2 "diffuse: --output: 'x\\x0a\\x1b[31m.gif': expected a name ending in .png, the only format written" \
+expect_error 2 "diffuse: --output: 'x\\x0a\\x1b[31m.gif': expected a name ending in .png, .jpg or .webp" \
     "hint: pipe '-o -' into a converter"
 
 # what has no meaning here is said, once, and drawn
