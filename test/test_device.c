@@ -29,7 +29,7 @@ static bool dies(struct device *dev, int c_out, enum dtype dtype) {
     struct view x = view_alloc(dev, 1, 4, 4, CHANNELS), y = view_alloc_as(dev, dtype, 1, 4, 4, c_out);
     pid_t child = fork();
     if (child == 0) {
-        freopen("/dev/null", "w", stderr);
+        if (!freopen("/dev/null", "w", stderr)) _exit(1);
         signal(SIGABRT, SIG_DFL);
         dev->ops->conv2d(dev, y, x, &w[5].w, NULL, no_view, no_view, CONV_3X3);
         _exit(0);
