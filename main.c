@@ -28,7 +28,8 @@ static void show_tokens(struct arena *a, const struct options *o) {
     const char *revision, *dir = checkpoint_locate(a, o->settings.model, &revision);
     struct clip_bpe *tokenizer = clip_bpe_open(a, arena_printf(a, "%s/tokenizer", dir));
     int length = clip_bpe_max_length(tokenizer);
-    print_tokens(tokenizer, o->tokens_text, length ? length : 77, o->json, terminal_has_color(STDOUT_FILENO, o->color));
+    print_tokens(tokenizer, clip_bpe_convert(a, tokenizer, o->tokens_text), length ? length : 77, o->json,
+                 terminal_has_color(STDOUT_FILENO, o->color));
 }
 
 int main(int argc, char **argv) {

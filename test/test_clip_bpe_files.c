@@ -11,8 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "tokenizer/clip_bpe.h"
 
 static char dir[] = "/tmp/diffuse-test-XXXXXX";
@@ -135,6 +137,7 @@ static const struct row rows[] = {
      "{\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5,\"<|startoftext|>\":6,\"<|endoftext|>\":7,\"<0x-1>\":8,\"<0xZZ>\":9}"},
     {"T14 0", 0, "", C, "{\"model_max_length\":0}"},
     {"T14 1e30", 0, "", C, "{\"model_max_length\":1000000000000000019884624838656}"},
+    {"T14 1", 78, "field 'model_max_length': expected at least 2, found 1", C, "{\"model_max_length\":1}"},
     {"T14 -1", 65, "model_max_length", C, "{\"model_max_length\":-1}"},
     {"T14 fraction", 65, "model_max_length", C, "{\"model_max_length\":76.5}"},
     {"T14 string", 65, "model_max_length", C, "{\"model_max_length\":\"77\"}"},
@@ -312,6 +315,70 @@ static void test_tokenizer_json(void **state) {
     arena_free(&a);
 }
 
+/* diffusers' own answers: test/reference/make_converted.py */
+static void test_converted(void **state) {
+    (void)state;
+    struct arena a = {0};
+    char prompt[512], converted[512];
+    size_t length;
+    const struct clip_bpe *t = clip_bpe_open(&a, "test/fixtures/tokenizer/converted");
+    const char *text = read_file(&a, "test/fixtures/tokenizer/converted/converted.json", 1 << 16, &length);
+    struct json_scan s;
+    int n = 0;
+    json_scan_begin(&s, text, length, prompt, sizeof prompt - 1);
+    assert_int_equal(json_scan_next(&s), JSON_ARRAY);
+    for (; json_scan_next(&s) == JSON_ARRAY; n++) {
+        s.buffer = prompt;
+        assert_int_equal(json_scan_next(&s), JSON_STRING);
+        s.buffer = converted;
+        assert_int_equal(json_scan_next(&s), JSON_STRING);
+        assert_string_equal(clip_bpe_convert(&a, t, prompt), converted);
+        assert_int_equal(json_scan_next(&s), JSON_ARRAY_END);
+    }
+    assert_int_equal(n, 13);
+    /* a little text must not become an endless one */
+    struct job job;
+    char *many = arena_alloc(&a, 9 * 7000 + 1);
+    for (int i = 0; i < 7000; i++) memcpy(many + 9 * i, "<cat-toy>", 9);
+    if (job_enter(&job)) {
+        clip_bpe_convert(&a, t, many);
+        job_leave(&job);
+    }
+    assert_int_equal(job.code, 2);
+    assert_non_null(strstr(job.message, "with all vectors of '<cat-toy>'"));
+    arena_free(&a);
+}
+
+/* Thousands of added tokens that agree in all but their end, and a text that agrees with them again and again. */
+static void test_added_linear(void **state) {
+    (void)state;
+    enum { N = 2000, TEXT = 60000 };
+    struct arena a = {0};
+    char *added = arena_alloc(&a, N * 340), *end = added, *text = arena_alloc(&a, TEXT + 1);
+    for (int i = 0; i < N; i++) end += sprintf(end, "%s\"%0300d<%d>\":%d", i ? "," : "{", 0, i, 8 + i);
+    strcpy(end, "}");
+    memset(text, '0', TEXT);
+    clear();
+    put("vocab.json", VOCAB, strlen(VOCAB));
+    put("merges.txt", MERGES, strlen(MERGES));
+    put("added_tokens.json", added, strlen(added));
+    const struct clip_bpe *t = clip_bpe_open(&a, dir);
+    int n;
+    double start = clock_ms();
+    clip_bpe_pieces(&a, t, text, &n);
+    double ms = clock_ms() - start;
+    assert_true(n > 0);
+    if (ms > 1000) fail_msg("%.0f ms", ms);
+    memcpy(text + 1000, text, 300);
+    memcpy(text + 1300, "<1234>", 6);
+    struct clip_piece *pieces = clip_bpe_pieces(&a, t, text, &n);
+    int found = 0;
+    for (int i = 0; i < n; i++) found += pieces[i].id == 8 + 1234 && pieces[i].begin == 1000 && pieces[i].end == 1306;
+    assert_int_equal(found, 1);
+    arena_free(&a);
+    clear();
+}
+
 static int setup(void **state) {
     (void)state;
     return mkdtemp(dir) ? 0 : -1;
@@ -325,8 +392,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),  cmocka_unit_test(test_missing), cmocka_unit_test(test_many_tokens),
-        cmocka_unit_test(test_large), cmocka_unit_test(test_chain),   cmocka_unit_test(test_tokenizer_json),
+        cmocka_unit_test(test_rows),      cmocka_unit_test(test_missing),      cmocka_unit_test(test_many_tokens),
+        cmocka_unit_test(test_large),     cmocka_unit_test(test_chain),        cmocka_unit_test(test_tokenizer_json),
+        cmocka_unit_test(test_converted), cmocka_unit_test(test_added_linear),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

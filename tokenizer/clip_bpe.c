@@ -10,8 +10,6 @@
 #include "tokenizer/clip_normal.h"
 #include "tokenizer/clip_vocab.h"
 
-enum { TEXT_BYTES_MAX = 64 << 10 };
-
 int clip_bpe_vocab_size(const struct clip_bpe *t) {
     return t->vocab.n;
 }

@@ -34,6 +34,10 @@ struct clip_piece {
  * UTF-8 or more than 64 KiB. Time O(bytes log bytes). */
 struct clip_piece *clip_bpe_pieces(struct arena *a, const struct clip_bpe *t, const char *text, int *n);
 
+/* The text with every added token of several vectors, <x>, <x>_1, <x>_2 …, written out: "<x> <x>_1 <x>_2" for "<x>", as diffusers does
+ * before it encodes (maybe_convert_prompt). Dies as clip_bpe_pieces, and where that makes it longer than 64 KiB. */
+const char *clip_bpe_convert(struct arena *a, const struct clip_bpe *t, const char *text);
+
 /* ids[0..length) = bos, pieces, eos, padding, truncated as transformers does (padding="max_length", truncation=True).
  * Returns the number of pieces cut off; *cut_at receives the byte offset in the text of the first of them, or the
  * text's length. length >= 2. */

@@ -239,6 +239,7 @@ static void add_token(struct clip_bpe *t, const char *dir, const struct token *x
         item.text = text.bytes, item.bytes = text.n;
     }
     s->items[s->n++] = item;
+    t->is_added[item.id] = true;
 }
 
 static bool same_token(const struct token *x, const struct token *y) {
@@ -248,6 +249,7 @@ static bool same_token(const struct token *x, const struct token *y) {
 /* Declared tokens in the order of their ids, then the named ones that are not declared, each once. */
 static void add_tokens(struct clip_bpe *t, const char *dir, const struct tokens *declared, const struct tokens *names) {
     size_t n = (size_t)(declared->n + names->n);
+    t->is_added = arena_array(t->arena, (size_t)t->vocab.capacity, sizeof *t->is_added);
     t->raw.items = arena_array(t->arena, n, sizeof *t->raw.items);
     t->normalized.items = arena_array(t->arena, n, sizeof *t->normalized.items);
     for (int i = 0; i < declared->n; i++) add_token(t, dir, &declared->items[i]);
@@ -289,6 +291,9 @@ static int read_options(const struct json *o) {
     if (json_bool(o, "split_special_tokens", false)) die(FAIL_UNSUPPORTED, "%s: split_special_tokens: not supported", json_path(o));
     double length = json_number(o, "model_max_length", json_number(o, "max_len", 0, 0, 1e31), 0, 1e31);
     if (length != floor(length)) die(FAIL_DATA, "%s: field 'model_max_length': expected an integer, found %g", json_path(o), length);
+
+    if (length == 1) /* no room for a beginning and an end */
+        die(FAIL_UNSUPPORTED, "%s: field 'model_max_length': expected at least 2, found %g", json_path(o), length);
     return length <= VOCAB_MAX ? (int)length : 0;
 }
 

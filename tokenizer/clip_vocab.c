@@ -133,12 +133,33 @@ const struct merge *merges_find(const struct merges *m, int32_t left, int32_t ri
 
 /* ---- added tokens ------------------------------------------------------------------------------------------------ */
 
+/* The first of items[low, high), which agree before byte `at` and are in order, whose byte there is at least c; one that ends there comes
+ * before all. */
+static int lower_bound(const struct added_set *s, int low, int high, size_t at, int c) {
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        const struct added *x = &s->items[middle];
+        if (x->bytes > at && (unsigned char)x->text[at] >= c) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+
+static bool has_byte(const struct added *x, size_t at, int c) {
+    return x->bytes > at && (unsigned char)x->text[at] == c;
+}
+
+/* Byte by byte, those that agree so far: time in the length of what agrees, whatever their number. */
 const struct added *added_match(const struct added_set *s, const char *text, size_t n) {
     const struct added *best = NULL;
-    unsigned char first = (unsigned char)text[0];
-    for (int i = s->first[first]; i < s->first[first + 1]; i++) {
-        const struct added *x = &s->items[i];
-        if (x->bytes <= n && (!best || x->bytes > best->bytes) && memcmp(text, x->text, x->bytes) == 0) best = x;
+    int low = s->first[(unsigned char)text[0]], high = s->first[(unsigned char)text[0] + 1];
+    for (size_t at = 1; low < high; at++) {
+        if (s->items[low].bytes == at) best = &s->items[low]; /* the first declared of equal ones */
+        if (at == n) break;
+        int c = (unsigned char)text[at];
+        if (has_byte(&s->items[low], at, c) && has_byte(&s->items[high - 1], at, c)) continue;
+        low = lower_bound(s, low, high, at, c);
+        high = lower_bound(s, low, high, at, c + 1);
     }
     return best;
 }

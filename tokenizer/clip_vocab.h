@@ -14,6 +14,7 @@ enum {
     TOKEN_MAX = 512,            /* bytes */
     ADDED_MAX = 4096,           /* tokens beside the vocabulary */
     LINE_BYTES_MAX = 1024,      /* of merges.txt */
+    TEXT_BYTES_MAX = 64 << 10,  /* of a prompt */
 };
 
 /* Hash tables are keyed (SipHash-1-3) with random bytes, so no file can choose its collisions. */
@@ -76,6 +77,7 @@ struct clip_bpe {
     int32_t byte_id[2][256]; /* of a byte inside and at the end of a word; -1: unknown */
     int32_t bos, eos, pad, unk;
     int max_length;
+    bool *is_added;                   /* [vocab.capacity] by id */
     struct added_set raw, normalized; /* looked for before and after normalization */
 };
 

@@ -17,6 +17,7 @@ static void report_truncated(const char *what, const char *text, int n_cut, size
 }
 
 struct prompt prompt_read(struct arena *a, const struct model *m, const char *what, const char *text, int clip_skip, bool strict) {
+    text = clip_bpe_convert(a, m->tokenizer, text);
     struct prompt p = {.text = text, .ids = arena_array(a, (size_t)m->n_tokens, sizeof *p.ids), .clip_skip = clip_skip};
     size_t cut_at = 0;
     int n_cut = clip_bpe_encode(a, m->tokenizer, text, p.ids, m->n_tokens, &cut_at);
