@@ -1,5 +1,4 @@
 /* diffuse: a prompt and a diffusers checkpoint in, a picture out. */
-#include "cli/events.h"
 #include "cli/generate.h"
 #include "cli/inspect.h"
 #include "cli/options.h"
@@ -7,8 +6,8 @@
 #include "cli/result.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
-#include "engine/base/error.h"
 #include "engine/pipelines/request.h"
+#include "engine/base/sys.h"
 
 #include <unistd.h>
 
@@ -39,12 +38,10 @@ int main(int argc, char **argv) {
 
     stdio_guard();
     signals_init();
-    events_enable(options_ask_json(argc, argv)); /* for usage errors; whoever draws goes on with it */
-    error_set_reporter(events_failure);
+    sys_guard();
     options_parse(&arena, &options, argc, argv);
-    events_enable(false);
     switch (options.command) {
-    case CMD_LIST_SCHEDULERS: print_schedulers(options.listed, options.json); break;
+    case CMD_LIST_SCHEDULERS: print_schedulers(options.json); break;
     case CMD_SHOW_SCHEDULE: show_schedule(&arena, &options); break;
     case CMD_TOKENS: show_tokens(&arena, &options); break;
     case CMD_INSPECT: inspect(&arena, &options); break;
@@ -52,5 +49,6 @@ int main(int argc, char **argv) {
     }
     result_close();
     arena_free(&arena);
+    sys_leave();
     return code;
 }

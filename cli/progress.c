@@ -7,6 +7,7 @@
 #include "cli/terminal.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/sys.h"
 
 enum { START_MS = 300, REDRAW_MS = 100, LINE_MS = 10000, BAR_MAX = 40, LINE_MAX = 640 /* 500 columns, colours, NUL */ };
 
@@ -28,7 +29,7 @@ void progress_begin(enum when when, enum when color, bool quiet) {
 
 /* stderr's own failures are nobody's business. */
 static void put(const char *text, size_t n) {
-    ssize_t ignored = write(STDERR_FILENO, text, n);
+    ssize_t ignored = sys.write(STDERR_FILENO, text, n);
     (void)ignored;
 }
 

@@ -114,9 +114,9 @@ static void *open_thread(void *data) {
 }
 
 struct cublaslt *cublaslt_open(void) {
-    struct cublaslt *lt = static_cast<struct cublaslt *>(calloc(1, sizeof *lt));
+    struct cublaslt *lt = static_cast<struct cublaslt *>(sys.calloc(1, sizeof *lt));
     if (!lt) return NULL;
-    lt->running = pthread_create(&lt->thread, NULL, open_thread, lt) == 0;
+    lt->running = sys.pthread_create(&lt->thread, NULL, open_thread, lt) == 0;
     if (!lt->running) open_thread(lt);
     return lt;
 }

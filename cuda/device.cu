@@ -6,7 +6,7 @@
 
 #include "cuda/device.h"
 extern "C" {
-#include "engine/ops_check.h"
+#include "engine/plan_ops.h"
 }
 
 enum { ARENA_BASE = 4096 /* counted from while planning, never dereferenced; not NULL, which means "no view" */, ALIGN = 256 };
@@ -26,7 +26,7 @@ static size_t cuda_memory_free(struct device *) {
 
 static void *cuda_alloc(struct device *base, size_t bytes) {
     struct cuda_device *dev = cuda_of(base);
-    struct cuda_block *block = static_cast<struct cuda_block *>(calloc(1, sizeof *block));
+    struct cuda_block *block = static_cast<struct cuda_block *>(sys.calloc(1, sizeof *block));
     if (!block) die(FAIL_MEMORY, "out of memory");
     size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN + ALIGN;
     cudaError_t error = cuda.Malloc(&block->p, rounded);
@@ -103,10 +103,22 @@ static const struct ops planning_ops = {
     .conv2d = cuda_conv2d_plan,
     .group_norm = cuda_group_norm_plan,
     .layer_norm = cuda_layer_norm_plan,
+    .attention = cuda_attention_plan,
     .embed = cuda_embed_plan,
     .timestep_embed = cuda_timestep_embed_plan,
+    .silu = plan_silu,
+    .modulate = plan_modulate,
+    .add = plan_add,
+    .model_input = plan_model_input,
+    .set_schedule = plan_set_schedule,
+    .next_row = plan_next_row,
+    .row_input = plan_row_input,
     .sched_step = cuda_sched_step_plan,
     .to_rgb8 = cuda_to_rgb8_plan,
+    .upload = plan_upload,
+    .download = plan_download,
+    .upload_latents = plan_latents,
+    .download_latents = plan_latents,
 };
 
 static const struct ops running_ops = {
@@ -146,7 +158,7 @@ static void cuda_plan_begin(struct device *base) {
     struct cuda_device *dev = cuda_of(base);
     CUDA(StreamSynchronize, dev->stream); /* what runs still uses what may be given back */
     cublaslt_plan_begin(dev->blaslt);
-    base->own = &planning_ops;
+    base->ops = &planning_ops;
     base->planning = true;
     base->arena_base = reinterpret_cast<char *>(static_cast<uintptr_t>(ARENA_BASE));
     base->arena_used = base->arena_peak = 0;
@@ -162,7 +174,7 @@ static void cuda_plan_end(struct device *base) {
     base->arena_base = dev->arena;
     base->arena_peak = base->arena_capacity;
     base->arena_used = 0;
-    base->own = &running_ops;
+    base->ops = &running_ops;
     base->planning = false;
 }
 
@@ -250,7 +262,7 @@ static void probe_join(void) {
 void cuda_start(int index) {
     if (probe.running || probe.done) return;
     probe.wanted = index;
-    probe.running = pthread_create(&probe.thread, NULL, probe_thread, NULL) == 0;
+    probe.running = sys.pthread_create(&probe.thread, NULL, probe_thread, NULL) == 0;
     if (probe.running) atexit(probe_join);
 }
 
@@ -291,8 +303,7 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.name = dev->name;
     dev->base.product = dev->product;
     dev->base.dtype = dtype;
-    dev->base.ops = &ops_checked;
-    dev->base.own = &planning_ops;
+    dev->base.ops = &planning_ops;
     dev->base.planning = true;
     dev->base.async = true;
     dev->base.own_memory = true;
@@ -324,7 +335,7 @@ struct device *cuda_device_open(enum dtype dtype, int index) {
     struct cudaDeviceProp prop;
     CUDA(SetDevice, probe.index);
     CUDA(GetDeviceProperties, &prop, probe.index);
-    struct cuda_device *dev = static_cast<struct cuda_device *>(calloc(1, sizeof *dev));
+    struct cuda_device *dev = static_cast<struct cuda_device *>(sys.calloc(1, sizeof *dev));
     if (!dev) die(FAIL_MEMORY, "out of memory");
     dev->index = probe.index;
     dev->sm_count = prop.multiProcessorCount;

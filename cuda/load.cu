@@ -49,7 +49,7 @@ static void plan_weight(struct cuda_device *dev, struct weight *w, struct cuda_p
     bool same = plan && same_layout(plan, &wanted);
     assert(dev->base.planning && (same || !plan || plan->round < dev->round));
     if (!plan) {
-        plan = static_cast<struct cuda_plan *>(calloc(1, sizeof *plan));
+        plan = static_cast<struct cuda_plan *>(sys.calloc(1, sizeof *plan));
         if (!plan) die(FAIL_MEMORY, "out of memory");
         plan->next = dev->plans;
         dev->plans = plan;
@@ -283,7 +283,7 @@ static void worker_open(struct worker *worker, struct loader *l) {
 }
 
 struct loader *loader_start(struct cuda_device *dev, struct weight *const items[], int n) {
-    struct loader *l = static_cast<struct loader *>(calloc(1, sizeof *l));
+    struct loader *l = static_cast<struct loader *>(sys.calloc(1, sizeof *l));
     if (!l) die(FAIL_MEMORY, "out of memory");
     dev->loader = l; /* from here on close frees it, whatever fails */
     l->dev = dev;
@@ -291,13 +291,13 @@ struct loader *loader_start(struct cuda_device *dev, struct weight *const items[
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     l->n_left = l->n_pieces = cut(items, n, NULL);
-    l->pieces = static_cast<struct piece *>(calloc((size_t)l->n_pieces + 1, sizeof *l->pieces));
+    l->pieces = static_cast<struct piece *>(sys.calloc((size_t)l->n_pieces + 1, sizeof *l->pieces));
     if (!l->pieces) die(FAIL_MEMORY, "out of memory");
     cut(items, n, l->pieces);
     for (int i = 0; i < N_THREADS; i++) worker_open(&l->workers[i], l);
     CUDA(StreamSynchronize, dev->stream); /* the packed memory has been zeroed there */
     for (int i = 0; i < N_THREADS; i++) {
-        l->workers[i].started = pthread_create(&l->workers[i].thread, NULL, work, &l->workers[i]) == 0;
+        l->workers[i].started = sys.pthread_create(&l->workers[i].thread, NULL, work, &l->workers[i]) == 0;
         if (!l->workers[i].started && i == 0) die(FAIL_MEMORY, "cannot start a thread to read weights");
     }
     return l;

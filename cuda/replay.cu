@@ -19,7 +19,7 @@ struct recording {
 };
 
 struct recording *recording_new(struct device *) {
-    struct recording *r = static_cast<struct recording *>(calloc(1, sizeof *r));
+    struct recording *r = static_cast<struct recording *>(sys.calloc(1, sizeof *r));
     if (!r) die(FAIL_MEMORY, "out of memory");
     return r;
 }
@@ -41,7 +41,7 @@ static bool is_current(const struct cuda_device *dev, const struct recording *r,
 
 static void begin(const struct cuda_device *dev, struct recording *r, void (*work)(void *data), const void *data, size_t bytes) {
     forget(r);
-    r->key = malloc(bytes);
+    r->key = sys.malloc(bytes);
     if (!r->key) die(FAIL_MEMORY, "out of memory");
     memcpy(r->key, data, bytes);
     r->key_bytes = bytes;
@@ -90,7 +90,7 @@ void recover(struct device *base) {
 void time_begin(struct device *base, int n) {
     struct cuda_device *dev = cuda_of(base);
     if (n <= dev->n_marks) return;
-    cudaEvent_t *marks = static_cast<cudaEvent_t *>(realloc(dev->marks, (size_t)n * sizeof *marks));
+    cudaEvent_t *marks = static_cast<cudaEvent_t *>(sys.realloc(dev->marks, (size_t)n * sizeof *marks));
     if (!marks) die(FAIL_MEMORY, "out of memory");
     dev->marks = marks;
     while (dev->n_marks < n) {

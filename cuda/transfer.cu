@@ -1,5 +1,6 @@
 /* Between host and device: tensors (synchronously, in pieces through scratch, converted on the device), the picture's bytes, and the
  * latents, whose noise is uploaded between the loop's steps without stopping them. */
+#include <cassert>
 #include <cmath>
 #include <cstdlib>
 
@@ -101,6 +102,7 @@ void cuda_download(struct device *base, float *y, struct view x) {
 }
 
 int64_t cuda_to_rgb8_plan(struct device *base, uint8_t *, struct view x) {
+    assert(x.C == 3);
     cuda_scratch_reserve(cuda_of(base), elements(x) + PICTURE_HEAD);
     return 0;
 }
@@ -127,7 +129,7 @@ int64_t cuda_to_rgb8(struct device *base, uint8_t *y, struct view x) {
 
 /* A slot for n values that no copy reads any more. The first upload, before the loop, makes them. */
 static int free_slot(struct cuda_device *dev, size_t n) {
-    if (!dev->transfer) dev->transfer = static_cast<struct transfer *>(calloc(1, sizeof *dev->transfer));
+    if (!dev->transfer) dev->transfer = static_cast<struct transfer *>(sys.calloc(1, sizeof *dev->transfer));
     struct transfer *t = dev->transfer;
     if (!t) die(FAIL_MEMORY, "out of memory");
     if (n > t->capacity) {

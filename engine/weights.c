@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/bind.h"
 #include "engine/base/pool.h"
+#include "engine/base/sys.h"
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
@@ -79,7 +80,7 @@ static int load_one(struct device *dev, struct weight *w, char *staging, const s
 
 /* One buffer a thread, kept for all it reads: its pages are faulted in once, as huge ones where the kernel has them. */
 static char *staging_new(size_t bytes) {
-    char *p = aligned_alloc(HUGE_PAGE, round_up(bytes + 1, HUGE_PAGE));
+    char *p = sys.aligned_alloc(HUGE_PAGE, round_up(bytes + 1, HUGE_PAGE));
     if (p) madvise(p, round_up(bytes + 1, HUGE_PAGE), MADV_HUGEPAGE);
     return p;
 }
@@ -112,7 +113,7 @@ static int pack_all(struct device *dev, struct weight **items, int n, size_t raw
     enum { TENSOR_NS = 1000000 }; /* of the large ones, which come first: taken one by one */
     int n_threads = pool_threads(dev->pool);
     struct loading l = {.dev = dev, .items = items, .raw_max = raw_max, .lock = PTHREAD_MUTEX_INITIALIZER};
-    l.staging = calloc((size_t)n_threads, sizeof *l.staging);
+    l.staging = sys.calloc((size_t)n_threads, sizeof *l.staging);
     if (!l.staging) return ENOMEM;
     qsort(items, (size_t)n, sizeof *items, compare_raw);
     pool_for(dev->pool, (size_t)n, TENSOR_NS, load_items, &l);
@@ -127,7 +128,7 @@ void weights_pack_all(struct device *dev, struct weight *const items[], int n) {
     size_t raw_max = 0;
     for (int i = 0; i < n; i++)
         if (raw_bytes(items[i]) > raw_max) raw_max = raw_bytes(items[i]);
-    struct weight **sorted = malloc((size_t)n * sizeof *sorted);
+    struct weight **sorted = sys.malloc((size_t)n * sizeof *sorted);
     if (sorted) memcpy(sorted, items, (size_t)n * sizeof *sorted);
     int error = sorted ? pack_all(dev, sorted, n, raw_max, &failed) : ENOMEM;
     free(sorted);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/error.h"
+#include "engine/base/sys.h"
 
 #ifndef __has_feature
 #define __has_feature(name) 0
@@ -32,7 +33,7 @@ struct arena_exit {
 
 /* calloc: large blocks come from the kernel as zero pages and cost nothing until touched. */
 static struct arena_block *block_new(size_t capacity) {
-    struct arena_block *b = capacity > SIZE_MAX - sizeof *b ? NULL : calloc(1, sizeof *b + capacity);
+    struct arena_block *b = capacity > SIZE_MAX - sizeof *b ? NULL : sys.calloc(1, sizeof *b + capacity);
     if (!b) die(FAIL_MEMORY, "out of memory: %zu bytes", capacity);
     b->capacity = capacity;
     return b;

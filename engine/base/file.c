@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "engine/base/error.h"
+#include "engine/base/sys.h"
 
 static const char *kind_of(mode_t mode) {
     return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
@@ -18,13 +19,13 @@ static const char *printable(const char *path) {
 }
 
 int open_regular(const char *path, uint64_t *size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = (int)TEMP_FAILURE_RETRY(sys.open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     struct stat st;
     if (fd < 0) {
         int error = errno;
         bool dangling = error == ENOENT && lstat(path, &st) == 0;
         if (error == ENXIO) die(FAIL_INPUT, "%s: not a regular file", path);
-        die(FAIL_INPUT, "%s: %s", printable(path), dangling ? "a link whose target is missing" : strerror(error));
+        die(error_code(error, FAIL_INPUT), "%s: %s", printable(path), dangling ? "a link whose target is missing" : strerror(error));
     }
     if (fstat(fd, &st) != 0) {
         int error = errno;
@@ -43,7 +44,7 @@ int read_at(int fd, void *dst, uint64_t n, uint64_t offset) {
     enum { CHUNK = 1 << 30 }; /* Linux reads at most 2 GiB - 4096 at once */
     char *p = dst;
     while (n) {
-        ssize_t got = pread(fd, p, n < CHUNK ? n : CHUNK, (off_t)offset);
+        ssize_t got = sys.pread(fd, p, n < CHUNK ? n : CHUNK, (off_t)offset);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return errno;
         if (got == 0) return ESTALE; /* the file shrank since its size was taken */

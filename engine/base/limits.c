@@ -1,4 +1,5 @@
 #include "engine/base/limits.h"
+#include "engine/base/sys.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -31,7 +32,7 @@ static void read_text(char text[TEXT_MAX], const char *root, const char *directo
     char path[PATH_CAP];
     *text = 0;
     if ((size_t)snprintf(path, sizeof path, "%s%s/%s", root, directory, name) >= sizeof path) return;
-    FILE *f = fopen(path, "re");
+    FILE *f = sys.fopen(path, "re");
     if (!f) return;
     text[fread(text, 1, TEXT_MAX - 1, f)] = 0;
     fclose(f);

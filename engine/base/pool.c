@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "engine/base/clock.h"
+#include "engine/base/sys.h"
 
 enum {
     SHORT_NS = 8000,       /* a loop of less runs on the caller */
@@ -131,15 +132,15 @@ static bool worker_start(struct worker *w, struct pool *p, int number) {
     *w = (struct worker){.pool = p, .number = number};
     if (pthread_attr_init(&attr)) return false;
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    int error = pthread_create(&w->thread, &attr, worker_main, w);
+    int error = sys.pthread_create(&w->thread, &attr, worker_main, w);
     pthread_attr_destroy(&attr);
     return !error;
 }
 
 struct pool *pool_new(int n_threads) {
-    struct pool *p = aligned_alloc(64, sizeof *p);
+    struct pool *p = sys.aligned_alloc(64, sizeof *p);
     if (!p) return NULL;
-    *p = (struct pool){.n_threads = 1, .workers = calloc((size_t)n_threads, sizeof *p->workers), .ticket = CLOSED};
+    *p = (struct pool){.n_threads = 1, .workers = sys.calloc((size_t)n_threads, sizeof *p->workers), .ticket = CLOSED};
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -9,7 +9,8 @@
 #include "engine/cpu/dnnl_util.h"
 #include "engine/base/error.h"
 #include "engine/base/limits.h"
-#include "engine/ops_check.h"
+#include "engine/base/sys.h"
+#include "engine/plan_ops.h"
 #include "engine/files/safetensors.h"
 
 /* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ----------------------------------- */
@@ -26,9 +27,10 @@ struct cpu_block {
 static void *cpu_alloc(struct device *base, size_t bytes) {
     struct cpu_device *dev = cpu_of(base);
     size_t extra = bytes >= HUGE_PAGE ? HUGE_PAGE : 0; /* room to start on a huge page */
-    struct cpu_block *block = calloc(1, sizeof *block);
+    struct cpu_block *block = sys.calloc(1, sizeof *block);
     void *map = MAP_FAILED;
-    if (block && bytes <= SIZE_MAX / 2) map = mmap(NULL, bytes + extra + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block && bytes <= SIZE_MAX / 2)
+        map = sys.mmap(NULL, bytes + extra + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) {
         free(block);
         die(FAIL_MEMORY, "cpu: out of memory: %.2f GB more needed", (double)bytes / 1e9);
@@ -124,7 +126,7 @@ void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes) {
 }
 
 void *cpu_new(size_t bytes) {
-    void *p = calloc(1, bytes);
+    void *p = sys.calloc(1, bytes);
     if (!p) die(FAIL_MEMORY, "cpu: out of memory: %zu bytes needed", bytes);
     return p;
 }
@@ -153,7 +155,7 @@ static void convert_parts(float *dst, const struct weight *w, const void *const 
 static bool cpu_pack(struct device *base, struct weight *w, const void *const raw[]) {
     const struct cpu_plan *plan = w->plan;
     const float *dense = dense_f32(w, raw);
-    float *converted = dense ? NULL : malloc(weight_elements(w) * sizeof *converted);
+    float *converted = dense ? NULL : sys.malloc(weight_elements(w) * sizeof *converted);
     if (!dense && !converted) return false;
     if (converted) convert_parts(converted, w, raw);
     plan->pack(cpu_of(base), w, dense ? dense : converted);
@@ -196,7 +198,7 @@ static void cpu_recover(struct device *base) {
 static void cpu_time_begin(struct device *base, int n) {
     struct cpu_device *dev = cpu_of(base);
     if (n <= dev->n_marks) return;
-    double *marks = realloc(dev->marks, (size_t)n * sizeof *marks);
+    double *marks = sys.realloc(dev->marks, (size_t)n * sizeof *marks);
     if (!marks) die(FAIL_MEMORY, "out of memory");
     dev->marks = marks;
     dev->n_marks = n;
@@ -219,6 +221,17 @@ static size_t cpu_scratch_bytes(const struct device *dev) {
 
 /* ---- the two tables ---------------------------------------------------------------------------------------------- */
 
+static void plan_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
+    (void)dev, (void)t, (void)flip_sin_to_cos, (void)freq_shift;
+    assert(y.C % 2 == 0);
+}
+
+static int64_t plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
+    (void)dev, (void)y;
+    assert(x.C == 3);
+    return 0;
+}
+
 static const struct ops planning_ops = {
     .linear = cpu_linear_plan,
     .linear_geglu = cpu_linear_geglu_plan,
@@ -227,7 +240,20 @@ static const struct ops planning_ops = {
     .layer_norm = cpu_layer_norm_plan,
     .attention = cpu_attention_plan,
     .embed = cpu_embed_plan,
+    .timestep_embed = plan_timestep_embed,
+    .silu = plan_silu,
+    .modulate = plan_modulate,
+    .add = plan_add,
+    .model_input = plan_model_input,
+    .set_schedule = plan_set_schedule,
+    .next_row = plan_next_row,
+    .row_input = plan_row_input,
     .sched_step = cpu_sched_step_plan,
+    .to_rgb8 = plan_to_rgb8,
+    .upload = plan_upload,
+    .download = plan_download,
+    .upload_latents = plan_latents,
+    .download_latents = plan_latents,
 };
 
 static const struct ops running_ops = {
@@ -289,7 +315,7 @@ static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) 
 }
 
 static void cpu_plan_begin(struct device *base) {
-    base->own = &planning_ops;
+    base->ops = &planning_ops;
     base->planning = true;
     base->arena_base = (char *)(uintptr_t)PAGE;
     base->arena_used = base->arena_peak = 0;
@@ -305,7 +331,7 @@ static void cpu_plan_end(struct device *base) {
     base->arena_base = dev->arena;
     base->arena_peak = base->arena_capacity;
     base->arena_used = 0;
-    base->own = &running_ops;
+    base->ops = &running_ops;
     base->planning = false;
 }
 
@@ -331,7 +357,7 @@ static void cpu_close(struct device *base) {
 /* "model name\t: AMD EPYC 9B14" of the first core; "CPU" where the system does not say. */
 static void read_product(char *text, size_t size) {
     char line[256], *name = NULL;
-    FILE *f = fopen("/proc/cpuinfo", "re");
+    FILE *f = sys.fopen("/proc/cpuinfo", "re");
     while (f && !name && fgets(line, sizeof line, f))
         if (!strncmp(line, "model name", 10)) name = strchr(line, ':');
     if (f) fclose(f);
@@ -359,8 +385,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .name = "cpu",
         .product = dev->product,
         .dtype = dtype,
-        .ops = &ops_checked,
-        .own = &planning_ops,
+        .ops = &planning_ops,
         .planning = true,
         .pool = pool,
         .arena_base = (char *)(uintptr_t)PAGE, /* counted from, never dereferenced; not NULL, which means "no view" */

@@ -1,5 +1,6 @@
 /* What the kinds of tensors share. */
 #include "engine/files/tensor.h"
+#include "engine/base/sys.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ int tensor_read_f32(const struct tensor *t, float *dst, uint64_t first, uint64_t
     assert(tensor_is_float(t));
     if (t->dtype == DT_F32) return t->read(t, dst, first * size, n * size);
     enum { CHUNK = 1 << 16 };
-    char *raw = malloc(CHUNK);
+    char *raw = sys.malloc(CHUNK);
     int error = raw ? 0 : ENOMEM;
     for (uint64_t done = 0, count; done < n && !error; done += count) {
         count = n - done < CHUNK / size ? n - done : CHUNK / size;

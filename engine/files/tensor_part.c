@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "engine/files/safetensors.h"
 #include "engine/files/tensor.h"
+#include "engine/base/sys.h"
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
@@ -54,7 +55,7 @@ static int transposed_elements(const struct tensor *t, void *dst, uint64_t first
     const struct tensor *of = ((const struct transposed *)t)->of;
     size_t size = dtype_table[t->dtype].size;
     uint64_t R = (uint64_t)of->shape[0], C = (uint64_t)of->shape[1], row = C * size, most = row < BLOCK ? BLOCK / row : 1;
-    char *block = malloc(most * row);
+    char *block = sys.malloc(most * row);
     int error = block ? 0 : ENOMEM;
     for (uint64_t i = 0, n_rows; i < R && !error; i += n_rows) {
         n_rows = R - i < most ? R - i : most;

@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/files/safetensors.h"
 #include "engine/files/tensor.h"
+#include "engine/base/sys.h"
 
 struct scaled {
     struct tensor tensor;
@@ -37,7 +38,7 @@ static int scaled_elements(const struct tensor *t, void *dst, uint64_t first, ui
     size_t size = dtype_table[t->dtype].size;
     float values[256];
     fill_values(values, s->of->dtype);
-    uint8_t *raw = malloc(BLOCK);
+    uint8_t *raw = sys.malloc(BLOCK);
     int error = raw ? 0 : ENOMEM;
     for (uint64_t done = 0, count; done < n && !error; done += count) {
         uint64_t at = (first + done) % s->row;

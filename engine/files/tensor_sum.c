@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/files/safetensors.h"
 #include "engine/files/tensor.h"
+#include "engine/base/sys.h"
 
 struct sum {
     struct tensor tensor;
@@ -33,7 +34,7 @@ static int add_rows(const struct sum *s, const struct low_rank *d, const float *
 
 static int add_delta(const struct sum *s, const struct low_rank *d, double *x, uint64_t first, uint64_t n) {
     uint64_t r = (uint64_t)d->down->shape[0];
-    float *down = malloc(r * s->columns * sizeof *down + 1), *row = malloc(r * sizeof *row + 1);
+    float *down = sys.malloc(r * s->columns * sizeof *down + 1), *row = sys.malloc(r * sizeof *row + 1);
     int error = down && row ? tensor_read_f32(d->down, down, 0, r * s->columns) : ENOMEM;
     if (!error) error = add_rows(s, d, down, row, x, first, n);
     free(down), free(row);
@@ -53,8 +54,8 @@ static int sum_elements(const struct tensor *t, void *dst, uint64_t first, uint6
     enum { BLOCK = 1 << 20 };
     const struct sum *s = (const struct sum *)t;
     uint64_t most = n < BLOCK ? n : BLOCK;
-    double *x = malloc(most * sizeof *x);
-    float *values = malloc(most * sizeof *values);
+    double *x = sys.malloc(most * sizeof *x);
+    float *values = sys.malloc(most * sizeof *values);
     int error = x && values ? 0 : ENOMEM;
     for (uint64_t done = 0, count; done < n && !error; done += count) {
         count = n - done < most ? n - done : most;

@@ -7,6 +7,7 @@
 #include "engine/base/buffer.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/sys.h"
 
 void image_check_size(const struct image_file *f, uint64_t W, uint64_t H) {
     if (W == 0 || H == 0) die(FAIL_DATA, "%s: a picture of %llux%llu pixels", f->name, (unsigned long long)W, (unsigned long long)H);
@@ -57,9 +58,9 @@ static void *read_stdin(struct arena *a, size_t *n) {
     struct buffer b = {.arena = a};
     static char block[1 << 16];
     ssize_t got;
-    while ((got = read(STDIN_FILENO, block, sizeof block)) != 0) {
+    while ((got = sys.read(STDIN_FILENO, block, sizeof block)) != 0) {
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) die(FAIL_IO, "standard input: %s", strerror(errno));
+        if (got < 0) die(error_code(errno, FAIL_IO), "standard input: %s", strerror(errno));
         buffer_add(&b, block, (size_t)got);
         if (b.length > IMAGE_FILE_MAX) die(FAIL_DATA, "standard input: expected at most %d bytes", IMAGE_FILE_MAX);
     }

@@ -24,6 +24,22 @@ for i in $(seq "$kills"); do
         expect_box
     fi
 done
+# With -f the picture has a name of its own for an instant. Who is killed then leaves it to the next to clear away.
+if strace -o /dev/null true 2>err; then
+    export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # LeakSanitizer cannot work under strace
+    what='a kill between linkat and renameat2'
+    echo mine >box/a.png
+    echo somebody >box/.diffuse-note.txt
+    strace -f -qq -o trace -e trace=renameat,renameat2 -e inject=renameat,renameat2:error=EIO:signal=SIGKILL \
+        "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 x -f -o box/a.png >out 2>err
+    [ "$(cat box/a.png)" = mine ] || fail 'what was there is gone'
+    [ "$(find box -name '.diffuse-*.tmp' | wc -l)" -eq 1 ] || fail 'it was not killed in time'
+    draw x -f -o box/a.png
+    expect_same first.png box/a.png
+    expect_box .diffuse-note.txt a.png
+    rm -f box/a.png box/.diffuse-note.txt
+fi
+
 what="$kills kills"
 [ $n_killed -gt $((kills / 4)) ] || fail "only $n_killed came in time"
 echo "$n_killed of $kills killed, $n_complete complete files"
