@@ -10,11 +10,11 @@
 
 struct bytes {
     uint8_t *p;
-    size_t n;
+    size_t n, capacity;
 };
 
 static void add(struct bytes *b, const void *p, size_t n) {
-    b->p = realloc(b->p, b->n + n);
+    if (b->n + n > b->capacity) b->p = realloc(b->p, b->capacity = 2 * b->capacity + n);
     memcpy(b->p + b->n, p, n);
     b->n += n;
 }
@@ -124,6 +124,12 @@ static void test_png(void **state) {
     expect("no palette", png(8, 8, 8, 3, 72, NULL, NULL, 0), "png: IDAT: Missing PLTE before IDAT");
     expect("depth 3", png(8, 8, 3, 0, 72, NULL, NULL, 0), "png: ");
     expect("unknown and critical", png(8, 8, 8, 2, 200, "ABCD", junk, 4), "png: ABCD: unhandled critical chunk");
+    struct bytes many = {0}, tail = plain_png(8, 8);
+    add(&many, tail.p, 33);
+    for (int i = 0; i < 1000000; i++) add_chunk(&many, "tEXt", "a", 1);
+    add(&many, tail.p + 33, tail.n - 33);
+    free(tail.p);
+    expect("a million chunks", many, "");
     struct bytes trailed = plain_png(8, 8);
     add(&trailed, junk, sizeof junk);
     expect("trailing garbage", trailed, "");
@@ -138,7 +144,7 @@ static struct bytes fixture_file(struct arena *a, const char *kind) {
     for (int i = 0; i < f->n_tensors; i++) {
         const struct tensor *t = &f->tensors[i].tensor;
         if (strncmp(t->name, "file:", 5) != 0 || !strstr(t->name, kind) || !strstr(t->name, ".in")) continue;
-        struct bytes b = {malloc(t->bytes), t->bytes};
+        struct bytes b = {malloc(t->bytes), t->bytes, t->bytes};
         if (tensor_read(t, b.p) != 0) fail_msg("cannot read %s", t->name);
         st_close(f);
         return b;
