@@ -14,8 +14,8 @@ struct bytes {
 };
 
 static void add(struct bytes *b, const void *p, size_t n) {
-    if (b->n + n > b->capacity) b->p = realloc(b->p, b->capacity = 2 * b->capacity + n);
-    memcpy(b->p + b->n, p, n);
+    if (b->n + n > b->capacity) b->p = realloc(b->p, b->capacity = 2 * b->capacity + n + 1);
+    if (n) memcpy(b->p + b->n, p, n);
     b->n += n;
 }
 
