@@ -191,7 +191,7 @@ valgrind:
 	  build/valgrind/diffuse -f -m test/fixtures/tiny-sd1 "a fox" -s 1 --steps 2 --size 64x64 --threads 1 -o build/valgrind/fox.png
 
 demo: diffuse
-	./diffuse "a squirrel in Picasso style" --steps 20 -g 2.5 -s 5 -f -o out.png
+	./diffuse "a squirrel in Picasso style" -s 5 -f -o out.png
 
 # Built from the sources at once, so that coverage reaches all of them.
 build/fuzz/%: test/fuzz/fuzz_%.c $(SOURCES)

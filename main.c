@@ -1,4 +1,5 @@
 /* diffuse: a prompt and a diffusers checkpoint in, a picture out. */
+#include "cli/events.h"
 #include "cli/generate.h"
 #include "cli/inspect.h"
 #include "cli/options.h"
@@ -6,6 +7,7 @@
 #include "cli/result.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
+#include "engine/base/error.h"
 #include "engine/pipelines/request.h"
 #include "engine/base/sys.h"
 
@@ -39,9 +41,12 @@ int main(int argc, char **argv) {
     stdio_guard();
     signals_init();
     sys_guard();
+    events_enable(options_ask_json(argc, argv)); /* for usage errors; whoever draws goes on with it */
+    error_set_reporter(events_failure);
     options_parse(&arena, &options, argc, argv);
+    events_enable(false);
     switch (options.command) {
-    case CMD_LIST_SCHEDULERS: print_schedulers(options.json); break;
+    case CMD_LIST_SCHEDULERS: print_schedulers(options.listed, options.json); break;
     case CMD_SHOW_SCHEDULE: show_schedule(&arena, &options); break;
     case CMD_TOKENS: show_tokens(&arena, &options); break;
     case CMD_INSPECT: inspect(&arena, &options); break;

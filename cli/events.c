@@ -1,13 +1,15 @@
 #include "cli/events.h"
 
+#include <string.h>
+#include <unistd.h>
 #include "cli/json_out.h"
 #include "cli/result.h"
 
 static bool enabled;
 static int n_images; /* told of so far */
 
-void events_enable(void) {
-    enabled = true;
+void events_enable(bool on) {
+    enabled = on;
 }
 
 /* The line under way; freed when the next one begins, so that dying while it is written leaks nothing. */
@@ -82,4 +84,34 @@ void event_end(int code, double ms) {
     json_out_u64(&line, "images", (uint64_t)n_images);
     add_ms(ms);
     end();
+}
+
+void events_failure(int code, const char *message) {
+    event_error(code, message);
+    event_end(code, 0);
+}
+
+/* Nothing that a handler may not call. */
+static size_t add_number(char *at, unsigned n) {
+    char digits[12];
+    size_t length = 0;
+    do digits[length++] = (char)('0' + n % 10);
+    while (n /= 10);
+    for (size_t i = 0; i < length; i++) at[i] = digits[length - 1 - i];
+    return length;
+}
+
+void events_abort(int signal_number) {
+    static const char head[] = "{\"v\":1,\"event\":\"end\",\"code\":", middle[] = ",\"images\":", tail[] = ",\"ms\":0}\n";
+    char text[96];
+    size_t n = sizeof head - 1;
+    if (!enabled) return;
+    memcpy(text, head, n);
+    n += add_number(text + n, 128u + (unsigned)signal_number);
+    memcpy(text + n, middle, sizeof middle - 1);
+    n += sizeof middle - 1;
+    n += add_number(text + n, (unsigned)n_images);
+    memcpy(text + n, tail, sizeof tail - 1);
+    n += sizeof tail - 1;
+    if (write(STDOUT_FILENO, text, n) < 0) return; /* the signal ends us whatever becomes of it */
 }

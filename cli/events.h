@@ -7,7 +7,11 @@
 #include <stdint.h>
 #include "cli/metadata.h"
 
-void events_enable(void);
+void events_enable(bool on);
+/* An error and the end: for error_set_reporter. */
+void events_failure(int code, const char *message);
+/* The end, from a signal's handler. */
+void events_abort(int signal_number);
 /* Everything is checked, work begins: the settings in force, of the first image. */
 void event_start(const struct metadata *m, int count);
 void event_load(uint64_t bytes, double ms);

@@ -2,7 +2,7 @@
 #include "cli/bench.h"
 #include "cli/events.h"
 #include "cli/open_device.h"
-#include "cli/png.h"
+#include "cli/outdir.h"
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -12,6 +12,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,7 +50,9 @@ static void check_outputs(struct arena *a, const struct request *r, const struct
     enum { CHECKED_MAX = 10000 };
     if (!strcmp(o->output, "-")) return;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
-        publish_check(output_path(a, r, o, k, -1), o->on_exists);
+        const char *path = output_path(a, r, o, k, -1);
+        if (!outdir_prepare(path, o->mkdirs, o->dry_run)) continue;
+        publish_check(path, o->on_exists);
         for (int step = o->save_every; o->save_every && step < r->schedule->n_rows; step += o->save_every)
             publish_check(output_path(a, r, o, k, step), o->on_exists);
     }
@@ -72,12 +75,14 @@ static void write_request(struct arena *a, const struct request *r, int k) {
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
 }
 
-static const void *encode(struct arena *a, const struct run *run, const uint8_t *rgb, size_t *size) {
+static const void *encode(struct arena *a, const struct run *run, uint8_t *rgb, size_t *size) {
     const struct settings *s = &run->request->settings;
     struct metadata m = about_image(run->request, run->k);
-    struct png_comment comments[METADATA_COMMENTS_MAX];
+    struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
-    return png_encode(a, rgb, s->width, s->height, comments, n_comments, size);
+    struct image image = {s->width, s->height, 3, rgb};
+    return image_encode(a, image_format_of(run->options->output), &image, (struct image_comments){comments, n_comments},
+                        run->options->quality ? run->options->quality : QUALITY_DEFAULT, size);
 }
 
 static uint8_t *pixels_new(struct arena *a, const struct request *r) {
@@ -90,9 +95,9 @@ static void save_snapshot(const struct run *run, struct picture *p, int step) {
     uint8_t *rgb = pixels_new(&a, run->request);
     size_t size;
     picture_snapshot(p, rgb);
-    const void *png = encode(&a, run, rgb, &size);
+    const void *file = encode(&a, run, rgb, &size);
     progress_clear();
-    const char *path = publish_file(&a, output_path(&a, run->request, run->options, run->k, step), png, size, run->options->on_exists);
+    const char *path = publish_file(&a, output_path(&a, run->request, run->options, run->k, step), file, size, run->options->on_exists);
     if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
     arena_free(&a);
 }
@@ -105,11 +110,11 @@ static void on_step(void *data, struct picture *p, int row) {
     progress_row(row + 1);
 }
 
-/* What became of one image: the path of a complete file, or the PNG itself where it goes to stdout. */
+/* What became of one image: the path of a complete file, or the file itself where it goes to stdout. */
 struct result {
     const char *path;
     bool skipped; /* the file was there and stays */
-    const void *png;
+    const void *file;
     size_t size;
     double ms;
 };
@@ -142,10 +147,10 @@ static struct result make_image(struct arena *a, struct run *run) {
     double made = clock_ms();
     if (request->settings.dump) write_request(a, request, run->k);
     struct result r = {.path = path};
-    r.png = encode(a, run, rgb, &r.size);
+    r.file = encode(a, run, rgb, &r.size);
     progress_clear();
     if (!to_stdout) {
-        const char *published = publish_file(a, path, r.png, r.size, o->on_exists);
+        const char *published = publish_file(a, path, r.file, r.size, o->on_exists);
         r.skipped = !published; /* somebody else made it meanwhile */
         if (published) r.path = published;
     }
@@ -157,7 +162,7 @@ static struct result make_image(struct arena *a, struct run *run) {
 /* Standard output lost ends the run, whatever images are left. */
 static void report(struct arena *a, const struct run *run, const struct result *r) {
     if (!strcmp(r->path, "-")) {
-        result_write(r->png, r->size);
+        result_write(r->file, r->size);
         return;
     }
     event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->ms, r->skipped);
@@ -201,9 +206,15 @@ static void print_plan(struct arena *a, const struct request *r, const struct op
     if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
 }
 
-static void report_failure(int code, const char *message) {
-    event_error(code, message);
-    event_end(code, 0);
+/* What was given and changes nothing, with this model and this scheduler. */
+static void note_unused(const struct request *r, const struct settings *given) {
+    const char *promptless = r->model->class->takes_prompt ? NULL : "a model without a prompt";
+    if (given->eta > 0 && !sched_config_origin(r->sched_config, "eta")) warn("--eta has no effect: %s has none", r->scheduler->class_name);
+    if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
+    if (promptless && given->negative) warn("--negative has no effect on %s", promptless);
+    if (promptless && given->clip_skip > 0) warn("--clip-skip has no effect on %s", promptless);
+    if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: --guidance is 1 or less");
+    if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect without guidance above 1");
 }
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
@@ -212,7 +223,9 @@ static struct request *open_and_plan(struct arena *a, const struct options *o, s
     double start = clock_ms();
     struct model *m = model_open(a, settings->model, settings->variant);
     struct request *r = request_open(a, m, settings);
+    if (o->verbose) print_generation(&m->checkpoint->generation);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
+    note_unused(r, settings);
     if (!o->bench) check_outputs(a, r, o);
     if (!o->dry_run) model_read_ahead(m);
     double checked = clock_ms();
@@ -254,8 +267,8 @@ int generate(struct arena *a, const struct options *o) {
     int code = 0;
     device_start(o);
     if (o->json && !o->dry_run && !o->bench) {
-        events_enable();
-        error_set_reporter(report_failure);
+        events_enable(true);
+        error_set_reporter(events_failure);
     }
     struct request *r = open_and_plan(a, o, &startup);
     if (o->dry_run) {

@@ -23,15 +23,13 @@ static void add_option(struct buffer *b, const struct field *f) {
 
 const char *help_text(struct arena *a) {
     struct buffer b = {.arena = a};
-    buffer_printf(&b, "Usage: diffuse -m MODEL [OPTION]... PROMPT   draws PROMPT; - is standard input\n"
-                      "  diffuse -m sd15 'a squirrel in Picasso style' -o squirrel.png\n"
-                      "  diffuse -m org/name -c 4 -s 7 --steps 20 -x ddim -o 'out/{slug}-{seed}.png' …\n");
+    buffer_printf(&b, "Usage: diffuse [OPTION]... PROMPT   draws PROMPT; - is standard input\n");
     for (int g = 0; g < N_GROUPS; g++) {
         buffer_printf(&b, "\n%s\n", field_group_titles[g]);
         for (int i = 0; i < option_count(); i++)
             if (option_row(i)->group == (enum field_group)g && option_row(i)->help) add_option(&b, option_row(i));
     }
-    buffer_printf(&b, "\nFile names: {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; {{ = {\n");
+    buffer_printf(&b, "File names: {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; {{ = {\n");
     return b.data;
 }
 

@@ -94,15 +94,15 @@ const char *metadata_xmp(void) {
            "<?xpacket end=\"r\"?>";
 }
 
-int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct png_comment comments[METADATA_COMMENTS_MAX]) {
+int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct image_comment comments[METADATA_COMMENTS_MAX]) {
     int n = 0;
     if (!strcmp(level, "none")) return 0;
     if (!strcmp(level, "full")) {
-        comments[n++] = (struct png_comment){"parameters", metadata_infotext(a, m), false};
-        comments[n++] = (struct png_comment){"diffuse", own_json(a, m), true};
+        comments[n++] = (struct image_comment){"parameters", metadata_infotext(a, m), false};
+        comments[n++] = (struct image_comment){"diffuse", own_json(a, m), true};
     } else {
-        comments[n++] = (struct png_comment){"Software", "diffuse " DIFFUSE_VERSION, false};
+        comments[n++] = (struct image_comment){"Software", "diffuse " DIFFUSE_VERSION, false};
     }
-    comments[n++] = (struct png_comment){"XML:com.adobe.xmp", metadata_xmp(), true};
+    comments[n++] = (struct image_comment){"XML:com.adobe.xmp", metadata_xmp(), true};
     return n;
 }

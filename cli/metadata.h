@@ -1,10 +1,10 @@
-/* What a PNG says about how it was made: for AUTOMATIC1111's readers, for this program, and for those who must know it is synthetic. */
+/* What a picture says about how it was made: for AUTOMATIC1111's readers, for this program, and for those who must know it is synthetic. */
 #ifndef CLI_METADATA_H
 #define CLI_METADATA_H
 
 #include <stdint.h>
 #include "cli/json_out.h"
-#include "cli/png.h"
+#include "engine/images/write.h"
 #include "engine/pipelines/settings.h"
 
 /* One image: the settings in force, defaults filled in, and what the run found out. */
@@ -21,7 +21,7 @@ struct metadata {
 enum { METADATA_COMMENTS_MAX = 3 };
 
 /* level "full": `parameters`, `diffuse` and XMP; "minimal": the disclosure alone; "none": nothing. Returns the number of comments. */
-int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct png_comment comments[METADATA_COMMENTS_MAX]);
+int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct image_comment comments[METADATA_COMMENTS_MAX]);
 
 /* The parts: A1111's infotext; the fields of one JSON object; the XMP packet with IPTC's DigitalSourceType. */
 const char *metadata_infotext(struct arena *a, const struct metadata *m);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include "cli/settings_table.h"
 #include "cuda/cuda.h"
 #include "engine/base/error.h"
@@ -14,7 +15,8 @@ void device_start(const struct options *o) {
 static bool use_cuda(const struct options *o) {
     if (o->device != DEVICE_AUTO) return o->device == DEVICE_CUDA;
     const char *missing = cuda_device_missing();
-    if (missing && *missing && !o->quiet) fprintf(stderr, "diffuse: %s: using the CPU\n", missing);
+    bool wanted = o->verbose || o->device_given || access("/dev/nvidiactl", F_OK) == 0;
+    if (missing && *missing && wanted && !o->quiet) fprintf(stderr, "diffuse: %s: using the CPU\n", missing);
     return !missing;
 }
 

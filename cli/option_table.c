@@ -1,14 +1,19 @@
 #include "cli/option_table.h"
 
+#include <string.h>
+
 #include "cli/completion.h"
 #include "cli/help.h"
+#include "cli/man.h"
 #include "cli/settings_table.h"
 #include "engine/base/error.h"
+#include "schedulers/scheduler.h"
 
 /* ---- handlers of single options ---------------------------------------------------------------------------------- */
 
 static void set_device(const struct given *g) {
     struct options *o = g->base;
+    o->device_given = true;
     o->device_index = -1;
     o->device = (enum device_kind)field_indexed(g, &o->device_index);
 }
@@ -34,8 +39,18 @@ static void set_tokens(const struct given *g) {
 }
 
 static void set_list(const struct given *g) {
-    field_word(g);
+    static const char one[] = "schedulers=";
     set_command(g, CMD_LIST_SCHEDULERS);
+    if (strncmp(g->value, one, sizeof one - 1)) {
+        field_word(g);
+        return;
+    }
+    const char *name = g->value + sizeof one - 1;
+    struct scheduler_words w = scheduler_translate(g->arena, name);
+    const char *text = w.text && *w.text != ',' ? w.text : name;
+    const struct scheduler *s = scheduler_find(arena_printf(g->arena, "%.*s", (int)strcspn(text, ",:"), text));
+    if (!s) die_hint(FAIL_USAGE, "--list schedulers", "%s: unknown scheduler '%s'", g->name, name);
+    ((struct options *)g->base)->listed = s;
 }
 
 static void set_force(const struct given *g) {
@@ -62,6 +77,10 @@ static void set_help(const struct given *g) {
     print_and_exit(help_text(g->arena));
 }
 
+static void set_man(const struct given *g) {
+    print_and_exit(man_page(g->arena));
+}
+
 static void set_version(const struct given *g) {
     print_and_exit(version_text(g->arena));
 }
@@ -73,7 +92,7 @@ static const struct field_kind kind_inspect = {.set = set_inspect}, kind_show_sc
 static const struct field_kind kind_tokens = {.set = set_tokens}, kind_list = {.set = set_list};
 static const struct field_kind kind_force = {.set = set_force}, kind_no_clobber = {.set = set_no_clobber};
 static const struct field_kind kind_verbose = {.set = count_verbose}, kind_completion = {.set = set_completion};
-static const struct field_kind kind_help = {.set = set_help}, kind_version = {.set = set_version};
+static const struct field_kind kind_help = {.set = set_help}, kind_version = {.set = set_version}, kind_man = {.set = set_man};
 
 static const char *const lists[] = {"schedulers", NULL};
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
@@ -102,14 +121,16 @@ static const struct field option_fields[] = {
     {0, "device", "NAME", GROUP_MODEL, "auto, cpu, cuda, cuda:N", &kind_device, AT(device), .preset = "auto", IN(0, 255), ONE_OF(devices)},
     {0, "threads", "N", GROUP_MODEL, "CPU threads (default one per core)", &kind_int, AT(threads), IN(1, 1024)},
 
-    {'o', "output", "FILE", GROUP_OUTPUT, "or DIR/ (default diffuse-{seed}.png); - = stdout", &kind_path, AT(output),
+    {'o', "output", "FILE", GROUP_OUTPUT, "or DIR/; .png, .jpg, .webp (diffuse-{seed}.png)", &kind_path, AT(output),
      .completion = COMPLETE_FILE},
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", &kind_force, NO_PLACE},
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_enum, AT(on_exists), .preset = "error",
      ONE_OF(on_exists)},
     {0, "no-clobber", NULL, GROUP_OUTPUT, NULL, &kind_no_clobber, NO_PLACE},
+    {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs)},
     {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", &kind_int, AT(save_every), IN(1, 100000)},
-    {0, "metadata", "WHAT", GROUP_OUTPUT, "in the PNG: full, minimal, none", &kind_word, AT(metadata), .preset = "full",
+    {0, "quality", "N", GROUP_OUTPUT, "of .jpg and .webp (default 90); 100: lossless .webp", &kind_int, AT(quality), IN(1, 100)},
+    {0, "metadata", "WHAT", GROUP_OUTPUT, "in the picture: full, minimal, none", &kind_word, AT(metadata), .preset = "full",
      ONE_OF(metadata_levels)},
     {'j', "json", NULL, GROUP_OUTPUT, "JSON on standard output in place of paths", &kind_flag, AT(json)},
     {'0', "null", NULL, GROUP_OUTPUT, "end each path with NUL, not newline", &kind_flag, AT(null_separated)},
@@ -120,13 +141,14 @@ static const struct field option_fields[] = {
     {0, "tokens", "TEXT", GROUP_LOOK, "how TEXT is tokenized and what is cut off", &kind_tokens, NO_PLACE},
     {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes; also with -j", &kind_show_schedule, NO_PLACE},
     {0, "tsv", NULL, GROUP_LOOK, "the same, tab-separated", &kind_flag, AT(tsv)},
-    {0, "list", "schedulers", GROUP_LOOK, "the schedulers there are", &kind_list, NO_PLACE, ONE_OF(lists)},
+    {0, "list", "schedulers", GROUP_LOOK, "what there is; schedulers=NAME: with its options", &kind_list, NO_PLACE, ONE_OF(lists)},
 
     {'q', "quiet", NULL, GROUP_MESSAGES, "errors only", &kind_flag, AT(quiet)},
     {'v', "verbose", NULL, GROUP_MESSAGES, "timings, memory; more with -vv", &kind_verbose, NO_PLACE},
     {0, "progress", "WHEN", GROUP_MESSAGES, "auto, always, never", &kind_enum, AT(progress), .preset = "auto", ONE_OF(whens)},
     {0, "color", "WHEN", GROUP_MESSAGES, "auto, always, never", &kind_enum, AT(color), .preset = "auto", ONE_OF(whens)},
     {0, "completion", "SHELL", GROUP_MESSAGES, "print the script for bash, zsh or fish", &kind_completion, NO_PLACE, ONE_OF(shells)},
+    {0, "man", NULL, GROUP_MESSAGES, "print the man page", &kind_man, NO_PLACE},
     {'h', "help", NULL, GROUP_MESSAGES, "this text", &kind_help, NO_PLACE},
     {'V', "version", NULL, GROUP_MESSAGES, "of this program and its libraries", &kind_version, NO_PLACE},
 };
@@ -148,5 +170,6 @@ void *option_base(struct options *o, int i) {
 struct options options_defaults(struct arena *a) {
     struct options o = {.device_index = -1, .settings = settings_defaults(a)};
     field_presets(a, option_fields, n_option_fields, &o);
+    o.device_given = false;
     return o;
 }

@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "cli/events.h"
 #include "cli/foreign.h"
 #include "cli/option_table.h"
+#include "cli/prompt_notes.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
+#include "engine/images/write.h"
 #include "engine/base/file.h"
 #include "engine/base/rng.h"
 #include "engine/base/sys.h"
@@ -18,6 +21,7 @@
 
 enum { TEXT_MAX = 64 << 10 /* of a prompt, bytes */, LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
 
+#define SHIPPED "doodle" /* the model that ships */
 #define TRY_HELP "try 'diffuse --help'"
 
 /* ---- texts ------------------------------------------------------------------------------------------------------- */
@@ -191,12 +195,14 @@ static void check_output(struct arena *a, struct options *o) {
     if (o->output && !strcmp(o->output, "-")) {
         if (s->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
         if (o->save_every) die_pair("--output -", "--save-every", "expected one image on standard output");
-        if (o->json) die_pair("--output -", "--json", "both write to standard output");
+        if (o->json) events_enable(false), die_pair("--output -", "--json", "both write to standard output");
         if (o->command == CMD_GENERATE && !o->dry_run && isatty(STDOUT_FILENO))
             die_hint(FAIL_USAGE, "'-o FILE' or '| program'", "--output -: standard output is a terminal, expected a file or a pipe");
     } else {
         o->output = template_resolve(a, o->output, s->count);
     }
+    if (o->quality && image_format_of(o->output) == IMAGE_PNG)
+        die(FAIL_USAGE, "--quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp");
 }
 
 /* It measures one request and writes no file. */
@@ -216,7 +222,9 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     if (s->prompt && operand) die_pair("--prompt", "a prompt operand", "expected one of them");
     if (o->tokens_text && (s->prompt || operand)) die_pair("--tokens", "a prompt", "expected one text");
     bool draws = o->command == CMD_GENERATE;
-    s->prompt = check_text(a, operand ? operand : s->prompt, "prompt", draws);
+    const char *given = operand ? operand : s->prompt;
+    s->prompt = check_text(a, given, "prompt", draws);
+    if (s->prompt && draws) prompt_notes(s->prompt, !strcmp(given, "-"));
     s->negative = check_text(a, s->negative, "--negative", false);
     o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
 }
@@ -236,15 +244,41 @@ static const char *shipped_model(struct arena *a) {
     return NULL;
 }
 
+/* By default, or by its name where there is no directory of that name. */
+static const char *shipped_or(struct arena *a, const char *otherwise) {
+    const char *dir = shipped_model(a);
+    return dir ? dir : otherwise;
+}
+
+/* DIFFUSE_DEVICE, where --device was not given. */
+static void take_device_variable(struct arena *a, struct options *o) {
+    const char *value = getenv("DIFFUSE_DEVICE");
+    if (o->device_given || !value || !*value) return;
+    int row = row_named("device", 6, false);
+    struct given g = {.arena = a, .base = o, .field = option_row(row), .name = "DIFFUSE_DEVICE", .value = value};
+    g.field->kind->set(&g);
+}
+
+bool options_ask_json(int argc, char **argv) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        const char *word = argv[i];
+        if (!strcmp(word, "--json")) return true;
+        if (word[0] == '-' && word[1] && !word[1 + strspn(word + 1, "fjqv0")] && strchr(word, 'j')) return true;
+    }
+    return false;
+}
+
 void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     static char *no_words[] = {"diffuse", NULL};
     *o = options_defaults(a);
     const char *operand = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
     struct settings *s = &o->settings;
     error_quiet = o->quiet;
+    if (o->command != CMD_GENERATE) events_enable(false); /* these print one object, or nothing */
+    take_device_variable(a, o);
     const char *model = getenv("DIFFUSE_MODEL");
     if (!s->model && model && *model) s->model = model;
-    if (!s->model) s->model = shipped_model(a);
+    if (!s->model || (!strcmp(s->model, SHIPPED) && !file_exists(SHIPPED))) s->model = shipped_or(a, s->model);
     check_bench(o);
     check_output(a, o);
     check_prompt(a, o, operand);

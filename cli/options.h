@@ -12,6 +12,8 @@ enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIS
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
+struct scheduler;
+
 struct options {
     enum command command;
     /* prompt: valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL where none was given: some models take none.
@@ -22,10 +24,14 @@ struct options {
     const char *tokens_text; /* --tokens TEXT, checked as the prompt is */
     const char *dtype;       /* "auto", "fp32", "bf16", "fp16" */
     enum device_kind device;
-    int device_index; /* -1: any */
-    int threads;      /* 0: one per core */
-    int save_every;   /* also save the picture after every so many rows; 0: no */
-    int bench;        /* runs to measure; 0: draw */
+    bool device_given;              /* by --device or DIFFUSE_DEVICE */
+    int device_index;               /* -1: any */
+    int threads;                    /* 0: one per core */
+    int save_every;                 /* also save the picture after every so many rows; 0: no */
+    int quality;                    /* 1 to 100, of JPEG and WebP; 0: not given */
+    int bench;                      /* runs to measure; 0: draw */
+    const struct scheduler *listed; /* --list schedulers=NAME, or NULL */
+    bool mkdirs;
     bool dry_run, json, null_separated;
     bool tsv; /* with CMD_SHOW_SCHEDULE alone */
     enum on_exists on_exists;
@@ -36,7 +42,10 @@ struct options {
 };
 
 /* Parses and checks argv; dies FAIL_USAGE with one line that names the option. --help, --version and --completion print to stdout
- * and exit 0. Sets error_quiet. */
+ * and exit 0. Sets error_quiet. What is odd about the prompt is said on stderr. */
 void options_parse(struct arena *a, struct options *o, int argc, char **argv);
+
+/* Is -j or --json among the words, as far as can be told before they are parsed: what is wrong with them is then said as an event. */
+bool options_ask_json(int argc, char **argv);
 
 #endif

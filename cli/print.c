@@ -1,5 +1,6 @@
 #include "cli/print.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -184,12 +185,13 @@ static void scheduler_json(struct arena *a, struct json_out *j, const struct sch
     json_out_close(j, '{');
 }
 
-static void schedulers_json(void) {
+static void schedulers_json(const struct scheduler *one) {
     struct arena a = {0};
     struct json_out j = {.text.arena = &a};
     json_out_open(&j, NULL, '{');
     json_out_open(&j, "schedulers", '[');
-    for (int i = 0; schedulers[i]; i++) scheduler_json(&a, &j, schedulers[i]);
+    for (int i = 0; schedulers[i]; i++)
+        if (!one || schedulers[i] == one) scheduler_json(&a, &j, schedulers[i]);
     json_out_close(&j, '[');
     json_out_close(&j, '{');
     print_json(&j);
@@ -219,21 +221,26 @@ static void scheduler_text(struct buffer *b, const struct scheduler *s) {
     add_words(b, "  takes", s->options);
 }
 
-static void schedulers_text(void) {
+static void schedulers_text(const struct scheduler *one) {
     struct arena a = {0};
     struct buffer b = {.arena = &a};
-    buffer_printf(&b, "-x NAME,KEY=VALUE,… changes options; below: KEY=DEFAULT, or KEY=DEFAULT|OTHER\n"
-                      "where only these values are taken.\n");
-    for (int i = 0; schedulers[i]; i++) {
-        buffer_printf(&b, "\n");
-        scheduler_text(&b, schedulers[i]);
+    if (one) {
+        buffer_printf(&b,
+                      "-x %s,KEY=VALUE,… changes options; below: KEY=DEFAULT, or KEY=DEFAULT|OTHER\n"
+                      "where only these values are taken.\n",
+                      one->names[0]);
+        scheduler_text(&b, one);
+    }
+    for (int i = 0; !one && schedulers[i]; i++) { /* what its summary says first */
+        const char *summary = schedulers[i]->summary;
+        buffer_printf(&b, "%-12s %.*s\n", schedulers[i]->names[0], (int)strcspn(summary, ":;"), summary);
     }
     print_buffer(&b);
 }
 
-void print_schedulers(bool json) {
-    if (json) schedulers_json();
-    else schedulers_text();
+void print_schedulers(const struct scheduler *one, bool json) {
+    if (json) schedulers_json(one);
+    else schedulers_text(one);
 }
 
 /* The options whose origin is `origin`, with "key=default" cut to the key. */
@@ -244,6 +251,20 @@ static void origin_line(struct arena *a, const struct scheduler *scheduler, cons
         if (from && !strcmp(from, origin)) buffer_printf(&line, " %s", key);
     }
     if (line.length) fprintf(stderr, "%s: %s:%s\n", scheduler->class_name, origin, line.data);
+}
+
+void print_generation(const struct generation *g) {
+    if (!g->path) return;
+    char safe[1024];
+    escape_text(safe, sizeof safe, g->path, strlen(g->path));
+    fprintf(stderr, "%s:", safe);
+    if (g->steps) fprintf(stderr, " num_inference_steps %d", g->steps);
+    if (!isnan(g->guidance)) fprintf(stderr, " guidance_scale %g", g->guidance);
+    if (g->width) fprintf(stderr, " width %d", g->width);
+    if (g->height) fprintf(stderr, " height %d", g->height);
+    if (g->n_words) fprintf(stderr, " known_words %d", g->n_words);
+    if (g->size_max) fprintf(stderr, " trained_sizes %d to %d", g->size_min, g->size_max);
+    fputc('\n', stderr);
 }
 
 void print_origins(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const struct json *stored) {

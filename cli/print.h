@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include "engine/base/json.h"
+#include "engine/files/generation.h"
 #include "schedulers/scheduler.h"
 #include "tokenizer/clip_bpe.h"
 
@@ -11,8 +12,10 @@ enum print_format { PRINT_TEXT, PRINT_TSV, PRINT_JSON };
 
 /* PRINT_TEXT leaves out columns of zeros and, on a terminal, adds a plot of the noise levels. */
 void print_schedule(const struct schedule *schedule, enum print_format format);
-/* Names, model calls and options of every scheduler. */
-void print_schedulers(bool json);
+/* A line for each scheduler; or, of `one` alone where it is not NULL, its names, model calls and options. JSON has all of them always. */
+void print_schedulers(const struct scheduler *one, bool json);
+/* On stderr, for -v: what the checkpoint itself asks for, where it does. */
+void print_generation(const struct generation *g);
 /* On stderr, for -v: which options of the scheduler in force came from the checkpoint's config, which are its own defaults or the command
  * line's, and which of the config's keys it has no use for. */
 void print_origins(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const struct json *stored);

@@ -130,7 +130,7 @@ const struct field settings_fields[] = {
     {'n', "negative", "TEXT", GROUP_PICTURE, "what to keep away from", &kind_text, AT(negative), RECORDED},
     {'s', "seed", "N", GROUP_PICTURE, "image k uses N + k (default random, printed)", &kind_seed, AT(seed), RECORDED},
     {'c', "count", "N", GROUP_PICTURE, "images to draw", &kind_int, AT(count), .preset = "1", IN(1, 1e9)},
-    {0, "steps", "N", GROUP_PICTURE, "denoising steps (default from the pipeline)", &kind_int, AT(steps), IN(1, 1e6), RECORDED},
+    {0, "steps", "N", GROUP_PICTURE, "denoising steps (default from the model)", &kind_int, AT(steps), IN(1, 1e6), RECORDED},
     {'g', "guidance", "X", GROUP_PICTURE, "how closely to follow the prompt, 0 to 100", &kind_number, AT(guidance), IN(0, 100), RECORDED},
     {0, "guidance-rescale", "X", GROUP_PICTURE, "0 to 1, against over-exposure", &kind_number, AT(guidance_rescale), .preset = "0",
      IN(0, 1), RECORDED},

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
+#include "cli/events.h"
 #include "cli/progress.h"
 #include "engine/base/file.h"
 
@@ -10,6 +11,7 @@
 static void on_signal(int signal_number) {
     publish_abort();
     progress_abort();
+    events_abort(signal_number);
     raise(signal_number);
     _exit(128 + signal_number);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <utf8proc.h>
 #include "engine/base/error.h"
 #include "engine/base/text.h"
@@ -53,16 +54,18 @@ static const char *extension(const char *path) {
 }
 
 static void check_extension(const char *path) {
-    static const char *const others[] = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ppm", NULL};
+    static const char *const others[] = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ppm", NULL};
     for (int i = 0; others[i]; i++)
         if (!strcasecmp(extension(path), others[i]))
-            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "--output: '%s': expected a name ending in .png, the only format written",
-                     path);
+            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "--output: '%s': expected a name ending in .png, .jpg or .webp", path);
 }
 
 const char *template_resolve(struct arena *a, const char *output, int count) {
     if (!output) return DEFAULT_NAME;
     if (output[strlen(output) - 1] == '/') output = arena_printf(a, "%s%s", output, DEFAULT_NAME);
+    struct stat st;
+    if (stat(output, &st) == 0 && S_ISDIR(st.st_mode))
+        die_hint(FAIL_CREATE, arena_printf(a, "-o %s/ draws into it", output), "%s: is a directory", output);
     check_extension(output);
     if (check_fields(output) & (1u << SEED | 1u << N) || count == 1) return output;
     const char *ext = extension(output);

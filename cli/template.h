@@ -18,7 +18,8 @@ struct template_fields {
 
 /* The template for -o's value: NULL is the default one, "DIR/" gets it appended, and with count > 1 a template without {seed} and {n}
  * gets "-{seed}" before its extension, so that no two images of a run share a name. Dies FAIL_USAGE on an unknown field, an open
- * brace, or the extension of another image format. */
+ * brace, or the extension of another image format; FAIL_CREATE on the name
+ * of a directory without a slash behind it. */
 const char *template_resolve(struct arena *a, const char *output, int count);
 /* The template for pictures saved on the way: "-step{step}" is put before its extension unless it has {step} already. */
 const char *template_with_step(struct arena *a, const char *template);

@@ -6,7 +6,7 @@
 
 #include "cuda/device.h"
 extern "C" {
-#include "engine/plan_ops.h"
+#include "engine/ops_check.h"
 }
 
 enum { ARENA_BASE = 4096 /* counted from while planning, never dereferenced; not NULL, which means "no view" */, ALIGN = 256 };
@@ -103,22 +103,10 @@ static const struct ops planning_ops = {
     .conv2d = cuda_conv2d_plan,
     .group_norm = cuda_group_norm_plan,
     .layer_norm = cuda_layer_norm_plan,
-    .attention = cuda_attention_plan,
     .embed = cuda_embed_plan,
     .timestep_embed = cuda_timestep_embed_plan,
-    .silu = plan_silu,
-    .modulate = plan_modulate,
-    .add = plan_add,
-    .model_input = plan_model_input,
-    .set_schedule = plan_set_schedule,
-    .next_row = plan_next_row,
-    .row_input = plan_row_input,
     .sched_step = cuda_sched_step_plan,
     .to_rgb8 = cuda_to_rgb8_plan,
-    .upload = plan_upload,
-    .download = plan_download,
-    .upload_latents = plan_latents,
-    .download_latents = plan_latents,
 };
 
 static const struct ops running_ops = {
@@ -158,7 +146,7 @@ static void cuda_plan_begin(struct device *base) {
     struct cuda_device *dev = cuda_of(base);
     CUDA(StreamSynchronize, dev->stream); /* what runs still uses what may be given back */
     cublaslt_plan_begin(dev->blaslt);
-    base->ops = &planning_ops;
+    base->own = &planning_ops;
     base->planning = true;
     base->arena_base = reinterpret_cast<char *>(static_cast<uintptr_t>(ARENA_BASE));
     base->arena_used = base->arena_peak = 0;
@@ -174,7 +162,7 @@ static void cuda_plan_end(struct device *base) {
     base->arena_base = dev->arena;
     base->arena_peak = base->arena_capacity;
     base->arena_used = 0;
-    base->ops = &running_ops;
+    base->own = &running_ops;
     base->planning = false;
 }
 
@@ -303,7 +291,8 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.name = dev->name;
     dev->base.product = dev->product;
     dev->base.dtype = dtype;
-    dev->base.ops = &planning_ops;
+    dev->base.ops = &ops_checked;
+    dev->base.own = &planning_ops;
     dev->base.planning = true;
     dev->base.async = true;
     dev->base.own_memory = true;

@@ -1,5 +1,6 @@
-/* The CUDA device's own header. An op has two functions, as on the CPU: cuda_X_plan checks shapes, reserves scratch and decides each
- * weight's layout; cuda_X launches kernels on dev->stream and returns. Ops without weights or scratch have engine/plan_ops.h.
+/* The CUDA device's own header. An op has two functions, as on the CPU: cuda_X_plan reserves scratch and decides each
+ * weight's layout; cuda_X launches kernels on dev->stream and returns. The contract of ops.h has been asserted by then
+ * (engine/ops_check.h), and ops without weights or scratch have no plan.
  *
  * Kernels are templates over the element type T (float, f16, bf16); an op dispatches on its views' dtype with DISPATCH. Two kinds of
  * path: tensor cores (has_tensor_path(): 16-bit T, sm_80 or later, 16-byte rows), and plain ones that take any shape, type and GPU.
@@ -193,7 +194,7 @@ extern "C" {
 op_conv2d cuda_conv2d_plan, cuda_conv2d;                         /* conv2d.cu */
 op_linear cuda_linear_plan, cuda_linear;                         /* linear.cu */
 op_linear_geglu cuda_linear_geglu_plan, cuda_linear_geglu;       /* linear.cu */
-op_attention cuda_attention_plan, cuda_attention;                /* attention.cu */
+op_attention cuda_attention;                                     /* attention.cu */
 op_group_norm cuda_group_norm_plan, cuda_group_norm;             /* group_norm.cu */
 op_layer_norm cuda_layer_norm_plan, cuda_layer_norm;             /* layer_norm.cu */
 op_embed cuda_embed_plan, cuda_embed;                            /* embed.cu */

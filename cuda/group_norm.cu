@@ -10,7 +10,6 @@
  * LeVeque (1979) do: a mean much larger than the deviation costs nothing.
  *
  * Not measured on a GPU yet. */
-#include <cassert>
 
 #include "cuda/device.h"
 
@@ -368,9 +367,8 @@ template <class T> void launch_group_norm(struct cuda_device *dev, const struct 
 
 } // namespace
 
-void cuda_group_norm_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float, bool) {
+void cuda_group_norm_plan(struct device *base, struct view, struct view x, struct weight *w, struct weight *b, int groups, float, bool) {
     struct cuda_device *dev = cuda_of(base);
-    assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C && x.C % groups == 0);
     cuda_plan_dense(dev, w, x.dtype);
     cuda_plan_dense(dev, b, x.dtype);
     struct group_norm p = shape_of(x, groups);

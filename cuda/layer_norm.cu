@@ -2,7 +2,6 @@
  * then squares around it, of x - pivot, the row's first value, so that a mean much larger than the deviation costs nothing.
  *
  * Not measured on a GPU yet. */
-#include <cassert>
 
 #include "cuda/device.h"
 
@@ -99,8 +98,7 @@ template <class T> void launch_layer_norm(struct cuda_device *dev, const struct 
 
 } // namespace
 
-void cuda_layer_norm_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, float) {
-    assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C);
+void cuda_layer_norm_plan(struct device *base, struct view, struct view x, struct weight *w, struct weight *b, float) {
     cuda_plan_dense(cuda_of(base), w, x.dtype);
     cuda_plan_dense(cuda_of(base), b, x.dtype);
 }

@@ -44,8 +44,6 @@ static bool prefers_cublaslt(const struct cuda_device *dev, const struct gemm *g
 void cuda_linear_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
                       struct view residual) {
     struct cuda_device *dev = cuda_of(base);
-    assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == y.C && (!b || b->shape[0] == y.C));
-    assert(!residual.p || (view_rows(residual) == view_rows(y) && residual.C == y.C));
     assert(view_rows(x) <= INT32_MAX);
     cuda_plan_dense(dev, w, x.dtype);
     cuda_plan_dense(dev, b, x.dtype);
@@ -70,7 +68,6 @@ void cuda_linear(struct device *base, struct view y, struct view x, struct weigh
 
 void cuda_linear_geglu_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b) {
     struct cuda_device *dev = cuda_of(base);
-    assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == 2 * y.C && b->shape[0] == 2 * y.C);
     assert(view_rows(x) <= INT32_MAX);
     int interleave = y.C % GEGLU_INTERLEAVE == 0 ? GEGLU_INTERLEAVE : 1;
     cuda_plan_interleaved(dev, w, interleave, x.dtype);

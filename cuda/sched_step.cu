@@ -311,9 +311,7 @@ void cuda_model_input(struct device *base, struct view y, const float *x, float 
     DISPATCH(y.dtype, T, launch_input<T>(dev, y, x, 1, scale, NULL));
 }
 
-void cuda_sched_step_plan(struct device *base, const struct latents *l, struct view out, float, float) {
-    assert(out.H == l->H && out.W == l->W);
-    assert((out.C == l->C && (out.N == l->N || out.N == 2 * l->N)) || (out.C == 2 * l->C && out.N == l->N));
+void cuda_sched_step_plan(struct device *base, const struct latents *l, struct view, float, float) {
     cuda_scratch_reserve(cuda_of(base), (latents_size(l) + 2 * (size_t)l->N) * sizeof(float));
 }
 

@@ -1,6 +1,5 @@
 /* Between host and device: tensors (synchronously, in pieces through scratch, converted on the device), the picture's bytes, and the
  * latents, whose noise is uploaded between the loop's steps without stopping them. */
-#include <cassert>
 #include <cmath>
 #include <cstdlib>
 
@@ -102,7 +101,6 @@ void cuda_download(struct device *base, float *y, struct view x) {
 }
 
 int64_t cuda_to_rgb8_plan(struct device *base, uint8_t *, struct view x) {
-    assert(x.C == 3);
     cuda_scratch_reserve(cuda_of(base), elements(x) + PICTURE_HEAD);
     return 0;
 }

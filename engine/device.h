@@ -4,7 +4,8 @@
  *   plan   dev->planning is true: ops check shapes, choose algorithms and weight layouts and reserve scratch, but compute nothing;
  *          the arena only counts, so peak memory is known before a byte of weight is read;
  *   load   every weight is read from its file and packed once into the layout planning chose (weights_load);
- *   run    ops compute. Nothing is allocated here.
+ *   run    ops compute. Nothing is allocated here but what comes once, small: the schedule's rows, the clock's marks, pinned slots for
+ *          latents, cuBLASLt's copies of biases.
  * The shapes of the run phase must have been planned. plan_begin starts over, for other shapes: what was loaded stays where its layout
  * does. */
 #ifndef ENGINE_DEVICE_H
@@ -40,7 +41,8 @@ struct device {
     const char *name;      /* "cpu", "cuda:0" */
     const char *product;   /* "NVIDIA H200", "AMD EPYC 9B14": as it calls itself */
     enum dtype dtype;      /* of what is allocated without saying otherwise */
-    const struct ops *ops; /* the table in force: planning's or running's */
+    const struct ops *ops; /* ops_checked: what models call */
+    const struct ops *own; /* what that calls, planning's or running's; in planning's NULL where there is nothing to plan */
     bool planning;
     bool async;        /* ops return before they have run, and weights may come after load has returned: whoever wants to keep it busy
                         * gives it the next work before he waits for the last */

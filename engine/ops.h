@@ -1,10 +1,10 @@
 /* THE contract between models and devices: one typedef per op, one table per device.
  *
  * Shapes, slowest axis first: N batch, H W height width, C channels in, K channels out, T rows (tokens or pixels = N*H*W),
- * D head width, NH heads. Activations are views (device.h), strided: every op honours ld of every operand. Weights are
- * struct weight with the checkpoint's own shape (weights.h). Statistics, softmax and accumulation in f32.
- * Outputs never overlap inputs except where "y may be x" is said (same p and ld). Optional operands: NULL weight, no_view.
- * Every op that could be fused later takes the operand now. */
+ * D head width, NH heads. Activations are views (device.h), strided: every op honours ld and image of every operand, which are of
+ * one type. What is said here is asserted in front of every device (ops_check.h). Weights are struct weight with the checkpoint's own shape
+ * (weights.h). Statistics, softmax and accumulation in f32. Outputs never overlap inputs except where "y may be x" is said (same p and ld).
+ * Optional operands: NULL weight, no_view. Every op that could be fused later takes the operand now. */
 #ifndef ENGINE_OPS_H
 #define ENGINE_OPS_H
 

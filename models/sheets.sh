@@ -8,7 +8,7 @@ DIFFUSE=${DIFFUSE:-./diffuse}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-draw() { "$DIFFUSE" -q --device cpu -m models/doodle --steps 20 -g 2.5 "$@"; }
+draw() { "$DIFFUSE" -q --device cpu -m models/doodle "$@"; }
 
 n=10
 for subject in 'a brown squirrel' 'a red cat' 'a blue bird' 'a purple butterfly' 'an orange boat' 'a yellow flower'; do

@@ -17,7 +17,10 @@ struct decoder {
 
 static struct decoder *decoder_open(struct device *dev) {
     struct decoder *d = calloc(1, sizeof *d);
-    d->binder = binder_new(checkpoint_find(checkpoint_open(&d->arena, "test/fixtures/tiny-sd1", NULL), "vae"));
+    struct checkpoint *c = checkpoint_list(&d->arena, "test/fixtures/tiny-sd1");
+    struct component *vae = checkpoint_find(c, "vae");
+    component_open(c, vae, COMPONENT_NET, NULL);
+    d->binder = binder_new(vae);
     d->vae = vae_bind(d->binder);
     d->dev = dev;
     return d;

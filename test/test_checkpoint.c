@@ -47,7 +47,15 @@ static void put_weights(const char *path, int first, int n, const char *const *n
     }
 
 static struct checkpoint *open_dir(const char *variant) {
-    return checkpoint_open(&arena, dir, variant);
+    struct checkpoint *c = checkpoint_list(&arena, dir);
+    checkpoint_check_modules(c);
+    for (int i = 0; i < c->n_components; i++) {
+        const char *name = c->components[i].name;
+        bool net = !strcmp(name, "unet") || !strcmp(name, "vae");
+        if (net || !strcmp(name, "scheduler")) component_open(c, &c->components[i], net ? COMPONENT_NET : COMPONENT_SCHEDULER, variant);
+    }
+    checkpoint_check_variant(c, variant);
+    return c;
 }
 
 /* The last part of the path of the component's only file. */
@@ -99,6 +107,17 @@ static void test_root_layout(void **state) {
     assert_string_equal(checkpoint_find(c, "unet")->class_name, "UNet2DModel");
     put_text(in_dir("config.json"), "{\"model_type\":\"clip\"}");
     assert_dies(78, "config.json: no '_class_name'", open_dir(NULL));
+}
+
+static void test_missing(void **state) {
+    (void)state;
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("a"));
+    remove_tree(in_dir("vae"));
+    assert_dies(66, "/vae: model_index.json names it, and it is not there", open_dir(NULL));
+    put_text(in_dir("vae"), "a file");
+    assert_dies(66, "/vae: expected a directory, found a file", open_dir(NULL));
+    put_text(in_dir("model_index.json"), "{\"_class_name\":\"X\",\"unet\":[\"mine\",\"UNet2DModel\"]}");
+    assert_dies(78, "'unet' comes from module 'mine': custom code is never run", open_dir(NULL));
 }
 
 /* A safety checker and the like may be listed and not be there. */
@@ -355,9 +374,9 @@ static void test_local_wins(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_layout),       TEST(test_root_layout), TEST(test_unused_components), TEST(test_variant),    TEST(test_shards),
-        TEST(test_old_names),    TEST(test_bind),        TEST(test_misspelt),          TEST(test_bind_types), TEST(test_load),
-        TEST(test_load_changed), TEST(test_hub_cache),   TEST(test_local_wins),
+        TEST(test_layout),    TEST(test_root_layout),  TEST(test_unused_components), TEST(test_variant),    TEST(test_shards),
+        TEST(test_old_names), TEST(test_bind),         TEST(test_misspelt),          TEST(test_missing),    TEST(test_bind_types),
+        TEST(test_load),      TEST(test_load_changed), TEST(test_hub_cache),         TEST(test_local_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

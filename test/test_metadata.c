@@ -97,7 +97,7 @@ static void test_infotext_is_read_back(void **state) {
 }
 
 static const char *comment(const struct metadata *m, const char *level, const char *keyword, int *n) {
-    struct png_comment comments[METADATA_COMMENTS_MAX];
+    struct image_comment comments[METADATA_COMMENTS_MAX];
     const char *text = NULL;
     *n = metadata_comments(&arena, m, level, comments);
     for (int i = 0; i < *n; i++)

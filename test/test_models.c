@@ -57,7 +57,7 @@ static void compare_tap(struct device *dev, const char *name, struct view y) {
 
 static struct fixture *fixture_open(const char *name) {
     struct fixture *f = calloc(1, sizeof *f);
-    f->checkpoint = checkpoint_open(&f->arena, arena_printf(&f->arena, "test/fixtures/%s", name), NULL);
+    f->checkpoint = checkpoint_list(&f->arena, arena_printf(&f->arena, "test/fixtures/%s", name));
     f->recorded = st_open(&f->arena, arena_printf(&f->arena, "test/fixtures/models/%s.safetensors", name));
     f->device = OPEN_DEVICE(device_case->dtype);
     f->device->tap = compare_tap;
@@ -71,6 +71,12 @@ static void fixture_close(struct fixture *f) {
     checkpoint_close(f->checkpoint);
     arena_free(&f->arena);
     free(f);
+}
+
+static struct binder *open_part(struct fixture *f, const char *name) {
+    struct component *c = checkpoint_find(f->checkpoint, name);
+    component_open(f->checkpoint, c, COMPONENT_NET, NULL);
+    return binder_new(c);
 }
 
 static void load(struct fixture *f, struct binder *b) {
@@ -114,7 +120,7 @@ static void text_case(struct fixture *f, const struct clip_text *m, int skip, co
 
 static void text_matches(const char *name) {
     struct fixture *f = fixture_open(name);
-    struct binder *b = binder_new(checkpoint_find(f->checkpoint, "text_encoder"));
+    struct binder *b = open_part(f, "text_encoder");
     struct clip_text *m = clip_text_bind(b);
     text_case(f, m, 0, NULL);
     load(f, b);
@@ -150,7 +156,7 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
 /* n_blocks: how many blocks' outputs are recorded at least, every scene's own output aside. */
 static void unet_matches(const char *name, const char *const scenes[], int n_blocks) {
     struct fixture *f = fixture_open(name);
-    struct binder *b = binder_new(checkpoint_find(f->checkpoint, "unet"));
+    struct binder *b = open_part(f, "unet");
     struct unet *m = unet_bind(b);
     int n = 0;
     for (; scenes[n]; n++) unet_case(f, m, scenes[n]);
@@ -175,7 +181,7 @@ static void vae_case(struct fixture *f, const struct vae *m, const char *scene) 
 
 static void vae_matches(const char *name) {
     struct fixture *f = fixture_open(name);
-    struct binder *b = binder_new(checkpoint_find(f->checkpoint, "vae"));
+    struct binder *b = open_part(f, "vae");
     struct vae *m = vae_bind(b);
     vae_case(f, m, "vae");
     vae_case(f, m, "vae_odd");

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cli/png.h"
 #include "engine/base/error.h"
+#include "engine/images/write.h"
 
 struct file {
     const uint8_t *data;
@@ -58,11 +58,25 @@ static void expect_pixels(const struct decoded *d, const uint8_t *rgb, int W, in
                          rgb[(size_t)y * (size_t)W * 3 + (size_t)i]);
 }
 
+static const struct image_comment comments[] = {
+    {"parameters", "caf\xc3\xa9\nSteps: 20", false},         /* Latin-1: tEXt */
+    {"parameters", "\xe7\x8c\xab, \xf0\x9f\x90\xbf", false}, /* not Latin-1: iTXt */
+    {"parameters", "a\x1b[31m", false},                      /* not printable: iTXt */
+    {"diffuse", "{\"prompt\":\"a\"}", true},
+    {"Software", "", false},
+};
+enum { N_COMMENTS = sizeof comments / sizeof *comments };
+
+static const void *encode(struct arena *a, uint8_t *rgb, int W, int H, int n_comments, size_t *size) {
+    struct image image = {W, H, 3, rgb};
+    return png_encode(a, &image, (struct image_comments){comments, n_comments}, size);
+}
+
 static void round_trip(int W, int H, int noise) {
     struct arena a = {0};
     size_t size;
     uint8_t *rgb = random_pixels(W, H, noise);
-    const void *data = png_encode(&a, rgb, W, H, NULL, 0, &size);
+    const void *data = encode(&a, rgb, W, H, 0, &size);
     struct file f = {data, size, 0};
     struct decoded d = decode(&f);
     expect_pixels(&d, rgb, W, H);
@@ -79,21 +93,12 @@ static void test_pixels(void **state) {
         for (int noise = 0; noise < 2; noise++) round_trip(sizes[i][0], sizes[i][1], noise);
 }
 
-static const struct png_comment comments[] = {
-    {"parameters", "caf\xc3\xa9\nSteps: 20", false},         /* Latin-1: tEXt */
-    {"parameters", "\xe7\x8c\xab, \xf0\x9f\x90\xbf", false}, /* not Latin-1: iTXt */
-    {"parameters", "a\x1b[31m", false},                      /* not printable: iTXt */
-    {"diffuse", "{\"prompt\":\"a\"}", true},
-    {"Software", "", false},
-};
-enum { N_COMMENTS = sizeof comments / sizeof *comments };
-
 static void test_comments(void **state) {
     (void)state;
     struct arena a = {0};
     size_t size;
     uint8_t *rgb = random_pixels(16, 8, 1);
-    const void *data = png_encode(&a, rgb, 16, 8, comments, N_COMMENTS, &size);
+    const void *data = encode(&a, rgb, 16, 8, N_COMMENTS, &size);
     struct file f = {data, size, 0};
     struct decoded d = decode(&f);
     png_textp texts;
@@ -119,8 +124,8 @@ static void test_chunks(void **state) {
     struct arena a = {0};
     size_t size, again;
     uint8_t *rgb = random_pixels(300, 200, 1);
-    const uint8_t *data = png_encode(&a, rgb, 300, 200, comments, N_COMMENTS, &size);
-    const uint8_t *same = png_encode(&a, rgb, 300, 200, comments, N_COMMENTS, &again);
+    const uint8_t *data = encode(&a, rgb, 300, 200, N_COMMENTS, &size);
+    const uint8_t *same = encode(&a, rgb, 300, 200, N_COMMENTS, &again);
     char order[256] = "";
     for (size_t at = 8; at < size;) {
         uint32_t length = (uint32_t)data[at] << 24 | (uint32_t)data[at + 1] << 16 | (uint32_t)data[at + 2] << 8 | data[at + 3];
@@ -142,7 +147,7 @@ static void test_failure(void **state) {
     struct job job;
     size_t size;
     if (job_enter(&job)) {
-        png_encode(&a, (const uint8_t *)"", 0, 1, NULL, 0, &size);
+        encode(&a, (uint8_t[1]){0}, 0, 1, 0, &size);
         job_leave(&job);
         fail_msg("an image of width 0 was written");
     }

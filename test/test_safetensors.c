@@ -115,6 +115,20 @@ static void test_touched(void **state) {
 }
 
 /* Another file under the name does not concern the one that is open. */
+/* Written over in place, and its mtime set back. */
+static void test_written_over(void **state) {
+    (void)state;
+    write_sample();
+    struct st_file *f = st_open(&arena, path);
+    struct stat st;
+    must(stat(path, &st) == 0, path);
+    int fd = open(path, O_WRONLY);
+    must(fd >= 0 && pwrite(fd, "x", 1, (off_t)f->size - 1) == 1, path);
+    struct timespec times[2] = {st.st_atim, st.st_mtim};
+    must(futimens(fd, times) == 0 && close(fd) == 0, path);
+    assert_dies(74, "changed while it was read", (st_check_unchanged(f), 0));
+}
+
 static void test_replaced(void **state) {
     (void)state;
     float values[6];
@@ -142,8 +156,8 @@ static void test_no_leak(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip), TEST(test_empty),   TEST(test_order),    TEST(test_fixture),
-        TEST(test_shrinks),    TEST(test_touched), TEST(test_replaced), TEST(test_no_leak),
+        TEST(test_round_trip), TEST(test_empty),    TEST(test_order),        TEST(test_fixture), TEST(test_shrinks),
+        TEST(test_touched),    TEST(test_replaced), TEST(test_written_over), TEST(test_no_leak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

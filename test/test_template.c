@@ -75,8 +75,8 @@ static void test_refused(void **state) {
     expect_refused("{SEED}", "--output: unknown field '{SEED}'");
     expect_refused("a{", "--output: '{': expected '}'");
     expect_refused("a{seed", "--output: '{seed': expected '}'");
-    expect_refused("a.jpg", "--output: 'a.jpg': expected a name ending in .png, the only format written");
-    expect_refused("a.WebP", "--output: 'a.WebP': expected a name ending in .png, the only format written");
+    expect_refused("a.gif", "--output: 'a.gif': expected a name ending in .png, .jpg or .webp");
+    expect_refused("a.Tiff", "--output: 'a.Tiff': expected a name ending in .png, .jpg or .webp");
 }
 
 static void test_fields(void **state) {

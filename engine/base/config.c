@@ -30,13 +30,6 @@ void config_require(const struct json *config, const struct config_only *rules, 
     }
 }
 
-void config_require_class(const struct json *config, const char *class_name) {
-    const char *found = json_string(config, "_class_name", NULL);
-    if (!found && json_string_array(config, "architectures", &found, 1) < 1) return;
-    if (found && strcmp(found, class_name) != 0)
-        die(FAIL_UNSUPPORTED, "%s: expected a %s, found '%s'", json_path(config), class_name, found);
-}
-
 int config_choice(const struct json *config, const char *key, const char *fallback, const char *const *names) {
     const char *value = json_string(config, key, fallback);
     for (int i = 0; names[i]; i++)

@@ -14,8 +14,6 @@ struct config_only {
 
 /* Dies FAIL_UNSUPPORTED "FILE: 'KEY': VALUE is not supported" for the first of the n rules broken. */
 void config_require(const struct json *config, const struct config_only *rules, int n);
-/* Dies FAIL_UNSUPPORTED unless config's _class_name (or architectures[0]) is class_name. */
-void config_require_class(const struct json *config, const char *class_name);
 /* "silu", "quick_gelu", "gelu" …: the index in names, else dies FAIL_UNSUPPORTED. names end with NULL. */
 int config_choice(const struct json *config, const char *key, const char *fallback, const char *const *names);
 

@@ -10,7 +10,6 @@
  *
  * Speed per AVX-512 core of 160 GFLOP/s: 120 for 4096 x 4096 with D = 40, where the exponentials take a sixth of the
  * time, 150 with D = 512 (torch 2.15: 83 and 120). */
-#include <assert.h>
 #include <float.h>
 #include "engine/cpu/row.h"
 #include "engine/cpu/vec.h"
@@ -56,9 +55,7 @@ static struct lane_buffers buffers_of(const struct cpu_device *dev, int D, int t
 }
 
 void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal) {
-    (void)causal;
-    assert(view_rows(y) == view_rows(q) && view_rows(k) == view_rows(v) && q.C % n_heads == 0);
-    assert(y.C == q.C && k.C == q.C && v.C == q.C && k.N == v.N && (k.N == q.N || k.N == 1));
+    (void)y, (void)k, (void)v, (void)causal;
     size_t floats = (lane_floats(q.C / n_heads) + 15) / 16 * 16;
     cpu_scratch_reserve(cpu_of(dev), floats * (size_t)pool_threads(dev->pool) * sizeof(float));
 }

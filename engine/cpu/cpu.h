@@ -2,8 +2,9 @@
  * for the rest, shared by the threads of a pool. It is the specification the CUDA
  * device is tested against.
  *
- * Each op has two functions: cpu_X_plan, called while planning, which checks shapes, picks the algorithm and the weight's layout
- * and reserves scratch; and cpu_X, which computes. Most ops without weights or scratch have engine/plan_ops.h. */
+ * Each op has two functions: cpu_X_plan, called while planning, which picks the algorithm and the weight's layout
+ * and reserves scratch; and cpu_X, which computes. Ops without weights or scratch have no plan. The contract of ops.h has been asserted by
+ * then (engine/ops_check.h). */
 #ifndef ENGINE_CPU_CPU_H
 #define ENGINE_CPU_CPU_H
 

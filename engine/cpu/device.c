@@ -10,7 +10,7 @@
 #include "engine/base/error.h"
 #include "engine/base/limits.h"
 #include "engine/base/sys.h"
-#include "engine/plan_ops.h"
+#include "engine/ops_check.h"
 #include "engine/files/safetensors.h"
 
 /* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ----------------------------------- */
@@ -221,17 +221,6 @@ static size_t cpu_scratch_bytes(const struct device *dev) {
 
 /* ---- the two tables ---------------------------------------------------------------------------------------------- */
 
-static void plan_timestep_embed(struct device *dev, struct view y, const float *t, bool flip_sin_to_cos, float freq_shift) {
-    (void)dev, (void)t, (void)flip_sin_to_cos, (void)freq_shift;
-    assert(y.C % 2 == 0);
-}
-
-static int64_t plan_to_rgb8(struct device *dev, uint8_t *y, struct view x) {
-    (void)dev, (void)y;
-    assert(x.C == 3);
-    return 0;
-}
-
 static const struct ops planning_ops = {
     .linear = cpu_linear_plan,
     .linear_geglu = cpu_linear_geglu_plan,
@@ -240,20 +229,7 @@ static const struct ops planning_ops = {
     .layer_norm = cpu_layer_norm_plan,
     .attention = cpu_attention_plan,
     .embed = cpu_embed_plan,
-    .timestep_embed = plan_timestep_embed,
-    .silu = plan_silu,
-    .modulate = plan_modulate,
-    .add = plan_add,
-    .model_input = plan_model_input,
-    .set_schedule = plan_set_schedule,
-    .next_row = plan_next_row,
-    .row_input = plan_row_input,
     .sched_step = cpu_sched_step_plan,
-    .to_rgb8 = plan_to_rgb8,
-    .upload = plan_upload,
-    .download = plan_download,
-    .upload_latents = plan_latents,
-    .download_latents = plan_latents,
 };
 
 static const struct ops running_ops = {
@@ -315,7 +291,7 @@ static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) 
 }
 
 static void cpu_plan_begin(struct device *base) {
-    base->ops = &planning_ops;
+    base->own = &planning_ops;
     base->planning = true;
     base->arena_base = (char *)(uintptr_t)PAGE;
     base->arena_used = base->arena_peak = 0;
@@ -331,7 +307,7 @@ static void cpu_plan_end(struct device *base) {
     base->arena_base = dev->arena;
     base->arena_peak = base->arena_capacity;
     base->arena_used = 0;
-    base->ops = &running_ops;
+    base->own = &running_ops;
     base->planning = false;
 }
 
@@ -385,7 +361,8 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .name = "cpu",
         .product = dev->product,
         .dtype = dtype,
-        .ops = &planning_ops,
+        .ops = &ops_checked,
+        .own = &planning_ops,
         .planning = true,
         .pool = pool,
         .arena_base = (char *)(uintptr_t)PAGE, /* counted from, never dereferenced; not NULL, which means "no view" */

@@ -88,7 +88,6 @@ void cpu_modulate(struct device *dev, struct view y, struct view x, struct view 
 
 void cpu_embed_plan(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
     (void)ids;
-    assert(table->shape[1] == y.C && pos->shape[1] == y.C && view_rows(y) <= (size_t)pos->shape[0]);
     cpu_plan_dense(cpu_of(dev), table, y.dtype);
     cpu_plan_dense(cpu_of(dev), pos, y.dtype);
 }

@@ -1,7 +1,6 @@
 /* Group normalisation. An image's statistics span all its pixels, so threads summarise blocks of rows small enough
  * for the cache (mean, then squares around it, both f32) and blocks are merged in double (Chan, Golub & LeVeque 1979):
  * the accuracy of two passes for one pass over memory. A second pass normalises. */
-#include <assert.h>
 #include <math.h>
 #include "engine/cpu/row.h"
 #include "engine/cpu/vmath.h"
@@ -52,8 +51,7 @@ static struct moments *part_moments(const struct cpu_device *dev, int C, int gro
 
 void cpu_group_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, int groups, float eps,
                          bool silu) {
-    (void)eps, (void)silu;
-    assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C && x.C % groups == 0);
+    (void)y, (void)eps, (void)silu;
     cpu_plan_dense(cpu_of(dev), w, DT_F32);
     cpu_plan_dense(cpu_of(dev), b, DT_F32);
     size_t lanes = (size_t)pool_threads(dev->pool) * lane_bytes(x.C, groups);

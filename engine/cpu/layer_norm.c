@@ -1,12 +1,10 @@
 /* Each row fits in the first-level cache: a mean, the sums around it, which correct it (Chan, Golub & LeVeque 1983),
  * then the result. */
-#include <assert.h>
 #include <math.h>
 #include "engine/cpu/row.h"
 
 void cpu_layer_norm_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, float eps) {
-    (void)eps;
-    assert(view_rows(y) == view_rows(x) && y.C == x.C && w->shape[0] == x.C && b->shape[0] == x.C);
+    (void)y, (void)x, (void)eps;
     cpu_plan_dense(cpu_of(dev), w, DT_F32);
     cpu_plan_dense(cpu_of(dev), b, DT_F32);
 }

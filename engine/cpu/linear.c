@@ -184,8 +184,6 @@ static struct cpu_matmul linear_key(struct view y, struct view x, const struct w
 
 void cpu_linear_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
                      struct view residual) {
-    assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == y.C && (!b || b->shape[0] == y.C));
-    assert(!residual.p || (view_rows(residual) == view_rows(y) && residual.C == y.C));
     plan_product(cpu_of(dev), w, 1, linear_key(y, x, w, b, act, residual), 0);
     cpu_plan_dense(cpu_of(dev), b, DT_F32);
 }
@@ -220,7 +218,7 @@ static struct cpu_matmul geglu_key(const struct linear_plan *plan, const struct 
 }
 
 void cpu_linear_geglu_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b) {
-    assert(view_rows(y) == view_rows(x) && w->shape[1] == x.C && w->shape[0] == 2 * y.C && b->shape[0] == 2 * y.C);
+    (void)y;
     const struct linear_plan *plan = plan_of(cpu_of(dev), w, 2, x.dtype);
     plan_product(cpu_of(dev), w, 2, geglu_key(plan, w, b, x), gate_bytes(plan, (int)view_rows(x)));
     cpu_plan_dense(cpu_of(dev), b, DT_F32);

@@ -29,9 +29,7 @@ void cpu_row_input(struct device *dev, struct view y, const struct latents *l, i
 }
 
 void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
-    (void)guidance, (void)rescale;
-    assert(out.H == l->H && out.W == l->W);
-    assert((out.C == l->C && (out.N == l->N || out.N == 2 * l->N)) || (out.C == 2 * l->C && out.N == l->N));
+    (void)out, (void)guidance, (void)rescale;
     /* v, and its magnitudes sorted or the next x */
     cpu_scratch_reserve(cpu_of(dev), 2 * latents_size(l) * sizeof(float));
 }

@@ -10,11 +10,6 @@
 
 enum { COMPONENTS_MAX = 64 };
 
-static bool is_dir(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* ---- where it is ------------------------------------------------------------------------------------------------- */
 
 /* /…, ./… and ../ can only be meant as directories. */
@@ -36,8 +31,13 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     const char *dir = hub_cache_find(a, model, revision);
     if (dir) return dir;
     const char *repo = without_revision(a, model), *wanted = model + strlen(repo);
-    die_hint(FAIL_INPUT, arena_printf(a, "hf download %s%s%s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : ""),
-             "%s: no such directory, and not in the Hugging Face cache", model);
+    const char *hint = "-m DIR, or ORG/NAME as Hugging Face has it";
+    if (strchr(repo, '/'))
+        hint = arena_printf(a,
+                            "hf download %s%s%s --include '*.json' --include '*.txt' --include '*diffusion_pytorch_model.safetensors' "
+                            "--include 'text_encoder/model.safetensors'",
+                            repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : "");
+    die_hint(FAIL_INPUT, hint, "%s: no such directory, and not in the Hugging Face cache", model);
 }
 
 static _Noreturn void fail_no_index(struct arena *a, const char *dir) {
@@ -49,14 +49,6 @@ static _Noreturn void fail_no_index(struct arena *a, const char *dir) {
 }
 
 /* ---- components -------------------------------------------------------------------------------------------------- */
-
-/* Those a pipeline here reads tensors of; the others (safety_checker, feature_extractor …) need not even be there. */
-static bool has_weights(const char *name) {
-    static const char *const names[] = {"unet", "vae", "text_encoder", "text_encoder_2"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
-}
 
 /* A component's name becomes a folder's. */
 static bool is_component_name(const char *name) {
@@ -71,32 +63,63 @@ static void check_config(const struct json *config) {
         die(FAIL_UNSUPPORTED, "%s: 'quantization_config': quantized weights are not supported", json_path(config));
 }
 
-static void component_open(const struct checkpoint *c, struct component *m, struct arena *a, const char *variant) {
-    m->arena = a;
-    const char *folder = arena_printf(a, "%s/%s", c->dir, m->name);
-    m->dir = c->index && is_dir(folder) ? folder : c->dir; /* old repositories keep their only model at the top */
-    if (strcmp(m->name, "scheduler") == 0) m->config = json_load(a, arena_printf(a, "%s/scheduler_config.json", m->dir));
-    if (!has_weights(m->name)) return;
-    m->config = json_load(a, arena_printf(a, "%s/config.json", m->dir));
+static void check_variant_name(const char *variant) {
+    for (const char *s = variant; *s; s++)
+        if (!isalnum((unsigned char)*s) && !strchr("_-.", *s)) die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
+}
+
+/* Whether something of that kind lies in dir. */
+static bool holds(struct arena *a, const char *dir, enum component_kind kind) {
+    static const char *const files[][2] = {[COMPONENT_NET] = {"config.json", "config.json"},
+                                           [COMPONENT_SCHEDULER] = {"scheduler_config.json", "scheduler_config.json"},
+                                           [COMPONENT_TOKENIZER] = {"tokenizer.json", "vocab.json"}};
+    for (int i = 0; i < 2; i++)
+        if (name_exists(arena_printf(a, "%s/%s", dir, files[kind][i]))) return true;
+    return false;
+}
+
+/* Its folder, or the checkpoint's own: old repositories keep their only model at the top. */
+static const char *find_dir(const struct checkpoint *c, const struct component *m, enum component_kind kind) {
+    const char *folder = arena_printf(m->arena, "%s/%s", c->dir, m->name);
+    if (!c->index) return c->dir;
+    struct stat st;
+    int error = stat(folder, &st) == 0 ? 0 : errno;
+    if (!error && S_ISDIR(st.st_mode)) return folder;
+    if (!error) die(FAIL_INPUT, "%s: expected a directory, found a file", folder);
+    if (error != ENOENT) die(FAIL_INPUT, "%s: %s", folder, strerror(error));
+    if (holds(m->arena, c->dir, kind)) return c->dir;
+    die_hint(FAIL_INPUT, download_hint(m->arena, c), "%s: %s names it, and it is not there%s", folder,
+             strrchr(json_path(c->index), '/') + 1, download_interrupted(m->arena, c) ? ": the download was interrupted" : "");
+}
+
+static struct json *load_config(const struct checkpoint *c, const struct component *m, const char *name) {
+    const char *path = arena_printf(m->arena, "%s/%s", m->dir, name);
+    bool interrupted = !name_exists(path) && download_interrupted(m->arena, c);
+    if (interrupted) die_hint(FAIL_INPUT, download_hint(m->arena, c), "%s: missing: the download was interrupted", path);
+    return json_load(m->arena, path);
+}
+
+void component_open(const struct checkpoint *c, struct component *m, enum component_kind kind, const char *variant) {
+    m->dir = find_dir(c, m, kind);
+    if (kind == COMPONENT_SCHEDULER) m->config = load_config(c, m, "scheduler_config.json");
+    if (kind != COMPONENT_NET) return;
+    if (!m->config) m->config = load_config(c, m, "config.json");
     check_config(m->config);
-    if (!c->index) m->class_name = json_string(m->config, "_class_name", NULL);
-    if (!m->class_name) die(FAIL_UNSUPPORTED, "%s: no '_class_name': not a model of diffusers", json_path(m->config));
-    weight_files_open(m, variant, c->revision ? c->name : NULL);
+    if (variant) check_variant_name(variant);
+    weight_files_open(m, variant, c);
 }
 
 /* "unet": ["diffusers", "UNet2DConditionModel"]; [null, null] is an absent one, anything but a list an option of the
  * pipeline. */
-static void read_component(struct checkpoint *c, const char *key) {
+static void read_component(struct arena *a, struct checkpoint *c, const char *key) {
     const char *pair[2] = {NULL, NULL};
     if (*key == '_' || !json_is_array(c->index, key)) return;
     if (json_string_array(c->index, key, pair, 2) != 2 || !pair[0] != !pair[1])
         die(FAIL_DATA, "%s: field '%s': expected [LIBRARY, CLASS]", json_path(c->index), key);
     if (!pair[0]) return;
     if (!is_component_name(key)) die(FAIL_DATA, "%s: '%.64s' is not the name of a component", json_path(c->index), key);
-    if (strcmp(pair[0], "diffusers") != 0 && strcmp(pair[0], "transformers") != 0 && strcmp(pair[0], "stable_diffusion") != 0)
-        die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), key, pair[0]);
     if (c->n_components == COMPONENTS_MAX) die(FAIL_DATA, "%s: more than %d components", json_path(c->index), COMPONENTS_MAX);
-    c->components[c->n_components++] = (struct component){.name = key, .library = pair[0], .class_name = pair[1]};
+    c->components[c->n_components++] = (struct component){.name = key, .library = pair[0], .class_name = pair[1], .arena = a};
 }
 
 static void read_index(struct arena *a, struct checkpoint *c, const char *path) {
@@ -106,49 +129,47 @@ static void read_index(struct arena *a, struct checkpoint *c, const char *path) 
     c->pipeline_class = json_string(c->index, "_class_name", NULL);
     if (!c->pipeline_class) die(FAIL_UNSUPPORTED, "%s: no '_class_name'", path);
     c->diffusers_version = json_string(c->index, "_diffusers_version", NULL);
-    for (int i = 0, n = json_n_keys(c->index); i < n; i++) read_component(c, json_key(c->index, i));
+    for (int i = 0, n = json_n_keys(c->index); i < n; i++) read_component(a, c, json_key(c->index, i));
 }
 
 /* ---- the checkpoint ---------------------------------------------------------------------------------------------- */
 
-static void check_variant_name(const char *variant) {
-    for (const char *s = variant; *s; s++)
-        if (!isalnum((unsigned char)*s) && !strchr("_-.", *s)) die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
+/* A lone model names its class itself. */
+static void list_lone(struct arena *a, struct checkpoint *c, const char *path) {
+    struct component *m = &c->components[c->n_components++];
+    *m = (struct component){.name = "unet", .library = "diffusers", .arena = a, .config = json_load(a, path)};
+    m->class_name = json_string(m->config, "_class_name", NULL);
+    if (!m->class_name) die(FAIL_UNSUPPORTED, "%s: no '_class_name': not a model of diffusers", path);
 }
 
-static bool any_variant(const struct checkpoint *c) {
-    for (int i = 0; i < c->n_components; i++)
-        if (c->components[i].variant) return true;
-    return false;
-}
-
-/* The components by name, none opened. */
-static struct checkpoint *list_components(struct arena *a, const char *model) {
+struct checkpoint *checkpoint_list(struct arena *a, const char *model) {
     struct checkpoint *c = arena_alloc(a, sizeof *c);
     c->name = arena_strdup(a, model);
     c->dir = checkpoint_locate(a, model, &c->revision);
     c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
-    const char *index = arena_printf(a, "%s/model_index.json", c->dir);
+    const char *index = arena_printf(a, "%s/model_index.json", c->dir), *config = arena_printf(a, "%s/config.json", c->dir);
     if (name_exists(index)) read_index(a, c, index);
-    else if (name_exists(arena_printf(a, "%s/config.json", c->dir)))
-        c->components[c->n_components++] = (struct component){.name = "unet", .library = "diffusers"};
+    else if (name_exists(config)) list_lone(a, c, config);
     else fail_no_index(a, c->dir);
+    c->generation = generation_load(a, c->dir);
     return c;
 }
 
-struct checkpoint *checkpoint_open(struct arena *a, const char *model, const char *variant) {
-    if (variant) check_variant_name(variant);
-    struct checkpoint *c = list_components(a, model);
-    for (int i = 0; i < c->n_components; i++) component_open(c, &c->components[i], a, variant);
-    if (variant && !any_variant(c)) die(FAIL_INPUT, "%s: no component has files of variant '%s'", c->dir, variant);
-    return c;
+void checkpoint_check_modules(const struct checkpoint *c) {
+    static const char *const known[] = {"diffusers", "transformers", "stable_diffusion"};
+    for (int i = 0; i < c->n_components; i++) {
+        bool good = false;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++) good |= strcmp(c->components[i].library, known[k]) == 0;
+        if (!good)
+            die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), c->components[i].name,
+                c->components[i].library);
+    }
 }
 
-struct checkpoint *checkpoint_open_scheduler(struct arena *a, const char *model) {
-    struct checkpoint *c = list_components(a, model);
-    struct component *scheduler = checkpoint_find(c, "scheduler");
-    if (scheduler) component_open(c, scheduler, a, NULL);
-    return c;
+void checkpoint_check_variant(const struct checkpoint *c, const char *variant) {
+    bool any = !variant;
+    for (int i = 0; i < c->n_components; i++) any |= c->components[i].variant != NULL;
+    if (!any) die(FAIL_INPUT, "%s: no component has files of variant '%s'", c->dir, variant);
 }
 
 void checkpoint_close(struct checkpoint *c) {

@@ -5,12 +5,13 @@
 #include <stdbool.h>
 #include "engine/base/arena.h"
 #include "engine/base/json.h"
+#include "engine/files/generation.h"
 #include "engine/files/safetensors.h"
 
 struct component {
     const char *name;       /* "unet" */
     const char *library;    /* "diffusers" */
-    const char *class_name; /* "UNet2DConditionModel" */
+    const char *class_name; /* "UNet2DConditionModel": the index's word; a lone model's own */
     const char *dir;        /* its folder, or the checkpoint's own (root layout) */
     struct json *config;    /* config.json, or NULL where the component has none (tokenizer) */
     struct arena *arena;
@@ -27,18 +28,25 @@ struct checkpoint {
     struct json *index;            /* model_index.json; NULL for a bare root-layout model */
     const char *pipeline_class;    /* "StableDiffusionPipeline" */
     const char *diffusers_version; /* _diffusers_version or NULL */
+    struct generation generation;
     int n_components;
     struct component *components;
 };
 
-/* The directory `model` names, as checkpoint_open finds it; *revision receives the commit, NULL for a plain directory. */
+/* The directory `model` names, as checkpoint_list finds it; *revision receives the commit, NULL for a plain directory. */
 const char *checkpoint_locate(struct arena *a, const char *model, const char **revision);
-/* model: a directory, or ORG/NAME[@REVISION] in the local Hugging Face cache. Never the network: not there is FAIL_INPUT with the
- * `hf download` line as hint. variant NULL or "fp16" …: used per component where its files exist.
- * Opens model_index.json and every component's config and the headers of its weight files. */
-struct checkpoint *checkpoint_open(struct arena *a, const char *model, const char *variant);
-/* The same without any model: model_index.json and the scheduler's config, the only one read. */
-struct checkpoint *checkpoint_open_scheduler(struct arena *a, const char *model);
+/* What model_index.json says (a lone model's config.json), nothing else looked at. model: a directory, or ORG/NAME[@REVISION] in the local
+ * Hugging Face cache. Never the network: not there is FAIL_INPUT with the `hf download` line as hint. */
+struct checkpoint *checkpoint_list(struct arena *a, const char *model);
+/* Dies FAIL_UNSUPPORTED where a component's class comes from a module of the checkpoint's own. */
+void checkpoint_check_modules(const struct checkpoint *c);
+
+/* Opens what a component's kind has: its config, a net's with the headers of its weight files, a tokenizer's folder. variant NULL or
+ * "fp16" …: taken where its files exist. Dies FAIL_INPUT where the folder or a file is not there, FAIL_DATA, FAIL_UNSUPPORTED. */
+enum component_kind { COMPONENT_NET, COMPONENT_SCHEDULER, COMPONENT_TOKENIZER };
+void component_open(const struct checkpoint *c, struct component *m, enum component_kind kind, const char *variant);
+/* After the last is opened: dies FAIL_INPUT where a variant was asked for that none has. */
+void checkpoint_check_variant(const struct checkpoint *c, const char *variant);
 void checkpoint_close(struct checkpoint *c);
 /* NULL where absent or null. */
 struct component *checkpoint_find(const struct checkpoint *c, const char *name);

@@ -85,7 +85,9 @@ struct st_file *st_open(struct arena *a, const char *path) {
     if (fstat(f->fd, &st) != 0) fail_read(path, errno);
     f->dev = st.st_dev;
     f->ino = st.st_ino;
+    f->links = st.st_nlink;
     f->mtime = st.st_mtim;
+    f->ctime = st.st_ctim;
     uint64_t length = header_length(f);
     char *header = arena_alloc(a, (size_t)length);
     int error = read_at(f->fd, header, length, 8);
@@ -107,9 +109,15 @@ int st_read(const struct tensor *t, void *dst, uint64_t offset, uint64_t n) {
     return read_at(t->file->fd, dst, n, ((const struct st_tensor *)t)->begin + offset);
 }
 
+static bool same_time(struct timespec a, struct timespec b) {
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* mtime can be set back, ctime cannot; but it counts links too. */
 void st_check_unchanged(const struct st_file *f) {
     struct stat st;
     if (fstat(f->fd, &st) != 0) fail_read(f->path, errno);
-    if ((uint64_t)st.st_size != f->size || st.st_mtim.tv_sec != f->mtime.tv_sec || st.st_mtim.tv_nsec != f->mtime.tv_nsec)
+    if ((uint64_t)st.st_size != f->size || !same_time(st.st_mtim, f->mtime) ||
+        (st.st_nlink == f->links && !same_time(st.st_ctim, f->ctime)))
         fail_read(f->path, ESTALE);
 }

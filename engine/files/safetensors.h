@@ -21,7 +21,8 @@ struct st_file {
     uint64_t size;
     dev_t dev;
     ino_t ino;
-    struct timespec mtime;
+    nlink_t links;
+    struct timespec mtime, ctime;
     int n_tensors;
     struct st_tensor *tensors;     /* in order of offset */
     const struct tensor **by_name; /* in order of name */
@@ -34,7 +35,7 @@ void st_close(struct st_file *f);
 const struct tensor *st_find(const struct st_file *f, const char *name);
 /* struct tensor's read, of the file's bytes. */
 int st_read(const struct tensor *t, void *dst, uint64_t offset, uint64_t n);
-/* Dies FAIL_IO if size or mtime differ from those at st_open. */
+/* Dies FAIL_IO if size or times differ from those at st_open; a file whose name went to another is still itself. */
 void st_check_unchanged(const struct st_file *f);
 
 /* Writing, for --dump and tests: adds tensors, then st_write publishes the file whole, in place of one of that name. */

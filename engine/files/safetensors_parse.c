@@ -141,7 +141,9 @@ static void check_extent(const struct parser *p, struct tensor *t, const struct 
 static void check_name(const struct parser *p) {
     bool good = p->scan.string_length > 0;
     for (const char *s = p->string; *s; s++) good &= (unsigned char)*s >= 0x20 && *s != 0x7f;
-    if (!good) fail_syntax(p, "bad tensor name");
+    if (!good)
+        die(FAIL_DATA, "%s: header, byte %zu: tensor name '%.64s': expected printable text, not empty", p->file->path, p->scan.at + 8,
+            p->string);
 }
 
 static void read_tensor(struct parser *p) {

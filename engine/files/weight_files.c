@@ -128,11 +128,28 @@ static void check_shards(const struct component *c, const struct shard_index *x)
 
 /* ---- hints ------------------------------------------------------------------------------------------------------- */
 
-static const char *download_hint(struct arena *a, const char *model) {
-    if (!model) return "the download is incomplete";
-    const char *at = strchr(model, '@');
+const char *download_hint(struct arena *a, const struct checkpoint *c) {
+    const char *model = c->name, *at = strchr(model, '@');
+    if (!c->revision) return "the download is incomplete";
     if (!at) return arena_printf(a, "hf download %s", model);
     return arena_printf(a, "hf download %.*s --revision %s", (int)(at - model), model, at + 1);
+}
+
+/* A file whose name ends so, in dir or, `depth` levels down, in its folders. */
+static bool any_file(struct arena *a, const char *dir, const char *end, int depth) {
+    DIR *d = opendir(dir);
+    bool found = false;
+    for (struct dirent *e; d && !found && (e = readdir(d));) {
+        found = ends_with(e->d_name, end);
+        if (depth && e->d_name[0] != '.') found |= any_file(a, arena_printf(a, "%s/%s", dir, e->d_name), end, depth - 1);
+    }
+    if (d) closedir(d);
+    return found;
+}
+
+bool download_interrupted(struct arena *a, const struct checkpoint *c) {
+    const char *dir = c->revision ? arena_printf(a, "%s/../../blobs", c->dir) : arena_printf(a, "%s/.cache/huggingface/download", c->dir);
+    return any_file(a, dir, ".incomplete", !c->revision);
 }
 
 const char *pickle_in(struct arena *a, const char *dir) {
@@ -161,14 +178,15 @@ static const char *variant_in(struct arena *a, const char *dir, const char *base
     return found;
 }
 
-static _Noreturn void fail_absent(const struct component *c, const char *base, const char *model) {
+static _Noreturn void fail_absent(const struct component *c, const char *base, const struct checkpoint *checkpoint) {
     const char *pickle = pickle_in(c->arena, c->dir);
     if (pickle)
         die_hint(FAIL_UNSUPPORTED, "load it in diffusers and call save_pretrained(DIR, safe_serialization=True)",
                  "%s: only pickle weights (%s), which are never loaded; expected %s.safetensors", c->dir, pickle, base);
     const char *variant = variant_in(c->arena, c->dir, base);
-    die_hint(FAIL_INPUT, variant ? arena_printf(c->arena, "--variant %s", variant) : download_hint(c->arena, model),
-             "%s/%s.safetensors: missing", c->dir, base);
+    die_hint(FAIL_INPUT, variant ? arena_printf(c->arena, "--variant %s", variant) : download_hint(c->arena, checkpoint),
+             "%s/%s.safetensors: missing%s", c->dir, base,
+             download_interrupted(c->arena, checkpoint) ? ": the download was interrupted" : "");
 }
 
 /* ---- choosing and opening ---------------------------------------------------------------------------------------- */
@@ -180,7 +198,7 @@ static void open_single(struct component *c, const char *path) {
     c->old_attention_names = true;
 }
 
-static void open_shards(struct component *c, const char *index_path, const char *model) {
+static void open_shards(struct component *c, const char *index_path, const struct checkpoint *checkpoint) {
     struct shard_index *x = index_read(c->arena, index_path);
     const char **paths = arena_array(c->arena, (size_t)x->n_shards, sizeof *paths), *missing = "";
     int n_missing = 0;
@@ -190,15 +208,15 @@ static void open_shards(struct component *c, const char *index_path, const char 
         if (n_missing++ < LIST_MAX) missing = arena_printf(c->arena, "%s%s%s", missing, *missing ? ", " : "", x->shards[i]);
     }
     if (n_missing)
-        die_hint(FAIL_INPUT, download_hint(c->arena, model), "%s: %d of %d shards missing: %s%s", c->dir, n_missing, x->n_shards, missing,
-                 n_missing > LIST_MAX ? ", …" : "");
+        die_hint(FAIL_INPUT, download_hint(c->arena, checkpoint), "%s: %d of %d shards missing: %s%s", c->dir, n_missing, x->n_shards,
+                 missing, n_missing > LIST_MAX ? ", …" : "");
     c->files = arena_array(c->arena, (size_t)x->n_shards, sizeof *c->files);
     for (int i = 0; i < x->n_shards; i++) c->files[i] = st_open(c->arena, paths[i]), c->n_files++;
     check_shards(c, x);
 }
 
 /* Opens DIR/BASE… if it is there. Index before single file, as diffusers; both spellings of a variant's index. */
-static bool open_named(struct component *c, const char *base, const char *variant, const char *model) {
+static bool open_named(struct component *c, const char *base, const char *variant, const struct checkpoint *checkpoint) {
     struct arena *a = c->arena;
     const char *indexes[2] = {NULL, NULL}, *single;
     if (variant) {
@@ -210,12 +228,12 @@ static bool open_named(struct component *c, const char *base, const char *varian
         single = arena_printf(a, "%s/%s.safetensors", c->dir, base);
     }
     for (int i = 0; i < 2; i++)
-        if (indexes[i] && name_exists(indexes[i])) return open_shards(c, indexes[i], model), true;
+        if (indexes[i] && name_exists(indexes[i])) return open_shards(c, indexes[i], checkpoint), true;
     return name_exists(single) ? (open_single(c, single), true) : false;
 }
 
-void weight_files_open(struct component *c, const char *variant, const char *model) {
+void weight_files_open(struct component *c, const char *variant, const struct checkpoint *checkpoint) {
     const char *base = strcmp(c->library, "transformers") == 0 ? "model" : "diffusion_pytorch_model";
-    if (variant && open_named(c, base, variant, model)) c->variant = variant;
-    else if (!open_named(c, base, NULL, model)) fail_absent(c, base, model);
+    if (variant && open_named(c, base, variant, checkpoint)) c->variant = variant;
+    else if (!open_named(c, base, NULL, checkpoint)) fail_absent(c, base, checkpoint);
 }

@@ -8,7 +8,6 @@ static void read_config(struct clip_text *m, const struct json *config) {
     static const struct config_only only[] = {
         {"use_attention_mask", ONLY_FALSE, 0, NULL},
     };
-    config_require_class(config, "CLIPTextModel");
     config_require(config, only, sizeof only / sizeof *only);
     m->vocab_size = (int)json_int(config, "vocab_size", 49408, 1, 1 << 20);
     m->hidden_size = (int)json_int(config, "hidden_size", 512, 1, 65536);
@@ -50,7 +49,9 @@ static void bind_layer(struct clip_layer *l, struct binder *binder, const char *
 
 struct clip_text *clip_text_bind(struct binder *binder) {
     struct clip_text *m = arena_alloc(binder->arena, sizeof *m);
-    read_config(m, binder->component->config);
+    /* a whole CLIPModel's config holds its text encoder's */
+    struct json *config = binder->component->config, *inner = json_object(binder->arena, config, "text_config");
+    read_config(m, inner ? inner : config);
     /* transformers before 5 saved the tensors below "text_model.", 5 saves them bare */
     const char *prefix = component_find(binder->component, "embeddings.token_embedding.weight") ? "" : "text_model.";
     int C = m->hidden_size;

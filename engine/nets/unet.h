@@ -48,7 +48,7 @@ struct unet {
 };
 
 /* Fills the configuration's part of *m; dies FAIL_DATA, FAIL_UNSUPPORTED. */
-void unet_read_config(struct unet *m, const struct json *config);
+void unet_read_config(struct unet *m, const struct json *config, bool conditional);
 /* Reads the config and binds every tensor; lives in the binder's arena. */
 struct unet *unet_bind(struct binder *binder);
 

@@ -95,7 +95,7 @@ static void time_projections_bind(struct unet *m, struct binder *binder, int E) 
 
 struct unet *unet_bind(struct binder *binder) {
     struct unet *m = arena_alloc(binder->arena, sizeof *m);
-    unet_read_config(m, binder->component->config);
+    unet_read_config(m, binder->component->config, strcmp(binder->component->class_name, "UNet2DModel") != 0);
     int C = m->block_out_channels[0], E = 4 * C;
     m->time_linear_1_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, C), "time_embedding.linear_1.weight");
     m->time_linear_1_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_1.bias");

@@ -180,13 +180,9 @@ static void read_unconditional(struct unet *m, const struct json *config) {
     m->mid_attention = m->n_mid_resnets && json_bool(config, "add_attention", true) ? ATTENTION_SELF : ATTENTION_NONE;
 }
 
-void unet_read_config(struct unet *m, const struct json *config) {
-    m->conditional = strcmp(json_string(config, "_class_name", "UNet2DConditionModel"), "UNet2DModel") != 0;
-    if (m->conditional) {
-        config_require_class(config, "UNet2DConditionModel");
-        read_conditional(m, config);
-    } else {
-        read_unconditional(m, config);
-    }
+void unet_read_config(struct unet *m, const struct json *config, bool conditional) {
+    m->conditional = conditional;
+    if (conditional) read_conditional(m, config);
+    else read_unconditional(m, config);
     check_divisible(m, config);
 }

@@ -8,7 +8,6 @@ static const float VAE_EPS = 1e-6f; /* of every norm in diffusers' decoder, what
 
 static void read_config(struct vae *m, const struct json *config) {
     static const char *const acts[] = {"silu", "swish", NULL};
-    config_require_class(config, "AutoencoderKL");
     config_choice(config, "act_fn", acts[0], acts);
     m->latent_channels = (int)json_int(config, "latent_channels", 4, 1, 64);
     m->out_channels = (int)json_int(config, "out_channels", 3, 1, 64);

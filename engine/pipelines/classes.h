@@ -17,10 +17,14 @@ struct request;
 /* The components that do something here. */
 enum part { PART_SCHEDULER, PART_TOKENIZER, PART_TEXT_ENCODER, PART_DENOISER, PART_VAE, N_PARTS };
 
+static inline bool part_is_net(enum part part) {
+    return part >= PART_TEXT_ENCODER;
+}
+
 struct part_spec {
     enum part part;
     const char *name;           /* its folder and its key in model_index.json; NULL ends a list */
-    const char *const *classes; /* the nets it may be, NULL-terminated; NULL: it is no net */
+    const char *const *classes; /* those it may be of, NULL-terminated; NULL: schedulers/ knows */
 };
 
 struct pipeline_class {

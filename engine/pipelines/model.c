@@ -6,23 +6,26 @@
 #include "engine/nets/nets.h"
 #include "engine/weights.h"
 
-struct component *model_require(const struct checkpoint *c, const char *name) {
-    struct component *component = checkpoint_find(c, name);
-    if (!component) die(FAIL_UNSUPPORTED, "%s: the checkpoint has no '%s'", c->dir, name);
+struct component *model_part(const struct checkpoint *c, const struct part_spec *spec) {
+    struct component *component = checkpoint_find(c, spec->name);
+    if (!component) die(FAIL_UNSUPPORTED, "%s: the checkpoint has no '%s'", c->dir, spec->name);
+    bool known = !spec->classes;
+    for (const char *const *class = spec->classes; !known && *class; class ++) known = !strcmp(*class, component->class_name);
+    if (!known)
+        die(FAIL_UNSUPPORTED, "%s: '%s': expected class %s, found '%s'", json_path(c->index ? c->index : component->config),
+            component->name, spec->classes[0], component->class_name);
     return component;
 }
 
-static const struct net_class *net_of(const struct component *c, const struct part_spec *spec) {
-    for (const char *const *class = spec->classes; *class; class ++)
-        if (!strcmp(*class, c->class_name)) return net_find(*class);
-    die(FAIL_UNSUPPORTED, "%s: '%s' is a %s: expected a %s", c->dir, c->name, c->class_name, spec->classes[0]);
+static enum component_kind kind_of(enum part part) {
+    return part == PART_SCHEDULER ? COMPONENT_SCHEDULER : part == PART_TOKENIZER ? COMPONENT_TOKENIZER : COMPONENT_NET;
 }
 
 static void bind(struct model *m, const struct part_spec *spec) {
     struct component *c = m->parts[spec->part];
     if (spec->part == PART_TOKENIZER) m->tokenizer = clip_bpe_open(m->arena, c->dir);
-    if (!spec->classes) return;
-    const struct net_class *class = net_of(c, spec);
+    if (!part_is_net(spec->part)) return;
+    const struct net_class *class = net_find(c->class_name);
     struct binder *binder = m->binders[m->n_binders++] = binder_new(c);
     void *net = class->bind(binder);
     binder_check(binder);
@@ -34,10 +37,13 @@ static void bind(struct model *m, const struct part_spec *spec) {
 struct model *model_open(struct arena *a, const char *model, const char *variant) {
     struct model *m = arena_alloc(a, sizeof *m);
     m->arena = a;
-    m->checkpoint = checkpoint_open(a, model, variant);
+    m->checkpoint = checkpoint_list(a, model);
     m->class = pipeline_class_of(a, m->checkpoint);
+    checkpoint_check_modules(m->checkpoint);
+    for (const struct part_spec *spec = m->class->parts; spec->name; spec++) m->parts[spec->part] = model_part(m->checkpoint, spec);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++)
-        m->parts[spec->part] = model_require(m->checkpoint, spec->name);
+        component_open(m->checkpoint, m->parts[spec->part], kind_of(spec->part), variant);
+    checkpoint_check_variant(m->checkpoint, variant);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++) bind(m, spec);
     m->class->check(m);
     m->channels = m->vae ? m->vae->latent_channels : m->denoiser.in_channels;
@@ -65,10 +71,11 @@ struct memory_plan model_memory(const struct model *m) {
 }
 
 void model_load(struct model *m) {
-    m->device->plan_end(m->device);
+    if (m->device->planning) m->device->plan_end(m->device);
     if (!m->recording) m->recording = m->device->recording_new(m->device);
-    m->bytes_read = weights_load(m->device, m->binders, m->n_binders);
-    m->loaded = false;
+    uint64_t bytes = weights_load(m->device, m->binders, m->n_binders);
+    m->bytes_read += bytes;
+    if (bytes) m->loaded = false;
     if (!m->device->async) model_finish_load(m); /* else it goes on behind the first picture */
 }
 
@@ -85,7 +92,7 @@ void model_forget(struct model *m) {
 
 void model_close(struct model *m) {
     if (m->device) {
-        m->device->recording_free(m->device, m->recording);
+        if (m->recording) m->device->recording_free(m->device, m->recording);
         m->device->close(m->device);
     }
     prompt_cache_free(&m->prompts);

@@ -7,7 +7,7 @@
  *     request_plan(r);                                                 shapes, algorithms, peak memory
  *     model_load(m);                                                   weights
  *     for each k: picture_open, picture_draw                           image k, seed + k
- *     further requests: request_open, request_plan, pictures
+ *     further requests: request_open, request_plan, model_load, pictures; nothing is planned or read that is there
  *     model_close(m);
  *
  * All of it dies as engine/base/error.h says. Nothing of a request or a picture is kept here but copies. */
@@ -21,6 +21,12 @@
 #include "engine/pipelines/classes.h"
 #include "engine/pipelines/prompt.h"
 #include "tokenizer/clip_bpe.h"
+
+/* All that the shapes of one picture's operands follow from. */
+struct picture_shape {
+    int copies, height, width, n_rows, history, saves;
+    enum dtype vae_dtype;
+};
 
 struct model {
     struct arena *arena;
@@ -45,11 +51,12 @@ struct model {
     double load_ms;
     bool loaded; /* load_ms is known; else after the first picture */
 
+    struct picture_shape planned;  /* what the device is planned for; all 0: nothing */
     uint64_t n_requests, prepared; /* how many there were; the number of the one whose context lies in the device's arena, 0: none */
     struct prompt_cache prompts;
 };
 
-/* model, variant: as checkpoint_open takes them. */
+/* model, variant: as checkpoint_list and component_open take them. */
 struct model *model_open(struct arena *a, const char *model, const char *variant);
 /* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
 void model_read_ahead(const struct model *m);
@@ -69,7 +76,7 @@ void model_finish_load(struct model *m);
 void model_forget(struct model *m);
 void model_close(struct model *m);
 
-/* Dies FAIL_UNSUPPORTED where the checkpoint has no such component. */
-struct component *model_require(const struct checkpoint *c, const char *name);
+/* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has none, or one of another class. */
+struct component *model_part(const struct checkpoint *c, const struct part_spec *spec);
 
 #endif

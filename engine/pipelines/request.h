@@ -29,7 +29,7 @@ struct request {
 
 /* *settings is copied, what it points to is not. */
 struct request *request_open(struct arena *a, struct model *m, const struct settings *settings);
-/* Plans one picture on the model's device. */
+/* Plans one picture on the model's device, unless the pictures before had its shape. */
 void request_plan(struct request *r);
 /* Computes what all pictures share, unless it is there; false if it was. */
 bool request_prepare(struct request *r);

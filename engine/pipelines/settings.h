@@ -13,11 +13,11 @@ struct settings {
     const char *prompt, *negative; /* negative NULL = "" */
     uint64_t seed;
     bool seed_given; /* else `seed` is a random one */
-    int steps;       /* 0: 50, DDPM 1000 */
-    double guidance; /* NAN: 7.5 */
+    int steps;       /* 0: the checkpoint's, else 50, DDPM 1000 */
+    double guidance; /* NAN: the checkpoint's, else 7.5 */
     double guidance_rescale, eta;
     int clip_skip;         /* diffusers' meaning: 1 leaves out one layer; -1 or 0: none */
-    int width, height;     /* pixels; 0: sample_size * VAE factor (both, if either is missing) */
+    int width, height;     /* pixels; 0: the checkpoint's, else sample_size * VAE factor; said where the other is given */
     const char *scheduler; /* "NAME[,key=value…]", or NULL for the checkpoint's own */
     enum rng_kind rng;
     int rng_sms;

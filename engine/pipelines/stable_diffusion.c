@@ -5,10 +5,10 @@
 #include "engine/base/error.h"
 #include "engine/pipelines/request.h"
 
-/* Old checkpoints say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
+/* UNets saved by old versions say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
 static void fix_sample_size(struct model *m) {
     int major = 0, minor = 0;
-    const char *version = m->checkpoint->diffusers_version;
+    const char *version = json_string(m->parts[PART_DENOISER]->config, "_diffusers_version", NULL);
     if (!version || sscanf(version, "%d.%d", &major, &minor) != 2 || major > 0 || minor >= 9) return;
     if (m->denoiser.sample_width < 64) m->denoiser.sample_width = m->denoiser.sample_height = 64;
 }
@@ -51,11 +51,11 @@ static struct view decode(const struct request *r, const struct latents *l) {
 }
 
 static const char *const text_encoders[] = {"CLIPTextModel", NULL}, *const denoisers[] = {"UNet2DConditionModel", "UNet2DModel", NULL},
-                         *const vaes[] = {"AutoencoderKL", NULL};
+                         *const vaes[] = {"AutoencoderKL", NULL}, *const tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL};
 
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL},
-    {PART_TOKENIZER, "tokenizer", NULL},
+    {PART_TOKENIZER, "tokenizer", tokenizers},
     {PART_TEXT_ENCODER, "text_encoder", text_encoders},
     {PART_DENOISER, "unet", denoisers},
     {PART_VAE, "vae", vaes},

@@ -16,13 +16,17 @@ from networks import CHANNELS, LATENT, load_tokenizer
 from pictures import CAPTIONS, Drawing
 
 SHAPE = CHANNELS, LATENT, LATENT
+# One batch in eight is of another size, each of these in turn: width, height.
+SIZES = (96, 96), (192, 128), (128, 96), (128, 192), (96, 128), (160, 160), (192, 192)
+SELDOM = 8
 
 
 class Files:
-    """latents as float16 [n, 8, 16, 16], token ids as int16 [n, CAPTIONS, length]"""
+    """latents as float16 [n, CHANNELS, height, width], token ids as int16 [n, CAPTIONS, length]; those of other sizes have their own"""
 
-    def __init__(self, work, length):
-        self.paths, self.shapes = (work / "latents.f16", work / "captions.i16"), (SHAPE, (CAPTIONS, length))
+    def __init__(self, work, length, size=None):
+        end, shape = (f"-{size[0]}x{size[1]}", (CHANNELS, size[1] // 8, size[0] // 8)) if size else ("", SHAPE)
+        self.paths, self.shapes = (work / f"latents{end}.f16", work / f"captions{end}.i16"), (shape, (CAPTIONS, length))
 
     def count(self):
         return min(p.stat().st_size // (2 * int(np.prod(s))) if p.exists() else 0 for p, s in zip(self.paths, self.shapes))
@@ -59,6 +63,24 @@ def load_vae(work, device, which="autoencoder"):
     return AutoencoderKL.from_pretrained(work / which).to(device, memory_format=torch.channels_last).eval()
 
 
+class Series:
+    """The pictures of one size: number 0 is the usual one, number k > 0 the k-th of SIZES."""
+
+    def __init__(self, work, tokenizer, vae, k, batch, threads):
+        self.tokenizer, self.vae, self.batch = tokenizer, vae, batch
+        self.files = Files(work, tokenizer.model_max_length, SIZES[k - 1] if k else None)
+        self.files.cut()
+        self.n = self.files.count()
+        workers = 0 if vae.device.type == "cpu" or k else threads
+        self.drawing = Drawing(50_000_000 * k + self.n, batch, workers, *([SIZES[k - 1]] if k else []))
+
+    def grow(self):
+        pictures, captions = self.drawing.take()
+        ids = tokens(self.tokenizer, [c for four in captions for c in four]).view(self.batch, CAPTIONS, -1)
+        self.files.append(encode(self.vae, pictures).half(), ids.short())
+        self.n += self.batch
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--work", type=Path, default=Path("build/doodle"))
@@ -68,17 +90,17 @@ def main():
     args = p.parse_args()
     torch.set_num_threads(1 if args.device != "cpu" else args.threads)
     tokenizer, vae = load_tokenizer(args.work), load_vae(args.work, args.device)
-    files = Files(args.work, tokenizer.model_max_length)
-    files.cut()
-    n, batch = files.count(), 16 if args.device == "cpu" else 512
-    drawing = Drawing(n, batch, 0 if args.device == "cpu" else args.threads)
-    while n < args.pictures:
-        pictures, captions = drawing.take()
-        files.append(encode(vae, pictures).half(), tokens(tokenizer, [c for four in captions for c in four]).view(batch, CAPTIONS, -1).short())
-        n += batch
-        if n % (batch * 125) == 0:
-            print(n, flush=True)
-    drawing.close()
+    batch = 16 if args.device == "cpu" else 512
+    series = [Series(args.work, tokenizer, vae, k, batch, args.threads) for k in range(len(SIZES) + 1)]
+    while series[0].n < args.pictures:
+        done = series[0].n // batch
+        if done % SELDOM == SELDOM - 1:
+            series[1 + done // SELDOM % len(SIZES)].grow()
+        series[0].grow()
+        if series[0].n % (batch * 125) == 0:
+            print(series[0].n, flush=True)
+    for s in series:
+        s.drawing.close()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel
 
+from captions import KNOWN
 from networks import load_tokenizer, shipped_scheduler
 
 LIMIT = 12 * 2**20
@@ -26,6 +27,10 @@ def assemble(work):
     return pipe
 
 
+# What the program draws with where it is not told (diffusers' argument names), and what it may say of a prompt or a size.
+GENERATION = {"num_inference_steps": 20, "guidance_scale": 2.5, "trained_sizes": [96, 192], "known_words": KNOWN}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--work", type=Path, default=Path("build/doodle"))
@@ -36,6 +41,7 @@ def main():
     shutil.copytree(args.work / "tokenizer", args.out / "tokenizer")
     swap = args.out / "scheduler" / "scheduler_config.json"  # DDIM and others would clip the latents, had it not been said; as Stable Diffusion's does
     swap.write_text(json.dumps(json.loads(swap.read_text()) | {"clip_sample": False}, indent=2, sort_keys=True) + "\n")
+    (args.out / "generation_config.json").write_text(json.dumps(GENERATION) + "\n")
     for config in args.out.rglob("config.json"):
         lines = config.read_text().splitlines(keepends=True)
         config.write_text("".join(line for line in lines if '"_name_or_path"' not in line))

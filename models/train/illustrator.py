@@ -4,8 +4,8 @@
     python illustrator.py random.png SEED           64 random pictures with their captions on stdout
     python illustrator.py --speed                   pictures per second
 
-A recipe is {"seed", "style", "background", "layout", "items": [{"subject", "colour" or None, "count"}, ...]}; the same recipe is always
-the same picture. Drawing happens at SS times the size; a style is a way to colour and outline parts, and an effect on the pixels.
+A recipe is {"seed", "style", "background", "layout", "items": [{"subject", "colour" or None, "count"}, ...]}, and "size" (width, height)
+where that is not SIZE x SIZE; the same recipe is always the same picture. Drawing happens at SS times the size; a style is a way to colour and outline parts, and an effect on the pixels.
 """
 import sys
 import time
@@ -47,10 +47,10 @@ def held_out(recipe):
     return any(zlib.crc32(f"{recipe['style']} {i['colour']} {i['subject']}".encode()) % 20 == 0 for i in recipe["items"])
 
 
-def draw_recipe(r):
-    """A random recipe, held-out ones included."""
+def draw_recipe(r, squirrels=0.0, picassos=0.0):
+    """A random recipe, held-out ones included; a share of them squirrels, and a share Picassos, whatever else they would be."""
     names, colours = list(SUBJECTS), list(COLOURS)
-    item = lambda count=1: {"subject": names[r.integers(len(names))], "colour": colours[r.integers(len(colours))] if r.random() < 0.72 else None, "count": count}
+    item = lambda count=1: {"subject": "squirrel" if squirrels and r.random() < squirrels else names[r.integers(len(names))], "colour": colours[r.integers(len(colours))] if r.random() < 0.72 else None, "count": count}
     layout = r.choice(["one", "many", "beside", "above"], p=[0.80, 0.06, 0.08, 0.06])
     items = [item(int(r.integers(2, 4)) if layout == "many" else 1)]
     if layout in ("beside", "above"):
@@ -60,7 +60,7 @@ def draw_recipe(r):
         if layout == "above" and r.random() < 0.3:
             items[0]["count"] = 2
         items.append(other)
-    style = list(STYLES)[r.integers(len(STYLES))]
+    style = "picasso" if picassos and r.random() < picassos else list(STYLES)[r.integers(len(STYLES))]
     background = list(BACKGROUNDS)[r.integers(1, len(BACKGROUNDS))] if r.random() < 0.3 else "blank"
     if style in ("night", "pop"):  # they bring their own
         background = "blank"
@@ -69,7 +69,7 @@ def draw_recipe(r):
 
 def training_recipe(r):
     while True:
-        recipe = draw_recipe(r)
+        recipe = draw_recipe(r, squirrels=0.05, picassos=0.12)
         if not held_out(recipe):
             return recipe
 
@@ -142,17 +142,22 @@ def night_sky(r):
     return [*sky, *stars, ((26, 34, 70), blob((-0.2, y + 0.1), (0.2, y - 0.02), (0.6, y + 0.04), (1.2, y), (1.3, 1.3), (-0.3, 1.3)))]
 
 
-def halftone(r, size):
+def grid(w, h):
+    """Every pixel's y and x, in units of SIZE pixels."""
+    return np.mgrid[0:h, 0:w] / SIZE
+
+
+def halftone(r, w, h):
     """Pop art's paper: dots on a grid turned by an angle, growing along one direction."""
     pairs = [(a, b) for a in POP for b in POP if far(a, b) > 230]
     a, b = pairs[r.integers(len(pairs))]
-    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    y, x = grid(w, h)
     t, pitch = r.uniform(0.2, 1.3), 1 / r.uniform(10, 13)
     u, v = (x * np.cos(t) + y * np.sin(t)) / pitch, (y * np.cos(t) - x * np.sin(t)) / pitch
     near = np.hypot(u - np.round(u), v - np.round(v))
-    grow = (x if r.random() < 0.5 else y) if r.random() < 0.5 else 1 - y
+    grow = (x * SIZE / w if r.random() < 0.5 else y * SIZE / h) if r.random() < 0.5 else 1 - y * SIZE / h
     dots = np.clip((0.12 + 0.30 * grow - near) * pitch * SIZE + 0.5, 0, 1)[..., None]
-    return Image.fromarray((np.array(a) * (1 - dots) + np.array(b) * dots).astype(np.uint8)).resize((size, size), Image.NEAREST)
+    return Image.fromarray((np.array(a) * (1 - dots) + np.array(b) * dots).astype(np.uint8)).resize((w * SS, h * SS), Image.NEAREST)
 
 
 # ------------------------------------------------------------------------------------------------------------------ effects
@@ -175,10 +180,11 @@ def textures():
     return clouds, grain, streaks
 
 
-def patch(r, kind):
-    t = kind[r.integers(len(kind))]
-    y, x = r.integers(256 - SIZE, size=2)
-    return t[y:y + SIZE, x:x + SIZE]
+def patch(r, kind, a):
+    """A piece of texture as large as the picture a."""
+    (h, w), t = a.shape[:2], kind[r.integers(len(kind))]
+    y, x = r.integers(256 - max(h, w), size=2)
+    return t[y:y + h, x:x + w]
 
 
 def blur(a, radius):
@@ -186,28 +192,29 @@ def blur(a, radius):
 
 
 def warp(a, dy, dx):
-    y, x = np.mgrid[0:SIZE, 0:SIZE]
-    return a[np.clip(y + dy, 0, SIZE - 1).astype(int), np.clip(x + dx, 0, SIZE - 1).astype(int)]
+    h, w = a.shape[:2]
+    y, x = np.mgrid[0:h, 0:w]
+    return a[np.clip(y + dy, 0, h - 1).astype(int), np.clip(x + dx, 0, w - 1).astype(int)]
 
 
 def watercolour(r, a, paper):
     clouds, grain, _ = textures()
-    wobble = (patch(r, clouds) - 0.5) * 5
+    wobble = (patch(r, clouds, a) - 0.5) * 5
     a = warp(a, wobble, np.roll(wobble, 31, 1))
     soft = blur(a, 1)
     edge = np.clip(np.abs(a - blur(a, 2)).sum(2, keepdims=True) / 160, 0, 1)  # pigment gathers where a wash ends
-    wash = 0.52 + 0.40 * patch(r, clouds)[..., None] + 0.08 * patch(r, grain)[..., None]
+    wash = 0.52 + 0.40 * patch(r, clouds, a)[..., None] + 0.08 * patch(r, grain, a)[..., None]
     out = 255 - (255 - soft) * np.clip(wash + 0.25 * edge, 0, 1.1)
-    y, x = np.mgrid[0:SIZE, 0:SIZE] / (SIZE - 1)
-    rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y)) * 16 + (patch(r, clouds) - 0.5) * 1.6
+    y, x = grid(*a.shape[1::-1])
+    rim = np.minimum(np.minimum(x, x[0, -1] - x), np.minimum(y, y[-1, 0] - y)) * 16 + (patch(r, clouds, a) - 0.5) * 1.6
     return out + (253 - out) * (1 - np.clip(rim, 0, 1))[..., None]
 
 
 def crayon(r, a, paper):
     clouds, grain, streaks = textures()
-    wobble = (patch(r, clouds) - 0.5) * 4
+    wobble = (patch(r, clouds, a) - 0.5) * 4
     a = warp(a, wobble, np.roll(wobble, 17, 0))
-    wax = patch(r, streaks) * 0.75 + patch(r, grain) * 0.25
+    wax = patch(r, streaks, a) * 0.75 + patch(r, grain, a) * 0.25
     cover = np.clip((wax - 0.12) * 4, 0, 1)[..., None] * 0.7 + 0.3
     return a * cover + np.array(paper) * (1 - cover)
 
@@ -216,26 +223,33 @@ def pixel(r, a, paper):
     return np.repeat(np.repeat(a[2::4, 2::4], 4, 0), 4, 1)
 
 
+# How a canvas can be cut: each cut is (angle in degrees, a point it goes through). Few ways, so that a small network can know them all by heart.
+CUTS = [[(angle + 14 * k, 0.5 + 0.13 * np.cos(2.4 * k + n), 0.5 + 0.13 * np.sin(2.4 * k + n)) for k, angle in enumerate(angles)]
+        for n, angles in enumerate([(20, 60, 110, 150), (5, 40, 75, 120), (35, 80, 125, 10), (50, 95, 150, 15), (65, 100, 140, 30), (80, 130, 0, 45)])]
+TINTS = np.array([(232, 164, 66), (66, 112, 178), (206, 92, 76), (240, 222, 176), (96, 140, 112)], np.float32)
+
+
 def picasso(r, a, paper):
     """The canvas is cut by lines; each facet is shifted and lit on its own, and the cuts are drawn."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
-    side, cut = np.zeros((SIZE, SIZE), int), np.zeros((SIZE, SIZE), bool)
-    n = int(r.integers(4, 6))
-    turns = r.uniform(0, np.pi) + np.arange(n) * np.pi / n + r.normal(0, 0.15, n)
-    for k, t in enumerate(turns):
-        px, py = r.uniform(0.25, 0.75, 2)
-        d = (x - px) * np.cos(t) + (y - py) * np.sin(t)
+    y, x = grid(*a.shape[1::-1])
+    x, y = (x - x.mean()) * SIZE / min(a.shape[:2]) + 0.5, (y - y.mean()) * SIZE / min(a.shape[:2]) + 0.5
+    side, cut, cuts = np.zeros(a.shape[:2], int), np.zeros(a.shape[:2], bool), CUTS[r.integers(len(CUTS))]
+    mirror = r.random() < 0.5
+    for k, (angle, px, py) in enumerate(cuts):
+        t = np.radians(angle)
+        d = ((1 - x if mirror else x) - px) * np.cos(t) + (y - py) * np.sin(t)
         side |= (d > 0).astype(int) << k
-        cut |= np.abs(d) < 0.0055
-    light, shift = r.uniform(0.72, 1.18, 1 << n), r.integers(-6, 7, (2, 1 << n))
-    tint = np.array([(224, 172, 92), (84, 120, 170), (206, 108, 92), (240, 222, 180)], np.float32)[r.integers(4, size=1 << n)]
-    depth = r.uniform(0.02, 0.24, 1 << n)
-    out = warp(a, shift[0][side], shift[1][side])
-    k = depth[side][..., None]
+        cut |= np.abs(d) < 0.009
+    n = 1 << len(cuts)
+    light, shift = np.where(r.random(n) < 0.5, r.uniform(0.70, 0.86, n), r.uniform(1.04, 1.22, n)), r.integers(-7, 8, (2, n))
+    tint, depth = TINTS[r.integers(len(TINTS), size=n)], r.uniform(0.10, 0.38, n)
+    # the background takes the tints, the thing itself, further from the paper's colour, keeps more of its own
+    own = np.clip(np.abs(a - np.array(paper)).sum(2, keepdims=True) / 120, 0, 1)
+    k = depth[side][..., None] * 1.6
+    out = warp(np.concatenate([a, own], 2), shift[0][side], shift[1][side])
+    out, k = out[..., :3], k * (1 - 0.72 * out[..., 3:])
     out = (out * (1 - k) + tint[side] * k) * light[side][..., None]
-    ramp = 1 + 0.16 * (x * np.cos(turns[0]) + y * np.sin(turns[0]) - 0.5)[..., None]
-    out = out * ramp
-    out[cut] = out[cut] * 0.35 + 12
+    out[cut] = out[cut] * 0.25 + 14
     return out
 
 
@@ -258,6 +272,17 @@ def placements(r, recipe):
     return [*top, (items[1], 0.5 + j(0.04), 0.74, 0.235)]
 
 
+def shade(image, places, w, h):
+    """Light from above: paper a little darker towards the ground, and a soft shadow under each thing."""
+    a = np.asarray(image, np.float32)
+    y, x = grid(w, h)
+    ramp = 1.03 - 0.10 * (y * SIZE / h)
+    for _, cx, cy, half, *_ in places:
+        d = ((x * SIZE - cx * w) / (0.75 * half * min(w, h))) ** 2 + ((y * SIZE - cy * h) / min(w, h) - 0.93 * half) ** 2 / (0.13 * half) ** 2
+        ramp = ramp * (1 - 0.28 * np.clip(1.2 - d, 0, 1))
+    return np.clip(a * ramp[..., None], 0, 255).astype(np.uint8)
+
+
 def paint(canvas, parts, palette, scale, shift, width, flat):
     for role, points in parts:
         small, role = role.startswith("."), role.lstrip(".")
@@ -267,19 +292,26 @@ def paint(canvas, parts, palette, scale, shift, width, flat):
             canvas.line(p + p[:4], fill=tuple(int(min(max(c, 0), 255)) for c in palette["line"]), width=max(1, round(width * (0.6 if small else 1))), joint=None)
 
 
-def draw(recipe):
-    """The picture: uint8 [SIZE, SIZE, 3]."""
-    r = np.random.default_rng(recipe["seed"])
-    style, size = recipe["style"], SIZE * SS
-    places = [(item, x, y, half, subject_palette(r, item), SUBJECTS[item["subject"]][0](r)) for item, x, y, half in placements(r, recipe)]
-    clear = [p for p in PAPERS if all(far(p, q[4]["main"]) > 70 for q in places)]
-    paper = (clear or PAPERS)[r.integers(len(clear or PAPERS))]
+def sheet_of_paper(r, recipe, palettes):
+    style, mains = recipe["style"], [p["main"] for p in palettes]
+    clear = [p for p in PAPERS if all(far(p, c) > 70 for c in mains)] or PAPERS
+    paper = clear[r.integers(len(clear))]
     if style in ("line", "watercolour", "crayon"):
-        dark = any(sum(q[4]["main"]) > 690 for q in places)
+        dark = any(sum(c) > 690 for c in mains)
         paper = {"line": (60, 66, 78) if dark else (250, 248, 242)}.get(style, (206, 216, 228) if dark else (252, 250, 246))
     if style == "picasso" and recipe["background"] == "blank":
         paper = ((206, 176, 132), (150, 164, 184), (206, 160, 146), (186, 190, 168))[r.integers(4)]
-    image = halftone(r, size) if style == "pop" else Image.new("RGB", (size, size), tuple(int(c) for c in paper))
+    return paper
+
+
+def draw(recipe):
+    """The picture: uint8 [height, width, 3]."""
+    r = np.random.default_rng(recipe["seed"])
+    style, (w, h) = recipe["style"], recipe.get("size", (SIZE, SIZE))
+    places = [(item, x, y, half, subject_palette(r, item), SUBJECTS[item["subject"]][0](r)) for item, x, y, half in placements(r, recipe)]
+    paper = sheet_of_paper(r, recipe, [p[4] for p in places])
+    size, across = np.array([w, h]) * SS, min(w, h) * SS
+    image = halftone(r, w, h) if style == "pop" else Image.new("RGB", (w * SS, h * SS), tuple(int(c) for c in paper))
     canvas = ImageDraw.Draw(image)
     back = [] if style == "pop" else night_sky(r) if style == "night" else scenery(r, recipe["background"], paper)
     faint = mix(paper, (128, 128, 128), 0.5)
@@ -289,13 +321,13 @@ def draw(recipe):
             canvas.polygon(p, fill=tuple(int(c) for c in colour))
         elif len(points) != 4:  # full rectangles and bands have no outline
             canvas.line(p + p[:2], fill=tuple(int(c) for c in faint), width=round(1.1 * SS))
+    if style == "plain":
+        image = Image.fromarray(shade(image.reduce(SS), places, w, h)).resize((w * SS, h * SS), Image.NEAREST)
+        canvas = ImageDraw.Draw(image)
     for item, x, y, half, palette, parts in places:
         width = OUTLINE[style] * SS * min(1, 0.45 + half * 1.5)
-        paint(canvas, parts, style_palette(style, palette, paper), half * size, np.array([x, y]) * size, width, style == "line")
-    if style == "pixel":
-        image = image.resize((SIZE, SIZE), Image.NEAREST)
-    else:
-        image = image.reduce(SS)
+        paint(canvas, parts, style_palette(style, palette, paper), half * across, np.array([x, y]) * size, width, style == "line")
+    image = image.resize((w, h), Image.NEAREST) if style == "pixel" else image.reduce(SS)
     effect = EFFECTS.get(style)
     if not effect:
         return np.asarray(image)

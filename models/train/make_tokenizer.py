@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 
 import captions
 
-LENGTH = 24
+LENGTH = 32
 START, END = "<|startoftext|>", "<|endoftext|>"
 MORE = """a an the of in on at by with and or for to from under over above below beside next one two three four many small big little large old new
 happy sad bright dark light colour color coloured colored paint painting picture drawing sketch style art image portrait scene child night day sun sky
@@ -29,10 +29,10 @@ def byte_symbols():
 
 def words():
     """Every word of the captions and how much it counts; CLIP's own pattern splits them."""
-    text = [w for table in (captions.SUBJECTS, captions.COLOURS, captions.BACKGROUNDS) for forms in table.values() for w in forms]
+    text = [w for table in (captions.SUBJECTS, captions.COLOURS, captions.BACKGROUNDS, captions.PLACES) for forms in table.values() for w in forms]
     text += [captions.plural(w) for forms in captions.SUBJECTS.values() for w in forms]
     text += [w for after, before in captions.STYLES.values() for w in after + before]
-    text += list(captions.NUMBERS.values()) + MORE
+    text += list(captions.NUMBERS.values()) + captions.ADJECTIVES + captions.EXTRAS + MORE
     pattern = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
     return Counter(w for line in text for w in pattern.findall(line.lower()))
 

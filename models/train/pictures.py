@@ -4,21 +4,20 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from captions import COLOURS, STYLES, SUBJECTS, caption, fragment
-from illustrator import draw, training_recipe
+from captions import COLOURS, STYLES, SUBJECTS, caption, typed
+from illustrator import SIZE, draw, training_recipe
 
 CAPTIONS = 4     # of each picture
-FRAGMENTS = 0.08  # of the captions are but a word or two
 
 
 def recipe(k):
     return training_recipe(np.random.default_rng([1, k]))
 
 
-def described(k):
-    """(uint8 [128, 128, 3], captions)"""
-    what, r = recipe(k), np.random.default_rng([2, k])
-    return draw(what), [(fragment if r.random() < FRAGMENTS else caption)(r, what) for _ in range(CAPTIONS)]
+def described(k, size):
+    """(uint8 [height, width, 3], captions)"""
+    what, r = recipe(k) | {"size": size}, np.random.default_rng([2, k])
+    return draw(what), [typed(r, what) for _ in range(CAPTIONS)]
 
 
 def probes(count):
@@ -41,18 +40,19 @@ def probes(count):
 class Drawing:
     """Draws pictures first, first+1, … in batches; where there are workers they are always one batch ahead of their user."""
 
-    def __init__(self, first, count, workers):
-        self.next, self.count = first, count
+    def __init__(self, first, count, workers, size=(SIZE, SIZE)):
+        self.next, self.count, self.size = first, count, size
         self.pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers else None
         self.ahead = self.ask() if self.pool else None
 
     def ask(self):
         span = range(self.next, self.next + self.count)
         self.next += self.count
-        return self.pool.map(described, span, chunksize=max(1, self.count // 64)) if self.pool else map(described, span)
+        sizes = [self.size] * self.count
+        return self.pool.map(described, span, sizes, chunksize=max(1, self.count // 64)) if self.pool else map(described, span, sizes)
 
     def take(self):
-        """(uint8 [count, 128, 128, 3], a list of captions for each)"""
+        """(uint8 [count, height, width, 3], a list of captions for each)"""
         if self.pool:
             now, self.ahead = self.ahead, self.ask()
         else:

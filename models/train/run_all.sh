@@ -7,6 +7,7 @@
 #   PICTURES     to draw and encode
 #   STOP_AFTER   seconds after which a training saves and stops, for a machine that is only lent; exit status 75
 #   THREADS      CPU threads; on cuda, processes that draw
+#   OLD          an older checkpoint to go on from (warm.py); models/doodle's latents, words and UNet, say
 #   OPTIONS      of the trainings, in place of those below
 #   PYTHON, WORK, OUT
 set -e
@@ -20,7 +21,7 @@ if [ "$DEVICE" = cuda ]; then
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 else
     PICTURES=${PICTURES:-24000} VAE_MINUTES=${VAE_MINUTES:-23} TEXT_MINUTES=${TEXT_MINUTES:-2} MINUTES=${MINUTES:-75} DECODER_MINUTES=${DECODER_MINUTES:-10}
-    VAE_OPTIONS="" UNET_OPTIONS=${OPTIONS:-} DECODER_OPTIONS=""
+    VAE_OPTIONS="--amp" UNET_OPTIONS=${OPTIONS:---amp} DECODER_OPTIONS="--amp"
     export OMP_NUM_THREADS="$THREADS" OPENBLAS_NUM_THREADS=1
 fi
 train=models/train
@@ -30,6 +31,7 @@ stage() {
     "$PYTHON" -u $train/"$script".py --work "$WORK" --device "$DEVICE" --threads "$THREADS" "$@"
 }
 [ -f "$WORK/tokenizer/vocab.json" ] || "$PYTHON" $train/make_tokenizer.py "$WORK/tokenizer"
+[ -z "${OLD:-}" ] || [ -d "$WORK/start" ] || "$PYTHON" $train/warm.py --old "$OLD" --work "$WORK"
 [ -f "$WORK/autoencoder/config.json" ] || stage train_vae --deadline "$DEADLINE" --minutes "$VAE_MINUTES" $VAE_OPTIONS
 stage train_text --deadline "$DEADLINE" --minutes "$TEXT_MINUTES"
 stage encode --pictures "$PICTURES"

@@ -3,7 +3,9 @@
     python sample.py MODEL sheet.png                       a dozen subjects down, every style across
     python sample.py MODEL picture.png "a red cat" ...     one picture for each prompt
 """
+import json
 import sys
+from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -16,11 +18,13 @@ COLUMNS = ["", "as a line drawing", "as pixel art", "in watercolour", "at night"
 def load(model):
     pipe = StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    pipe.defaults = json.loads((Path(model) / "generation_config.json").read_text())
     return pipe.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def pictures(pipe, prompts, seeds, steps=20, guidance=2.5, at_once=16, **more):
-    """One picture for each prompt, each from its own seed's noise, as the program draws it."""
+def pictures(pipe, prompts, seeds, steps=None, guidance=None, at_once=16, **more):
+    """One picture for each prompt, each from its own seed's noise, as the program draws it: with the checkpoint's own defaults."""
+    steps, guidance = steps or pipe.defaults["num_inference_steps"], pipe.defaults["guidance_scale"] if guidance is None else guidance
     out, shape = [], (1, pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
     for k in range(0, len(prompts), at_once):
         noise = torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds[k:k + at_once]])

@@ -19,7 +19,7 @@ def save(image, path):
 def main():
     pipe, folder = load(sys.argv[1]), Path(sys.argv[2])
     prompts = [f"{row} {column}".strip() for row in ROWS for column in COLUMNS]
-    save(sheet(pictures(pipe, prompts, range(len(prompts)), guidance=2.5), len(COLUMNS)), folder / "sheet.jpg")
+    save(sheet(pictures(pipe, prompts, range(len(prompts))), len(COLUMNS)), folder / "sheet.jpg")
     prompts, seeds = list(NEGATIVE), range(len(NEGATIVE))
     columns = [pictures(pipe, prompts, seeds, guidance=g) for g in GUIDANCE] + [pictures(pipe, prompts, seeds, guidance=4.0, negative_prompt=list(NEGATIVE.values()))]
     save(sheet([image for row in zip(*columns) for image in row], len(columns)), folder / "guidance.jpg")

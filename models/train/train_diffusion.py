@@ -7,12 +7,12 @@ import time
 import torch
 from transformers import CLIPTextModel
 
-from encode import Files, encode, load_vae, tokens
-from networks import load_tokenizer, new_unet, noise_schedule
+from encode import SELDOM, SIZES, Files, encode, load_vae, tokens
+from networks import LATENT, begin, load_tokenizer, new_unet, noise_schedule
 from pictures import CAPTIONS, probes
 from trainer import Training, arguments
 
-DROPPED = 0.1  # captions left out, for guidance
+DROPPED = 0.12  # captions left out, for guidance
 ENOUGH = 1500  # pictures to start with
 
 
@@ -26,11 +26,11 @@ def weights(snr):
 
 
 class Latents:
-    """What has been encoded so far."""
+    """What has been encoded so far, of one size."""
 
-    def __init__(self, args, length):
-        self.files, self.device = Files(args.work, length), args.device
-        while self.files.count() < ENOUGH:
+    def __init__(self, args, length, size=None):
+        self.files, self.device = Files(args.work, length, size), args.device
+        while not size and self.files.count() < ENOUGH:
             time.sleep(1)
         self.z, self.ids = [v.to(self.device) for v in self.files.read(0)]
 
@@ -40,6 +40,8 @@ class Latents:
             self.z, self.ids = torch.cat([self.z, z.to(self.device)]), torch.cat([self.ids, ids.to(self.device)])
 
     def batch(self, count):
+        """As many, or fewer of larger pictures: so that each batch takes about as long."""
+        count = max(2, round(count * LATENT * LATENT / (self.z.shape[2] * self.z.shape[3])))
         k = torch.randint(len(self.z), (count,), device=self.device)
         return self.z[k].float(), self.ids[k, torch.randint(CAPTIONS, (count,), device=self.device)].int()
 
@@ -75,8 +77,9 @@ def main():
     tokenizer = load_tokenizer(args.work)
     text = CLIPTextModel.from_pretrained(args.work / "text_encoder").to(args.device).eval().requires_grad_(False)
     latents = Latents(args, tokenizer.model_max_length)
+    others = [Latents(args, tokenizer.model_max_length, size) for size in SIZES]
     empty = tokens(tokenizer, [""]).int().to(args.device)
-    unet = new_unet().to(args.device, memory_format=torch.channels_last)
+    unet = begin(args.work, "unet", new_unet()).to(args.device, memory_format=torch.channels_last)
     t = Training("diffusion", args, {"unet": unet}, args.lr, args.decay)
     alphas = noise_schedule().alphas_cumprod.to(args.device)
     weight = weights(alphas / (1 - alphas))
@@ -84,7 +87,8 @@ def main():
     if args.compile:
         unet.compile()
     for _ in t.steps():
-        x, ids = latents.batch(args.batch)
+        other = others[t.step // SELDOM % len(SIZES)] if t.step % SELDOM == SELDOM - 1 else latents
+        x, ids = (other if len(other.z) else latents).batch(args.batch)
         ids = torch.where(torch.rand(len(ids), 1, device=args.device) < DROPPED, empty, ids)
         # one step in each of the batch's equal slices of the 1000: less noise in the loss than independent draws
         steps = ((torch.arange(len(x), device=args.device) + torch.rand(len(x), device=args.device)) / len(x) * 1000).long().clamp(0, 999)
@@ -97,7 +101,8 @@ def main():
         error = (guess.float() - noise).square().mean((1, 2, 3))
         t.update((error * weight[steps]).mean())
         if t.step % 100 == 0:
-            latents.grow()
+            for some in (latents, *others):
+                some.grow()
         if t.step % args.probe == 0:
             print(f"{t.step} {t.seconds() / 60:.1f} min, {len(latents.z)} pictures; {probe(t.averaged['unet'])}", flush=True)
 

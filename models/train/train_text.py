@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from captions import BACKGROUNDS, COLOURS, STYLES, SUBJECTS, caption
+from captions import BACKGROUNDS, COLOURS, STYLES, SUBJECTS, typed
 from illustrator import training_recipe
-from networks import CONTEXT, load_tokenizer, new_text_encoder
+from networks import CONTEXT, begin, load_tokenizer, new_text_encoder
 from trainer import Training, arguments
 
 ITEM = {"subject": [None, *SUBJECTS], "colour": [None, *COLOURS], "count": [None, 1, 2, 3]}
@@ -42,12 +42,13 @@ def main():
     args = arguments(__doc__, batch=128, lr=2e-3)
     torch.manual_seed(0)
     tokenizer = load_tokenizer(args.work)
-    text, heads = new_text_encoder(tokenizer).to(args.device), Heads().to(args.device)
+    text = begin(args.work, "text_encoder", new_text_encoder(tokenizer)).to(args.device)
+    heads = Heads().to(args.device)
     t = Training("text", args, {"text_encoder": text, "heads": heads}, args.lr, 0.99)
     r = np.random.default_rng([6, t.step])
     for _ in t.steps():
         recipes = [training_recipe(r) for _ in range(args.batch)]
-        ids = tokenizer([caption(r, x) for x in recipes], padding="max_length", truncation=True, return_tensors="pt").input_ids
+        ids = tokenizer([typed(r, x) for x in recipes], padding="max_length", truncation=True, return_tensors="pt").input_ids
         truth = torch.tensor([answers(x) for x in recipes], device=args.device).unbind(1)
         guesses = heads(text(ids.to(args.device)).last_hidden_state)
         t.update(sum(F.cross_entropy(g, w) for head in guesses for g, w in zip(head, truth)))

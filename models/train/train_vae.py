@@ -2,15 +2,18 @@
 
     python train_vae.py --work DIR --minutes 25 [--device cuda --amp --batch 64]
 """
+import copy
+
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from networks import CHANNELS, new_vae
+from networks import CHANNELS, begin, new_vae
 from pictures import Drawing
 from trainer import Training, arguments
 
 SIZE, CROP = 128, 64
+KEPT = 8  # latent channels of an older autoencoder that stay what they are, so that its UNet can go on
 
 
 def crops(pictures, r, size):
@@ -36,7 +39,8 @@ def distance(y, x):
 def main():
     args = arguments(__doc__, batch=4, lr=2e-3)
     torch.manual_seed(0)
-    vae = new_vae().to(args.device, memory_format=torch.channels_last)
+    vae = begin(args.work, "vae", new_vae()).to(args.device, memory_format=torch.channels_last)
+    old = copy.deepcopy(vae).requires_grad_(False) if (args.work / "start" / "vae").exists() else None
     t = Training("vae", args, {"vae": vae}, args.lr, 0.999)
     if args.compile:
         vae.encoder.compile()
@@ -48,7 +52,12 @@ def main():
             posterior = vae.encode(x).latent_dist
             y = vae.decode(posterior.sample()).sample.float()
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-        t.update(distance(y, x) + 2e-4 * kl)
+        loss = distance(y, x) + 2e-4 * kl
+        if old:
+            with torch.no_grad(), t.autocast():
+                kept = old.encode(x).latent_dist.mean[:, :KEPT]
+            loss = loss + 0.2 * (posterior.mean[:, :KEPT] - kept).square().mean()
+        t.update(loss)
         if t.step % 200 == 0:
             print(f"{t.step} {t.seconds() / 60:.1f} min: psnr {10 * torch.log10(4 / F.mse_loss(y, x)):.2f} dB, kl {kl:.2f}", flush=True)
     drawing.close()

@@ -12,6 +12,8 @@ for place in models/doodle bin/../share/diffuse/doodle; do
     run "a fox" -s 1 --steps 1 --threads 1 -o box/a.png
     expect_code 0
     expect_png box/a.png
+    run -m doodle "a fox" -s 1 --steps 1 --threads 1 -f -o box/a.png # by its name
+    expect_code 0
     rm -rf tree box/a.png
 done
 finish

@@ -27,7 +27,20 @@ expect_same expected errors
 
 run -m "$MODEL" x -j -s -2
 expect_code 2
-[ ! -s out ] || fail 'stdout is not empty'
+printf '%s\n' "{\"v\":1,\"event\":\"error\",\"code\":2,\"message\":\"--seed: expected a whole number from 0 to 18446744073709551615, found '-2'\"}" \
+    '{"v":1,"event":"end","code":2,"images":0,"ms":0}' >expected
+expect_same expected out
+# and a signal is the end, with the pictures that were made
+what='SIGTERM after some pictures'
+timeout --preserve-status -k 5 -s TERM 1 "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 3 -c 100000 --threads 1 -o box/ -j x >out 2>err
+code=$?
+expect_code 143
+n=$(grep -c '"event":"image"' out)
+[ "$n" -gt 0 ] || fail 'no picture in a second'
+tail -n 1 out | grep -q '^{"v":1,"event":"end","code":143,"images":[0-9]*,"ms":0}$' || fail "last line: $(tail -n 1 out)"
+made=$(tail -n 1 out | sed 's/.*"images":\([0-9]*\),.*/\1/')
+[ "$made" -eq "$n" ] || fail "$made pictures in the end event, $n before it"
+rm -f box/*
 # A failure before any image is told there as well.
 run -m nowhere x -j
 expect_code 66

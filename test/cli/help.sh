@@ -2,7 +2,7 @@
 # What is printed and ends the program: on stdout, exit code 0, nothing on stderr, and an error where stdout is lost.
 . "$(dirname "$0")/common"
 
-for option in --help -h --version -V '--completion bash' '--completion zsh' '--completion fish' '--list schedulers' \
+for option in --help -h --version -V --man '--list schedulers=euler' '--completion bash' '--completion zsh' '--completion fish' '--list schedulers' \
     '--list schedulers --json'; do
     run $option
     expect_code 0
@@ -18,6 +18,20 @@ done
 run --help
 [ "$(wc -l <out)" -le 60 ] || fail 'more than one screen'
 grep -q '^  -o, --output=FILE ' out || fail 'no --output'
+run --man
+for option in $("$DIFFUSE" --help | sed -n 's/^ .*--\([a-z-]*\).*/\1/p'); do
+    grep -qF -e "\\-\\-$(echo "$option" | sed 's/-/\\\\-/g' | sed 's/\\\\/\\/g')" out || fail "--man lacks --$option"
+done
+if command -v groff >/dev/null; then
+    groff -man -ww -Tascii out >/dev/null 2>warnings
+    [ ! -s warnings ] || fail "groff: $(cat warnings)"
+fi
+run --list schedulers
+[ "$(wc -l <out)" -eq 17 ] || fail "$(wc -l <out) lines, expected one for each of 17 schedulers"
+run --list 'schedulers=DPM++ 2M'
+grep -q '^dpm++2m: ' out && grep -q 'solver_order=2' out || fail 'no details'
+run --list schedulers=nonesuch
+expect_error 2 "diffuse: --list: unknown scheduler 'nonesuch'" 'hint: --list schedulers'
 run --version
 [ "$(head -n 1 out)" = 'diffuse 0.1.0' ] || fail "first line: $(head -n 1 out)"
 if command -v bash >/dev/null; then

@@ -93,6 +93,13 @@ draw --size 64x64 -x euler:karras -v -o box/karras.png x
 grep -q '^EulerDiscreteScheduler: option: use_karras_sigmas$' err || fail 'no origin'
 grep -q '^EulerDiscreteScheduler: inherited: .*beta_schedule' err || fail 'no origin'
 
+# --inspect shows a checkpoint's own words escaped
+cp -rL "$MODEL" hostile
+sed 's/"_diffusers_version": "[^"]*"/"_diffusers_version": "\\u001b[31m\\u202e"/' "$MODEL/model_index.json" >hostile/model_index.json
+run -m "$work/hostile" --inspect
+expect_code 0
+grep -qF ', diffusers \x1b[31m\xe2\x80\xae' out || fail "not escaped: $(head -n 1 out)"
+
 # what the PNG says of the sampler is what ran: read back from the file
 infotext() { strings -n 4 "$1" | sed -n "s/^Steps: [0-9]*, \\(Sampler: .*\\), CFG scale.*/\\1/p"; }
 sampler() {

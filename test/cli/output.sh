@@ -33,11 +33,18 @@ expect_box a-1.png a.png
 rm box/*
 
 draw x -o missing/a.png
-expect_error 73 'diffuse: missing/a.png: directory missing: No such file or directory'
+expect_error 73 'diffuse: missing/a.png: directory missing: No such file or directory' 'hint: --mkdirs makes it'
+draw x -o box/deep/er/a.png --mkdirs --dry-run
+expect_code 0
+[ ! -e box/deep ] || fail 'a dry run made a directory'
+draw x -o box/deep/er/a.png --mkdirs
+expect_code 0
+expect_out box/deep/er/a.png
+rm -r box/deep
 draw x -o box
-expect_error 73 'diffuse: box: Is a directory'
+expect_error 73 'diffuse: box: is a directory' 'hint: -o box/ draws into it'
 draw x -o box -f
-expect_error 73 'diffuse: box: is a directory'
+expect_error 73 'diffuse: box: is a directory' 'hint: -o box/ draws into it'
 draw x -o "box/$(printf '%0300d' 1).png"
 expect_code 2
 [ ! -s out ] || fail 'stdout is not empty'
@@ -100,6 +107,21 @@ rm box/*
 draw x -c 2 -o box/ -0
 printf 'box/diffuse-1.png\0box/diffuse-2.png\0' >expected
 expect_same expected out
+rm box/*
+
+draw x -o box/a.jpg
+expect_out box/a.jpg
+[ "$(od -An -tx1 -N3 box/a.jpg)" = ' ff d8 ff' ] || fail 'no JPEG'
+grep -qa 'trainedAlgorithmicMedia' box/a.jpg || fail 'no disclosure'
+draw x -o box/a.WebP --quality 100
+[ "$(dd if=box/a.WebP bs=1 skip=8 count=8 2>/dev/null)" = WEBPVP8X ] || fail 'no WebP'
+grep -qa 'trainedAlgorithmicMedia' box/a.WebP || fail 'no disclosure'
+draw x -o box/b.webp --quality 1
+[ "$(wc -c <box/b.webp)" -lt "$(wc -c <box/a.WebP)" ] || fail '--quality makes no difference'
+draw x -o box/c.webp --metadata none
+grep -qa 'VP8X' box/c.webp && fail 'metadata, asked for none'
+draw x -o box/a.png --quality 9
+expect_error 2 'diffuse: --quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp'
 rm box/*
 
 draw x -o -

@@ -73,11 +73,19 @@ expect_error 2 "diffuse: --scheduler: EulerDiscreteScheduler has no option 's_ch
 # each scheduler is a paragraph: its names, model calls and options
 run --list schedulers
 expect_code 0
-[ "$(grep -c '^  takes ' out)" -eq 17 ] || fail 'not 17 schedulers with options'
-[ "$(grep -c '^  calls .* for n steps$' out)" -eq 17 ] || fail 'not 17 with their model calls'
-grep -q '^heun: ' out || fail 'no heun'
+[ "$(wc -l <out)" -eq 17 ] || fail "$(wc -l <out) lines, expected 17"
+[ -z "$(awk 'length > 84' out)" ] || fail 'a line beyond 84 columns'
+cp out names
+while read -r name rest; do
+    run --list "schedulers=$name"
+    expect_code 0
+    grep -qF "$name: $rest" out || fail 'another name or summary'
+    [ "$(grep -c '^  takes ' out)" -eq 1 ] || fail 'no options'
+    [ "$(grep -c '^  calls .* for n steps$' out)" -eq 1 ] || fail 'no model calls'
+    [ -z "$(sed -n '/^  takes/,/^$/p' out | awk 'length > 80 && NF > 1')" ] || fail 'options beyond 80 columns'
+done <names
+run --list schedulers=euler
 grep -q ' s_churn=0' out || fail 'no option of step()'
-[ -z "$(sed -n '/^  takes/,/^$/p' out | awk 'length > 80 && NF > 1')" ] || fail 'options beyond 80 columns'
 run --list schedulers --json
 expect_code 0
 [ "$(wc -l <out)" -eq 1 ] || fail 'not one line'

@@ -31,8 +31,8 @@ expect_error 2 "diffuse: --on-exists: expected error, skip, number or overwrite,
 run -m "$MODEL" -o '{foo}.png' x
 expect_error 2 "diffuse: --output: unknown field '{foo}'" \
     "hint: fields are {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace"
-run -m "$MODEL" -o x.jpg x
-expect_error 2 "diffuse: --output: 'x.jpg': expected a name ending in .png, the only format written" \
+run -m "$MODEL" -o x.avif x
+expect_error 2 "diffuse: --output: 'x.avif': expected a name ending in .png, .jpg or .webp" \
     "hint: pipe '-o -' into a converter"
 run -m "$MODEL" -o - -c 2 x
 expect_error 2 'diffuse: --output - and --count: expected one image on standard output'
@@ -43,8 +43,50 @@ expect_error 2 'diffuse: --prompt and a prompt operand: expected one of them'
 run -m "$MODEL" "$(printf 'ab\377')"
 expect_error 2 'diffuse: prompt: expected UTF-8, found an invalid byte at offset 2'
 run -m "$MODEL" -o "$(printf 'x\n\033[31m.gif')" x # nothing that moves the cursor reaches the terminal
-expect_error 2 "diffuse: --output: 'x\\x0a\\x1b[31m.gif': expected a name ending in .png, the only format written" \
+expect_error 2 "diffuse: --output: 'x\\x0a\\x1b[31m.gif': expected a name ending in .png, .jpg or .webp" \
     "hint: pipe '-o -' into a converter"
+
+# what has no meaning here is said, once, and drawn
+note() {
+    shift_text=$1
+    shift
+    draw --size 64x64 --dry-run -o box/n.png "$@"
+    expect_code 0
+    [ "$(grep -c 'warning: ' err)" -eq 1 ] || fail "expected one warning, found $(grep -c 'warning: ' err)"
+    grep -q "^diffuse: warning: $shift_text" err || fail "expected '$shift_text'"
+}
+note 'prompt: <lora:…> is text here' 'a fox <lora:x:1>'
+note 'prompt: a weight such as (red:1.4) is text here' 'a (red:1.4) fox'
+note 'prompt: BREAK is text here' 'a fox BREAK a cat'
+note "prompt: \"help\" is drawn; 'diffuse --help' explains" help
+echo 'a fox' >p.txt
+note 'prompt: the name of a file, p.txt, is drawn as text' p.txt
+note 'prompt: the name of a file, p.txt, is drawn as text' @p.txt
+note '--eta has no effect: EulerDiscreteScheduler has none' --eta 0.5 -x euler x
+note '--guidance-rescale has no effect without guidance above 1' -g 1 --guidance-rescale 0.5 x
+note '--negative has no effect: --guidance is 1 or less' -g 1 -n y x
+draw --dry-run -o box/n.png 'a fox (in the snow), 3:4 [b]'
+grep -q warning err && fail 'a warning about nothing'
+what='a prompt of several lines on standard input'
+printf 'a\nb\n' | "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --size 64x64 --dry-run -o box/n.png - >out 2>err
+code=$?
+expect_code 0
+grep -q '^diffuse: warning: prompt: all lines of standard input are one prompt$' err || fail 'not said'
+draw -W 16 --steps 1 -o box/wide.png x
+expect_code 0
+grep -q "^diffuse: warning: width alone was given: height is the model's own, [0-9]*$" err || fail 'not said'
+case $(file box/wide.png) in *' 16 x '*) ;; *) fail "$(file box/wide.png)" ;; esac
+rm box/wide.png
+run -m nonesuch x
+expect_error 66 'diffuse: nonesuch: no such directory, and not in the Hugging Face cache' 'hint: -m DIR, or ORG/NAME as Hugging Face has it'
+run -m "$MODEL" --vae x y
+expect_error 2 "diffuse: option '--vae' is not supported" "hint: the checkpoint's own VAE is used"
+run -m "$MODEL" -b 4 x
+expect_error 2 "diffuse: unknown option '-b'" 'hint: -c N (--count) is the number of images'
+what='DIFFUSE_DEVICE=abacus'
+DIFFUSE_DEVICE=abacus "$DIFFUSE" -m "$MODEL" x >out 2>err
+code=$?
+expect_error 2 "diffuse: DIFFUSE_DEVICE: expected auto, cpu or cuda, found 'abacus'"
 
 what='a prompt on standard input that is too long'
 head -c 70000 /dev/zero | tr '\0' a | "$DIFFUSE" -m "$MODEL" - >out 2>err

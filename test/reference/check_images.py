@@ -178,13 +178,38 @@ def check_extract(rng):
     return 600, bad
 
 
+def check_written(rng):
+    """Pillow reads the pixels and the metadata of what the program writes; JPEGs hold what Pillow's hold, to a level."""
+    bad = 0
+    for i in range(300):
+        kind, quality = ["jpeg", "webp", "png"][i % 3], rng.choice([1, 30, 75, 90, 99, 100])
+        array = np.array(files.picture(rng, "RGB"))
+        texts = {"parameters": "ein Fuchs, 狐 🦊\nSteps: 3" + "x" * rng.randrange(9), "diffuse": '{"v":1}' + " " * rng.randrange(3),
+                 "XML:com.adobe.xmp": "<x:xmpmeta/>" + " " * rng.randrange(3)}
+        opened = P.open(io.BytesIO(ours.encode(kind, array, texts, quality)))
+        got = np.array(opened)
+        if kind == "jpeg":
+            options = {"quality": quality, "subsampling": 0 if quality == 100 else 2}
+            want = np.array(P.open(io.BytesIO(files.saved(P.fromarray(array), "JPEG", **options))))
+            bad += np.abs(got.astype(int) - want).max() > 1
+        elif kind == "png" or quality == 100:
+            bad += different(kind, quality, got, array)
+        if kind == "png":
+            bad += {k: opened.text[k] for k in texts} != texts
+        else:
+            exif = opened.getexif().get_ifd(0x8769)
+            bad += exif[0x9286] != b"UNICODE\0" + texts["parameters"].encode("utf-16-be") or exif[0x927C] != b"diffuse\0" + texts["diffuse"].encode()
+            bad += opened.info["xmp"].decode() != texts["XML:com.adobe.xmp"]
+    return 300, bad
+
+
 def main():
     checks = {k[len("check_"):]: f for k, f in globals().items() if k.startswith("check_")}
     failed = False
     for name in sys.argv[1:] or checks:
         n, bad = checks[name](random.Random(1))
         print(f"{name}: {n} cases, {bad} different", flush=True)
-        failed |= bad > 0
+        failed |= bool(bad)
     sys.exit(failed)
 
 

@@ -93,3 +93,23 @@ def decode(data, name="test"):
     out = take(lib.image_decode(ctypes.byref(arena), buffer, ctypes.c_size_t(len(data)), name.encode()))
     lib.arena_free(ctypes.byref(arena))
     return out
+
+
+class Comment(ctypes.Structure):
+    _fields_ = [("keyword", ctypes.c_char_p), ("text", ctypes.c_char_p), ("international", ctypes.c_bool)]
+
+
+class Comments(ctypes.Structure):
+    _fields_ = [("items", ctypes.POINTER(Comment)), ("n", ctypes.c_int)]
+
+
+def encode(kind, array, texts, quality):
+    """image_encode to "png", "jpeg" or "webp"; texts is {keyword: text}."""
+    lib.image_encode.restype = ctypes.c_void_p
+    items = (Comment * len(texts))(*[Comment(k.encode(), v.encode(), True) for k, v in texts.items()])
+    n, given = ctypes.c_size_t(), give(array)
+    data = lib.image_encode(ctypes.byref(arena), ["png", "jpeg", "webp"].index(kind), ctypes.byref(given), Comments(items, len(texts)), quality,
+                            ctypes.byref(n))
+    out = ctypes.string_at(data, n.value)
+    lib.arena_free(ctypes.byref(arena))
+    return out

@@ -97,6 +97,7 @@ CONFIGS = [("clip", (40, 30), {"size": {"shortest_edge": 16}, "crop_size": {"hei
            ("clip", (30, 20), {"size": {"height": 10, "width": 12}, "do_center_crop": False}),
            ("dpt", (40, 30), {"size": 24}),
            ("dpt", (40, 30), {"size": {"height": 24, "width": 24}, "keep_aspect_ratio": True, "ensure_multiple_of": 8}),
+           ("dpt", (20, 24), {"size": 24, "keep_aspect_ratio": True, "ensure_multiple_of": 8}),
            ("dpt", (20, 36), {"size": {"height": 24, "width": 24}, "keep_aspect_ratio": True, "ensure_multiple_of": 8, "resample": 2})]
 
 
@@ -107,6 +108,13 @@ def extractors():
         out = processor(images=Image.fromarray(array), return_tensors="pt").pixel_values[0].permute(1, 2, 0)
         add(f"{kind}:{i}", array, out.numpy())
         tensors[f"{kind}:{i}.config"] = torch.frombuffer(bytearray(json.dumps(config).encode()), dtype=torch.uint8)
+
+
+def written():
+    for quality, subsampling in ((30, 2), (90, 2), (100, 0)):
+        array = picture(120, 37, 29)
+        data = image_files.saved(Image.fromarray(array), "JPEG", quality=quality, subsampling=subsampling, optimize=True)
+        add(f"jpeg:{quality}", array, np.array(Image.open(io.BytesIO(data))))
 
 
 def file_of(name, data):
@@ -140,6 +148,7 @@ def main():
     modes()
     masks()
     numbers()
+    written()
     extractors()
     common.save_tensors(common.FIXTURES / "images" / "images.safetensors", tensors)
 

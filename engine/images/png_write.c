@@ -2,14 +2,13 @@
  *
  * zlib level 1 with Z_HUFFMAN_ONLY and the Paeth filter: pictures have next to no repeated strings, so searching for them costs eight
  * times the time and gains 2 % of size (512x512: 9 ms instead of 45). */
-#include "cli/png.h"
-
 #include <png.h>
 #include <string.h>
 #include <zlib.h>
 #include "engine/base/buffer.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
+#include "engine/images/write.h"
 
 enum { IDAT_BYTES = 1 << 20 };
 
@@ -52,17 +51,18 @@ static char *to_latin1(struct arena *a, const char *text) {
     return out;
 }
 
-static void add_comments(struct arena *a, png_structp png, png_infop info, const struct png_comment *comments, int n) {
-    png_text *texts = arena_array(a, (size_t)n, sizeof *texts);
-    for (int i = 0; i < n; i++) {
-        char *latin1 = comments[i].international ? NULL : to_latin1(a, comments[i].text);
+static void add_comments(struct arena *a, png_structp png, png_infop info, struct image_comments comments) {
+    png_text *texts = arena_array(a, (size_t)comments.n, sizeof *texts);
+    for (int i = 0; i < comments.n; i++) {
+        const struct image_comment *c = &comments.items[i];
+        char *latin1 = c->international ? NULL : to_latin1(a, c->text);
         texts[i].compression = latin1 ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE;
-        texts[i].key = (char *)comments[i].keyword;
-        texts[i].text = latin1 ? latin1 : (char *)comments[i].text;
+        texts[i].key = (char *)c->keyword;
+        texts[i].text = latin1 ? latin1 : (char *)c->text;
         texts[i].text_length = latin1 ? strlen(latin1) : 0;
-        texts[i].itxt_length = latin1 ? 0 : strlen(comments[i].text);
+        texts[i].itxt_length = latin1 ? 0 : strlen(c->text);
     }
-    png_set_text(png, info, texts, n);
+    png_set_text(png, info, texts, comments.n);
 }
 
 static void set_compression(png_structp png) {
@@ -72,8 +72,8 @@ static void set_compression(png_structp png) {
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_PAETH);
 }
 
-const void *png_encode(struct arena *a, const uint8_t *rgb, int W, int H, const struct png_comment *comments, int n_comments,
-                       size_t *size) {
+const void *png_encode(struct arena *a, const struct image *rgb, struct image_comments comments, size_t *size) {
+    int W = rgb->W, H = rgb->H;
     size_t row = (size_t)W * 3;
     struct buffer file = {.arena = a, .capacity = row * (size_t)H / 2 + 4096};
     png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, NULL, png_failed, png_warned, a, png_alloc, png_release);
@@ -82,10 +82,10 @@ const void *png_encode(struct arena *a, const uint8_t *rgb, int W, int H, const 
     png_set_write_fn(png, &file, sink_write, sink_flush);
     png_set_IHDR(png, info, (uint32_t)W, (uint32_t)H, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_BASE,
                  PNG_FILTER_TYPE_BASE);
-    add_comments(a, png, info, comments, n_comments);
+    add_comments(a, png, info, comments);
     set_compression(png);
     png_write_info(png, info);
-    for (int y = 0; y < H; y++) png_write_row(png, rgb + (size_t)y * row);
+    for (int y = 0; y < H; y++) png_write_row(png, rgb->pixels + (size_t)y * row);
     png_write_end(png, NULL);
     png_destroy_write_struct(&png, &info);
     *size = file.length;

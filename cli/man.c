@@ -1,0 +1,91 @@
+#include "cli/man.h"
+
+#include "cli/option_table.h"
+#include "cli/version.h"
+#include "engine/base/buffer.h"
+
+/* Text as roff prints it: '-' as itself, no escape, no request at the start of a line. */
+static void add_text(struct buffer *b, const char *text) {
+    if (*text == '.' || *text == '\'') buffer_printf(b, "\\&");
+    for (; *text; text++) {
+        if (*text == '-') buffer_printf(b, "\\-");
+        else if (*text == '\\') buffer_printf(b, "\\e");
+        else buffer_add(b, text, 1);
+    }
+}
+
+static void add_option(struct buffer *b, const struct field *f) {
+    buffer_printf(b, ".TP\n");
+    if (f->letter) buffer_printf(b, "\\fB\\-%c\\fR, ", f->letter);
+    buffer_printf(b, "\\fB\\-\\-");
+    add_text(b, f->name);
+    buffer_printf(b, "\\fR");
+    if (f->argument) buffer_printf(b, "=\\fI");
+    if (f->argument) add_text(b, f->argument);
+    buffer_printf(b, "\\fR\n");
+    add_text(b, f->help);
+    if (f->preset) buffer_printf(b, "; default ");
+    if (f->preset) add_text(b, f->preset);
+    buffer_printf(b, ".\n");
+    if (f->kind == &kind_int || f->kind == &kind_number) buffer_printf(b, "From %.0f to %.0f.\n", f->min, f->max);
+}
+
+static void add_options(struct buffer *b) {
+    buffer_printf(b, ".SH OPTIONS\n");
+    for (int g = 0; g < N_GROUPS; g++) {
+        buffer_printf(b, ".SS %s\n", field_group_titles[g]);
+        for (int i = 0; i < option_count(); i++)
+            if (option_row(i)->group == (enum field_group)g && option_row(i)->help) add_option(b, option_row(i));
+    }
+}
+
+/* Pairs of a term and what it means. */
+static void add_list(struct buffer *b, const char *title, const char *const (*pairs)[2], int n) {
+    buffer_printf(b, ".SH %s\n", title);
+    for (int i = 0; i < n; i++) {
+        buffer_printf(b, ".TP\n\\fB");
+        add_text(b, pairs[i][0]);
+        buffer_printf(b, "\\fR\n");
+        add_text(b, pairs[i][1]);
+        buffer_printf(b, "\n");
+    }
+}
+
+static const char *const environment[][2] = {
+    {"DIFFUSE_MODEL", "what -m says, where it is not given."},
+    {"DIFFUSE_DEVICE", "what --device says, where it is not given."},
+    {"HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME", "where Hugging Face's cache lies, as its own tools understand them."},
+    {"CUDA_VISIBLE_DEVICES", "the GPUs to choose from."},
+    {"NO_COLOR", "no colour where --color says auto."},
+};
+static const char *const exit_codes[][2] = {
+    {"0", "all is done."},
+    {"1", "some images of several failed."},
+    {"2", "an option, its value or a combination is wrong."},
+    {"65", "malformed data."},
+    {"66", "an input is missing or unreadable."},
+    {"69", "no usable device."},
+    {"70", "an internal error, or an image that is not finite."},
+    {"71", "out of memory."},
+    {"73", "the output exists or cannot be created."},
+    {"74", "a read or write failed."},
+    {"78", "a model or an option that is well-formed and not supported."},
+};
+
+const char *man_page(struct arena *a) {
+    struct buffer b = {.arena = a};
+    buffer_printf(&b,
+                  ".TH DIFFUSE 1 \"\" \"diffuse " DIFFUSE_VERSION "\"\n.SH NAME\n"
+                  "diffuse \\- draws a picture from a prompt with a diffusers checkpoint\n"
+                  ".SH SYNOPSIS\n.B diffuse\n[\\fIOPTION\\fR]... \\fIPROMPT\\fR\n"
+                  ".SH DESCRIPTION\nDraws what Hugging Face's diffusers would draw, sooner. A \\fIPROMPT\\fR of \\fB\\-\\fR is read from "
+                  "standard input. Results alone, which are paths, JSON lines or the PNG, go to standard output. No file is overwritten "
+                  "unasked, and nothing is ever downloaded.\n");
+    add_options(&b);
+    buffer_printf(&b,
+                  ".SH FILE NAMES\nIn \\fB\\-o\\fR, {seed}, {n}, {slug}, {model}, {scheduler}, {steps}, {step}, {w} and {h} stand for what "
+                  "they say, and {{ for a brace.\n");
+    add_list(&b, "ENVIRONMENT", environment, sizeof environment / sizeof *environment);
+    add_list(&b, "EXIT STATUS", exit_codes, sizeof exit_codes / sizeof *exit_codes);
+    return b.data;
+}

@@ -1,0 +1,11 @@
+/* The directories that pictures go into. */
+#ifndef CLI_OUTDIR_H
+#define CLI_OUTDIR_H
+
+#include <stdbool.h>
+
+/* The directory of `path` is there, made with those above it where `make` says so; dies FAIL_CREATE where it is not and cannot be. With
+ * `pretend` nothing is made: false where it would be. */
+bool outdir_prepare(const char *path, bool make, bool pretend);
+
+#endif

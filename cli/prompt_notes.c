@@ -1,0 +1,47 @@
+#include "cli/prompt_notes.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include "engine/base/error.h"
+
+static bool is_file(const char *path) {
+    struct stat st;
+    return !strchr(path, ' ') && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* "(red:1.4)" and "[red:blue:0.5]": a bracket that a number and a colon end. */
+static bool has_weight(const char *prompt) {
+    for (const char *s = prompt; (s = strpbrk(s, ")]")); s++) {
+        const char *number = s;
+        while (number > prompt && (isdigit((unsigned char)number[-1]) || number[-1] == '.')) number--;
+        if (number < s && number > prompt && number[-1] == ':') return true;
+    }
+    return false;
+}
+
+static bool has_word(const char *prompt, const char *word) {
+    size_t n = strlen(word);
+    for (const char *s = prompt; (s = strstr(s, word)); s += n)
+        if ((s == prompt || isspace((unsigned char)s[-1])) && (!s[n] || isspace((unsigned char)s[n]))) return true;
+    return false;
+}
+
+/* The syntax the prompt has of others, as a list; "" for none. */
+static const char *foreign_syntax(const char *prompt) {
+    bool tag = strstr(prompt, "<lora:") || strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
+    if (tag) return "<lora:…>";
+    if (has_weight(prompt)) return "a weight such as (red:1.4)";
+    if (has_word(prompt, "BREAK")) return "BREAK";
+    return has_word(prompt, "AND") ? "AND" : "";
+}
+
+void prompt_notes(const char *prompt, bool from_stdin) {
+    const char *syntax = foreign_syntax(prompt);
+    if (from_stdin && strchr(prompt, '\n')) warn("prompt: all lines of standard input are one prompt");
+    if (!strcasecmp(prompt, "help")) warn("prompt: \"help\" is drawn; 'diffuse --help' explains the options");
+    else if (!from_stdin && is_file(prompt + (*prompt == '@')))
+        warn("prompt: the name of a file, %s, is drawn as text; 'diffuse - < FILE' draws what is in it", prompt + (*prompt == '@'));
+    if (*syntax) warn("prompt: %s is text here, with no meaning of its own", syntax);
+}

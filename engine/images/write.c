@@ -1,0 +1,25 @@
+#include "engine/images/write.h"
+
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
+enum image_format image_format_of(const char *name) {
+    const char *dot = strrchr(name, '.');
+    if (dot && (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"))) return IMAGE_JPEG;
+    return dot && !strcasecmp(dot, ".webp") ? IMAGE_WEBP : IMAGE_PNG;
+}
+
+const void *image_encode(struct arena *a, enum image_format format, const struct image *rgb, struct image_comments comments, int quality,
+                         size_t *size) {
+    assert(rgb->C == 3 && quality >= 1 && quality <= 100);
+    if (format == IMAGE_JPEG) return jpeg_encode(a, rgb, comments, quality, size);
+    if (format == IMAGE_WEBP) return webp_encode(a, rgb, comments, quality, size);
+    return png_encode(a, rgb, comments, size);
+}
+
+const char *comment_text(struct image_comments comments, const char *keyword) {
+    for (int i = 0; i < comments.n; i++)
+        if (!strcmp(comments.items[i].keyword, keyword)) return comments.items[i].text;
+    return NULL;
+}

@@ -1,0 +1,49 @@
+/* Pictures out, in memory: publishing them whole is engine/base/file.h's. */
+#ifndef ENGINE_IMAGES_WRITE_H
+#define ENGINE_IMAGES_WRITE_H
+
+#include <stdbool.h>
+#include "engine/images/image.h"
+
+/* What a picture says about itself. The keywords that JPEG and WebP have a place for:
+ *   "parameters"         Exif's UserComment in UTF-16, where AUTOMATIC1111 and its readers have it
+ *   "diffuse"            Exif's MakerNote
+ *   "Software"           Exif's Software
+ *   "XML:com.adobe.xmp"  the XMP packet */
+struct image_comment {
+    const char *keyword; /* 1..79 Latin-1 bytes */
+    const char *text;    /* UTF-8 */
+    bool international;  /* PNG: iTXt even where tEXt could hold it */
+};
+
+struct image_comments {
+    const struct image_comment *items;
+    int n;
+};
+
+enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_WEBP };
+
+enum { QUALITY_DEFAULT = 90, QUALITY_LOSSLESS = 100 };
+
+/* By the ending of a file's name, whatever its case: .jpg, .jpeg, .webp; PNG for any other. */
+enum image_format image_format_of(const char *name);
+
+/* A file of the RGB picture with the comments. quality 1..100 for JPEG and WebP; at 100 WebP keeps every pixel, as PNG always does.
+ * No time, no gamma: the same input gives the same bytes. *size receives the file's length. A JPEG holds 64 KiB of Exif and as much XMP:
+ * what is more is left out with a warning. Dies FAIL_USAGE where the picture is larger than WebP can be (16383). */
+const void *image_encode(struct arena *a, enum image_format format, const struct image *rgb, struct image_comments comments, int quality,
+                         size_t *size);
+
+/* ---- one per format ---- */
+
+/* tEXt where the text is printable Latin-1, else iTXt; in order, before the pixels. */
+const void *png_encode(struct arena *a, const struct image *rgb, struct image_comments comments, size_t *size);
+const void *jpeg_encode(struct arena *a, const struct image *rgb, struct image_comments comments, int quality, size_t *size);
+const void *webp_encode(struct arena *a, const struct image *rgb, struct image_comments comments, int quality, size_t *size);
+
+/* The text with that keyword, or NULL. */
+const char *comment_text(struct image_comments comments, const char *keyword);
+/* The comments that have a place in Exif, as a TIFF structure without "Exif\0\0"; NULL if there are none. */
+const void *exif_encode(struct arena *a, struct image_comments comments, size_t *size);
+
+#endif

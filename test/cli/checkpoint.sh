@@ -1,0 +1,88 @@
+#!/bin/sh
+# A checkpoint's folder: who names a class, what is looked at first, what is not there.
+. "$(dirname "$0")/common"
+
+# copy: the fixture anew at ./m, weights linked
+copy() {
+    rm -rf m
+    cp -r "$MODEL" m
+}
+edit() { sed "$1" "$2" >edited && ! cmp -s edited "$2" && mv edited "$2" || fail "$2: nothing to edit by $1"; }
+inspect() { run -m ./m --inspect "$@"; }
+
+# the pipeline's class is looked at first, whatever else is there
+mkdir m
+cat >m/model_index.json <<'END'
+{"_class_name": "StableDiffusion3Pipeline", "transformer": ["diffusers", "SD3Transformer2DModel"]}
+END
+inspect
+expect_error 78 "diffuse: ./m: pipeline class 'StableDiffusion3Pipeline' is not supported" "$(tail -n 1 err)"
+run -m ./m --show-schedule
+expect_code 78
+cat >m/model_index.json <<'END'
+{"_class_name": "LDMTextToImagePipeline", "bert": ["latent_diffusion", "LDMBertModel"], "unet": ["diffusers", "UNet2DConditionModel"]}
+END
+inspect
+expect_error 78 "diffuse: ./m: pipeline class 'LDMTextToImagePipeline' is not supported" "$(tail -n 1 err)"
+
+# then each part's, with model_index.json alone
+cp "$MODEL/model_index.json" m
+edit 's/CLIPTextModel/T5EncoderModel/' m/model_index.json
+inspect
+expect_error 78 "diffuse: ./m/model_index.json: 'text_encoder': expected class CLIPTextModel, found 'T5EncoderModel'"
+cp "$MODEL/model_index.json" m
+edit 's/AutoencoderKL/VQModel/' m/model_index.json
+inspect
+expect_error 78 "diffuse: ./m/model_index.json: 'vae': expected class AutoencoderKL, found 'VQModel'"
+
+# then what it names
+cp "$MODEL/model_index.json" m
+inspect
+expect_error 66 'diffuse: ./m/scheduler: model_index.json names it, and it is not there' 'hint: the download is incomplete'
+copy
+rm -r m/vae
+mkdir -p m/.cache/huggingface/download/vae
+: >m/.cache/huggingface/download/vae/x.incomplete
+inspect
+expect_error 66 'diffuse: ./m/vae: model_index.json names it, and it is not there: the download was interrupted' \
+    'hint: the download is incomplete'
+mkdir m/vae
+inspect
+expect_error 66 'diffuse: ./m/vae/config.json: missing: the download was interrupted' 'hint: the download is incomplete'
+
+# an unused part may be missing, a second text encoder too
+copy
+edit 's/"_class_name"/"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"], "_class_name"/' m/model_index.json
+inspect
+expect_code 0
+
+# the files' own words for their classes are not read
+copy
+run -m ./m -s 1 --steps 1 -o box/plain.png x
+expect_code 0
+edit 's/CLIPTextModel/SomethingElse/' m/text_encoder/config.json
+edit 's/UNet2DConditionModel/SomethingElse/' m/unet/config.json
+edit 's/"_class_name": "PNDMScheduler",//' m/scheduler/scheduler_config.json
+run -m ./m -s 1 --steps 1 -o box/other.png x
+expect_same box/plain.png box/other.png
+
+# a whole CLIPModel's config
+printf '{"model_type": "clip", "hidden_act": "relu", "text_config": ' >whole
+cat m/text_encoder/config.json >>whole
+printf '}' >>whole
+mv whole m/text_encoder/config.json
+run -m ./m -s 1 --steps 1 -o box/whole.png x
+expect_same box/plain.png box/whole.png
+
+# UNets saved before 0.9 say sample_size 32 and mean 64; the pipeline's own version says nothing
+size() { inspect --json && grep -q "\"width\": *$1\>" out || fail "expected width $1"; }
+copy
+size 128
+edit 's/"_diffusers_version": *"[^"]*"/"_diffusers_version": "0.4.0"/' m/model_index.json
+size 128
+edit 's/"_diffusers_version": *"[^"]*"/"_diffusers_version": "0.8.1"/' m/unet/config.json
+size 512
+edit 's/"_diffusers_version": *"[^"]*"/"_diffusers_version": "0.9.0"/' m/unet/config.json
+size 128
+
+finish

@@ -1,0 +1,28 @@
+/* A resident model on the CUDA device, emulated or real. */
+#include "test/resident.h"
+
+#include "cuda/cuda.h"
+
+static struct device *open_f16(void) {
+    return cuda_device_open(DT_F16, -1);
+}
+
+static void test_requests(void **state) {
+    (void)state;
+    compare_with_fresh("test/fixtures/tiny-sd1", open_f16, 2);
+}
+
+static void test_remembered(void **state) {
+    (void)state;
+    compare_remembered("test/fixtures/tiny-sd1", open_f16);
+}
+
+static void test_failures(void **state) {
+    (void)state;
+    compare_after_failures("test/fixtures/tiny-sd1", open_f16);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

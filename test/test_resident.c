@@ -1,0 +1,35 @@
+/* A resident model on the CPU. */
+#include "test/resident.h"
+
+#include "engine/cpu/cpu.h"
+
+static struct device *open_f32(void) {
+    return cpu_device_open(DT_F32, 2);
+}
+static struct device *open_bf16(void) {
+    return cpu_device_open(DT_BF16, 2);
+}
+
+static void test_requests(void **state) {
+    (void)state;
+    compare_with_fresh("test/fixtures/tiny-sd1", open_f32, 1);
+    compare_with_fresh("test/fixtures/tiny-sd2", open_f32, 1);
+    if (cpu_has_bf16()) compare_with_fresh("test/fixtures/tiny-sd1", open_bf16, 1);
+}
+
+static void test_remembered(void **state) {
+    (void)state;
+    compare_remembered("test/fixtures/tiny-sd1", open_f32);
+    if (cpu_has_bf16()) compare_remembered("test/fixtures/tiny-sd1", open_bf16);
+    compare_pushed_out("test/fixtures/tiny-sd1", open_f32);
+}
+
+static void test_failures(void **state) {
+    (void)state;
+    compare_after_failures("test/fixtures/tiny-sd1", open_f32);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
