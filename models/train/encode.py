@@ -27,15 +27,16 @@ class Files:
     def __init__(self, work, length, size=None):
         end, shape = (f"-{size[0]}x{size[1]}", (CHANNELS, size[1] // 8, size[0] // 8)) if size else ("", SHAPE)
         self.paths, self.shapes = (work / f"latents{end}.f16", work / f"captions{end}.i16"), (shape, (CAPTIONS, length))
+        for p in self.paths:
+            p.touch()
 
     def count(self):
-        return min(p.stat().st_size // (2 * int(np.prod(s))) if p.exists() else 0 for p, s in zip(self.paths, self.shapes))
+        return min(p.stat().st_size // (2 * int(np.prod(s))) for p, s in zip(self.paths, self.shapes))
 
     def cut(self):
         """A run stopped while writing leaves one file longer than the other."""
         for p, s in zip(self.paths, self.shapes):
-            if p.exists():
-                os.truncate(p, self.count() * 2 * int(np.prod(s)))
+            os.truncate(p, self.count() * 2 * int(np.prod(s)))
 
     def append(self, *values):
         for p, v in zip(self.paths, values):
