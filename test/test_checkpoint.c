@@ -168,7 +168,7 @@ static void expect_shards(const char *variant, const char *first) {
     assert_int_equal(vae->n_files, 2);
     assert_string_equal(strrchr(vae->files[0]->path, '/') + 1, first);
     assert_true(component_find(vae, "a")->file == vae->files[0] && component_find(vae, "c")->file == vae->files[1]);
-    assert_true(!component_find(vae, "d") && !vae->old_attention_names);
+    assert_true(!component_find(vae, "d") && !vae->dialect);
     checkpoint_close(c);
 }
 
@@ -330,6 +330,88 @@ static void test_load_changed(void **state) {
     assert_dies(74, "changed while it was read", weights_wait(&copy_device, &binder, 1));
 }
 
+/* ---- dialects ---------------------------------------------------------------------------------------------------- */
+
+/* Some rows of OpenCLIP's names and of CompVis's for UNets of three layers a level and VAEs of four levels. */
+static const struct rename open_clip[] = {
+    {"embeddings.position_embedding.weight", "positional_embedding", TAKE_ALL},
+    {"encoder.layers.#.self_attn.q_proj.", "transformer.resblocks.{a}.attn.in_proj_", TAKE_THIRD_1},
+    {"encoder.layers.#.self_attn.k_proj.", "transformer.resblocks.{a}.attn.in_proj_", TAKE_THIRD_2},
+    {"encoder.layers.#.self_attn.v_proj.", "transformer.resblocks.{a}.attn.in_proj_", TAKE_THIRD_3},
+    {"encoder.layers.#.mlp.fc1.", "transformer.resblocks.{a}.mlp.c_fc.", TAKE_ALL},
+    {"text_projection.weight", "text_projection", TAKE_TRANSPOSED},
+    {.ours = NULL},
+};
+static const struct rename comp_vis[] = {
+    {"down_blocks.#.resnets.#.norm1.", "input_blocks.{1+3a+b}.0.in_layers.0.", TAKE_ALL},
+    {"down_blocks.#.attentions.#.", "input_blocks.{1+3a+b}.1.", TAKE_ALL},
+    {"down_blocks.#.downsamplers.0.conv.", "input_blocks.{3a+3}.0.op.", TAKE_ALL},
+    {"up_blocks.0.upsamplers.0.", "output_blocks.2.1.", TAKE_ALL},
+    {"up_blocks.#.upsamplers.0.", "output_blocks.{3a+2}.2.", TAKE_ALL},
+    {"decoder.up_blocks.#.resnets.#.", "decoder.up.{3-a}.block.{b}.", TAKE_ALL},
+    {.ours = NULL},
+};
+
+static void test_dialect_names(void **state) {
+    (void)state;
+    static const struct dialect unet = {"model.diffusion_model.", comp_vis}, text = {"", open_clip};
+    static const struct {
+        const struct dialect *dialect;
+        const char *ours, *theirs;
+        enum take take;
+    } rows[] = {
+        {&unet, "down_blocks.2.resnets.1.norm1.weight", "model.diffusion_model.input_blocks.8.0.in_layers.0.weight", TAKE_ALL},
+        {&unet, "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight",
+         "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight", TAKE_ALL},
+        {&unet, "down_blocks.2.downsamplers.0.conv.bias", "model.diffusion_model.input_blocks.9.0.op.bias", TAKE_ALL},
+        {&unet, "up_blocks.0.upsamplers.0.conv.weight", "model.diffusion_model.output_blocks.2.1.conv.weight", TAKE_ALL},
+        {&unet, "up_blocks.10.upsamplers.0.conv.weight", "model.diffusion_model.output_blocks.32.2.conv.weight", TAKE_ALL},
+        {&unet, "decoder.up_blocks.3.resnets.2.conv1.bias", "model.diffusion_model.decoder.up.0.block.2.conv1.bias", TAKE_ALL},
+        {&unet, "decoder.up_blocks.4.resnets.2.conv1.bias", NULL, TAKE_ALL},
+        {&unet, "down_blocks.x.resnets.1.norm1.weight", NULL, TAKE_ALL},
+        {&unet, "down_blocks.12345678.resnets.1.norm1.weight", NULL, TAKE_ALL},
+        {&unet, "sdown_blocks.2.resnets.1.norm1.weight", NULL, TAKE_ALL},
+        {&unet, "conv_in.weight", NULL, TAKE_ALL},
+        {&text, "encoder.layers.22.self_attn.k_proj.bias", "transformer.resblocks.22.attn.in_proj_bias", TAKE_THIRD_2},
+        {&text, "encoder.layers.0.mlp.fc1.weight", "transformer.resblocks.0.mlp.c_fc.weight", TAKE_ALL},
+        {&dialect_old_attention, "a.attentions.7.to_out.0.bias", "a.attentions.7.proj_attn.bias", TAKE_ALL},
+        {&dialect_old_attention, "a.attentions.7.attn1.to_q.bias", NULL, TAKE_ALL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum take take = TAKE_ALL;
+        const char *got = dialect_name(&arena, rows[i].dialect, rows[i].ours, &take);
+        if (!got != !rows[i].theirs || (got && strcmp(got, rows[i].theirs) != 0)) fail_msg("%s: %s", rows[i].ours, got ? got : "NULL");
+        assert_int_equal(take, rows[i].take);
+    }
+}
+
+/* Parts of their tensors through component_find: values[i][k] = 10 i + k, two by two. */
+static void test_dialect_parts(void **state) {
+    (void)state;
+    static const struct dialect text = {"", open_clip};
+    float fused[12], x[4];
+    for (int i = 0; i < 12; i++) fused[i] = (float)i;
+    struct st_writer *w = st_writer_new(&arena);
+    st_writer_add(w, "transformer.resblocks.1.attn.in_proj_weight", DT_F32, 2, (int64_t[]){6, 2}, fused);
+    st_writer_add(w, "transformer.resblocks.2.attn.in_proj_weight", DT_F32, 2, (int64_t[]){4, 3}, fused);
+    st_writer_add(w, "text_projection", DT_F32, 2, (int64_t[]){2, 2}, fused);
+    st_write(w, in_dir("vae/" BASE ".safetensors"));
+    put_weights(in_dir("unet/" BASE ".safetensors"), 0, NAMES("u"));
+    struct component *c = checkpoint_find(open_dir(NULL), "vae");
+    c->dialect = &text;
+    static const char *const qkv[] = {"encoder.layers.1.self_attn.q_proj.weight", "encoder.layers.1.self_attn.k_proj.weight",
+                                      "encoder.layers.1.self_attn.v_proj.weight"};
+    for (int i = 0; i < 3; i++) {
+        const struct tensor *t = component_find(c, qkv[i]);
+        assert_true(t && t->shape[0] == 2 && t->shape[1] == 2 && tensor_read(t, x) == 0);
+        for (int k = 0; k < 4; k++) assert_true(x[k] == (float)(4 * i + k));
+    }
+    const struct tensor *t = component_find(c, "text_projection.weight");
+    assert_true(t && tensor_read(t, x) == 0 && x[0] == 0 && x[1] == 2 && x[2] == 1 && x[3] == 3);
+    assert_null(component_find(c, "encoder.layers.2.self_attn.q_proj.weight")); /* four rows have no thirds */
+    assert_null(component_find(c, "encoder.layers.3.self_attn.q_proj.weight"));
+}
+
 /* ---- the Hugging Face cache -------------------------------------------------------------------------------------- */
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
@@ -374,9 +456,12 @@ static void test_local_wins(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_layout),    TEST(test_root_layout),  TEST(test_unused_components), TEST(test_variant),    TEST(test_shards),
-        TEST(test_old_names), TEST(test_bind),         TEST(test_misspelt),          TEST(test_missing),    TEST(test_bind_types),
-        TEST(test_load),      TEST(test_load_changed), TEST(test_hub_cache),         TEST(test_local_wins),
+        TEST(test_layout),        TEST(test_root_layout),   TEST(test_unused_components),
+        TEST(test_variant),       TEST(test_shards),        TEST(test_old_names),
+        TEST(test_bind),          TEST(test_misspelt),      TEST(test_missing),
+        TEST(test_dialect_names), TEST(test_dialect_parts), TEST(test_bind_types),
+        TEST(test_load),          TEST(test_load_changed),  TEST(test_hub_cache),
+        TEST(test_local_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,23 +193,10 @@ static const struct tensor *find_in_files(const struct component *c, const char 
     return NULL;
 }
 
-/* Before diffusers 0.15 an attention layer's to_q, to_k, to_v, to_out.0 were called query, key, value, proj_attn. Only
- * layers that are themselves "attentions.N" were saved so: those of VAEs and of UNet2DModel. */
-static const char *old_name(struct arena *a, const char *name) {
-    static const char *const names[][2] = {
-        {".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}};
-    const char *number = strstr(name, "attentions.");
-    if (!number) return NULL;
-    number += strlen("attentions.");
-    const char *rest = number + strspn(number, "0123456789");
-    for (int i = 0; i < 4; i++)
-        if (strncmp(rest, names[i][0], strlen(names[i][0])) == 0)
-            return arena_printf(a, "%.*s%s%s", (int)(rest - name), name, names[i][1], rest + strlen(names[i][0]));
-    return NULL;
-}
-
 const struct tensor *component_find(const struct component *c, const char *name) {
     const struct tensor *t = find_in_files(c, name);
-    const char *old = t || !c->old_attention_names ? NULL : old_name(c->arena, name);
-    return old ? find_in_files(c, old) : t;
+    enum take take;
+    const char *theirs = t || !c->dialect ? NULL : dialect_name(c->arena, c->dialect, name, &take);
+    if (theirs && (t = find_in_files(c, theirs))) t = dialect_take(c->arena, t, take);
+    return t;
 }

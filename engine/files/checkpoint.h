@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include "engine/base/arena.h"
 #include "engine/base/json.h"
+#include "engine/files/dialect.h"
 #include "engine/files/generation.h"
 #include "engine/files/safetensors.h"
 
@@ -17,8 +18,8 @@ struct component {
     struct arena *arena;
     int n_files; /* weight files, headers read and checked; 0 for tokenizer and scheduler */
     struct st_file **files;
-    const char *variant;      /* "fp16" where the variant's files are used, else NULL */
-    bool old_attention_names; /* query/key/value/proj_attn accepted for to_q/… (single-file checkpoints) */
+    const char *variant;           /* "fp16" where the variant's files are used, else NULL */
+    const struct dialect *dialect; /* other names its tensors may have, or NULL */
 };
 
 struct checkpoint {
@@ -50,7 +51,7 @@ void checkpoint_check_variant(const struct checkpoint *c, const char *variant);
 void checkpoint_close(struct checkpoint *c);
 /* NULL where absent or null. */
 struct component *checkpoint_find(const struct checkpoint *c, const char *name);
-/* The tensor in any of the component's files, old attention names tried second; NULL if absent. */
+/* The tensor in any of the component's files, its name in the component's dialect tried second; NULL if absent. */
 const struct tensor *component_find(const struct component *c, const char *name);
 
 /* The directory of ORG/NAME[@REVISION] in the cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME), or NULL; *revision receives the commit.

@@ -195,7 +195,7 @@ static void open_single(struct component *c, const char *path) {
     c->n_files = 1;
     c->files = arena_alloc(c->arena, sizeof *c->files);
     c->files[0] = st_open(c->arena, path);
-    c->old_attention_names = true;
+    c->dialect = &dialect_old_attention; /* not tried for sharded files, which are younger */
 }
 
 static void open_shards(struct component *c, const char *index_path, const struct checkpoint *checkpoint) {
