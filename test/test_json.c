@@ -1,6 +1,7 @@
 /* The pull reader, the tree of small documents and its getters. */
 #include <math.h>
 #include "engine/base/arena.h"
+#include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "test/files.h"
 
@@ -244,6 +245,23 @@ static void test_documents(void **state) {
     arena_free(&arena);
 }
 
+/* As many keys as there may be, each asked for by number and by name. */
+static void test_many_keys(void **state) {
+    (void)state;
+    enum { N = 19900 };
+    char *text = arena_alloc(&arena, 24 * N), *end = text;
+    for (int i = 0; i < N; i++) end += sprintf(end, "%s\"key-%d\":%d", i ? "," : "{", i * 7919 % N, i);
+    strcpy(end, "}");
+    struct json *o = parse(text);
+    double start = clock_ms();
+    assert_int_equal(json_n_keys(o), N);
+    for (int i = 0; i < N; i++) assert_true(json_int(o, json_key(o, i), -1, 0, N) == i);
+    double ms = clock_ms() - start;
+    if (ms > 200) fail_msg("%.0f ms", ms);
+    assert_true(!json_has(o, "key-") && !json_has(o, "key-19900") && json_key(o, N) == NULL);
+    arena_free(&arena);
+}
+
 static void test_files(void **state) {
     (void)state;
     const char *dir = temp_dir();
@@ -268,6 +286,7 @@ int main(void) {
         cmocka_unit_test(test_getters),
         cmocka_unit_test(test_getter_failures),
         cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

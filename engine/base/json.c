@@ -12,9 +12,10 @@
 enum { JSON_BYTES_MAX = 1 << 20, JSON_NODES_MAX = 20000, NUMBER_MAX = 60 /* cJSON reads at most 63 characters */ };
 
 struct json {
-    const cJSON *node;
     const char *path;
-    const char *prefix; /* "" or "outer." for messages */
+    const char *prefix;            /* "" or "outer." for messages */
+    int n;                         /* keys … */
+    const cJSON **items, **by_key; /* … in order of the text, and sorted: cJSON's own search is linear */
 };
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -74,6 +75,22 @@ static void check_duplicates(const cJSON *node, const char **keys, const char *p
     cJSON_ArrayForEach(child, node) check_duplicates(child, keys, path);
 }
 
+static int compare_items(const void *a, const void *b) {
+    return strcmp((*(const cJSON *const *)a)->string, (*(const cJSON *const *)b)->string);
+}
+
+static struct json *json_new(struct arena *a, const cJSON *node, const char *path, const char *prefix) {
+    struct json *o = arena_alloc(a, sizeof *o);
+    *o = (struct json){.path = path, .prefix = prefix, .n = cJSON_GetArraySize(node)};
+    o->items = arena_array(a, (size_t)o->n, sizeof *o->items);
+    o->by_key = arena_array(a, (size_t)o->n, sizeof *o->by_key);
+    const cJSON *item;
+    int n = 0;
+    cJSON_ArrayForEach(item, node) o->items[n] = o->by_key[n] = item, n++;
+    qsort(o->by_key, (size_t)n, sizeof *o->by_key, compare_items);
+    return o;
+}
+
 struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path) {
     if (length > JSON_BYTES_MAX) die(FAIL_DATA, "%s: %zu bytes, expected at most %d", path, length, JSON_BYTES_MAX);
     char *copy = arena_alloc(a, length + 1);
@@ -83,9 +100,7 @@ struct json *json_parse(struct arena *a, const char *text, size_t length, const 
     if (!tree) die(FAIL_MEMORY, "%s: out of memory", path);
     arena_on_free(a, free_tree, tree);
     check_duplicates(tree, arena_array(a, (size_t)n_values, sizeof(char *)), path);
-    struct json *o = arena_alloc(a, sizeof *o);
-    *o = (struct json){tree, arena_strdup(a, path), ""};
-    return o;
+    return json_new(a, tree, arena_strdup(a, path), "");
 }
 
 struct json *json_load(struct arena *a, const char *path) {
@@ -100,13 +115,22 @@ const char *json_path(const struct json *o) {
     return o->path;
 }
 
+static int compare_key(const void *key, const void *item) {
+    return strcmp(key, (*(const cJSON *const *)item)->string);
+}
+
+static const cJSON *find(const struct json *o, const char *key) {
+    const cJSON **found = o->n ? bsearch(key, o->by_key, (size_t)o->n, sizeof *o->by_key, compare_key) : NULL;
+    return found ? *found : NULL;
+}
+
 static const cJSON *get(const struct json *o, const char *key) {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->node, key);
+    const cJSON *v = find(o, key);
     return v && !cJSON_IsNull(v) ? v : NULL;
 }
 
 bool json_has(const struct json *o, const char *key) {
-    return cJSON_GetObjectItemCaseSensitive(o->node, key) != NULL;
+    return find(o, key) != NULL;
 }
 
 bool json_is_string(const struct json *o, const char *key) {
@@ -126,12 +150,11 @@ bool json_is_object(const struct json *o, const char *key) {
 }
 
 int json_n_keys(const struct json *o) {
-    return cJSON_GetArraySize(o->node);
+    return o->n;
 }
 
 const char *json_key(const struct json *o, int i) {
-    const cJSON *item = cJSON_GetArrayItem(o->node, i);
-    return item ? item->string : NULL;
+    return i >= 0 && i < o->n ? o->items[i]->string : NULL;
 }
 
 static _Noreturn void fail_field(const struct json *o, const char *key, const char *expected, const cJSON *v) {
@@ -185,9 +208,7 @@ struct json *json_object(struct arena *a, const struct json *o, const char *key)
     const cJSON *v = get(o, key);
     if (!v) return NULL;
     if (!cJSON_IsObject(v)) fail_field(o, key, "an object", v);
-    struct json *inner = arena_alloc(a, sizeof *inner);
-    *inner = (struct json){v, o->path, arena_printf(a, "%s%s.", o->prefix, key)};
-    return inner;
+    return json_new(a, v, o->path, arena_printf(a, "%s%s.", o->prefix, key));
 }
 
 /* The list of at most max_n items, or NULL if absent or null. */
