@@ -75,9 +75,11 @@ static void write_request(struct arena *a, const struct request *r, int k) {
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
 }
 
-static const void *encode(struct arena *a, const struct run *run, uint8_t *rgb, size_t *size) {
+/* step: 0 for the finished picture */
+static const void *encode(struct arena *a, const struct run *run, uint8_t *rgb, int step, size_t *size) {
     const struct settings *s = &run->request->settings;
     struct metadata m = about_image(run->request, run->k);
+    m.step = step;
     struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
     struct image image = {s->width, s->height, 3, rgb};
@@ -95,7 +97,7 @@ static void save_snapshot(const struct run *run, struct picture *p, int step) {
     uint8_t *rgb = pixels_new(&a, run->request);
     size_t size;
     picture_snapshot(p, rgb);
-    const void *file = encode(&a, run, rgb, &size);
+    const void *file = encode(&a, run, rgb, step, &size);
     progress_clear();
     const char *path = publish_file(&a, output_path(&a, run->request, run->options, run->k, step), file, size, run->options->on_exists);
     if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
@@ -147,7 +149,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     double made = clock_ms();
     if (request->settings.dump) write_request(a, request, run->k);
     struct result r = {.path = path};
-    r.file = encode(a, run, rgb, &r.size);
+    r.file = encode(a, run, rgb, 0, &r.size);
     progress_clear();
     if (!to_stdout) {
         const char *published = publish_file(a, path, r.file, r.size, o->on_exists);

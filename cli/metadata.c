@@ -40,6 +40,7 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
     if (s->prompt && *s->prompt) buffer_printf(&b, "%s\n", s->prompt);
     if (s->negative && *s->negative) buffer_printf(&b, "Negative prompt: %s\n", s->negative);
     add_number(&b, "Steps", s->steps);
+    if (m->step) add_number(&b, "Saved after step", m->step);
     add_pair(&b, "Sampler", m->sampler);
     add_pair(&b, "Schedule type", m->schedule_type);
     if (!isnan(s->guidance)) add_number(&b, "CFG scale", s->guidance);
@@ -59,6 +60,7 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     struct settings s = *m->settings;
     s.seed = m->seed;
     settings_write(j, &s);
+    if (m->step) json_out_u64(j, "step", (uint64_t)m->step);
     json_out_string(j, "scheduler_class", m->scheduler_class);
     json_out_string(j, "sampler", m->sampler);
     json_out_string(j, "schedule_type", m->schedule_type);

@@ -11,6 +11,7 @@
 struct metadata {
     const struct settings *settings; /* guidance NAN where there is no prompt to be guided by */
     uint64_t seed;                   /* this image's */
+    int step;                        /* --save-every's: as it stood after so many model calls; 0: finished */
     const char *revision;            /* commit in the Hugging Face cache, or NULL */
     const char *scheduler_class;     /* "PNDMScheduler" */
     const char *sampler;             /* A1111's name for it (sched_config_sampler) */

@@ -5,6 +5,8 @@ root=$PWD
 DDPM=$root/test/fixtures/tiny-ddpm
 
 run -m "$DDPM" -s 1 --steps 6 --save-every 2 -o box/cat.png
+grep -aq '"steps":6,.*"step":2[,}]' box/cat-step0002.png || fail 'the picture on the way does not say its step'
+! grep -aq '"step":' box/cat.png || fail 'the finished picture says a step'
 expect_code 0
 expect_out box/cat-step0002.png box/cat-step0004.png box/cat.png
 for f in box/*.png; do expect_png "$f"; done
