@@ -1,6 +1,7 @@
 #include "engine/weights.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,4 +156,27 @@ double weights_wait(struct device *dev, struct binder *const binders[], int n) {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < binders[i]->component->n_files; j++) st_check_unchanged(binders[i]->component->files[j]);
     return ms;
+}
+
+static bool tensor_find_flaw(const struct tensor *t, struct weight_flaw *flaw) {
+    float values[4096];
+    uint64_t n = tensor_count(t), block = sizeof values / sizeof *values;
+    for (uint64_t done = 0; done < n; done += block) {
+        uint64_t count = n - done < block ? n - done : block;
+        if (tensor_read_f32(t, values, done, count) != 0) return false;
+        for (uint64_t i = 0; i < count; i++) {
+            if (isfinite(values[i])) continue;
+            *flaw = (struct weight_flaw){t, done + i, n};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool weights_find_flaw(struct binder *const binders[], int n, struct weight_flaw *flaw) {
+    for (int i = 0; i < n; i++)
+        for (const struct weight *w = binders[i]->first; w; w = w->next)
+            for (int j = 0; w->packed && j < w->n_parts; j++)
+                if (tensor_find_flaw(w->parts[j], flaw)) return true;
+    return false;
 }

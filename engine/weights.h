@@ -36,6 +36,13 @@ uint64_t weights_load(struct device *dev, struct binder *const binders[], int n)
 double weights_wait(struct device *dev, struct binder *const binders[], int n);
 /* For devices: reads the items and has dev->pack pack them, several threads at once. */
 void weights_pack_all(struct device *dev, struct weight *const items[], int n);
+/* The first value among what was loaded that is not finite, for who wonders why a picture is not: reads the files again. False if there is
+ * none, or a read fails. */
+struct weight_flaw {
+    const struct tensor *tensor;
+    uint64_t at, n; /* element at of n */
+};
+bool weights_find_flaw(struct binder *const binders[], int n, struct weight_flaw *flaw);
 /* Sum of packed bytes, known after planning. */
 uint64_t weights_packed_bytes(struct device *dev, struct binder *const binders[], int n);
 

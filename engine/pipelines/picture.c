@@ -5,6 +5,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/pipelines/dump.h"
+#include "engine/weights.h"
 
 /* ---- one row ----------------------------------------------------------------------------------------------------- */
 
@@ -70,12 +71,53 @@ void picture_plan(struct request *r) {
     r->model->class->decode(r, &l);
 }
 
+/* ---- what is not finite ------------------------------------------------------------------------------------------- */
+
+/* fp16 ends at 65504, where bf16 and fp32 go to 3e38. */
+static const char *range_hint(enum dtype dtype, const char *wider) {
+    return dtype == DT_F16 ? wider : NULL;
+}
+
+/* Dies naming the weight that is not finite, if one is. */
+static void blame_weights(const struct model *m, const char *what) {
+    struct weight_flaw flaw;
+    if (weights_find_flaw(m->binders, m->n_binders, &flaw))
+        die(FAIL_INTERNAL, "%s: tensor '%s': value %llu of %llu is not finite, nor %s: no picture made", flaw.tensor->file->path,
+            flaw.tensor->name, (unsigned long long)flaw.at, (unsigned long long)flaw.n, what);
+}
+
+/* After `step` rows. */
+static void check_latents(const struct picture *p, int step) {
+    const struct request *r = p->request;
+    const struct latents *l = &p->latents;
+    size_t n = request_latent_count(r), i = 0;
+    r->model->device->ops->download_latents(r->model->device, p->noise, l->x, 1, l->H, l->W, l->C);
+    while (i < n && isfinite(p->noise[i])) i++;
+    if (i == n) return;
+    blame_weights(r->model, arena_printf(p->arena, "are the latents after step %d", step));
+    die_hint(FAIL_INTERNAL, range_hint(r->model->dtype, "--dtype bf16, or fp32"),
+             "latents: value %zu of %zu is not finite after step %d: no picture made", i, n, step);
+}
+
+/* rgb: host bytes [height,width,3], of the latents as they stand. The image stays in the device's arena. */
+static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
+    const struct request *r = p->request;
+    struct view image = r->model->class->decode(r, &p->latents);
+    int64_t bad = r->model->device->ops->to_rgb8(r->model->device, rgb, image);
+    if (!bad) return image;
+    blame_weights(r->model, "is the decoded image");
+    die_hint(FAIL_INTERNAL, range_hint(image.dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
+             "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad,
+             3 * (size_t)r->settings.width * (size_t)r->settings.height);
+}
+
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
-/* Row i has been given to the device: waits for it and says so. */
-static void finish_row(struct picture *p, int i) {
+/* Row i has been given to the device, and `ahead` more: waits for it and says so. */
+static void finish_row(struct picture *p, int i, int ahead) {
     struct device *dev = p->request->model->device;
     p->timings.step_ms[i] = dev->time_wait(dev, i + 1);
+    if (!ahead) check_latents(p, i + 1);
     if (p->on_step) p->on_step(p->on_step_data, p, i);
     if (p->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
 }
@@ -108,9 +150,9 @@ static void denoise(struct picture *p, int from, int to, struct dump *dump) {
         else dev->replay(dev, r->model->recording, run_step, &step, sizeof step);
         if (dump) dump_step(dump, dev, i, rows[i].t, r->input, &p->latents);
         dev->time_mark(dev, i + 1);
-        if (i >= from + ahead) finish_row(p, i - ahead);
+        if (i >= from + ahead) finish_row(p, i - ahead, ahead);
     }
-    if (ahead && to > from) finish_row(p, to - 1);
+    if (ahead && to > from) finish_row(p, to - 1, ahead);
 }
 
 /* ---- the picture ------------------------------------------------------------------------------------------------- */
@@ -165,22 +207,6 @@ static struct dump *start_dump(struct picture *p) {
     return dump;
 }
 
-/* fp16 ends at 65504, where bf16 and fp32 go to 3e38. */
-static const char *range_hint(enum dtype dtype, const char *wider) {
-    return dtype == DT_F16 ? wider : NULL;
-}
-
-static void check_latents(const struct picture *p) {
-    const struct request *r = p->request;
-    const struct latents *l = &p->latents;
-    size_t n = request_latent_count(r);
-    r->model->device->ops->download_latents(r->model->device, p->noise, l->x, 1, l->H, l->W, l->C);
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(p->noise[i]))
-            die_hint(FAIL_INTERNAL, range_hint(r->model->dtype, "--dtype bf16, or fp32"),
-                     "latents: value %zu of %zu is not finite: no picture made", i, n);
-}
-
 /* Now that the device waits for us anyway. */
 static void remember_prompts(const struct request *r) {
     for (int i = 0; r->context.p && i < r->copies; i++) prompt_remember(r->model, &r->prompts[i], view_images(r->context, i, 1));
@@ -190,16 +216,11 @@ static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
     const struct request *r = p->request;
     const struct settings *s = &r->settings;
     struct device *dev = r->model->device;
-    size_t n = 3 * (size_t)s->width * (size_t)s->height;
     double start = clock_ms();
-    struct view image = r->model->class->decode(r, &p->latents);
-    int64_t bad = dev->ops->to_rgb8(dev, rgb, image);
-    if (bad)
-        die_hint(FAIL_INTERNAL, range_hint(image.dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
-                 "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, n);
+    struct view image = decode_rgb(p, rgb);
     p->timings.vae_ms = clock_ms() - start;
     if (dump) {
-        float *decoded = arena_array(p->arena, n, sizeof *decoded);
+        float *decoded = arena_array(p->arena, 3 * (size_t)s->width, (size_t)s->height * sizeof *decoded);
         dev->ops->download(dev, decoded, image);
         dump_image(dump, decoded, rgb, s->height, s->width);
     }
@@ -211,15 +232,14 @@ void picture_draw(struct picture *p, uint8_t *rgb) {
     struct dump *dump = start_dump(p);
     denoise(p, 0, r->schedule->n_rows, dump);
     model_finish_load(r->model);
-    check_latents(p);
+    check_latents(p, r->schedule->n_rows);
     remember_prompts(r);
     decode(p, dump, rgb);
 }
 
 void picture_snapshot(struct picture *p, uint8_t *rgb) {
-    const struct request *r = p->request;
-    struct device *dev = r->model->device;
+    struct device *dev = p->request->model->device;
     size_t mark = arena_mark(dev);
-    dev->ops->to_rgb8(dev, rgb, r->model->class->decode(r, &p->latents));
+    decode_rgb(p, rgb);
     arena_release(dev, mark);
 }

@@ -27,9 +27,10 @@ struct picture {
 
 /* Makes room on the device; the picture before must not be touched any more. Weights are loaded or on their way. */
 struct picture *picture_open(struct arena *a, struct request *r, int k);
-/* rgb: host bytes [height,width,3]. Dies FAIL_INTERNAL if latents or image are not finite, naming the stage. */
+/* rgb: host bytes [height,width,3]. Dies FAIL_INTERNAL if latents or image are not finite, naming the step, and the tensor of
+ * the checkpoint that is not finite either. */
 void picture_draw(struct picture *p, uint8_t *rgb);
-/* The picture as it stands, from on_step.   rgb: host bytes [height,width,3] */
+/* The picture as it stands, from on_step.   rgb: host bytes [height,width,3]. Dies as picture_draw does. */
 void picture_snapshot(struct picture *p, uint8_t *rgb);
 
 /* The loop's and the decoder's part of request_plan. */

@@ -145,7 +145,10 @@ static const float *read_latents(const struct request *r) {
     float *noise = arena_array(r->arena, t->bytes / dtype_table[t->dtype].size, sizeof *noise);
     int error = tensor_read(t, raw);
     if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
-    dtype_to_f32(noise, raw, t->dtype, t->bytes / dtype_table[t->dtype].size);
+    size_t n = t->bytes / dtype_table[t->dtype].size;
+    dtype_to_f32(noise, raw, t->dtype, n);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(noise[i])) die(FAIL_DATA, "%s: tensor '%s': value %zu of %zu is not finite", f->path, t->name, i, n);
     st_close(f);
     return noise;
 }
