@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "cli/json_out.h"
 #include "cli/result.h"
+#include "engine/base/sys.h"
 
 static bool enabled;
 static int n_images; /* told of so far */
@@ -113,5 +114,5 @@ void events_abort(int signal_number) {
     n += add_number(text + n, (unsigned)n_images);
     memcpy(text + n, tail, sizeof tail - 1);
     n += sizeof tail - 1;
-    if (write(STDOUT_FILENO, text, n) < 0) return; /* the signal ends us whatever becomes of it */
+    if (sys.write(STDOUT_FILENO, text, n) < 0) return; /* the signal ends us whatever becomes of it */
 }

@@ -137,7 +137,7 @@ const char *download_hint(struct arena *a, const struct checkpoint *c) {
 
 /* A file whose name ends so, in dir or, `depth` levels down, in its folders. */
 static bool any_file(struct arena *a, const char *dir, const char *end, int depth) {
-    DIR *d = opendir(dir);
+    DIR *d = sys.opendir(dir);
     bool found = false;
     for (struct dirent *e; d && !found && (e = readdir(d));) {
         found = ends_with(e->d_name, end);
