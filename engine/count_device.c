@@ -21,7 +21,8 @@ static void plan_end(UNUSED struct device *dev) {}
 static size_t scratch_bytes(UNUSED const struct device *dev) {
     return 0;
 }
-/* Nothing is ever recorded on it. */
+/* Nothing is ever recorded or drawn on it. */
+static void recover(UNUSED struct device *dev) {}
 static void recording_free(struct device *dev, struct recording *r) {
     (void)dev, (void)r;
 }
@@ -47,6 +48,7 @@ struct device *count_device_open(enum dtype dtype) {
                            .plan_end = plan_end,
                            .scratch_bytes = scratch_bytes,
                            .recording_free = recording_free,
+                           .recover = recover,
                            .close = close_device};
     return dev;
 }
