@@ -7,7 +7,7 @@
 #include "engine/base/sys.h"
 
 static bool enabled;
-static int n_images; /* told of so far */
+static int n_images; /* made and told of so far */
 
 void events_enable(bool on) {
     enabled = on;
@@ -61,14 +61,21 @@ void event_step(int n, int row, int n_rows, double ms) {
     end();
 }
 
-void event_image(int n, const char *file, uint64_t seed, double ms, bool skipped) {
+void event_image(int n, const char *file, uint64_t seed, double ms) {
     if (!begin("image")) return;
     n_images++;
     json_out_u64(&line, "n", (uint64_t)n);
     json_out_string(&line, "file", file);
     json_out_u64(&line, "seed", seed);
     add_ms(ms);
-    if (skipped) json_out_bool(&line, "skipped", true);
+    end();
+}
+
+void event_skipped(int n, const char *file) {
+    if (!begin("image")) return;
+    json_out_u64(&line, "n", (uint64_t)n);
+    json_out_string(&line, "file", file);
+    json_out_bool(&line, "skipped", true);
     end();
 }
 

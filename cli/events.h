@@ -17,8 +17,10 @@ void event_start(const struct metadata *m, int count);
 void event_load(uint64_t bytes, double ms);
 /* Image n (from 1) has done `row` of n_rows model calls; ms: of this one. */
 void event_step(int n, int row, int n_rows, double ms);
-/* The file is complete. skipped: it existed and --on-exists skip left it. */
-void event_image(int n, const char *file, uint64_t seed, double ms, bool skipped);
+/* The file is complete. */
+void event_image(int n, const char *file, uint64_t seed, double ms);
+/* It existed, and --on-exists skip left it. */
+void event_skipped(int n, const char *file);
 void event_error(int code, const char *message);
 void event_end(int code, double ms);
 

@@ -40,22 +40,27 @@ static struct metadata about_image(const struct request *r, int k) {
         .scheduler_class = r->scheduler->class_name,
         .sampler = sched_config_sampler(r->sched_config, r->scheduler),
         .schedule_type = sched_config_schedule_type(r->sched_config),
-        .dtype = dtype_word(r->model->dtype),
-        .device = r->model->device->name,
+        .dtype = r->model->device ? dtype_word(r->model->dtype) : NULL,
+        .device = r->model->device ? r->model->device->name : NULL,
     };
 }
 
-/* Everything that could keep a finished picture from being written, found before any work. */
-static void check_outputs(struct arena *a, const struct request *r, const struct options *o) {
+/* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
+static bool check_outputs(struct arena *a, const struct request *r, const struct options *o) {
     enum { CHECKED_MAX = 10000 };
-    if (!strcmp(o->output, "-")) return;
+    bool missing = o->settings.count > CHECKED_MAX;
+    if (!strcmp(o->output, "-")) return true;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
         const char *path = output_path(a, r, o, k, -1);
-        if (!outdir_prepare(path, o->mkdirs, o->dry_run)) continue;
-        publish_check(path, o->on_exists);
+        if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
+            missing = true;
+            continue;
+        }
+        missing |= publish_check(path, o->on_exists);
         for (int step = o->save_every; o->save_every && step < r->schedule->n_rows; step += o->save_every)
             publish_check(output_path(a, r, o, k, step), o->on_exists);
     }
+    return missing;
 }
 
 struct run {
@@ -167,7 +172,9 @@ static void report(struct arena *a, const struct run *run, const struct result *
         result_write(r->file, r->size);
         return;
     }
-    event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->ms, r->skipped);
+    if (r->skipped && !run->options->quiet) fprintf(stderr, "skipped %s: the file exists\n", r->path);
+    if (r->skipped) event_skipped(run->k + 1, r->path);
+    else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->ms);
     if (!run->options->json) result_path(a, r->path, run->options->null_separated);
 }
 
@@ -220,15 +227,8 @@ static void note_unused(const struct request *r, const struct settings *given) {
 }
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
-static struct request *open_and_plan(struct arena *a, const struct options *o, struct startup *t) {
-    const struct settings *settings = &o->settings;
-    double start = clock_ms();
-    struct model *m = model_open(a, settings->model, settings->variant);
-    struct request *r = request_open(a, m, settings);
-    if (o->verbose) print_generation(&m->checkpoint->generation);
-    if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
-    note_unused(r, settings);
-    if (!o->bench) check_outputs(a, r, o);
+static void plan(struct request *r, const struct options *o, struct startup *t) {
+    struct model *m = r->model;
     if (!o->dry_run) model_read_ahead(m);
     double checked = clock_ms();
     model_use(m, device_open(o));
@@ -236,11 +236,23 @@ static struct request *open_and_plan(struct arena *a, const struct options *o, s
     if (m->device->own_memory) t->memory_free = m->device->memory_free(m->device);
     request_plan(r);
     double planned = clock_ms();
-    t->files = checked - start;
     t->device = opened - checked;
     t->plan = planned - opened;
     t->ready = planned - t->began;
     check_memory(m, o);
+}
+
+/* *wanted: a picture is to be drawn. */
+static struct request *open_files(struct arena *a, const struct options *o, struct startup *t, bool *wanted) {
+    const struct settings *settings = &o->settings;
+    double start = clock_ms();
+    struct model *m = model_open(a, settings->model, settings->variant);
+    struct request *r = request_open(a, m, settings);
+    if (o->verbose) print_generation(&m->checkpoint->generation);
+    if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
+    note_unused(r, settings);
+    *wanted = o->bench || check_outputs(a, r, o) || o->dry_run;
+    t->files = clock_ms() - start;
     return r;
 }
 
@@ -255,6 +267,15 @@ static int make_pictures(struct request *r, const struct options *o, const struc
     if (o->verbose) report_end(r->model, t);
     event_end(code, clock_ms() - t->began);
     return code;
+}
+
+/* Every file is there: no device, no weights. */
+static void skip_pictures(struct arena *a, struct request *r, const struct options *o, const struct startup *t) {
+    struct run run = {.request = r, .options = o};
+    struct metadata m = about_image(r, 0);
+    event_start(&m, o->settings.count);
+    for (; run.k < o->settings.count; run.k++) report(a, &run, &(struct result){.path = output_path(a, r, o, run.k, -1), .skipped = true});
+    event_end(0, clock_ms() - t->began);
 }
 
 static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
@@ -272,8 +293,12 @@ int generate(struct arena *a, const struct options *o) {
         events_enable(true);
         error_set_reporter(events_failure);
     }
-    struct request *r = open_and_plan(a, o, &startup);
-    if (o->dry_run) {
+    bool wanted;
+    struct request *r = open_files(a, o, &startup, &wanted);
+    if (wanted) plan(r, o, &startup);
+    if (!wanted) {
+        skip_pictures(a, r, o, &startup);
+    } else if (o->dry_run) {
         print_plan(a, r, o);
     } else {
         if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);

@@ -21,6 +21,10 @@ expect_error 73 'diffuse: box/a.png: the file exists' 'hint: -f replaces it, --o
 draw x -o box/a.png --on-exists skip
 expect_code 0
 expect_out box/a.png
+[ "$(cat err)" = 'skipped box/a.png: the file exists' ] || fail 'not said to be skipped, or more'
+draw x -o box/a.png --on-exists skip --json
+grep -q '"event":"image","n":1,"file":"box/a.png","skipped":true}' out || fail 'no event'
+! grep -q '"event":"load"' out || fail 'the model was loaded to draw nothing'
 [ "$(cat box/a.png)" = mine ] || fail 'the file was changed'
 draw x -o box/a.png --no-clobber
 expect_code 0
