@@ -4,6 +4,7 @@
 #include <string.h>
 #include "engine/base/error.h"
 #include "engine/base/text.h"
+#include "engine/images/process.h"
 #include "schedulers/scheduler.h"
 
 enum { SIZE_UNIT = 8, SIZE_MAX_PX = 8192 };
@@ -116,6 +117,8 @@ static const struct field_kind kind_scheduler = {set_scheduler, field_write_text
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
 const char *const dtype_words[] = {"auto", "fp32", "fp16", "bf16", NULL};
+static const char *const resize_modes[] = {"stretch", "fill", "crop", NULL};
+_Static_assert(RESIZE_STRETCH == 0 && RESIZE_FILL == 1 && RESIZE_CROP == 2, "order of resize_modes");
 static const char *const rng_kinds[] = {"cpu", "cuda", NULL};
 
 _Static_assert(DT_F32 == 0 && DT_F16 == 1 && DT_BF16 == 2, "order of dtype_words behind auto");
@@ -146,6 +149,16 @@ const struct field settings_fields[] = {
      .words = rng_kinds, .completion = COMPLETE_WORDS, RECORDED},
     {0, "rng-dtype", "TYPE", GROUP_PICTURE, "and in which type: fp32, fp16, bf16", &kind_enum, AT(rng_dtype), .preset = "fp32",
      .words = dtype_words + 1, .completion = COMPLETE_WORDS, RECORDED},
+    {'i', "image", "FILE", GROUP_PICTURE, "begin from this picture: PNG, JPEG, WebP; - = standard input", &kind_path, AT(image),
+     .completion = COMPLETE_FILE},
+    {0, "strength", "X", GROUP_PICTURE, "0 to 1, how much of it goes (default 0.8; with --mask 1)", &kind_number, AT(strength), IN(0, 1),
+     RECORDED},
+    {0, "mask", "FILE", GROUP_PICTURE, "paint the picture anew where this is white", &kind_path, AT(mask), .completion = COMPLETE_FILE},
+    {0, "invert-mask", NULL, GROUP_PICTURE, "… where it is black", &kind_flag, AT(invert_mask), RECORDED},
+    {0, "mask-blur", "X", GROUP_PICTURE, "blur the mask by so many pixels first", &kind_number, AT(mask_blur), .preset = "0", IN(0, 256),
+     RECORDED},
+    {0, "resize", "MODE", GROUP_PICTURE, "picture and mask to size: stretch, fill or crop", &kind_enum, AT(resize), .preset = "stretch",
+     .words = resize_modes, .completion = COMPLETE_WORDS, RECORDED},
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
      RECORDED},
 

@@ -205,6 +205,10 @@ template <class T> __global__ void __launch_bounds__(THREADS) sched_step(const s
         float sum = (row.cx != 0 ? row.cx * x : 0) + (row.ce != 0 ? row.ce * e : 0) + term(row.cs, s.l.saved, i);
         sum = with_history(s, r, row.cd, sum, v, i);
         if (row.cz != 0) sum += row.variance ? row.cz * learned_deviation<T>(s, row, i) * s.l.z[i] : row.cz * s.l.z[i];
+        if (s.l.mask) {
+            float m = s.l.mask[i / (size_t)s.l.C];
+            sum = (1 - m) * (row.keep_x * s.l.clean[i] + row.keep_z * s.l.noise[i]) + m * sum;
+        }
         s.l.x[i] = sum;
     }
 }

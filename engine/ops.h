@@ -73,6 +73,8 @@ struct latents {
     float *d[SCHED_HISTORY]; /* past values: as many as the schedule is deep; the device knows which is the newest */
     float *z;                /* this row's noise, uploaded by the caller where row->noise */
     float *e;                /* the guided model output, written by sched_step (kept for --dump) */
+    /* Inpainting, or NULL: where mask [N,H,W] is 0, a row's x becomes keep_x * clean + keep_z * noise; where it is 1, x stays. */
+    float *mask, *clean, *noise;
 };
 
 /* The denoising loop. What a step reads of its row lies with the device, which counts the rows itself, so that the

@@ -37,6 +37,7 @@ static void plan_stages(struct plan *p, bool ancestral) {
         if (here == 0) plan_refuse(p, "%d steps lead to a level of 0 amid a step, where diffusers divides by it", p->n_steps);
         struct form d = form_derivative(plan_prediction(p), here, here);
         row_sigma(r, j % 2 ? sigma_to_t(p, s.middle) : l.t[i], here);
+        if (j % 2) r->add_z = sigmas[i + 1]; /* diffusers' add_noise looks at the listed level, not at the middle one x is at */
         r->save = j % 2 == 0;
         r->ax = j % 2 ? 0 : 1;
         r->cs = j % 2 ? 1 : 0;

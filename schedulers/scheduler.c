@@ -126,7 +126,12 @@ struct schedule *schedule_plan_from(struct arena *a, const struct scheduler *sch
     *s = (struct schedule){.scheduler = scheduler, .n_steps = n_steps, .init_noise_sigma = 1, .order = 1};
     struct plan p = {.arena = a, .schedule = s, .config = config, .n_steps = n_steps, .skip_steps = skip_steps};
     scheduler->plan(&p);
-    for (int i = 0; i < s->n_rows; i++) check_row(&p, i, &s->rows[i]);
+    for (int i = 0; i < s->n_rows; i++) {
+        bool last = i == s->n_rows - 1;
+        s->rows[i].keep_x = last ? 1 : s->rows[i + 1].add_x;
+        s->rows[i].keep_z = last ? 0 : s->rows[i + 1].add_z;
+        check_row(&p, i, &s->rows[i]);
+    }
     check_coefficient(&p, 0, "init_noise_sigma", s->init_noise_sigma);
     return s;
 }

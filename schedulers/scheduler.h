@@ -43,7 +43,8 @@ struct sched_row {
     float dx, de;
     float ax, as, ad[SCHED_HISTORY];
     float cx, ce, cs, cd[SCHED_HISTORY], cz;
-    float add_x, add_z; /* add_noise at this row's t: noised = add_x * clean + add_z * noise (image to image) */
+    float add_x, add_z;   /* add_noise at this row's t: noised = add_x * clean + add_z * noise (image to image) */
+    float keep_x, keep_z; /* what inpainting keeps after this row: the next row's add_x and add_z, after the last the clean picture */
 };
 
 struct json;

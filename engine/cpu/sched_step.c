@@ -110,6 +110,13 @@ static void add_learned_noise(float *y, float k, float *p, const float *z, size_
     for (size_t i = 0; i < n; i++) y[i] += k * p[i] * z[i];
 }
 
+static void keep_unmasked(float *x, const struct latents *l, const struct sched_row *row, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float m = l->mask[i / (size_t)l->C];
+        x[i] = (1 - m) * (row->keep_x * l->clean[i] + row->keep_z * l->noise[i]) + m * x[i];
+    }
+}
+
 void cpu_sched_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
     size_t n = latents_size(l);
     struct cpu_schedule *s = &cpu_of(dev)->schedule;
@@ -149,6 +156,7 @@ void cpu_sched_step(struct device *dev, const struct latents *l, struct view out
     } else {
         axpy(next, row->cz, l->z, n);
     }
+    if (l->mask) keep_unmasked(next, l, row, n);
     memcpy(l->x, next, n * sizeof *next);
     if (depth) s->head = (s->head + row->drop) % depth;
 }

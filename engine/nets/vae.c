@@ -1,6 +1,8 @@
 #include "engine/nets/vae.h"
 #include "engine/base/config.h"
 #include "engine/base/error.h"
+#include "engine/nets/ping_pong.h"
+#include "engine/nets/vae_encoder.h"
 
 #include <math.h>
 
@@ -71,19 +73,8 @@ struct vae *vae_bind(struct binder *binder) {
     m->conv_norm_out_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(bottom), "decoder.conv_norm_out.bias");
     m->conv_out_w = weight_get(binder, WEIGHT_CONV, SHAPE(m->out_channels, bottom, 3, 3), "decoder.conv_out.weight");
     m->conv_out_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(m->out_channels), "decoder.conv_out.bias");
+    m->encoder = vae_encoder_bind(binder, m);
     return m;
-}
-
-/* Two buffers take turns as input and output, each as large as the largest activation it will hold. */
-struct ping_pong {
-    void *buffer[2];
-    enum dtype dtype;
-    int turn;
-};
-
-static struct view next_view(struct ping_pong *p, int N, int H, int W, int C) {
-    p->turn ^= 1;
-    return view_dense(p->buffer[p->turn], p->dtype, N, H, W, C);
 }
 
 /* The largest N*H*W*C of any block's output. */
@@ -101,8 +92,7 @@ static size_t largest_activation(const struct vae *m, struct view x) {
 void vae_decode(struct device *dev, const struct vae *m, struct view y, struct view x) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
-    size_t bytes = largest_activation(m, x) * view_item(x);
-    struct ping_pong p = {.buffer = {arena_push(dev, bytes), arena_push(dev, bytes)}, .dtype = x.dtype};
+    struct ping_pong p = ping_pong_new(dev, x.dtype, largest_activation(m, x));
     int top = m->block_out_channels[m->n_levels - 1];
 
     struct view z = x;

@@ -24,6 +24,7 @@ struct vae {
     struct attention_block mid_attn;
     struct vae_up_block up_blocks[VAE_LEVELS_MAX];
     struct weight *conv_norm_out_w, *conv_norm_out_b, *conv_out_w, *conv_out_b;
+    struct vae_encoder *encoder; /* vae_encoder.h; NULL where the file has none. Its weights are loaded where it is planned */
 };
 
 struct vae *vae_bind(struct binder *binder);

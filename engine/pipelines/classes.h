@@ -46,7 +46,7 @@ struct pipeline_class {
 };
 
 /* In the order they are told to the user. */
-extern const struct pipeline_class stable_diffusion_class, ddpm_class, ddim_class;
+extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, ddpm_class, ddim_class;
 
 /* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. Dies FAIL_UNSUPPORTED. */
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c);

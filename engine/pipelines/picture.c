@@ -5,6 +5,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/pipelines/dump.h"
+#include "engine/pipelines/init.h"
 #include "engine/weights.h"
 
 /* ---- one row ----------------------------------------------------------------------------------------------------- */
@@ -61,6 +62,11 @@ static struct latents alloc_latents(const struct request *r) {
     l.z = arena_push(dev, bytes);
     l.saved = r->schedule->saves ? arena_push(dev, bytes) : NULL;
     for (int i = 0; i < r->schedule->history; i++) l.d[i] = arena_push(dev, bytes);
+    if (r->init && r->init->mask && !r->init->masked) {
+        l.mask = arena_push(dev, bytes / (size_t)l.C);
+        l.clean = arena_push(dev, bytes);
+        l.noise = arena_push(dev, bytes);
+    }
     return l;
 }
 
@@ -181,15 +187,58 @@ struct picture *picture_open(struct arena *a, struct request *r, int k) {
     return p;
 }
 
+/* Without a picture: noise. */
+static void start_from_noise(const struct picture *p, float *x) {
+    const struct request *r = p->request;
+    for (size_t i = 0; i < request_latent_count(r); i++) x[i] = p->noise[i] * r->schedule->init_noise_sigma;
+}
+
+static void start_from_image(const struct picture *p, float *x, const float *clean) {
+    const struct sched_row *first = &p->request->schedule->rows[0];
+    for (size_t i = 0; i < request_latent_count(p->request); i++) x[i] = first->add_x * clean[i] + first->add_z * p->noise[i];
+}
+
+/* What the rows of 4-channel inpainting hold the rest of the picture to. */
+static void upload_kept(const struct picture *p, const float *clean) {
+    struct device *dev = p->request->model->device;
+    const struct latents *l = &p->latents;
+    dev->ops->upload_latents(dev, l->mask, p->request->init->mask, 1, l->H, l->W, 1);
+    dev->ops->upload_latents(dev, l->clean, clean, 1, l->H, l->W, l->C);
+    dev->ops->upload_latents(dev, l->noise, p->noise, 1, l->H, l->W, l->C);
+}
+
+/* Mask and masked latents, beside the latents of every copy in the denoiser's input. masked: [C,H,W] */
+static void upload_masked(const struct picture *p, const float *masked) {
+    const struct request *r = p->request;
+    struct device *dev = r->model->device;
+    int C = p->latents.C;
+    float *nhwc = arena_array(p->arena, request_latent_count(r), sizeof *nhwc);
+    latents_to_nhwc(nhwc, masked, 1, (size_t)r->latent_height * (size_t)r->latent_width, C);
+    for (int i = 0; i < r->copies; i++) {
+        struct view input = view_images(r->input, i, 1);
+        dev->ops->upload(dev, view_slice(input, C, 1), r->init->mask);
+        dev->ops->upload(dev, view_slice(input, C + 1, C), nhwc);
+    }
+}
+
+/* The draws in diffusers' order: the picture's latents, the noise, the masked picture's latents (drawn also where nothing reads them). */
 static void start_latents(struct picture *p) {
     const struct request *r = p->request;
+    const struct init *init = r->init;
     const struct latents *l = &p->latents;
     size_t n = request_latent_count(r);
-    float *scaled = arena_array(p->arena, n, sizeof *scaled);
+    float *x = arena_array(p->arena, n, sizeof *x), *clean = arena_array(p->arena, n, sizeof *clean),
+          *masked = arena_array(p->arena, n, sizeof *masked);
+    bool whole = !init || (init->mask && r->settings.strength == 1); /* nothing of the picture is in the first latents */
+    if (init && !(whole && init->masked)) init_sample(r, init->moments, &p->rng, clean);
     if (r->given_noise) memcpy(p->noise, r->given_noise, n * sizeof *p->noise);
     else draw_noise(p);
-    for (size_t i = 0; i < n; i++) scaled[i] = p->noise[i] * r->schedule->init_noise_sigma;
-    r->model->device->ops->upload_latents(r->model->device, l->x, scaled, 1, l->H, l->W, l->C);
+    if (init && init->mask) init_sample(r, init->masked ? init->masked_moments : init->moments, &p->rng, masked);
+    if (whole) start_from_noise(p, x);
+    else start_from_image(p, x, clean);
+    r->model->device->ops->upload_latents(r->model->device, l->x, x, 1, l->H, l->W, l->C);
+    if (l->mask) upload_kept(p, clean);
+    if (init && init->masked) upload_masked(p, masked);
 }
 
 static struct dump *start_dump(struct picture *p) {

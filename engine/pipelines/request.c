@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
+#include "engine/pipelines/init.h"
 #include "engine/pipelines/picture.h"
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
@@ -87,7 +88,9 @@ static void open_schedule(struct request *r, const struct component *stored, con
     r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, target, class->fixup,
                                         overrides, &r->scheduler);
     sched_config_set_eta(r->sched_config, r->settings.eta);
-    r->schedule = schedule_plan(r->arena, r->scheduler, r->sched_config, r->settings.steps);
+    int steps = r->settings.steps, skip = init_skip(r, steps);
+    if (skip == steps) die(FAIL_USAGE, "--strength %g: none of %d steps remain; at least %.3g", r->settings.strength, steps, 1.0 / steps);
+    r->schedule = schedule_plan_from(r->arena, r->scheduler, r->sched_config, steps, skip);
 }
 
 struct schedule *request_schedule(struct arena *a, const struct settings *settings) {
@@ -163,11 +166,13 @@ struct request *request_open(struct arena *a, struct model *m, const struct sett
     r->number = ++m->n_requests;
     if (r->settings.prompt && !m->class->takes_prompt)
         die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", m->checkpoint->name, m->class->name);
+    struct image image = init_read(r);
     fill_defaults(r);
     open_schedule(r, m->parts[PART_SCHEDULER], m->class);
     check_variance(r);
     if (m->class->takes_prompt) read_prompts(r);
     if (r->settings.latents) r->given_noise = read_latents(r);
+    r->init = init_open(r, &image);
     return r;
 }
 

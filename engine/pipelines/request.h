@@ -17,6 +17,7 @@ struct request {
     int copies;               /* of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1 */
     struct prompt prompts[2]; /* one for each copy, in that order */
     const float *given_noise; /* --latents, [C,H,W], or NULL */
+    struct init *init;        /* the picture to begin from (init.h), or NULL */
 
     /* Device memory, of the request that model->prepared names. */
     uint64_t number;

@@ -22,6 +22,12 @@ struct settings {
     enum rng_kind rng;
     int rng_sms;
     enum dtype rng_dtype;
+    const char *image;    /* picture to begin from, or NULL; "-": standard input */
+    double strength;      /* how much of it goes: 0 to 1, of the steps; NAN: 0.8, inpainting 1 */
+    const char *mask;     /* where it is white the image is painted anew; or NULL */
+    bool invert_mask;     /* where it is black */
+    double mask_blur;     /* radius in pixels of the mask */
+    int resize;           /* enum resize_mode: how image and mask come to the size */
     const char *latents;  /* safetensors file with the initial noise, or NULL */
     int count;            /* images that will be asked for: --dump makes a folder for each of several */
     const char *dump;     /* directory, or NULL */

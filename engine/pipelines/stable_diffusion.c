@@ -1,8 +1,9 @@
 /* StableDiffusionPipeline (Rombach et al. 2022; diffusers pipelines/stable_diffusion/pipeline_stable_diffusion.py), SD 1.x and 2.x:
  *
- *   prompt -> ids -> context; noise -> denoiser and scheduler row, n times -> VAE -> pixels */
+ *   prompt -> ids -> context; noise, or a picture through the VAE and noise -> denoiser and scheduler row, n times -> VAE -> pixels */
 #include <stdio.h>
 #include "engine/base/error.h"
+#include "engine/pipelines/init.h"
 #include "engine/pipelines/request.h"
 
 /* UNets saved by old versions say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
@@ -23,9 +24,10 @@ static void check(struct model *m) {
     if (clip_bpe_vocab_size(m->tokenizer) > m->text->vocab_size)
         die(FAIL_UNSUPPORTED, "%s: tokenizer has %d tokens, but text_encoder/config.json: 'vocab_size' %d", dir,
             clip_bpe_vocab_size(m->tokenizer), m->text->vocab_size);
-    if (d->in_channels != m->vae->latent_channels || d->out_channels != m->vae->latent_channels)
+    int Z = m->vae->latent_channels;
+    if ((d->in_channels != Z && d->in_channels != 2 * Z + 1 /* inpainting: mask and masked picture */) || d->out_channels != Z)
         die(FAIL_UNSUPPORTED, "%s: unet/config.json: %d input and %d output channels for %d latent channels: not a text-to-image model",
-            dir, d->in_channels, d->out_channels, m->vae->latent_channels);
+            dir, d->in_channels, d->out_channels, Z);
     if (m->vae->out_channels != 3)
         die(FAIL_UNSUPPORTED, "%s: vae/config.json: 'out_channels' %d: only 3 is supported", dir, m->vae->out_channels);
     fix_sample_size(m);
@@ -35,6 +37,7 @@ static void prepare(struct request *r) {
     struct model *m = r->model;
     r->context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->text->hidden_size);
     for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(r->context, i, 1));
+    init_prepare(r);
 }
 
 static struct view decode(const struct request *r, const struct latents *l) {
@@ -62,14 +65,13 @@ static const struct part_spec parts[] = {
     {.name = NULL},
 };
 
-const struct pipeline_class stable_diffusion_class = {
-    .name = "StableDiffusionPipeline",
-    .takes_prompt = true,
-    .steps = 50,
-    .guidance = 7.5,
-    .fixup = FIXUP_STABLE_DIFFUSION,
-    .parts = parts,
-    .check = check,
-    .prepare = prepare,
-    .decode = decode,
-};
+#define STABLE_DIFFUSION(class_name)                                                                                             \
+    {                                                                                                                            \
+        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .fixup = FIXUP_STABLE_DIFFUSION, .parts = parts, \
+        .check = check, .prepare = prepare, .decode = decode,                                                                    \
+    }
+
+/* The task follows from what is given, as diffusers' AutoPipeline has it: each of them does all three. */
+const struct pipeline_class stable_diffusion_class = STABLE_DIFFUSION("StableDiffusionPipeline"),
+                            image_to_image_class = STABLE_DIFFUSION("StableDiffusionImg2ImgPipeline"),
+                            inpaint_class = STABLE_DIFFUSION("StableDiffusionInpaintPipeline");

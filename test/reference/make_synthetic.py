@@ -7,7 +7,8 @@ import sys
 import diffusers
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel, UNet2DModel
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel, UNet2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from common import FIXTURES, deterministic
@@ -92,6 +93,66 @@ def scale_shift_conditional():
     return draw(stable_diffusion("scale-shift-conditional", unet(resnet_time_scale_shift="scale_shift")))
 
 
+def pipeline(name, cls, unet, vae=vae(), scheduler=None):
+    tokenizer = CLIPTokenizer.from_pretrained(FIXTURES / TOKENIZER)
+    pipe = cls(vae=vae, text_encoder=text(tokenizer), tokenizer=tokenizer, unet=unet, scheduler=scheduler or DDIMScheduler.from_config(SD1_SCHEDULER),
+               safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    return Checkpoint(name, pipe, {"tokenizer": TOKENIZER})
+
+
+# Each family of add_noise, one model call a step and two, fresh noise and none.
+TASK_SCHEDULERS = ["DDIMScheduler", "PNDMScheduler", "DDPMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
+                   "KDPM2DiscreteScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler", "LMSDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DPMSolverSinglestepScheduler",
+                   "LCMScheduler", "TCDScheduler"]
+
+
+def task(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, **options):
+    pipe = checkpoint.load(cls)
+    if scheduler:
+        pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+    images = pipe("a photo of a cat", num_inference_steps=steps, guidance_scale=guidance, generator=[torch.Generator("cpu").manual_seed(seed)],
+                  output_type="pil", **options).images
+    checkpoint.add(name, ["a photo of a cat", "-s", seed, "--steps", steps, "-g", guidance, *(["-x", scheduler] if scheduler else []), *args], images)
+
+
+def image_to_image():
+    checkpoint = pipeline("image-to-image", StableDiffusionImg2ImgPipeline, unet())
+    image = checkpoint.add_picture("in.png", 70, 53)
+    for scheduler in TASK_SCHEDULERS:
+        task(checkpoint, StableDiffusionImg2ImgPipeline, scheduler, scheduler, 5, ["-i", "@in.png", "--strength", 0.7], image=image, strength=0.7)
+    for strength, steps in ((0.05, 20), (0.3, 7), (0.75, 4), (1.0, 3)):
+        task(checkpoint, StableDiffusionImg2ImgPipeline, f"strength-{strength}", None, steps, ["-i", "@in.png", "--strength", strength],
+             image=image, strength=strength)
+    task(checkpoint, StableDiffusionImg2ImgPipeline, "unguided", None, 5, ["-i", "@in.png"], guidance=1.0, image=image)
+    return checkpoint
+
+
+def inpaint():
+    checkpoint = pipeline("inpaint", StableDiffusionInpaintPipeline, unet())
+    image, mask = checkpoint.add_picture("in.png", 64, 48), checkpoint.add_picture("mask.png", 64, 48, 1).convert("RGB")
+    wide = checkpoint.add_picture("wide.png", 96, 40)
+    size = {"width": 64, "height": 48}
+    for scheduler in TASK_SCHEDULERS:
+        task(checkpoint, StableDiffusionInpaintPipeline, scheduler, scheduler, 4, ["-i", "@in.png", "--mask", "@mask.png"], image=image, mask_image=mask, **size)
+    for strength in (0.3, 0.75):
+        task(checkpoint, StableDiffusionInpaintPipeline, f"strength-{strength}", "EulerAncestralDiscreteScheduler", 5,
+             ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength], image=image, mask_image=mask, strength=strength, **size)
+    task(checkpoint, StableDiffusionInpaintPipeline, "another-size", None, 3, ["-i", "@in.png", "--mask", "@wide.png", "-W", 72, "-H", 40],
+         image=image, mask_image=wide, width=72, height=40)
+    return checkpoint
+
+
+def inpaint_nine():
+    checkpoint = pipeline("inpaint-nine", StableDiffusionInpaintPipeline, unet(in_channels=9))
+    image, mask = checkpoint.add_picture("in.png", 64, 48), checkpoint.add_picture("mask.png", 64, 48, 1).convert("RGB")
+    size = {"width": 64, "height": 48}
+    for scheduler in ("DDIMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"):
+        for strength in (1.0, 0.6):
+            task(checkpoint, StableDiffusionInpaintPipeline, f"{scheduler}-{strength}", scheduler, 4,
+                 ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength], image=image, mask_image=mask, strength=strength, **size)
+    return checkpoint
+
+
 def pixels(name, **options):
     model = UNet2DModel(**{"sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
                            "norm_num_groups": 4, "attention_head_dim": 4, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
@@ -112,7 +173,7 @@ def unconditional_mid_null():
 
 
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, vae_without_post_quant,
-                 scale_shift_conditional, scale_shift, unconditional_mid_null]
+                 scale_shift_conditional, scale_shift, unconditional_mid_null, image_to_image, inpaint, inpaint_nine]
 
 
 def main():

@@ -1,0 +1,128 @@
+#include "engine/pipelines/init.h"
+
+#include <math.h>
+#include "engine/base/error.h"
+#include "engine/images/process.h"
+#include "engine/images/read.h"
+#include "engine/nets/vae_encoder.h"
+#include "engine/pipelines/request.h"
+
+/* ---- what is asked for ------------------------------------------------------------------------------------------- */
+
+/* The denoiser's input holds mask and masked picture beside the latents. */
+static bool takes_mask(const struct model *m) {
+    return m->vae && m->denoiser.in_channels == 2 * m->channels + 1;
+}
+
+/* Nothing that was asked for is passed over. */
+static void check_alone(const struct request *r) {
+    const struct settings *s = &r->settings;
+    const char *option = s->mask ? "--mask" : !isnan(s->strength) && s->strength > 0 ? "--strength" : NULL;
+    if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
+    if (takes_mask(r->model))
+        die_hint(FAIL_USAGE, "diffuse -m MODEL -i picture.png --mask mask.png \"what to paint there\"",
+                 "%s: an inpainting checkpoint needs a picture and a mask", r->model->checkpoint->name);
+}
+
+static void check_together(const struct request *r) {
+    const struct model *m = r->model;
+    const struct settings *s = &r->settings;
+    if (!m->vae) die(FAIL_USAGE, "--image: %s draws pictures from noise alone: it is a %s", m->checkpoint->name, m->class->name);
+    if (!m->vae->encoder) die(FAIL_UNSUPPORTED, "%s: the VAE has no encoder: --image cannot be used", m->parts[PART_VAE]->dir);
+    if (takes_mask(m) && !s->mask)
+        die_hint(FAIL_USAGE, "--mask FILE, white where it is to be painted anew", "%s: an inpainting checkpoint needs a mask",
+                 m->checkpoint->name);
+    if (s->invert_mask && !s->mask) die(FAIL_USAGE, "--invert-mask: there is no --mask");
+    if (s->mask_blur > 0 && !s->mask) die(FAIL_USAGE, "--mask-blur: there is no --mask");
+}
+
+struct image init_read(struct request *r) {
+    struct settings *s = &r->settings;
+    int multiple = r->model->size_multiple;
+    if (!s->image) return check_alone(r), (struct image){0};
+    check_together(r);
+    struct image image = image_read(r->arena, s->image);
+    if (isnan(s->strength)) s->strength = s->mask ? 1 : 0.8;
+    if (!s->width) s->width = image.W / multiple * multiple;
+    if (!s->height) s->height = image.H / multiple * multiple;
+    if (!s->width || !s->height)
+        die(FAIL_USAGE, "%s: %d x %d: this model makes pictures of at least %d x %d", s->image, image.W, image.H, multiple, multiple);
+    return image;
+}
+
+int init_skip(const struct request *r, int n_steps) {
+    if (!r->settings.image) return 0;
+    int kept = (int)(n_steps * r->settings.strength);
+    return n_steps - (kept < n_steps ? kept : n_steps);
+}
+
+/* ---- pixels ------------------------------------------------------------------------------------------------------ */
+
+/* The mask as it comes from diffusers' load_image and mask processor: RGB to size, then grey, then black or white. */
+static float *read_mask(struct request *r) {
+    const struct settings *s = &r->settings;
+    struct image mask = image_read(r->arena, s->mask);
+    if (s->mask_blur > 0) mask = image_blur(r->arena, &mask, (float)s->mask_blur);
+    if (s->invert_mask) image_invert(&mask);
+    struct image sized = image_resize(r->arena, &mask, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
+    struct image grey = image_grey(r->arena, &sized);
+    float *white = arena_array(r->arena, (size_t)s->width * (size_t)s->height, sizeof *white);
+    mask_binarize(white, &grey);
+    return white;
+}
+
+struct init *init_open(struct request *r, const struct image *image) {
+    const struct settings *s = &r->settings;
+    const struct model *m = r->model;
+    if (!image->pixels) return NULL;
+    size_t W = (size_t)s->width, H = (size_t)s->height, w = (size_t)r->latent_width, h = (size_t)r->latent_height;
+    struct init *init = arena_alloc(r->arena, sizeof *init);
+    struct image sized = image_resize(r->arena, image, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
+    init->pixels = arena_array(r->arena, W * H, 3 * sizeof *init->pixels);
+    image_signed(init->pixels, &sized);
+    init->moments = arena_array(r->arena, w * h, 2 * (size_t)m->channels * sizeof *init->moments);
+    if (!s->mask) return init;
+
+    const float *white = read_mask(r);
+    init->mask = arena_array(r->arena, w * h, sizeof *init->mask);
+    for (size_t y = 0; y < h; y++) /* nearest: the upper left pixel of each latent */
+        for (size_t x = 0; x < w; x++) init->mask[y * w + x] = white[(y * W + x) * (size_t)m->factor];
+    if (!takes_mask(m)) return init;
+    init->masked = arena_array(r->arena, W * H, 3 * sizeof *init->masked);
+    init->masked_moments = arena_array(r->arena, w * h, 2 * (size_t)m->channels * sizeof *init->masked_moments);
+    for (size_t i = 0; i < 3 * W * H; i++) init->masked[i] = white[i / 3] < 0.5f ? init->pixels[i] : 0;
+    return init;
+}
+
+/* ---- latents ----------------------------------------------------------------------------------------------------- */
+
+static void encode(struct request *r, const float *pixels, float *moments) {
+    const struct model *m = r->model;
+    struct device *dev = m->device;
+    size_t mark = arena_mark(dev);
+    enum dtype dtype = r->settings.vae_dtype_given ? r->settings.vae_dtype : dev->dtype;
+    struct view y = view_alloc_as(dev, dtype, 1, r->latent_height, r->latent_width, 2 * m->channels);
+    struct view x = view_alloc_as(dev, dtype, 1, r->settings.height, r->settings.width, 3);
+    dev->ops->upload(dev, x, pixels);
+    vae_encode(dev, m->vae->encoder, y, x);
+    dev->ops->download(dev, moments, y);
+    arena_release(dev, mark);
+}
+
+void init_prepare(struct request *r) {
+    if (!r->init) return;
+    encode(r, r->init->pixels, r->init->moments);
+    if (r->init->masked) encode(r, r->init->masked, r->init->masked_moments);
+}
+
+void init_sample(const struct request *r, const float *moments, struct rng *rng, float *latents) {
+    size_t Z = (size_t)r->model->channels, pixels = (size_t)r->latent_width * (size_t)r->latent_height;
+    float scale = (float)r->model->vae->scaling_factor;
+    rng_normal(rng, latents, Z * pixels, r->settings.rng_dtype);
+    for (size_t c = 0; c < Z; c++)
+        for (size_t i = 0; i < pixels; i++) {
+            float mean = moments[i * 2 * Z + c], log_variance = fminf(fmaxf(moments[i * 2 * Z + Z + c], -30), 20);
+            float *x = &latents[c * pixels + i];
+            *x = scale * (mean + expf(0.5f * log_variance) * *x);
+        }
+}

@@ -1,0 +1,34 @@
+/* What a picture begins from where one is given: image to image and inpainting (diffusers pipelines/stable_diffusion/
+ * pipeline_stable_diffusion_img2img.py, …_inpaint.py). The pixels are the request's; latents are sampled anew for each picture. */
+#ifndef ENGINE_PIPELINES_INIT_H
+#define ENGINE_PIPELINES_INIT_H
+
+#include "engine/base/rng.h"
+#include "engine/images/image.h"
+#include "engine/ops.h"
+
+struct model;
+struct request;
+
+struct init {
+    float *pixels;  /* [height,width,3] in [-1,1] */
+    float *masked;  /* the same with the hole at 0, where the denoiser is given that (9 channels); else NULL */
+    float *mask;    /* [latent_height,latent_width]: 1 is painted anew; NULL: image to image */
+    float *moments; /* [latent_height,latent_width,2Z] of pixels, once prepared */
+    float *masked_moments;
+};
+
+/* The picture the settings name, none: no pixels. What they leave open follows from it: the size is the picture's, cut to what the model
+ * makes, strength is the task's. Dies FAIL_USAGE for what does not go together or with the model, FAIL_INPUT, FAIL_DATA for a bad file. */
+struct image init_read(struct request *r);
+/* Image and mask at the request's size. */
+struct init *init_open(struct request *r, const struct image *image);
+/* The steps left out at the front: n - int(n * strength). */
+int init_skip(const struct request *r, int n_steps);
+/* Encodes the pictures; planning calls it too. */
+void init_prepare(struct request *r);
+
+/* latents [Z,H,W] = a sample of the encoder's distribution, scaled; its Z*H*W normal values are drawn here. */
+void init_sample(const struct request *r, const float *moments, struct rng *rng, float *latents);
+
+#endif
