@@ -41,7 +41,8 @@ struct field {
     double min, max;
     const char *const *words; /* the values it takes, NULL-terminated, in the order of the enum where it has one; or NULL */
     enum completion completion;
-    bool recorded; /* in metadata, events and request.json, under field_key */
+    bool recorded;        /* in metadata, events and request.json, under field_key */
+    bool only_with_image; /* recorded of pictures that began from another one alone */
 };
 
 /* Kinds, by what they store. */

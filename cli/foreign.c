@@ -20,6 +20,9 @@ static const struct foreign_option table[] = {
     {"overwrite", .ours = "force"},
     {"num-threads n-threads", .ours = "threads"},
     {"rng-type", .ours = "rng"},
+    {"init-img init-image image-path input-image", .ours = "image"},
+    {"denoise denoising-strength", .ours = "strength"},
+    {"mask-image", .ours = "mask"},
 
     /* near: ours is named */
     {"batch-size", .hint = "-c N (--count) is the number of images, drawn one after another"},
@@ -49,13 +52,13 @@ static const struct foreign_option table[] = {
     {"log-level debug", .hint = "-v or -vv"},
     {"silent no-progress", .hint = "-q, or --progress never"},
     {"name prefix", .hint = "-o FILE (--output)"},
+    {"input i2i img2img", .hint = "-i FILE (--image) begins from a picture"},
+    {"inpaint", .hint = "-i FILE --mask FILE"},
     {"random-seed", .hint = "leave --seed out for a random one"},
     {"list-schedulers list-samplers", .hint = "--list schedulers"},
 
     /* nothing that this program does */
-    {"init-img init-image image image-path input input-image i2i img2img strength denoise "
-     "denoising-strength end-img mask mask-image masked-content inpaint inpainting-fill",
-     .unsupported = true, .hint = "only text to image is supported, so far"},
+    {"end-img masked-content inpainting-fill", .unsupported = true, .hint = NULL},
     {"control-image control-net controlnet control-strength control-video controlnet-conditioning-scale "
      "canny",
      .unsupported = true, .hint = "ControlNet is not there"},

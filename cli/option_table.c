@@ -139,8 +139,8 @@ static const struct field option_fields[] = {
     {0, "bench", "N", GROUP_LOOK, "draw N times after once, report the times; also -j", &kind_int, AT(bench), IN(1, 1e6)},
     {0, "inspect", NULL, GROUP_LOOK, "the model: components, parameters, memory", &kind_inspect, NO_PLACE},
     {0, "tokens", "TEXT", GROUP_LOOK, "how TEXT is tokenized and what is cut off", &kind_tokens, NO_PLACE},
-    {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes; also with -j", &kind_show_schedule, NO_PLACE},
-    {0, "tsv", NULL, GROUP_LOOK, "the same, tab-separated", &kind_flag, AT(tsv)},
+    {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes; -j, --tsv", &kind_show_schedule, NO_PLACE},
+    {0, "tsv", NULL, GROUP_LOOK, NULL, &kind_flag, AT(tsv)},
     {0, "list", "schedulers", GROUP_LOOK, "what there is; schedulers=NAME: with its options", &kind_list, NO_PLACE, ONE_OF(lists)},
 
     {'q', "quiet", NULL, GROUP_MESSAGES, "errors only", &kind_flag, AT(quiet)},

@@ -145,20 +145,20 @@ const struct field settings_fields[] = {
     {0, "eta", "X", GROUP_PICTURE, "0 to 1, the noise DDIM adds in each step", &kind_number, AT(eta), .preset = "0", IN(0, 1), RECORDED},
     {0, "clip-skip", "N", GROUP_PICTURE, "leave out the last N layers of the text encoder", &kind_int, AT(clip_skip), .preset = "0",
      IN(0, 1000), RECORDED},
-    {0, "rng", "KIND", GROUP_PICTURE, "torch's noise: cpu, cuda, cuda:N SMs", &kind_rng, AT(rng), .preset = "cpu", IN(1, 1024),
+    {0, "rng", "KIND", GROUP_PICTURE, "cpu, cuda, cuda:N SMs; --rng-dtype", &kind_rng, AT(rng), .preset = "cpu", IN(1, 1024),
      .words = rng_kinds, .completion = COMPLETE_WORDS, RECORDED},
-    {0, "rng-dtype", "TYPE", GROUP_PICTURE, "and in which type: fp32, fp16, bf16", &kind_enum, AT(rng_dtype), .preset = "fp32",
-     .words = dtype_words + 1, .completion = COMPLETE_WORDS, RECORDED},
-    {'i', "image", "FILE", GROUP_PICTURE, "begin from this picture: PNG, JPEG, WebP; - = standard input", &kind_path, AT(image),
-     .completion = COMPLETE_FILE},
-    {0, "strength", "X", GROUP_PICTURE, "0 to 1, how much of it goes (default 0.8; with --mask 1)", &kind_number, AT(strength), IN(0, 1),
-     RECORDED},
-    {0, "mask", "FILE", GROUP_PICTURE, "paint the picture anew where this is white", &kind_path, AT(mask), .completion = COMPLETE_FILE},
-    {0, "invert-mask", NULL, GROUP_PICTURE, "… where it is black", &kind_flag, AT(invert_mask), RECORDED},
-    {0, "mask-blur", "X", GROUP_PICTURE, "blur the mask by so many pixels first", &kind_number, AT(mask_blur), .preset = "0", IN(0, 256),
-     RECORDED},
-    {0, "resize", "MODE", GROUP_PICTURE, "picture and mask to size: stretch, fill or crop", &kind_enum, AT(resize), .preset = "stretch",
-     .words = resize_modes, .completion = COMPLETE_WORDS, RECORDED},
+    {0, "rng-dtype", "TYPE", GROUP_PICTURE, NULL, &kind_enum, AT(rng_dtype), .preset = "fp32", .words = dtype_words + 1,
+     .completion = COMPLETE_WORDS, RECORDED},
+    {'i', "image", "FILE", GROUP_PICTURE, "begin from this picture: PNG, JPEG, WebP; - = stdin", &kind_path, AT(image),
+     .completion = COMPLETE_FILE, RECORDED, .only_with_image = true},
+    {0, "strength", "X", GROUP_PICTURE, "0 to 1, how much goes (default 0.8; masked 1)", &kind_number, AT(strength), IN(0, 1), RECORDED,
+     .only_with_image = true},
+    {0, "mask", "FILE", GROUP_PICTURE, "paint anew where white (--invert-mask: black)", &kind_path, AT(mask),
+     .completion = COMPLETE_FILE, RECORDED, .only_with_image = true},
+    {0, "invert-mask", NULL, GROUP_PICTURE, NULL, &kind_flag, AT(invert_mask), RECORDED, .only_with_image = true},
+    {0, "mask-blur", "PX", GROUP_PICTURE, NULL, &kind_number, AT(mask_blur), .preset = "0", IN(0, 256), RECORDED, .only_with_image = true},
+    {0, "resize", "MODE", GROUP_PICTURE, NULL, &kind_enum, AT(resize), .preset = "stretch", .words = resize_modes,
+     .completion = COMPLETE_WORDS, RECORDED, .only_with_image = true},
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
      RECORDED},
 
@@ -225,7 +225,7 @@ void settings_from_json(struct arena *a, struct settings *s, const struct json *
 
 void settings_write(struct json_out *j, const struct settings *s) {
     for (const struct field *f = settings_fields; f < settings_fields + n_settings_fields; f++)
-        if (f->recorded) f->kind->write(j, field_key(j->text.arena, f), f, s);
+        if (f->recorded && (s->image || !f->only_with_image)) f->kind->write(j, field_key(j->text.arena, f), f, s);
 }
 
 /* ---- dtypes ------------------------------------------------------------------------------------------------------ */

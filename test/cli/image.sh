@@ -1,0 +1,39 @@
+#!/bin/sh
+# -i and --mask: what they need, what they refuse, and that nothing asked for is passed over.
+. "$(dirname "$0")/common"
+
+run -m "$MODEL" "a fox" -s 1 --steps 2 -W 72 -H 56 -f -o in.png
+expect_code 0
+# the size is the picture's; another seed draws another picture
+run -m "$MODEL" -i in.png "a fox" -s 1 --steps 4 --strength 0.5 --metadata none -f -o a.png
+expect_code 0
+run -m "$MODEL" -i in.png "a fox" -s 2 --steps 4 --strength 0.5 -f -o b.png
+expect_code 0
+[ "$(pngcheck a.png | grep -c '72x56')" -eq 1 ] || fail 'not of the size of the picture'
+! cmp -s a.png b.png || fail 'the seed has no effect'
+# - is standard input
+"$DIFFUSE" -m "$MODEL" -i - "a fox" -s 1 --steps 4 --strength 0.5 --metadata none -f -o c.png <in.png >out 2>err || fail 'standard input is not read'
+cmp -s a.png c.png || fail 'another picture from standard input'
+run -m "$MODEL" -i in.png --mask in.png "a fox" -s 1 --steps 2 -f -o d.png
+expect_code 0
+run -m "$MODEL" -i in.png --mask in.png --invert-mask "a fox" -s 1 --steps 2 -f -o e.png
+expect_code 0
+! cmp -s d.png e.png || fail '--invert-mask has no effect'
+
+run -m "$MODEL" --mask in.png "a fox" -o x.png
+expect_code 2
+run -m "$MODEL" --strength 0.5 "a fox" -o x.png
+expect_code 2
+run -m "$MODEL" -i in.png --invert-mask "a fox" -o x.png
+expect_code 2
+run -m "$MODEL" -i in.png --mask-blur 3 "a fox" -o x.png
+expect_code 2
+run -m "$MODEL" -i in.png --strength 0.01 --steps 4 "a fox" -o x.png
+expect_code 2
+run -m "$MODEL" -i missing.png "a fox" -o x.png
+expect_code 66
+echo 'no picture' >text.png
+run -m "$MODEL" -i text.png "a fox" -o x.png
+expect_code 65
+[ ! -e x.png ] || fail 'a picture was written'
+finish
