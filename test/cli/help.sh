@@ -16,7 +16,7 @@ for option in --help -h --version -V --man '--list schedulers=euler' '--completi
 done
 
 run --help
-[ "$(wc -l <out)" -le 60 ] || fail 'more than one screen'
+[ "$(wc -l <out)" -le 64 ] || fail 'more than one screen'
 grep -q '^  -o, --output=FILE ' out || fail 'no --output'
 run --man
 for option in $("$DIFFUSE" --help | sed -n 's/^ .*--\([a-z-]*\).*/\1/p'); do
