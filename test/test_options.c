@@ -384,7 +384,7 @@ static void test_help(void **state) {
         if (columns > 80) fail_msg("%zu columns: %.*s", columns, (int)n, s);
         s += n + 1;
     }
-    assert_true(lines > 40 && lines <= 60);
+    assert_true(lines > 40 && lines <= 64);
     for (int i = 0; i < option_count(); i++) {
         char name[64];
         snprintf(name, sizeof name, "--%s%s", option_row(i)->name, option_row(i)->argument ? "=" : " ");
