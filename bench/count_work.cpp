@@ -16,7 +16,9 @@
 extern "C" {
 #include "engine/base/arena.h"
 #include "engine/base/file.h"
-#include "engine/pipelines/pipeline.h"
+#define class class_of_pipeline /* a field's name there, a keyword here */
+#include "engine/pipelines/picture.h"
+#undef class
 }
 
 static void print_work(const char *name, struct device_work w) {
@@ -24,10 +26,10 @@ static void print_work(const char *name, struct device_work w) {
 }
 
 /* Ends where the picture is found not to be finite. */
-static void draw(struct pipeline *p, uint8_t *rgb) {
+static void draw(struct arena *a, struct request *r, uint8_t *rgb) {
     struct job job;
     if (!job_enter(&job)) return;
-    pipeline_generate(p, 0, rgb);
+    picture_draw(picture_open(a, r, 0), rgb);
     job_leave(&job);
 }
 
@@ -44,17 +46,20 @@ int main(int argc, char **argv) {
     settings.clip_skip = -1;
     settings.rng_dtype = DT_F32;
     settings.count = 1;
-    struct pipeline *p = pipeline_open(&a, &settings);
-    pipeline_plan(p, cuda_device_open(!strcmp(type, "bf16") ? DT_BF16 : !strcmp(type, "fp32") ? DT_F32 : DT_F16, -1));
-    struct memory_plan m = pipeline_memory(p);
-    printf("memory %llu %llu %llu\n", (unsigned long long)m.weights, (unsigned long long)m.activations, (unsigned long long)m.scratch);
-    pipeline_load(p);
-    uint8_t *rgb = static_cast<uint8_t *>(malloc(3 * (size_t)p->settings.width * (size_t)p->settings.height));
-    draw(p, rgb);
-    struct device_work all = cuda_of(p->device)->counts, step = p->device->step_work; /* all: since the first step */
+    struct model *m = model_open(&a, settings.model, NULL);
+    struct request *r = request_open(&a, m, &settings);
+    model_use(m, cuda_device_open(!strcmp(type, "bf16") ? DT_BF16 : !strcmp(type, "fp32") ? DT_F32 : DT_F16, -1));
+    request_plan(r);
+    struct memory_plan plan = model_memory(m);
+    printf("memory %llu %llu %llu\n", (unsigned long long)plan.weights, (unsigned long long)plan.activations,
+           (unsigned long long)plan.scratch);
+    model_load(m);
+    uint8_t *rgb = static_cast<uint8_t *>(malloc(3 * (size_t)r->settings.width * (size_t)r->settings.height));
+    draw(&a, r, rgb);
+    struct device_work all = cuda_of(m->device)->counts, step = m->device->step_work; /* all: since the first step */
     print_work("step", step);
-    if (p->schedule->n_rows == 1) print_work("after", {all.launches - step.launches, all.flop - step.flop, all.bytes - step.bytes});
+    if (r->schedule->n_rows == 1) print_work("after", {all.launches - step.launches, all.flop - step.flop, all.bytes - step.bytes});
     free(rgb);
-    pipeline_close(p);
+    model_close(m);
     arena_free(&a);
 }

@@ -125,25 +125,19 @@ static void test_closed_descriptors(void **state) {
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-static const struct metadata settings = {.prompt = "a \"b\"\n",
-                                         .model = "m",
-                                         .scheduler_class = "DDIMScheduler",
-                                         .steps = 2,
-                                         .width = 8,
-                                         .height = 16,
-                                         .guidance = 7.5,
-                                         .seed = 5,
-                                         .dtype = "fp32",
-                                         .device = "cpu"};
+static const struct settings settings = {
+    .prompt = "a \"b\"\n", .model = "m", .steps = 2, .width = 8, .height = 16, .guidance = 7.5, .seed = 5};
+static const struct metadata about = {
+    .settings = &settings, .scheduler_class = "DDIMScheduler", .seed = 5, .dtype = "fp32", .device = "cpu"};
 
 static void all_events(void) {
-    event_start(&settings, 3); /* not enabled yet: silent */
-    events_enable();
-    event_start(&settings, 3);
+    event_start(&about, 3); /* not enabled yet: silent */
+    events_enable(true);
+    event_start(&about, 3);
     event_load(1000, 1.23456);
     event_step(1, 2, 4, 0.5);
-    event_image(1, "a\nb.png", 5, 10, false);
-    event_image(2, "c.png", 6, 0, true);
+    event_image(1, "a\nb.png", 5, 10);
+    event_skipped(2, "c.png");
     event_error(74, "c.png: No space left on device");
     event_end(1, 99);
 }
@@ -155,7 +149,7 @@ static void test_events(void **state) {
         "{\"v\":1,\"event\":\"load\",\"bytes\":1000,\"ms\":1.235}",
         "{\"v\":1,\"event\":\"step\",\"n\":1,\"step\":2,\"steps\":4,\"ms\":0.5}",
         "{\"v\":1,\"event\":\"image\",\"n\":1,\"file\":\"a\\nb.png\",\"seed\":5,\"ms\":10}",
-        "{\"v\":1,\"event\":\"image\",\"n\":2,\"file\":\"c.png\",\"seed\":6,\"ms\":0,\"skipped\":true}",
+        "{\"v\":1,\"event\":\"image\",\"n\":2,\"file\":\"c.png\",\"skipped\":true}",
         "{\"v\":1,\"event\":\"error\",\"code\":74,\"message\":\"c.png: No space left on device\"}",
         "{\"v\":1,\"event\":\"end\",\"code\":1,\"images\":2,\"ms\":99}",
     };
