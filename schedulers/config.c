@@ -386,21 +386,6 @@ int sched_config_train_timesteps(const struct sched_config *config) {
     return config->num_train_timesteps;
 }
 
-const char *sched_config_sampler(const struct sched_config *config, const struct scheduler *scheduler) {
-    const char *algorithm = scheduler->sampler_sde[0] ? config->algorithm_type : NULL;
-    if (!algorithm || !strcmp(algorithm, "dpmsolver++")) return scheduler->sampler;
-    bool third = config->solver_order == 3;
-    const char *name = strcmp(algorithm, "sde-dpmsolver++") ? NULL : scheduler->sampler_sde[third];
-    return name ? name : scheduler->class_name;
-}
-
-const char *sched_config_schedule_type(const struct sched_config *config) {
-    const char *edm = config->sigma_schedule ? config->sigma_schedule : "";
-    if (config->use_karras_sigmas || !strcmp(edm, "karras")) return "Karras";
-    if (config->use_exponential_sigmas || !strcmp(edm, "exponential")) return "Exponential";
-    return config->use_beta_sigmas ? "Beta" : NULL;
-}
-
 const char *sched_config_prediction_type(const struct sched_config *config) {
     return config->prediction_type;
 }

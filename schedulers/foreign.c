@@ -1,5 +1,6 @@
 /* What other programs call schedulers: A1111 and its forks, ComfyUI, sd-cli, diffusers. Names are compared without case and
  * punctuation, "+" alone counting ("DPM++" is written "dpmpp" as well). */
+#include "schedulers/config.h"
 #include "schedulers/scheduler.h"
 
 #include <ctype.h>
@@ -166,4 +167,21 @@ struct scheduler_words scheduler_translate(struct arena *a, const char *words) {
     find_sampler(plain, &text, &hint);
     if (!text || !schedule->ours) return (struct scheduler_words){.known = true, .hint = text ? schedule->hint : hint};
     return (struct scheduler_words){.known = true, .text = arena_printf(a, "%s,%s%s", text, schedule->ours, rest)};
+}
+
+/* ---- what A1111 calls ours ---------------------------------------------------------------------------------------- */
+
+const char *sched_config_sampler(const struct sched_config *config, const struct scheduler *scheduler) {
+    const char *algorithm = scheduler->sampler_sde[0] ? config->algorithm_type : NULL;
+    if (!algorithm || !strcmp(algorithm, "dpmsolver++")) return scheduler->sampler;
+    bool third = config->solver_order == 3;
+    const char *name = strcmp(algorithm, "sde-dpmsolver++") ? NULL : scheduler->sampler_sde[third];
+    return name ? name : scheduler->class_name;
+}
+
+const char *sched_config_schedule_type(const struct sched_config *config) {
+    const char *edm = config->sigma_schedule ? config->sigma_schedule : "";
+    if (config->use_karras_sigmas || !strcmp(edm, "karras")) return "Karras";
+    if (config->use_exponential_sigmas || !strcmp(edm, "exponential")) return "Exponential";
+    return config->use_beta_sigmas ? "Beta" : NULL;
 }
