@@ -26,11 +26,10 @@ static void show_schedule(struct arena *a, const struct options *o) {
 }
 
 static void show_tokens(struct arena *a, const struct options *o) {
-    const char *revision, *dir = checkpoint_locate(a, o->settings.model, &revision);
-    struct clip_bpe *tokenizer = clip_bpe_open(a, arena_printf(a, "%s/tokenizer", dir));
-    int length = clip_bpe_max_length(tokenizer);
-    print_tokens(tokenizer, clip_bpe_convert(a, tokenizer, o->tokens_text), length ? length : 77, o->json,
-                 terminal_has_color(STDOUT_FILENO, o->color));
+    int length;
+    struct clip_bpe *tokenizer = model_tokenizer(a, o->settings.model, &length);
+    const char *text = clip_bpe_convert(a, tokenizer, o->tokens_text);
+    print_tokens(tokenizer, text, length, o->json, terminal_has_color(STDOUT_FILENO, o->color));
 }
 
 int main(int argc, char **argv) {

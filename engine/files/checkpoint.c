@@ -72,7 +72,8 @@ static void check_variant_name(const char *variant) {
 static bool holds(struct arena *a, const char *dir, enum component_kind kind) {
     static const char *const files[][2] = {[COMPONENT_NET] = {"config.json", "config.json"},
                                            [COMPONENT_SCHEDULER] = {"scheduler_config.json", "scheduler_config.json"},
-                                           [COMPONENT_TOKENIZER] = {"tokenizer.json", "vocab.json"}};
+                                           [COMPONENT_TOKENIZER] = {"tokenizer.json", "vocab.json"},
+                                           [COMPONENT_CONFIG] = {"config.json", "config.json"}};
     for (int i = 0; i < 2; i++)
         if (name_exists(arena_printf(a, "%s/%s", dir, files[kind][i]))) return true;
     return false;
@@ -102,9 +103,10 @@ static struct json *load_config(const struct checkpoint *c, const struct compone
 void component_open(const struct checkpoint *c, struct component *m, enum component_kind kind, const char *variant) {
     m->dir = find_dir(c, m, kind);
     if (kind == COMPONENT_SCHEDULER) m->config = load_config(c, m, "scheduler_config.json");
-    if (kind != COMPONENT_NET) return;
+    if (kind != COMPONENT_NET && kind != COMPONENT_CONFIG) return;
     if (!m->config) m->config = load_config(c, m, "config.json");
     check_config(m->config);
+    if (kind == COMPONENT_CONFIG) return;
     if (variant) check_variant_name(variant);
     weight_files_open(m, variant, c);
 }

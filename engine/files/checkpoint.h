@@ -44,7 +44,7 @@ void checkpoint_check_modules(const struct checkpoint *c);
 
 /* Opens what a component's kind has: its config, a net's with the headers of its weight files, a tokenizer's folder. variant NULL or
  * "fp16" …: taken where its files exist. Dies FAIL_INPUT where the folder or a file is not there, FAIL_DATA, FAIL_UNSUPPORTED. */
-enum component_kind { COMPONENT_NET, COMPONENT_SCHEDULER, COMPONENT_TOKENIZER };
+enum component_kind { COMPONENT_NET, COMPONENT_SCHEDULER, COMPONENT_TOKENIZER, COMPONENT_CONFIG /* a net's config alone */ };
 void component_open(const struct checkpoint *c, struct component *m, enum component_kind kind, const char *variant);
 /* After the last is opened: dies FAIL_INPUT where a variant was asked for that none has. */
 void checkpoint_check_variant(const struct checkpoint *c, const char *variant);

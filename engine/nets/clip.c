@@ -4,7 +4,9 @@
 
 #include <math.h>
 
-static void read_config(struct clip_text *m, const struct json *config) {
+/* A whole CLIPModel's config holds its text encoder's. */
+static void read_config(struct arena *a, struct clip_text *m, struct json *whole) {
+    const struct json *inner = json_object(a, whole, "text_config"), *config = inner ? inner : whole;
     static const struct config_only only[] = {
         {"use_attention_mask", ONLY_FALSE, 0, NULL},
     };
@@ -47,11 +49,15 @@ static void bind_layer(struct clip_layer *l, struct binder *binder, const char *
 #undef GET
 }
 
+int clip_text_max_positions(struct arena *a, struct json *config) {
+    struct clip_text m = {0};
+    read_config(a, &m, config);
+    return m.max_positions;
+}
+
 struct clip_text *clip_text_bind(struct binder *binder) {
     struct clip_text *m = arena_alloc(binder->arena, sizeof *m);
-    /* a whole CLIPModel's config holds its text encoder's */
-    struct json *config = binder->component->config, *inner = json_object(binder->arena, config, "text_config");
-    read_config(m, inner ? inner : config);
+    read_config(binder->arena, m, binder->component->config);
     /* transformers before 5 saved the tensors below "text_model.", 5 saves them bare */
     const char *prefix = component_find(binder->component, "embeddings.token_embedding.weight") ? "" : "text_model.";
     int C = m->hidden_size;

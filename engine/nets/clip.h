@@ -28,6 +28,9 @@ struct clip_text {
 /* Reads the config and binds every tensor; dies FAIL_DATA or FAIL_UNSUPPORTED. Lives in the binder's arena. */
 struct clip_text *clip_text_bind(struct binder *binder);
 
+/* How many ids it takes at most: from the config alone, in all its places. Dies FAIL_DATA or FAIL_UNSUPPORTED. */
+int clip_text_max_positions(struct arena *a, struct json *config);
+
 /* y = final_layer_norm(hidden state after n_layers - skip layers)        ids: T host integers   y [1,1,T,C], T <= max_positions
  * skip is diffusers' clip_skip, 0 = the last hidden state. */
 void clip_text_forward(struct device *dev, const struct clip_text *m, struct view y, const int32_t *ids, int skip);

@@ -40,8 +40,7 @@ struct pipeline_class {
     /* What all pictures of the request share, in device memory: its context, and what else the denoiser's input holds beside the latents.
      * Planning calls it too. NULL: there is nothing. */
     void (*prepare)(struct request *r);
-    /* The latents as a picture [1,height,width,3] in the device's arena; the device's dtype is the picture's until picture.c has read it.
-     */
+    /* The latents as a picture [1,height,width,3] in the device's arena. */
     struct view (*decode)(const struct request *r, const struct latents *l);
 };
 

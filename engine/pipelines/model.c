@@ -53,6 +53,25 @@ struct model *model_open(struct arena *a, const char *model, const char *variant
     return m;
 }
 
+static struct component *open_part(const struct checkpoint *c, const struct pipeline_class *class, enum part part,
+                                   enum component_kind kind) {
+    const struct part_spec *spec = class->parts;
+    while (spec->name && spec->part != part) spec++;
+    if (!spec->name) die(FAIL_UNSUPPORTED, "%s: a %s draws without a prompt: it has no tokenizer", c->name, class->name);
+    struct component *component = model_part(c, spec);
+    component_open(c, component, kind, NULL);
+    return component;
+}
+
+struct clip_bpe *model_tokenizer(struct arena *a, const char *model, int *n_tokens) {
+    const struct checkpoint *c = checkpoint_list(a, model);
+    const struct pipeline_class *class = pipeline_class_of(a, c);
+    struct clip_bpe *tokenizer = clip_bpe_open(a, open_part(c, class, PART_TOKENIZER, COMPONENT_TOKENIZER)->dir);
+    struct component *text = open_part(c, class, PART_TEXT_ENCODER, COMPONENT_CONFIG);
+    *n_tokens = prompt_limit(tokenizer, clip_text_max_positions(a, text->config));
+    return tokenizer;
+}
+
 void model_read_ahead(const struct model *m) {
     for (int i = 0; i < m->n_binders; i++) {
         const struct component *c = m->binders[i]->component;

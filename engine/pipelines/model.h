@@ -76,6 +76,10 @@ void model_finish_load(struct model *m);
 void model_forget(struct model *m);
 void model_close(struct model *m);
 
+/* The tokenizer alone, no weight looked at; *n_tokens receives the length of a context, as in the model. Dies FAIL_UNSUPPORTED where the
+ * class takes no prompt. */
+struct clip_bpe *model_tokenizer(struct arena *a, const char *model, int *n_tokens);
+
 /* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has none, or one of another class. */
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec);
 

@@ -170,6 +170,17 @@ expect_out box/a-31m-b-c.png
 ! LC_ALL=C grep -q "$(printf '\033')" err out || fail 'an escape sequence reached the terminal'
 rm box/*
 
+# One of several that fails keeps its hint: somebody else makes the second while the first is drawn.
+run -m "$MODEL" -s 1 --steps 300 --threads 1 x -c 2 -o 'box/{n}.png' &
+until [ -e box/1.png ]; do sleep 0.01; done
+: >box/2.png
+wait $!
+printf '%s\n' 'diffuse: image 2: box/2.png: the file exists' 'hint: -f replaces it, --on-exists number picks another name' >expected
+what='a file that appears' code=1
+cmp -s expected err || fail 'expected the message and its hint'
+[ ! -s box/2.png ] || fail 'it was replaced'
+rm box/*
+
 draw x -o box/a.png --dry-run
 expect_code 0
 expect_box
