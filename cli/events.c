@@ -1,5 +1,6 @@
 #include "cli/events.h"
 
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/json_out.h"
@@ -61,14 +62,20 @@ void event_step(int n, int row, int n_rows, double ms) {
     end();
 }
 
+/* A signal finds the line told and counted, or neither. */
 void event_image(int n, const char *file, uint64_t seed, double ms) {
+    sigset_t all, before;
     if (!begin("image")) return;
-    n_images++;
     json_out_u64(&line, "n", (uint64_t)n);
     json_out_string(&line, "file", file);
     json_out_u64(&line, "seed", seed);
     add_ms(ms);
+    sigfillset(&all);
+    sigdelset(&all, SIGPIPE); /* a reader that went is noticed as ever */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     end();
+    n_images++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void event_skipped(int n, const char *file) {

@@ -7,21 +7,25 @@
 #include "cli/progress.h"
 #include "engine/base/file.h"
 
-/* SA_RESETHAND and SA_NODEFER are set: raising the signal once more takes the default action, at once. */
+/* Signals wait until this is done (timeout(1) sends two); SA_RESETHAND is set: the same one, raised once more, takes the default action. */
 static void on_signal(int signal_number) {
+    sigset_t mine;
     publish_abort();
     progress_abort();
     events_abort(signal_number);
+    sigemptyset(&mine);
+    sigaddset(&mine, signal_number);
     raise(signal_number);
+    pthread_sigmask(SIG_UNBLOCK, &mine, NULL);
     _exit(128 + signal_number);
 }
 
 void signals_init(void) {
     static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigset_t unblocked;
     sigemptyset(&unblocked);
-    sigemptyset(&action.sa_mask);
+    sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof handled / sizeof *handled; i++) {
         sigaddset(&unblocked, handled[i]);
         if (sigaction(handled[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(handled[i], &action, NULL);
