@@ -5,6 +5,7 @@
 #   make install           binary, manual, completions, shipped checkpoint, README and licence, under PREFIX; make uninstall
 #   make help              this, and the settings in force
 #   make check-emu         the CUDA kernels on the CPU, every order and sanitizer; make check-gpu: on a real GPU
+#   make torture           each allocation and thread of a small run fails once, the libraries' too (STEP=100: every hundredth)
 #   make fuzz SECONDS=60   every parser under libFuzzer (clang)
 #   make valgrind          one whole generation, no leak, no bad access
 #   make bench             bench/run.sh: measured figures
@@ -190,6 +191,9 @@ valgrind:
 	ONEDNN_MAX_CPU_ISA=AVX2 valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
 	  build/valgrind/diffuse -f -m test/fixtures/tiny-sd1 "a fox" -s 1 --steps 2 --size 64x64 --threads 1 -o build/valgrind/fox.png
 
+torture: $(BUILD)/diffuse
+	@BUILD=$(BUILD) STEP=$(STEP) test/torture/run.sh
+
 demo: diffuse
 	./diffuse "a squirrel in Picasso style" -s 5 -f -o out.png
 
@@ -228,6 +232,6 @@ help:
 clean:
 	rm -rf build diffuse
 
-.PHONY: all FORCE check test help uninstall check-emu check-gpu emu-tests valgrind demo fuzz bench install clean
+.PHONY: all FORCE check test help uninstall check-emu check-gpu emu-tests valgrind torture demo fuzz bench install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

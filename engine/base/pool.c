@@ -143,6 +143,7 @@ struct pool *pool_new(int n_threads) {
     *p = (struct pool){.n_threads = 1, .workers = sys.calloc((size_t)n_threads, sizeof *p->workers), .ticket = CLOSED};
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* a thread's own fault finds its handler */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (p->workers && p->n_threads < n_threads && worker_start(&p->workers[p->n_threads - 1], p, p->n_threads)) p->n_threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
