@@ -52,7 +52,7 @@ inject linkat:signal=SIGTERM:when=1
 expect_code 143
 rm -f box/a.png # linkat itself was done
 
-# A file system without O_TMPFILE: of the five openat with which an output is tried, the second is refused, each time.
+# A file system without O_TMPFILE: of the openat there, trying and doing, each of O_TMPFILE is refused.
 fallback() {
     what="no O_TMPFILE: $*"
     strace -f -qq -o trace -P "$work/box" -e trace=openat,renameat2 -e inject=openat:error=EOPNOTSUPP:when=2+5 "$@" \
