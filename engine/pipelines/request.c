@@ -47,7 +47,6 @@ static void fill_defaults(struct request *r) {
     const struct model *m = r->model;
     struct settings *s = &r->settings;
     fill_from_checkpoint(m, s);
-    if (s->steps == 0) s->steps = m->class->steps;
     if (s->clip_skip < 0) s->clip_skip = 0;
     if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = m->class->guidance;
     if (m->class->takes_prompt && !s->negative) s->negative = "";
@@ -87,7 +86,11 @@ static void open_schedule(struct request *r, const struct component *stored, con
     if (!target && class->scheduler) target = scheduler_find(class->scheduler);
     r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, target, class->fixup,
                                         overrides, &r->scheduler);
-    sched_config_set_eta(r->sched_config, r->settings.eta);
+    /* a pipeline without eta leaves its scheduler's own default to step() */
+    if (class->takes_prompt || r->settings.eta > 0) sched_config_set_eta(r->sched_config, r->settings.eta);
+    int most = sched_config_train_timesteps(r->sched_config);
+    if (r->settings.steps == 0)
+        r->settings.steps = class->steps < most ? class->steps : most; /* what nobody asked for must not be too much */
     int steps = r->settings.steps, skip = init_skip(r, steps);
     if (skip == steps) die(FAIL_USAGE, "--strength %g: none of %d steps remain; at least %.3g", r->settings.strength, steps, 1.0 / steps);
     r->schedule = schedule_plan_from(r->arena, r->scheduler, r->sched_config, steps, skip);
@@ -97,7 +100,7 @@ struct schedule *request_schedule(struct arena *a, const struct settings *settin
     struct checkpoint *c = checkpoint_list(a, settings->model);
     const struct pipeline_class *class = pipeline_class_of(a, c);
     struct request r = {.arena = a, .settings = *settings};
-    if (r.settings.steps == 0) r.settings.steps = c->generation.steps ? c->generation.steps : class->steps;
+    if (r.settings.steps == 0) r.settings.steps = c->generation.steps;
     struct component *scheduler = model_part(c, &class->parts[0]);
     component_open(c, scheduler, COMPONENT_SCHEDULER, NULL);
     open_schedule(&r, scheduler, class);

@@ -63,4 +63,13 @@ cp -r "$root/test/fixtures/tiny-ddpm-new" classes
 sed -i '0,/{/s//{"num_class_embeds": 10,/' classes/unet/config.json
 run -m classes -o box/x.png
 expect_error 78 "diffuse: classes/unet/config.json: 'num_class_embeds' is not supported"
+# steps nobody asked for are no more than the model was trained with
+cp -rL "$root/test/fixtures/tiny-ddpm-new" short
+sed -i 's/"num_train_timesteps": 1000/"num_train_timesteps": 7/' short/scheduler/scheduler_config.json
+run -m short --show-schedule
+expect_code 0
+head -n 1 out | grep -q ', 7 steps' || fail "plans $(head -n 1 out)"
+run -m short --show-schedule --steps 8
+expect_code 2
+
 finish

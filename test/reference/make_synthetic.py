@@ -168,12 +168,22 @@ def scale_shift():
     return unconditional("scale-shift", resnet_time_scale_shift="scale_shift")
 
 
+def unconditional_tcd():
+    """DDPMPipeline passes no eta: TCD's own 0.3 holds."""
+    checkpoint = pixels("unconditional-tcd")
+    pipe = checkpoint.load(DDPMPipeline)
+    pipe.scheduler = diffusers.TCDScheduler.from_config(pipe.scheduler.config)
+    images = pipe(num_inference_steps=4, generator=[torch.Generator("cpu").manual_seed(7)], output_type="pil").images
+    checkpoint.add("plain", ["-s", 7, "--steps", 4, "-x", "tcd"], images)
+    return checkpoint
+
+
 def unconditional_mid_null():
     return unconditional("unconditional-mid-null", mid_block_type=None)
 
 
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, vae_without_post_quant,
-                 scale_shift_conditional, scale_shift, unconditional_mid_null, image_to_image, inpaint, inpaint_nine]
+                 scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, image_to_image, inpaint, inpaint_nine]
 
 
 def main():
