@@ -2,6 +2,7 @@
 #include "cli/events.h"
 #include "cli/generate.h"
 #include "cli/inspect.h"
+#include "cli/jobs.h"
 #include "cli/options.h"
 #include "cli/print.h"
 #include "cli/result.h"
@@ -49,7 +50,7 @@ int main(int argc, char **argv) {
     case CMD_SHOW_SCHEDULE: show_schedule(&arena, &options); break;
     case CMD_TOKENS: show_tokens(&arena, &options); break;
     case CMD_INSPECT: inspect(&arena, &options); break;
-    case CMD_GENERATE: code = generate(&arena, &options); break;
+    case CMD_GENERATE: code = (options.batch ? jobs : generate)(&arena, &options); break;
     }
     result_close();
     arena_free(&arena);

@@ -14,6 +14,12 @@ void events_enable(bool on) {
     enabled = on;
 }
 
+static const char *job_id;
+
+void events_job(const char *id) {
+    job_id = id;
+}
+
 /* The line under way; freed when the next one begins, so that dying while it is written leaks nothing. */
 static struct arena arena;
 static struct json_out line;
@@ -25,6 +31,7 @@ static bool begin(const char *event) {
     json_out_open(&line, NULL, '{');
     json_out_u64(&line, "v", 1);
     json_out_string(&line, "event", event);
+    if (job_id) json_out_string(&line, "id", job_id);
     return true;
 }
 

@@ -12,6 +12,8 @@ void events_enable(bool on);
 void events_failure(int code, const char *message);
 /* The end, from a signal's handler. */
 void events_abort(int signal_number);
+/* The events from here on are of this job of a batch; NULL: of the run. Not copied. */
+void events_job(const char *id);
 /* Everything is checked, work begins: the settings in force, of the first image. */
 void event_start(const struct metadata *m, int count);
 void event_load(uint64_t bytes, double ms);

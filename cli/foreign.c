@@ -150,12 +150,7 @@ const struct foreign_option *foreign_option(const char *name, size_t n) {
 /* Short options of others: what they mean there, here. */
 const char *foreign_letter(char letter) {
     static const char *const letters[] = {
-        "b-c N (--count) is the number of images",
-        "t--threads N",
-        "S-s N (--seed)",
-        "d-m DIR (--model)",
-        "N-n TEXT (--negative)",
-        "C-g X (--guidance)",
+        "t--threads N", "S-s N (--seed)", "d-m DIR (--model)", "N-n TEXT (--negative)", "C-g X (--guidance)",
     };
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
         if (letters[i][0] == letter) return letters[i] + 1;

@@ -22,6 +22,7 @@ static const char *output_path(struct arena *a, const struct request *r, const s
     const struct settings *s = &r->settings;
     struct template_fields fields = {.seed = s->seed + (uint64_t)k,
                                      .n = k + 1,
+                                     .id = o->id,
                                      .prompt = s->prompt,
                                      .model = s->model,
                                      .scheduler = r->scheduler->names[0],
@@ -45,8 +46,7 @@ static struct metadata about_image(const struct request *r, int k) {
     };
 }
 
-/* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
-static bool check_outputs(struct arena *a, const struct request *r, const struct options *o) {
+bool check_outputs(struct arena *a, const struct request *r, const struct options *o) {
     enum { CHECKED_MAX = 10000 };
     bool missing = o->settings.count > CHECKED_MAX;
     if (!strcmp(o->output, "-")) return true;
@@ -62,13 +62,6 @@ static bool check_outputs(struct arena *a, const struct request *r, const struct
     }
     return missing;
 }
-
-struct run {
-    struct request *request;
-    const struct options *options;
-    int k;
-    bool load_reported;
-};
 
 static void write_request(struct arena *a, const struct request *r, int k) {
     struct json_out j = {.text = {.arena = a}};
@@ -187,19 +180,21 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
         return true;
     }
     progress_clear();
-    fprintf(stderr, "diffuse: image %d: %s\n", run->k + 1, job.message);
+    if (!run->place) fprintf(stderr, "diffuse: image %d: %s\n", run->k + 1, job.message);
+    else if (run->options->settings.count == 1) fprintf(stderr, "diffuse: %s: %s\n", run->place, job.message);
+    else fprintf(stderr, "diffuse: %s: image %d: %s\n", run->place, run->k + 1, job.message);
     if (*job.hint) fprintf(stderr, "hint: %s\n", job.hint);
     event_error(job.code, job.message);
     return false;
 }
 
-static int make_images(struct run *run) {
+int run_images(struct run *run) {
     int n_failed = 0;
     for (run->k = 0; run->k < run->options->settings.count; run->k++) {
         struct arena a = {0};
         struct result result;
         bool made = true;
-        if (run->options->settings.count == 1) result = make_image(&a, run);
+        if (run->options->settings.count == 1 && !run->place) result = make_image(&a, run);
         else made = make_one_of_many(&a, run, &result);
         if (made) report(&a, run, &result);
         n_failed += !made;
@@ -215,8 +210,7 @@ static void print_plan(struct arena *a, const struct request *r, const struct op
     if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
 }
 
-/* What was given and changes nothing, with this model and this scheduler. */
-static void note_unused(const struct request *r, const struct settings *given) {
+void note_unused(const struct request *r, const struct settings *given) {
     const char *promptless = r->model->class->takes_prompt ? NULL : "a model without a prompt";
     if (given->eta > 0 && !sched_config_origin(r->sched_config, "eta")) warn("--eta has no effect: %s has none", r->scheduler->class_name);
     if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
@@ -256,26 +250,29 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
     return r;
 }
 
+void run_load(struct run *run) {
+    struct metadata m = about_image(run->request, 0);
+    event_start(&m, run->options->settings.count);
+    model_load(run->request->model);
+    announce_load(run);
+}
+
 static int make_pictures(struct request *r, const struct options *o, const struct startup *t) {
     struct run run = {.request = r, .options = o};
-    struct metadata m = about_image(r, 0);
-    event_start(&m, o->settings.count);
-    model_load(r->model);
-    announce_load(&run);
+    run_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
-    int code = make_images(&run) ? FAIL_ITEMS : 0;
+    int code = run_images(&run) ? FAIL_ITEMS : 0;
     if (o->verbose) report_end(r->model, t);
     event_end(code, clock_ms() - t->began);
     return code;
 }
 
-/* Every file is there: no device, no weights. */
-static void skip_pictures(struct arena *a, struct request *r, const struct options *o, const struct startup *t) {
-    struct run run = {.request = r, .options = o};
-    struct metadata m = about_image(r, 0);
+void run_skip(struct arena *a, struct run *run) {
+    const struct options *o = run->options;
+    struct metadata m = about_image(run->request, 0);
     event_start(&m, o->settings.count);
-    for (; run.k < o->settings.count; run.k++) report(a, &run, &(struct result){.path = output_path(a, r, o, run.k, -1), .skipped = true});
-    event_end(0, clock_ms() - t->began);
+    for (run->k = 0; run->k < o->settings.count; run->k++)
+        report(a, run, &(struct result){.path = output_path(a, run->request, o, run->k, -1), .skipped = true});
 }
 
 static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
@@ -297,7 +294,8 @@ int generate(struct arena *a, const struct options *o) {
     struct request *r = open_files(a, o, &startup, &wanted);
     if (wanted) plan(r, o, &startup);
     if (!wanted) {
-        skip_pictures(a, r, o, &startup);
+        run_skip(a, &(struct run){.request = r, .options = o});
+        event_end(0, clock_ms() - startup.began);
     } else if (o->dry_run) {
         print_plan(a, r, o);
     } else {

@@ -3,10 +3,30 @@
 #define CLI_GENERATE_H
 
 #include "cli/options.h"
-#include "engine/pipelines/settings.h"
+#include "engine/pipelines/request.h"
 
 /* Opens, plans, loads, makes every image and publishes each as soon as it is done. Returns the exit code: 0, or FAIL_ITEMS if some of
  * several images failed. */
 int generate(struct arena *a, const struct options *o);
+
+/* A request and where its images go: the drawing that the command and the jobs of a batch share. */
+struct run {
+    struct request *request;
+    const struct options *options;
+    const char *place; /* "FILE: line N", for messages; NULL: no batch, and where there is one image its failure is the command's */
+    int k;             /* the image under way */
+    bool load_reported;
+};
+
+/* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
+bool check_outputs(struct arena *a, const struct request *r, const struct options *o);
+/* Warns of what was given and changes nothing, with this model and this scheduler. */
+void note_unused(const struct request *r, const struct settings *given);
+/* Says what begins, and reads the weights that are not there yet. */
+void run_load(struct run *run);
+/* Every file is there: no device, no weights, and this is said. */
+void run_skip(struct arena *a, struct run *run);
+/* Draws and publishes all images; returns the number of those that failed, each reported. */
+int run_images(struct run *run);
 
 #endif

@@ -29,7 +29,7 @@ const char *help_text(struct arena *a) {
         for (int i = 0; i < option_count(); i++)
             if (option_row(i)->group == (enum field_group)g && option_row(i)->help) add_option(&b, option_row(i));
     }
-    buffer_printf(&b, "File names: {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; {{ = {\n");
+    buffer_printf(&b, "Names: {seed} {n} {id} {slug} {model} {scheduler} {steps} {step} {w} {h}; {{ = {\n");
     return b.data;
 }
 

@@ -123,6 +123,8 @@ static const struct field option_fields[] = {
 
     {'o', "output", "FILE", GROUP_OUTPUT, "or DIR/; .png, .jpg, .webp (diffuse-{seed}.png)", &kind_path, AT(output),
      .completion = COMPLETE_FILE},
+    {'b', "batch", "FILE", GROUP_OUTPUT, "a line a job: prompt or JSON of options; - = stdin", &kind_path, AT(batch),
+     .completion = COMPLETE_FILE},
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", &kind_force, NO_PLACE},
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_enum, AT(on_exists), .preset = "error",
      ONE_OF(on_exists)},

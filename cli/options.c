@@ -19,7 +19,7 @@
 #include "engine/base/sys.h"
 #include "engine/base/text.h"
 
-enum { TEXT_MAX = 64 << 10 /* of a prompt, bytes */, LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
+enum { LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
 
 #define SHIPPED "doodle" /* the model that ships */
 #define TRY_HELP "try 'diffuse --help'"
@@ -192,7 +192,10 @@ static void check_output(struct arena *a, struct options *o) {
     if (o->json && o->null_separated) die_pair("--json", "--null", "JSON lines end with a newline");
     if (o->json && o->tsv) die_pair("--json", "--tsv", "expected one of them");
     if (o->tsv && o->command != CMD_SHOW_SCHEDULE) die(FAIL_USAGE, "--tsv: expected --show-schedule with it, found none");
-    if (o->output && !strcmp(o->output, "-")) {
+    if (o->batch) {
+        o->output = template_with_id(a, template_of_jobs(a, o->output));
+        template_resolve(a, o->output, 1);
+    } else if (o->output && !strcmp(o->output, "-")) {
         if (s->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
         if (o->save_every) die_pair("--output -", "--save-every", "expected one image on standard output");
         if (o->json) events_enable(false), die_pair("--output -", "--json", "both write to standard output");
@@ -200,6 +203,7 @@ static void check_output(struct arena *a, struct options *o) {
             die_hint(FAIL_USAGE, "'-o FILE' or '| program'", "--output -: standard output is a terminal, expected a file or a pipe");
     } else {
         o->output = template_resolve(a, o->output, s->count);
+        if (template_has_id(o->output)) die(FAIL_USAGE, "--output: {id} is of a job: expected --batch with it, found none");
     }
     if (o->quality && image_format_of(o->output) == IMAGE_PNG)
         die(FAIL_USAGE, "--quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp");
@@ -215,6 +219,27 @@ static void check_bench(const struct options *o) {
     if (s->dump) die_pair("--bench", "--dump", "no tensor is written");
     if (s->count > 1) die_pair("--bench", "--count", "one picture is drawn again and again");
     if (o->dry_run) die_pair("--bench", "--dry-run", "expected one of them");
+}
+
+/* Lines say what is drawn, each into files of its own. */
+static void check_batch(struct arena *a, const struct options *o, const char *operand) {
+    const struct settings *s = &o->settings;
+    const char *prompt = operand ? operand : s->prompt;
+    if (!o->batch) return;
+    if (!o->batch[strspn(o->batch, "0123456789")])
+        die_hint(FAIL_USAGE, arena_printf(a, "-c %s draws so many images; ./%s is the file", o->batch, o->batch),
+                 "--batch: expected a file of jobs or -, found '%s'", o->batch);
+    if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--batch: expected pictures to draw, found another command");
+    if (o->bench) die_pair("--batch", "--bench", "one request is measured");
+    if (o->dry_run) die_pair("--batch", "--dry-run", "expected one of them");
+    if (s->dump) die_pair("--batch", "--dump", "jobs would share it; \"dump\" in a line is for that job");
+    if (o->output && !strcmp(o->output, "-")) die_pair("--batch", "--output -", "expected a file for each job");
+    if (prompt && !strcmp(prompt, "-")) die_pair("--batch", "the prompt -", "the lines are the prompts");
+}
+
+void options_check_seeds(const struct settings *s) {
+    if (s->seed > UINT64_MAX - (uint64_t)(s->count - 1))
+        die(FAIL_USAGE, "--seed and --count: the last seed would be beyond %llu", (unsigned long long)UINT64_MAX);
 }
 
 static void check_prompt(struct arena *a, struct options *o, const char *operand) {
@@ -280,12 +305,12 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     if (!s->model && model && *model) s->model = model;
     if (!s->model || (!strcmp(s->model, SHIPPED) && !file_exists(SHIPPED))) s->model = shipped_or(a, s->model);
     check_bench(o);
+    check_batch(a, o, operand);
     check_output(a, o);
     check_prompt(a, o, operand);
-    if (!s->model && !s->prompt && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
+    if (!s->model && !s->prompt && !o->batch && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
     if (!s->model && o->command != CMD_LIST_SCHEDULERS)
         die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
     if (!s->seed_given) s->seed = rng_random_seed();
-    if (s->seed > UINT64_MAX - (uint64_t)(s->count - 1))
-        die(FAIL_USAGE, "--seed and --count: the last seed would be beyond %llu", (unsigned long long)UINT64_MAX);
+    options_check_seeds(s);
 }

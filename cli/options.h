@@ -8,6 +8,8 @@
 #include "engine/base/file.h"
 #include "engine/pipelines/settings.h"
 
+enum { TEXT_MAX = 64 << 10 }; /* of a prompt, bytes */
+
 enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS };
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
@@ -21,6 +23,8 @@ struct options {
      * CMD_LIST_SCHEDULERS. scheduler: "NAME[,key=value…]", NAME known to scheduler_find. seed + count - 1 does not wrap. */
     struct settings settings;
     const char *output;      /* template, checked and completed by template_resolve; "-" = PNG on stdout */
+    const char *batch;       /* jobs, a line each: a file, or "-"; NULL: none. output is then the default of each */
+    const char *id;          /* of the job under way */
     const char *tokens_text; /* --tokens TEXT, checked as the prompt is */
     const char *dtype;       /* "auto", "fp32", "bf16", "fp16" */
     enum device_kind device;
@@ -44,6 +48,8 @@ struct options {
 /* Parses and checks argv; dies FAIL_USAGE with one line that names the option. --help, --version and --completion print to stdout
  * and exit 0. Sets error_quiet. What is odd about the prompt is said on stderr. */
 void options_parse(struct arena *a, struct options *o, int argc, char **argv);
+/* Dies FAIL_USAGE where seed + count - 1 wraps. */
+void options_check_seeds(const struct settings *s);
 
 /* Is -j or --json among the words, as far as can be told before they are parsed: what is wrong with them is then said as an event. */
 bool options_ask_json(int argc, char **argv);

@@ -192,6 +192,12 @@ static const struct field *find_key(const char *key) {
     return NULL;
 }
 
+static bool is_one_of(const char *key, const char *const *list) {
+    for (; list && *list; list++)
+        if (!strcmp(key, *list)) return true;
+    return false;
+}
+
 static _Noreturn void die_unknown_key(struct arena *a, const struct json *o, const char *key) {
     const char **names = arena_array(a, (size_t)n_settings_fields + 1, sizeof *names);
     for (int i = 0; i < n_settings_fields; i++) names[i] = settings_fields[i].name;
@@ -219,8 +225,9 @@ static void take_key(struct arena *a, struct settings *s, const struct json *o, 
     else *(bool *)field_value(&g) = false;
 }
 
-void settings_from_json(struct arena *a, struct settings *s, const struct json *o) {
-    for (int i = 0; i < json_n_keys(o); i++) take_key(a, s, o, json_key(o, i));
+void settings_from_json(struct arena *a, struct settings *s, const struct json *o, const char *const *others) {
+    for (int i = 0; i < json_n_keys(o); i++)
+        if (!is_one_of(json_key(o, i), others)) take_key(a, s, o, json_key(o, i));
 }
 
 void settings_write(struct json_out *j, const struct settings *s) {

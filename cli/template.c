@@ -11,11 +11,12 @@
 #include "engine/base/text.h"
 
 #define DEFAULT_NAME "diffuse-{seed}.png"
+#define JOB_NAME "{id}.png"
 
 enum { SLUG_MAX = 60, COMPONENT_MAX = 255, FIELD_MAX = 256 };
-enum field { SEED, N, SLUG, MODEL, SCHEDULER, STEPS, STEP, WIDTH, HEIGHT };
+enum field { SEED, N, ID, SLUG, MODEL, SCHEDULER, STEPS, STEP, WIDTH, HEIGHT };
 
-static const char *const field_names[] = {"seed", "n", "slug", "model", "scheduler", "steps", "step", "w", "h", NULL};
+static const char *const field_names[] = {"seed", "n", "id", "slug", "model", "scheduler", "steps", "step", "w", "h", NULL};
 
 /* ---- syntax ------------------------------------------------------------------------------------------------------ */
 
@@ -25,7 +26,7 @@ static enum field parse_field(const char *s, const char **after) {
     if (!s[n]) die_hint(FAIL_USAGE, "'{{' stands for a brace", "--output: '%s': expected '}'", s);
     for (int i = 0; field_names[i]; i++)
         if (strlen(field_names[i]) == n - 1 && !memcmp(s + 1, field_names[i], n - 1)) return *after = s + n + 1, (enum field)i;
-    die_hint(FAIL_USAGE, "fields are {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace",
+    die_hint(FAIL_USAGE, "fields are {seed} {n} {id} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace",
              "--output: unknown field '%.*s}'", (int)n, s);
 }
 
@@ -70,6 +71,21 @@ const char *template_resolve(struct arena *a, const char *output, int count) {
     if (check_fields(output) & (1u << SEED | 1u << N) || count == 1) return output;
     const char *ext = extension(output);
     return arena_printf(a, "%.*s-{seed}%s", (int)(ext - output), output, ext);
+}
+
+const char *template_of_jobs(struct arena *a, const char *output) {
+    if (!output) return JOB_NAME;
+    return output[strlen(output) - 1] == '/' ? arena_printf(a, "%s%s", output, JOB_NAME) : output;
+}
+
+bool template_has_id(const char *template) {
+    return check_fields(template) & 1u << ID;
+}
+
+const char *template_with_id(struct arena *a, const char *template) {
+    if (check_fields(template) & (1u << ID | 1u << SEED | 1u << SLUG)) return template;
+    const char *ext = extension(template);
+    return arena_printf(a, "%.*s-{id}%s", (int)(ext - template), template, ext);
 }
 
 const char *template_with_step(struct arena *a, const char *template) {
@@ -129,6 +145,7 @@ static void field_value(char out[FIELD_MAX], enum field f, const struct template
     switch (f) {
     case SEED: snprintf(out, FIELD_MAX, "%llu", (unsigned long long)v->seed); break;
     case N: snprintf(out, FIELD_MAX, "%d", v->n); break;
+    case ID: snprintf(out, FIELD_MAX, "%s", v->id); break;
     case SLUG: make_slug(out, v->prompt ? v->prompt : ""); break;
     case MODEL: make_model(out, v->model ? v->model : ""); break;
     case SCHEDULER: make_plain(out, v->scheduler ? v->scheduler : "", v->scheduler ? strlen(v->scheduler) : 0); break;

@@ -1,7 +1,8 @@
-/* Output names: a template with fields {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; "{{" is a brace. */
+/* Output names: a template with fields {seed} {n} {id} {slug} {model} {scheduler} {steps} {step} {w} {h}; "{{" is a brace. */
 #ifndef CLI_TEMPLATE_H
 #define CLI_TEMPLATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "engine/base/arena.h"
 
@@ -9,6 +10,7 @@
 struct template_fields {
     uint64_t seed;
     int n;              /* 1 … count */
+    const char *id;     /* of a batch's job, checked; NULL elsewhere, where template_has_id is refused */
     const char *prompt; /* {slug}: its letters and digits, words joined by '-', at most 60 bytes */
     const char *model;  /* {model}: its last path component without @REV */
     const char *scheduler;
@@ -21,6 +23,11 @@ struct template_fields {
  * brace, or the extension of another image format; FAIL_CREATE on the name
  * of a directory without a slash behind it. */
 const char *template_resolve(struct arena *a, const char *output, int count);
+/* The -o of a batch's jobs before template_resolve: by default, and in "DIR/", a job is called {id}.png. */
+const char *template_of_jobs(struct arena *a, const char *output);
+bool template_has_id(const char *template);
+/* For many jobs: "-{id}" is put before its extension unless it has {id}, {seed} or {slug} already. */
+const char *template_with_id(struct arena *a, const char *template);
 /* The template for pictures saved on the way: "-step{step}" is put before its extension unless it has {step} already. */
 const char *template_with_step(struct arena *a, const char *template);
 /* Dies FAIL_USAGE where a path component becomes longer than 255 bytes, or the path as long as PATH_MAX. */

@@ -140,7 +140,8 @@ static void test_meanings(void **state) {
     assert_int_equal(parse(5, (const char *[]){"--scheduler", "karras", "--sampling-method", "dpm++2m", "x"}), 0);
     assert_string_equal(options.settings.scheduler, "dpm++2m,karras");
     assert_int_equal(parse(3, (const char *[]){"-b", "4", "x"}), FAIL_USAGE);
-    assert_string_equal(job.message, "unknown option '-b'");
+    assert_string_equal(job.message, "--batch: expected a file of jobs or -, found '4'");
+    assert_string_equal(job.hint, "-c 4 draws so many images; ./4 is the file");
     assert_int_equal(parse(3, (const char *[]){"--vae", "file", "x"}), FAIL_USAGE); /* no abbreviation of --vae-dtype */
     assert_string_equal(job.message, "option '--vae' is not supported");
     assert_int_equal(parse(2, (const char *[]){"--num_inference_steps", "7"}), 0);

@@ -137,7 +137,7 @@ static void test_json(void **state) {
 
 static struct settings read_settings(const char *text) {
     struct settings s = settings_defaults(&arena);
-    settings_from_json(&arena, &s, json_parse(&arena, text, strlen(text), "jobs: line 3"));
+    settings_from_json(&arena, &s, json_parse(&arena, text, strlen(text), "jobs: line 3"), NULL);
     return s;
 }
 

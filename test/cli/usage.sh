@@ -30,7 +30,7 @@ run -m "$MODEL" --on-exists overwite x
 expect_error 2 "diffuse: --on-exists: expected error, skip, number or overwrite, found 'overwite'" "hint: did you mean 'overwrite'?"
 run -m "$MODEL" -o '{foo}.png' x
 expect_error 2 "diffuse: --output: unknown field '{foo}'" \
-    "hint: fields are {seed} {n} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace"
+    "hint: fields are {seed} {n} {id} {slug} {model} {scheduler} {steps} {step} {w} {h}; '{{' stands for a brace"
 run -m "$MODEL" -o x.avif x
 expect_error 2 "diffuse: --output: 'x.avif': expected a name ending in .png, .jpg or .webp" \
     "hint: pipe '-o -' into a converter"
@@ -82,7 +82,7 @@ expect_error 66 'diffuse: nonesuch: no such directory, and not in the Hugging Fa
 run -m "$MODEL" --vae x y
 expect_error 2 "diffuse: option '--vae' is not supported" "hint: the checkpoint's own VAE is used"
 run -m "$MODEL" -b 4 x
-expect_error 2 "diffuse: unknown option '-b'" 'hint: -c N (--count) is the number of images'
+expect_error 2 "diffuse: --batch: expected a file of jobs or -, found '4'" 'hint: -c 4 draws so many images; ./4 is the file'
 what='DIFFUSE_DEVICE=abacus'
 DIFFUSE_DEVICE=abacus "$DIFFUSE" -m "$MODEL" x >out 2>err
 code=$?

@@ -1,0 +1,184 @@
+#!/bin/sh
+# --batch: jobs a line each, drawn in order by one model, equal to what the command draws alone.
+. "$(dirname "$0")/common"
+
+# batch ARGUMENT...: jobs of the smallest picture.
+batch() { run -m "$MODEL" --steps 1 --threads 1 -q "$@"; }
+
+# piped TEXT ARGUMENT...: the same, the jobs from a pipe.
+piped() {
+    text=$1
+    shift
+    what="a pipe into diffuse $*"
+    printf "$text" | { "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -b - "$@" >out 2>err; echo $? >code; }
+    code=$(cat code)
+}
+
+# Mixed settings on one load: every file is byte for byte the command's, its metadata too.
+cat >jobs.jsonl <<'END'
+{"id":"a","prompt":"a cat","seed":1}
+{"id":"b","prompt":"a cat","seed":2,"steps":3}
+{"id":"c","prompt":"a dog","seed":1,"size":"64x32"}
+{"id":"d","prompt":"a dog","seed":1,"size":"32x64","scheduler":"ddim"}
+{"id":"e","prompt":"a dog","seed":1,"scheduler":"euler,karras","steps":4}
+{"id":"f","prompt":"a cat","seed":3,"guidance":1}
+{"id":"g","prompt":"a cat","seed":3,"guidance":7.5,"negative":"blurry"}
+{"id":"h","prompt":"a cat","seed":3,"guidance_rescale":0.7,"steps":2}
+{"id":"i","prompt":"a cat","seed":18446744073709551615,"scheduler":"dpm++2m","steps":5}
+{"id":"j","prompt":"","seed":4,"scheduler":"ddim","eta":0.5,"steps":3}
+{"id":"k","prompt":"a cat","seed":1,"clip-skip":1}
+{"id":"l","prompt":"a cat","seed":1,"rng":"cuda:132","scheduler":"euler-a","steps":2}
+{"id":"m","prompt":"a cat","seed":1}
+END
+sed -i 's/18446744073709551615/"&"/' jobs.jsonl
+batch -b jobs.jsonl -o box/
+expect_code 0
+expect_out box/a.png box/b.png box/c.png box/d.png box/e.png box/f.png box/g.png box/h.png box/i.png box/j.png box/k.png box/l.png box/m.png
+one() {
+    id=$1
+    shift
+    run -m "$MODEL" --threads 1 -q -o "$id.png" "$@"
+    expect_code 0
+    expect_same "box/$id.png" "$id.png"
+}
+one a 'a cat' -s 1 --steps 1
+one b 'a cat' -s 2 --steps 3
+one c 'a dog' -s 1 --steps 1 --size 64x32
+one d 'a dog' -s 1 --steps 1 --size 32x64 -x ddim
+one e 'a dog' -s 1 --steps 4 -x euler,karras
+one f 'a cat' -s 3 --steps 1 -g 1
+one g 'a cat' -s 3 --steps 1 -g 7.5 -n blurry
+one h 'a cat' -s 3 --steps 2 --guidance-rescale 0.7
+one i 'a cat' -s 18446744073709551615 --steps 5 -x dpm++2m
+one j '' -s 4 --steps 3 -x ddim --eta 0.5
+one k 'a cat' -s 1 --steps 1 --clip-skip 1
+one l 'a cat' -s 1 --steps 2 --rng cuda:132 -x euler-a
+expect_same box/a.png box/m.png
+differ box/a.png box/k.png
+
+# The same from a pipe, where no line is known before it is there.
+rm box/*
+what='the same jobs from a pipe'
+piped '' -o box/ # an empty one first
+expect_code 0
+cat jobs.jsonl | "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -b - -o box/ >out 2>err || fail 'it failed'
+for id in a b c d e f g h i j k l; do expect_same "box/$id.png" "$id.png"; done
+
+# Prompts: BOM, CRLF and blank lines; the id is the line's number; an empty last line's newline may be missing.
+rm box/*
+printf '\357\273\277a cat\r\n\n \t\r\na {dog}' >prompts.txt
+batch -b prompts.txt -s 1 -o box/
+expect_code 0
+expect_out box/00000001.png box/00000004.png
+expect_same box/00000001.png a.png
+batch 'a {dog}' -s 1 -o dog.png
+expect_same box/00000004.png dog.png
+rm box/*
+(cd box && "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -b ../prompts.txt >../out 2>../err)
+expect_out 00000001.png 00000004.png
+
+# Names: {id}, a name of the line's own, several images of a line.
+rm box/*
+printf '%s\n' '{"id":"x.1-_Y","prompt":"a","seed":7}' '{"prompt":"a","output":"box/own.png"}' '{"prompt":"a","count":2,"seed":7}' >names.jsonl
+batch -b names.jsonl -s 1 -o 'box/{id}-{steps}.png'
+expect_code 0
+expect_out box/x.1-_Y-1.png box/own.png box/00000003-1-7.png box/00000003-1-8.png
+rm box/*
+printf 'a\nb\n' >two.txt
+batch -b two.txt -s 1 -o box/fixed.png
+expect_out box/fixed-00000001.png box/fixed-00000002.png
+draw x -o 'box/{id}.png'
+expect_error 2 'diffuse: --output: {id} is of a job: expected --batch with it, found none'
+
+# A file is checked whole before the first picture.
+rm box/*
+wrong() {
+    printf '%s\n' '{"prompt":"a"}' "$3" >wrong.jsonl
+    batch -b wrong.jsonl -o box/
+    [ -z "${4-}" ] && expect_error "$1" "diffuse: wrong.jsonl: line 2: $2"
+    [ -n "${4-}" ] && expect_error "$1" "diffuse: wrong.jsonl: line 2: $2" "hint: $4"
+    expect_box
+}
+wrong 65 'unknown key "stpes"' '{"prompt":"a","stpes":1}' 'did you mean "steps"?'
+wrong 65 "field 'steps': expected a number from -inf to inf, found true" '{"prompt":"a","steps":true}'
+wrong 65 "field 'id': expected a string, found 7" '{"prompt":"a","id":7}'
+wrong 65 "field 'output': expected a string, found 7" '{"prompt":"a","output":7}'
+wrong 2 "steps: expected a whole number from 1 to 1000000, found '0'" '{"prompt":"a","steps":0}'
+wrong 2 "output: expected a file, found '-'" '{"prompt":"a","output":"-"}'
+wrong 2 "model: a batch has one, '$MODEL', found 'other'" '{"prompt":"a","model":"other"}'
+wrong 65 'expected UTF-8, found an invalid byte at column 12' "$(printf '{"prompt":"\377"}')"
+for id in ../x .x -x a/b '' 'a b'; do
+    wrong 65 "id: expected 1 to 200 of A-Z a-z 0-9 . _ - with neither . nor - first, found '$id'" "{\"prompt\":\"a\",\"id\":\"$id\"}"
+done
+printf '{"prompt":"a"}\na cat\n' >wrong.jsonl
+batch -b wrong.jsonl -o box/
+expect_code 65
+grep -q '^diffuse: wrong.jsonl: line 2: line 1 column 1: ' err || fail 'no line and column'
+expect_box
+
+# On a pipe such a line is a job that failed: the others are drawn, in order, and the exit code says that some are missing.
+piped '{"prompt":"a","seed":1}\n{"prompt":"a","stpes":1}\n{"prompt":"a","model":"other"}\n{"prompt":"a","seed":1}\n' -o box/
+expect_code 1
+expect_out box/00000001.png box/00000004.png
+printf '%s\n' 'diffuse: standard input: line 2: unknown key "stpes"' 'hint: did you mean "steps"?' \
+    "diffuse: standard input: line 3: model: a batch has one, '$MODEL', found 'other'" >expected
+expect_same expected err
+
+# So is one that cannot be drawn, wherever it comes from; -j has the id with every event, the failure too.
+rm box/*
+printf '%s\n' '{"id":"one","prompt":"a","seed":1}' '{"id":"two","prompt":"a","clip_skip":99}' '{"id":"one","prompt":"a","seed":1}' \
+    '{"id":"last","prompt":"a","seed":2}' >fails.jsonl
+batch -b fails.jsonl -o box/ -j
+expect_code 1
+expect_box last.png one.png
+sed 's/.*"event":"\([a-z]*\)"\(,"id":"[a-z]*"\)*.*/\1\2/' out | tr -d '"' | tr '\n' ' ' >order
+[ "$(cat order)" = 'start,id:one load,id:one step,id:one image,id:one error,id:two error,id:one start,id:last step,id:last image,id:last end ' ] ||
+    fail "events: $(cat order)"
+grep -q '^diffuse: fails.jsonl: line 2: ' err || fail 'line 2 is not reported'
+grep -q '^diffuse: fails.jsonl: line 3: box/one.png: ' err || fail 'line 3 is not reported'
+
+# What is there and stays is told of and not drawn.
+rm box/*
+batch -b two.txt -s 1 -o box/
+batch -b two.txt -s 1 -o box/ --on-exists skip
+expect_code 0
+expect_out box/00000001.png box/00000002.png
+batch -b two.txt -s 1 -o box/ -j
+expect_code 1
+rm box/00000001.png
+batch -b two.txt -s 1 -o box/ --on-exists skip -j
+expect_code 0
+[ "$(grep -c '"event":"step"' out) $(grep -c '"skipped":true' out)" = '1 1' ] || fail 'expected one drawn and one skipped'
+
+# A path is there as soon as its picture is: a server without a port.
+rm box/*
+what='a FIFO with the model resident'
+mkfifo q answers
+"$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -b q -o box/ >answers 2>err &
+server=$!
+exec 4<answers 3>q
+for i in 1 2 3; do
+    echo 'a cat' >&3
+    read -r path <&4
+    expect_same "$path" a.png
+done
+exec 3>&-
+wait $server || fail "exit code $?"
+exec 4<&-
+
+# What does not go together.
+batch -b 4
+expect_error 2 "diffuse: --batch: expected a file of jobs or -, found '4'" 'hint: -c 4 draws so many images; ./4 is the file'
+batch -b two.txt x
+expect_error 2 'diffuse: two.txt: line 1: --batch and a prompt: the lines are the prompts'
+batch -b two.txt -o -
+expect_error 2 'diffuse: --batch and --output -: expected a file for each job'
+batch -b two.txt --bench 1
+expect_error 2 'diffuse: --batch and --bench: one request is measured'
+batch -b two.txt --dry-run
+expect_error 2 'diffuse: --batch and --dry-run: expected one of them'
+batch -b nowhere
+expect_error 66 'diffuse: nowhere: No such file or directory'
+batch -b .
+expect_error 66 'diffuse: .: Is a directory'
+finish
