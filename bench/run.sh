@@ -22,7 +22,7 @@ wall() {
 }
 
 ours() { # DTYPE: prints "step_ms load_gb_s vae_ms text_ms peak_mb"
-    OMP_WAIT_POLICY=active "$DIFFUSE" -m "$MODEL" --dtype "$1" --threads "$THREADS" -x ddim --steps 4 -s 42 -v -f -o "$WORK/out.png" "$PROMPT" \
+    "$DIFFUSE" -m "$MODEL" --dtype "$1" --threads "$THREADS" -x ddim --steps 4 -s 42 -v -f -o "$WORK/out.png" "$PROMPT" \
         2>"$WORK/log" >/dev/null &
     pid=$! peak=0
     while now=$(awk '/^VmHWM/ {print $2}' /proc/$pid/status 2>/dev/null) && [ -n "$now" ]; do peak=$now; sleep 0.2; done
