@@ -1,6 +1,7 @@
 #include "engine/pipelines/init.h"
 
 #include <math.h>
+#include <string.h>
 #include "engine/base/error.h"
 #include "engine/images/process.h"
 #include "engine/images/read.h"
@@ -8,6 +9,8 @@
 #include "engine/pipelines/request.h"
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------- */
+
+enum { SIDE_MAX = 8192 /* as -W and -H */ };
 
 /* The denoiser's input holds mask and masked picture beside the latents. */
 static bool takes_mask(const struct model *m) {
@@ -17,7 +20,12 @@ static bool takes_mask(const struct model *m) {
 /* Nothing that was asked for is passed over. */
 static void check_alone(const struct request *r) {
     const struct settings *s = &r->settings;
-    const char *option = s->mask ? "--mask" : !isnan(s->strength) && s->strength > 0 ? "--strength" : NULL;
+    const char *option = s->mask                                  ? "--mask"
+                         : !isnan(s->strength) && s->strength > 0 ? "--strength"
+                         : s->invert_mask                         ? "--invert-mask"
+                         : s->mask_blur > 0                       ? "--mask-blur"
+                         : s->resize                              ? "--resize"
+                                                                  : NULL;
     if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
     if (takes_mask(r->model))
         die_hint(FAIL_USAGE, "diffuse -m MODEL -i picture.png --mask mask.png \"what to paint there\"",
@@ -32,6 +40,7 @@ static void check_together(const struct request *r) {
     if (takes_mask(m) && !s->mask)
         die_hint(FAIL_USAGE, "--mask FILE, white where it is to be painted anew", "%s: an inpainting checkpoint needs a mask",
                  m->checkpoint->name);
+    if (s->mask && !strcmp(s->image, "-") && !strcmp(s->mask, "-")) die(FAIL_USAGE, "--image and --mask: both read standard input");
     if (s->invert_mask && !s->mask) die(FAIL_USAGE, "--invert-mask: there is no --mask");
     if (s->mask_blur > 0 && !s->mask) die(FAIL_USAGE, "--mask-blur: there is no --mask");
 }
@@ -45,6 +54,8 @@ struct image init_read(struct request *r) {
     if (isnan(s->strength)) s->strength = s->mask ? 1 : 0.8;
     if (!s->width) s->width = image.W / multiple * multiple;
     if (!s->height) s->height = image.H / multiple * multiple;
+    if (s->width > SIDE_MAX || s->height > SIDE_MAX)
+        die_hint(FAIL_USAGE, "-W and -H", "%s: %d x %d: a picture has sides of at most %d", s->image, image.W, image.H, SIDE_MAX);
     if (!s->width || !s->height)
         die(FAIL_USAGE, "%s: %d x %d: this model makes pictures of at least %d x %d", s->image, image.W, image.H, multiple, multiple);
     return image;

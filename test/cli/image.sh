@@ -24,6 +24,12 @@ run -m "$MODEL" --mask in.png "a fox" -o x.png
 expect_code 2
 run -m "$MODEL" --strength 0.5 "a fox" -o x.png
 expect_code 2
+for option in --invert-mask '--mask-blur 3' '--resize crop'; do
+    run -m "$MODEL" $option "a fox" -o x.png
+    expect_code 2
+done
+run -m "$MODEL" -i - --mask - "a fox" -o x.png
+expect_code 2
 run -m "$MODEL" -i in.png --invert-mask "a fox" -o x.png
 expect_code 2
 run -m "$MODEL" -i in.png --mask-blur 3 "a fox" -o x.png
