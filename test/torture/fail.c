@@ -1,5 +1,5 @@
-/* Preloaded, this makes one allocation or thread fail, whoever asks for it: libraries too. TORTURE_AT: which, counted from the entry of
- * the program; TORTURE_COUNT: a file that receives how many there were. */
+/* Preloaded, this makes one allocation or thread fail, whoever asks for it: libraries too. TORTURE_AT: which, counted from the
+ * beginning of main; TORTURE_COUNT: a file that receives how many there were. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,10 +50,22 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)
     return fails() ? EAGAIN : real(thread, attr, start, argument);
 }
 
-__attribute__((constructor)) static void begin(void) {
+static int (*program_main)(int, char **, char **);
+
+static int counted_main(int argc, char **argv, char **env) {
     const char *at = getenv("TORTURE_AT");
     failing_at = at ? atol(at) : 0;
     counting = 1;
+    return program_main(argc, argv, env);
+}
+
+/* Counting begins with main: what a library's constructors do before it (the CUDA runtime's are linked in) nobody can answer for. */
+int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*rtld_fini)(void), void *stack_end) {
+    int (*real)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "__libc_start_main");
+    program_main = main;
+    return real(counted_main, argc, argv, init, fini, rtld_fini, stack_end);
 }
 
 __attribute__((destructor)) static void end(void) {
