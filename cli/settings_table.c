@@ -7,7 +7,7 @@
 #include "engine/images/process.h"
 #include "schedulers/scheduler.h"
 
-enum { SIZE_UNIT = 8, SIZE_MAX_PX = 8192 };
+enum { SIZE_UNIT = 8 };
 
 /* ---- kinds that only settings have ------------------------------------------------------------------------------- */
 
@@ -28,12 +28,12 @@ static void write_seed(struct json_out *j, const char *key, const struct field *
 static int parse_side(const struct given *g, const char *value) {
     uint64_t n = 0;
     bool whole = parse_digits(value, &n);
-    if (whole && n >= SIZE_UNIT && n <= SIZE_MAX_PX && n % SIZE_UNIT == 0) return (int)n;
+    if (whole && n >= SIZE_UNIT && n <= SIDE_MAX && n % SIZE_UNIT == 0) return (int)n;
     const char *near = "";
     if (whole && n < SIZE_UNIT) near = arena_printf(g->arena, "; the nearest is %d", SIZE_UNIT);
-    else if (whole && n > SIZE_MAX_PX) near = arena_printf(g->arena, "; the nearest is %d", SIZE_MAX_PX);
+    else if (whole && n > SIDE_MAX) near = arena_printf(g->arena, "; the nearest is %d", SIDE_MAX);
     else if (whole) near = arena_printf(g->arena, "; the nearest are %d and %d", (int)(n / 8 * 8), (int)(n / 8 * 8 + 8));
-    die(FAIL_USAGE, "%s: expected a multiple of %d from %d to %d, found '%s'%s", g->name, SIZE_UNIT, SIZE_UNIT, SIZE_MAX_PX, value, near);
+    die(FAIL_USAGE, "%s: expected a multiple of %d from %d to %d, found '%s'%s", g->name, SIZE_UNIT, SIZE_UNIT, SIDE_MAX, value, near);
 }
 
 static void set_side(const struct given *g) {

@@ -10,8 +10,6 @@
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------- */
 
-enum { SIDE_MAX = 8192 /* as -W and -H */ };
-
 /* The denoiser's input holds mask and masked picture beside the latents. */
 static bool takes_mask(const struct model *m) {
     return m->vae && m->denoiser.in_channels == 2 * m->channels + 1;

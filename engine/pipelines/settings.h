@@ -7,6 +7,8 @@
 #include "engine/base/dtype.h"
 #include "engine/base/rng.h"
 
+enum { SIDE_MAX = 8192 /* pixels of a picture's width and height */ };
+
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant;
