@@ -171,6 +171,8 @@ $(BUILD)/test_%: $(BUILD)/test/test_%.o $(LIBRARY)
 $(BUILD)/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/replay.o $(LIBRARY)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
+$(BUILD)/make_checkpoint: $(BUILD)/bench/checkpoint_tensors.o
+
 $(BUILD)/%: $(BUILD)/bench/%.o $(LIBRARY)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 

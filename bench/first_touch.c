@@ -3,16 +3,25 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include "engine/base/clock.h"
+#include "engine/base/limits.h"
+#include "engine/base/pool.h"
 
-enum { BYTES = 1500 << 20, PAGE = 4096 };
+enum { PAGE = 4096, PAGES = (1500 << 20) / PAGE, PAGE_NS = 1000 };
+
+static void touch(void *memory, size_t begin, size_t end, int thread) {
+    (void)thread;
+    for (size_t i = begin; i < end; i++) ((char *)memory)[i * PAGE] = 1;
+}
 
 int main(void) {
-    char *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return 1;
-    madvise(p, BYTES, MADV_HUGEPAGE);
+    const size_t bytes = (size_t)PAGES * PAGE;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return 1;
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    struct pool *pool = pool_new(cpu_count());
     double start = clock_ms();
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < BYTES; i += PAGE) p[i] = 1;
-    printf("%.2f\n", BYTES / 1e6 / (clock_ms() - start));
+    pool_for(pool, PAGES, PAGE_NS, touch, memory);
+    printf("%.2f\n", (double)bytes / 1e6 / (clock_ms() - start));
+    pool_free(pool);
     return 0;
 }

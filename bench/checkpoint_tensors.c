@@ -1,0 +1,147 @@
+#include "bench/checkpoint_tensors.h"
+#include "engine/base/error.h"
+
+static const int vae_channels[4] = {128, 256, 512, 512};
+
+static void add(struct listing *l, const char *prefix, const char *name, int rank, int64_t a, int64_t b, int64_t c) {
+    if (l->n == TENSORS_MAX) die(FAIL_INTERNAL, "too many tensors");
+    l->tensors[l->n++] = (struct listed){arena_printf(l->arena, "%s%s", prefix, name), rank, {a, b, c, c}};
+}
+
+static void add_linear(struct listing *l, const char *prefix, const char *name, int out, int in, bool bias) {
+    add(l, prefix, arena_printf(l->arena, "%s.weight", name), 2, out, in, 0);
+    if (bias) add(l, prefix, arena_printf(l->arena, "%s.bias", name), 1, out, 0, 0);
+}
+
+static void add_conv(struct listing *l, const char *prefix, const char *name, int out, int in, int kernel) {
+    add(l, prefix, arena_printf(l->arena, "%s.weight", name), 4, out, in, kernel);
+    add(l, prefix, arena_printf(l->arena, "%s.bias", name), 1, out, 0, 0);
+}
+
+static void add_norm(struct listing *l, const char *prefix, const char *name, int C) {
+    add(l, prefix, arena_printf(l->arena, "%s.weight", name), 1, C, 0, 0);
+    add(l, prefix, arena_printf(l->arena, "%s.bias", name), 1, C, 0, 0);
+}
+
+static void add_resnet(struct listing *l, const char *prefix, int in, int out, int temb) {
+    add_norm(l, prefix, "norm1", in);
+    add_conv(l, prefix, "conv1", out, in, 3);
+    if (temb) add_linear(l, prefix, "time_emb_proj", out, temb, true);
+    add_norm(l, prefix, "norm2", out);
+    add_conv(l, prefix, "conv2", out, out, 3);
+    if (in != out) add_conv(l, prefix, "conv_shortcut", out, in, 1);
+}
+
+static void add_projection(struct listing *l, const char *prefix, const char *name, int C, bool linear) {
+    if (linear) add_linear(l, prefix, name, C, C, true);
+    else add_conv(l, prefix, name, C, C, 1);
+}
+
+static void add_transformer(struct listing *l, const char *prefix, int C, int cross, bool linear) {
+    const char *block = arena_printf(l->arena, "%stransformer_blocks.0.", prefix);
+    add_norm(l, prefix, "norm", C);
+    add_projection(l, prefix, "proj_in", C, linear);
+    for (int i = 0; i < 3; i++) add_norm(l, block, (const char *[]){"norm1", "norm2", "norm3"}[i], C);
+    for (int i = 0; i < 2; i++) {
+        const char *attention = arena_printf(l->arena, "%sattn%d.", block, i + 1);
+        add_linear(l, attention, "to_q", C, C, false);
+        add_linear(l, attention, "to_k", C, i ? cross : C, false);
+        add_linear(l, attention, "to_v", C, i ? cross : C, false);
+        add_linear(l, attention, "to_out.0", C, C, true);
+    }
+    add_linear(l, block, "ff.net.0.proj", 8 * C, C, true);
+    add_linear(l, block, "ff.net.2", C, 4 * C, true);
+    add_projection(l, prefix, "proj_out", C, linear);
+}
+
+/* One self-attention over all pixels. */
+static void add_self_attention(struct listing *l, const char *prefix, int C) {
+    add_norm(l, prefix, "group_norm", C);
+    for (int i = 0; i < 4; i++) add_linear(l, prefix, (const char *[]){"to_q", "to_k", "to_v", "to_out.0"}[i], C, C, true);
+}
+
+static void add_attention(struct listing *l, const struct shape *m, const char *prefix, int C) {
+    if (m->text_layers) add_transformer(l, prefix, C, m->text_hidden, m->linear_projection);
+    else add_self_attention(l, prefix, C);
+}
+
+static bool has_attention(const struct shape *m, int level) {
+    return m->text_layers ? level < 3 : level == 4;
+}
+
+void list_unet(struct listing *l, const struct shape *m) {
+    const int *C = m->channels, n = m->n_levels, E = 4 * C[0];
+#define NAME(...) arena_printf(l->arena, __VA_ARGS__)
+    add_conv(l, "", "conv_in", C[0], m->pixel_channels, 3);
+    add_linear(l, "", "time_embedding.linear_1", E, C[0], true);
+    add_linear(l, "", "time_embedding.linear_2", E, E, true);
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < 2; j++) {
+            add_resnet(l, NAME("down_blocks.%d.resnets.%d.", i, j), j ? C[i] : C[i ? i - 1 : 0], C[i], E);
+            if (has_attention(m, i)) add_attention(l, m, NAME("down_blocks.%d.attentions.%d.", i, j), C[i]);
+        }
+        if (i < n - 1) add_conv(l, NAME("down_blocks.%d.downsamplers.0.", i), "conv", C[i], C[i], 3);
+    }
+    add_resnet(l, "mid_block.resnets.0.", C[n - 1], C[n - 1], E);
+    add_attention(l, m, "mid_block.attentions.0.", C[n - 1]);
+    add_resnet(l, "mid_block.resnets.1.", C[n - 1], C[n - 1], E);
+    for (int i = 0; i < n; i++) {
+        int level = n - 1 - i, before = C[i ? level + 1 : n - 1];
+        for (int j = 0; j < 3; j++) {
+            int skip = C[j < 2 ? level : level ? level - 1 : 0];
+            add_resnet(l, NAME("up_blocks.%d.resnets.%d.", i, j), (j ? C[level] : before) + skip, C[level], E);
+            if (has_attention(m, level)) add_attention(l, m, NAME("up_blocks.%d.attentions.%d.", i, j), C[level]);
+        }
+        if (i < n - 1) add_conv(l, NAME("up_blocks.%d.upsamplers.0.", i), "conv", C[level], C[level], 3);
+    }
+    add_norm(l, "", "conv_norm_out", C[0]);
+    add_conv(l, "", "conv_out", m->pixel_channels, C[0], 3);
+}
+
+static void add_vae_mid(struct listing *l, const char *half) {
+    add_resnet(l, NAME("%s.mid_block.resnets.0.", half), 512, 512, 0);
+    add_self_attention(l, NAME("%s.mid_block.attentions.0.", half), 512);
+    add_resnet(l, NAME("%s.mid_block.resnets.1.", half), 512, 512, 0);
+}
+
+void list_vae(struct listing *l, const struct shape *m) {
+    (void)m;
+    const int *C = vae_channels;
+    add_conv(l, "encoder.", "conv_in", C[0], 3, 3);
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 2; j++) add_resnet(l, NAME("encoder.down_blocks.%d.resnets.%d.", i, j), j ? C[i] : C[i ? i - 1 : 0], C[i], 0);
+        if (i < 3) add_conv(l, NAME("encoder.down_blocks.%d.downsamplers.0.", i), "conv", C[i], C[i], 3);
+    }
+    add_vae_mid(l, "encoder");
+    add_norm(l, "encoder.", "conv_norm_out", C[3]);
+    add_conv(l, "encoder.", "conv_out", 8, C[3], 3);
+    add_conv(l, "decoder.", "conv_in", C[3], 4, 3);
+    add_vae_mid(l, "decoder");
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 3; j++)
+            add_resnet(l, NAME("decoder.up_blocks.%d.resnets.%d.", i, j), j ? C[3 - i] : C[i ? 4 - i : 3], C[3 - i], 0);
+        if (i < 3) add_conv(l, NAME("decoder.up_blocks.%d.upsamplers.0.", i), "conv", C[3 - i], C[3 - i], 3);
+    }
+    add_norm(l, "decoder.", "conv_norm_out", C[0]);
+    add_conv(l, "decoder.", "conv_out", 3, C[0], 3);
+    add_conv(l, "", "quant_conv", 8, 8, 1);
+    add_conv(l, "", "post_quant_conv", 4, 4, 1);
+}
+
+void list_text_encoder(struct listing *l, const struct shape *m) {
+    int C = m->text_hidden;
+    add(l, "text_model.embeddings.", "token_embedding.weight", 2, VOCABULARY, C, 0);
+    add(l, "text_model.embeddings.", "position_embedding.weight", 2, POSITIONS, C, 0);
+    for (int i = 0; i < m->text_layers; i++) {
+        const char *layer = NAME("text_model.encoder.layers.%d.", i);
+        for (int j = 0; j < 4; j++)
+            add_linear(l, layer, (const char *[]){"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj"}[j], C,
+                       C, true);
+        add_norm(l, layer, "layer_norm1", C);
+        add_linear(l, layer, "mlp.fc1", m->text_intermediate, C, true);
+        add_linear(l, layer, "mlp.fc2", C, m->text_intermediate, true);
+        add_norm(l, layer, "layer_norm2", C);
+    }
+    add_norm(l, "text_model.", "final_layer_norm", C);
+}
+#undef NAME
