@@ -82,7 +82,7 @@ static const char *own_json(struct arena *a, const struct metadata *m) {
 
 /* ---- disclosure -------------------------------------------------------------------------------------------------- */
 
-const char *metadata_xmp(void) {
+static const char *xmp(void) {
     return "<?xpacket begin=\"\xef\xbb\xbf\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n"
            "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\n"
            " <rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\n"
@@ -105,6 +105,6 @@ int metadata_comments(struct arena *a, const struct metadata *m, const char *lev
     } else {
         comments[n++] = (struct image_comment){"Software", "diffuse " DIFFUSE_VERSION, false};
     }
-    comments[n++] = (struct image_comment){"XML:com.adobe.xmp", metadata_xmp(), true};
+    comments[n++] = (struct image_comment){"XML:com.adobe.xmp", xmp(), true};
     return n;
 }

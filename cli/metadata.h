@@ -24,9 +24,8 @@ enum { METADATA_COMMENTS_MAX = 3 };
 /* level "full": `parameters`, `diffuse` and XMP; "minimal": the disclosure alone; "none": nothing. Returns the number of comments. */
 int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct image_comment comments[METADATA_COMMENTS_MAX]);
 
-/* The parts: A1111's infotext; the fields of one JSON object; the XMP packet with IPTC's DigitalSourceType. */
+/* The parts: A1111's infotext; the fields of one JSON object. */
 const char *metadata_infotext(struct arena *a, const struct metadata *m);
 void metadata_fields(struct json_out *j, const struct metadata *m);
-const char *metadata_xmp(void);
 
 #endif

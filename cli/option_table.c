@@ -47,8 +47,7 @@ static void set_list(const struct given *g) {
     }
     const char *name = g->value + sizeof one - 1;
     struct scheduler_words w = scheduler_translate(g->arena, name);
-    const char *text = w.text && *w.text != ',' ? w.text : name;
-    const struct scheduler *s = scheduler_find(arena_printf(g->arena, "%.*s", (int)strcspn(text, ",:"), text));
+    const struct scheduler *s = w.text ? sched_choice_parse(g->arena, w.text).target : NULL;
     if (!s) die_hint(FAIL_USAGE, "--list schedulers", "%s: unknown scheduler '%s'", g->name, name);
     ((struct options *)g->base)->listed = s;
 }

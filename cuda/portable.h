@@ -192,11 +192,6 @@ __device__ __forceinline__ float warp_sum(float v) {
     for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(~0u, v, o);
     return v;
 }
-__device__ __forceinline__ float warp_max(float v) {
-#pragma unroll
-    for (int o = 16; o; o >>= 1) v = fmaxf(v, __shfl_xor_sync(~0u, v, o));
-    return v;
-}
 
 /* Over a block of WARPS warps, for every thread of it. shared [WARPS] may be used for one sum after another. */
 template <int WARPS> __device__ float block_sum(float v, float *shared) {

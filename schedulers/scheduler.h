@@ -96,6 +96,15 @@ struct scheduler_words {
 };
 struct scheduler_words scheduler_translate(struct arena *a, const char *words);
 
+/* The scheduler somebody chose, as -x takes it: "NAME,key=value…", or ':' for ','; the name may be empty for the checkpoint's own. */
+enum { SCHED_OVERRIDES_MAX = 32 };
+struct sched_choice {
+    const struct scheduler *target; /* NULL: the checkpoint's own */
+    const char *overrides[SCHED_OVERRIDES_MAX + 1];
+};
+/* text NULL: nothing was chosen. Dies FAIL_USAGE. */
+struct sched_choice sched_choice_parse(struct arena *a, const char *text);
+
 /* What the pipeline's constructor does to a stored scheduler config before any swap (diffusers mutates it). */
 enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sample false */ };
 

@@ -64,7 +64,7 @@ static void check_ranges(const char *name, const cJSON *c, const struct clip_pie
     }
 }
 
-static void check_padded(const char *name, const cJSON *c, const struct clip_bpe *t, const struct clip_piece *pieces, int n) {
+static void check_padded(const char *name, const cJSON *c, const struct clip_bpe *t, const struct clip_piece *pieces, int n, int pad) {
     struct arena a = {0};
     int32_t ids[LENGTH];
     size_t cut_at;
@@ -72,7 +72,7 @@ static void check_padded(const char *name, const cJSON *c, const struct clip_bpe
     int n_cut = clip_bpe_encode(&a, t, text, ids, LENGTH, &cut_at), want_cut = n > LENGTH - 2 ? n - (LENGTH - 2) : 0;
     const cJSON *want = list(c, "padded")->child;
     for (int i = 0; i < LENGTH; i++, want = want ? want->next : NULL) {
-        int id = want ? want->valueint : clip_bpe_pad(t); /* the fixture leaves out the pads at the end */
+        int id = want ? want->valueint : pad; /* the fixture leaves out the pads at the end */
         if (ids[i] != id) fail_msg("%s: '%s': padded id %d: got %d, want %d", name, text, i, ids[i], id);
     }
     if (n_cut != want_cut) fail_msg("%s: '%s': got %d pieces cut off, want %d", name, text, n_cut, want_cut);
@@ -81,13 +81,13 @@ static void check_padded(const char *name, const cJSON *c, const struct clip_bpe
     arena_free(&a);
 }
 
-static void check_case(const char *name, const cJSON *c, const struct clip_bpe *t) {
+static void check_case(const char *name, const cJSON *c, const struct clip_bpe *t, int pad) {
     struct arena a = {0};
     int n;
     const struct clip_piece *pieces = clip_bpe_pieces(&a, t, list(c, "text")->valuestring, &n);
     check_pieces(name, c, pieces, n);
     if (list(c, "begin")) check_ranges(name, c, pieces, n);
-    check_padded(name, c, t, pieces, n);
+    check_padded(name, c, t, pieces, n, pad);
     arena_free(&a);
 }
 
@@ -100,10 +100,8 @@ static void check_cases(const char *name, const char *dir, int max_length, int a
     const cJSON *c;
     int n = 0;
     assert_int_equal(clip_bpe_vocab_size(t), number(fixture, "vocab_size"));
-    assert_int_equal(clip_bpe_eos(t), number(fixture, "eos"));
-    assert_int_equal(clip_bpe_pad(t), number(fixture, "pad"));
     assert_int_equal(clip_bpe_max_length(t), max_length);
-    cJSON_ArrayForEach(c, list(fixture, "cases")) check_case(name, c, t), n++;
+    cJSON_ArrayForEach(c, list(fixture, "cases")) check_case(name, c, t, number(fixture, "pad")), n++;
     assert_true(n >= at_least);
     cJSON_Delete(fixture);
     arena_free(&a);

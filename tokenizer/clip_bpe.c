@@ -16,12 +16,6 @@ int clip_bpe_vocab_size(const struct clip_bpe *t) {
 int clip_bpe_max_length(const struct clip_bpe *t) {
     return t->max_length;
 }
-int clip_bpe_eos(const struct clip_bpe *t) {
-    return t->eos;
-}
-int clip_bpe_pad(const struct clip_bpe *t) {
-    return t->pad;
-}
 const char *clip_bpe_token(const struct clip_bpe *t, int32_t id) {
     return vocab_token(&t->vocab, id);
 }

@@ -21,8 +21,6 @@ struct clip_bpe *clip_bpe_open(struct arena *a, const char *dir);
 int clip_bpe_vocab_size(const struct clip_bpe *t);
 /* model_max_length of the tokenizer, or 0 where it says none (transformers writes 1e30). */
 int clip_bpe_max_length(const struct clip_bpe *t);
-int clip_bpe_eos(const struct clip_bpe *t);
-int clip_bpe_pad(const struct clip_bpe *t);
 
 /* One token and the bytes of the text it came from. */
 struct clip_piece {

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-dnnl_memory_desc_t cpu_md(int rank, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides) {
+/* strides NULL: the primitive chooses the layout. Owned by the caller. */
+static dnnl_memory_desc_t cpu_md(int rank, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides) {
     dnnl_memory_desc_t md;
 #if DNNL_VERSION_MAJOR >= 3
     cpu_check(strides ? dnnl_memory_desc_create_with_strides(&md, rank, dims, type, strides)
@@ -20,7 +21,7 @@ dnnl_memory_desc_t cpu_md(int rank, const dnnl_dims_t dims, dnnl_data_type_t typ
     return md;
 }
 
-void cpu_md_destroy(dnnl_memory_desc_t *md) {
+static void cpu_md_destroy(dnnl_memory_desc_t *md) {
 #if DNNL_VERSION_MAJOR >= 3
     dnnl_memory_desc_destroy(*md);
 #else

@@ -27,10 +27,6 @@ static inline dnnl_data_type_t cpu_dnnl_type(int dtype) {
     return dtype == DT_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
-/* strides NULL: the primitive chooses the layout. Owned by the caller. */
-dnnl_memory_desc_t cpu_md(int rank, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides);
-void cpu_md_destroy(dnnl_memory_desc_t *md);
-
 /* y [N,Ho,Wo,K] = conv(x [N,H,W,C], w [K,C,R,R]) (+ b f32 [K]) (+ y), x and y dense, of `dtype`.
  * bias, sum: 0 or 1. Only integers, without holes: compared by memcmp. */
 struct cpu_conv {

@@ -1,6 +1,7 @@
 #include "engine/files/safetensors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,10 @@ static void close_file(void *file) {
 void st_close(struct st_file *f) {
     if (f->fd >= 0) close(f->fd);
     f->fd = -1;
+}
+
+void st_read_ahead(const struct st_file *f) {
+    posix_fadvise(f->fd, 0, 0, POSIX_FADV_WILLNEED);
 }
 
 static bool is_blank(char c) {

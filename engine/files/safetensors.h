@@ -35,6 +35,8 @@ void st_close(struct st_file *f);
 const struct tensor *st_find(const struct st_file *f, const char *name);
 /* struct tensor's read, of the file's bytes. */
 int st_read(const struct tensor *t, void *dst, uint64_t offset, uint64_t n);
+/* Asks the system to begin reading it into its cache. */
+void st_read_ahead(const struct st_file *f);
 /* Dies FAIL_IO if size or times differ from those at st_open; a file whose name went to another is still itself. */
 void st_check_unchanged(const struct st_file *f);
 

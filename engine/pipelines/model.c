@@ -1,6 +1,5 @@
 #include "engine/pipelines/model.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include "engine/base/error.h"
 #include "engine/nets/nets.h"
@@ -75,7 +74,7 @@ struct clip_bpe *model_tokenizer(struct arena *a, const char *model, int *n_toke
 void model_read_ahead(const struct model *m) {
     for (int i = 0; i < m->n_binders; i++) {
         const struct component *c = m->binders[i]->component;
-        for (int j = 0; j < c->n_files; j++) posix_fadvise(c->files[j]->fd, 0, 0, POSIX_FADV_WILLNEED);
+        for (int j = 0; j < c->n_files; j++) st_read_ahead(c->files[j]);
     }
 }
 

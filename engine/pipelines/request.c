@@ -63,29 +63,11 @@ static void fill_defaults(struct request *r) {
 
 /* ---- the schedule ------------------------------------------------------------------------------------------------ */
 
-enum { OVERRIDES_MAX = 32 };
-
-/* "NAME,key=value,…" or "NAME:karras": the name may be empty for the checkpoint's own scheduler. */
-static const struct scheduler *parse_scheduler(struct arena *a, const char *text, const char **overrides) {
-    int n = 0;
-    char *rest = arena_strdup(a, text ? text : ""), *name = strsep(&rest, ",:");
-    for (char *item; (item = strsep(&rest, ",:")) != NULL;) {
-        if (n == OVERRIDES_MAX) die(FAIL_USAGE, "--scheduler: more than %d options", OVERRIDES_MAX);
-        overrides[n++] = item;
-    }
-    overrides[n] = NULL;
-    if (!*name) return NULL;
-    const struct scheduler *found = scheduler_find(name);
-    if (!found) die(FAIL_USAGE, "unknown scheduler '%s'", name); /* the command line has suggested a near one already */
-    return found;
-}
-
 static void open_schedule(struct request *r, const struct component *stored, const struct pipeline_class *class) {
-    const char *overrides[OVERRIDES_MAX + 1];
-    const struct scheduler *target = parse_scheduler(r->arena, r->settings.scheduler, overrides);
-    if (!target && class->scheduler) target = scheduler_find(class->scheduler);
-    r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, target, class->fixup,
-                                        overrides, &r->scheduler);
+    struct sched_choice choice = sched_choice_parse(r->arena, r->settings.scheduler);
+    if (!choice.target && class->scheduler) choice.target = scheduler_find(class->scheduler);
+    r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, choice.target,
+                                        class->fixup, choice.overrides, &r->scheduler);
     /* a pipeline without eta leaves its scheduler's own default to step() */
     if (class->takes_prompt || r->settings.eta > 0) sched_config_set_eta(r->sched_config, r->settings.eta);
     int most = sched_config_train_timesteps(r->sched_config);

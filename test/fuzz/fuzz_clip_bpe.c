@@ -44,7 +44,6 @@ static void encode(struct arena *a, const char *prompt) {
     int n, size = clip_bpe_vocab_size(t);
     int32_t ids[LENGTH];
     size_t cut_at;
-    assert(clip_bpe_eos(t) >= 0 && clip_bpe_eos(t) < size && clip_bpe_pad(t) >= 0 && clip_bpe_pad(t) < size);
     const struct clip_piece *p = clip_bpe_pieces(a, t, prompt, &n);
     for (int i = 0; i < n; i++) {
         assert(p[i].id >= 0 && p[i].id < size && p[i].begin < p[i].end && p[i].end <= strlen(prompt));
