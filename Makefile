@@ -51,6 +51,8 @@ LDFLAGS_release := -pie
 CFLAGS_debug   := -O0
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -fsanitize=thread
+CFLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas -Wno-pass-failed
+CFLAGS_coverage := -O0 --coverage -fprofile-update=atomic
 CFLAGS  += $(CFLAGS_$(config)) $(EXTRA_CFLAGS)
 LDFLAGS += $(LDFLAGS_$(config))
 
@@ -119,6 +121,7 @@ EMU_FLAGS    = -std=c++20 -D_GNU_SOURCE -Itest/emu -I. -g -Wall -Wextra -Wno-mis
                -fno-trapping-math -march=$(MARCH) $(CFLAGS_$(config)) $(EMU_FLAGS_$(config))
 EMU_FLAGS_asan := -DEMU_CHECKED
 EMU_FLAGS_tsan := -DEMU_CHECKED -DEMU_TSAN
+EMU_FLAGS_coverage := -O2 -fno-profile-arcs -fno-test-coverage
 
 EMU_TESTS    = $(CUDA_TESTS:%=$(EMU)/%) $(EMU)/test_emu
 
@@ -199,14 +202,12 @@ torture: $(BUILD)/diffuse
 demo: diffuse
 	./diffuse "a squirrel in Picasso style" -s 5 -f -o out.png
 
-# Built from the sources at once, so that coverage reaches all of them.
-build/fuzz/%: test/fuzz/fuzz_%.c $(SOURCES)
-	@mkdir -p $(@D)
-	clang $(filter-out -fopenmp-simd,$(CFLAGS)) -Wno-unknown-pragmas -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	  $^ -o $@ $(LDLIBS)
+$(BUILD)/fuzz_%: $(BUILD)/test/fuzz/fuzz_%.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-fuzz: $(TARGETS:%=build/fuzz/%)
-	for t in $(TARGETS); do mkdir -p build/corpus/$$t && build/fuzz/$$t -max_total_time=$(SECONDS) -timeout=10 \
+fuzz:
+	+$(MAKE) config=fuzz CC=clang CUDA=no BUILD=build/fuzz $(TARGETS:%=build/fuzz/fuzz_%)
+	for t in $(TARGETS); do mkdir -p build/corpus/$$t && build/fuzz/fuzz_$$t -max_total_time=$(SECONDS) -timeout=10 \
 	  $$([ ! -f test/fuzz/$$t.dict ] || echo -dict=test/fuzz/$$t.dict) build/corpus/$$t test/fuzz/corpus/$$t || exit 1; done
 
 bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(BUILD)/first_touch

@@ -164,7 +164,7 @@ static const char *place_of(struct arena *a, const struct lines *l) {
     return arena_printf(a, "%s: line %llu", l->name, (unsigned long long)l->number);
 }
 
-/* Dies where the line is wrong. */
+/* Dies where the line is wrong, its arena freed. */
 static void check_line(struct arena *a, struct batch *b, const char *line, size_t n) {
     struct job job;
     if (job_enter(&job)) {
@@ -172,7 +172,10 @@ static void check_line(struct arena *a, struct batch *b, const char *line, size_
         job_leave(&job);
         return;
     }
-    die_hint(job.code, *job.hint ? job.hint : NULL, "%s: %s", b->place, without_place(job.message, b->place));
+    char message[2 * ERROR_MAX];
+    snprintf(message, sizeof message, "%s: %s", b->place, without_place(job.message, b->place));
+    arena_free(a);
+    die_hint(job.code, *job.hint ? job.hint : NULL, "%s", message);
 }
 
 /* All lines of a file that can be read twice, which is then where it was. */

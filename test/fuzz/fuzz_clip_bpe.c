@@ -2,12 +2,9 @@
  * between: tokenizer.json, vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json, added_tokens.json,
  * the prompt. An empty part is a file that is not there, or for vocab.json and merges.txt a good one. */
 #include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "engine/base/error.h"
 #include "engine/base/text.h"
+#include "test/fuzz/folder.h"
 #include "tokenizer/clip_bpe.h"
 
 static const char *const names[] = {"tokenizer.json",          "vocab.json",       "merges.txt", "tokenizer_config.json",
@@ -18,29 +15,14 @@ static const char vocab[] = "{\"a\":0,\"b\":1,\"\xc3\x8c\":2,\"a</w>\":3,\"b</w>
                             "\"<|startoftext|>\":10,\"<|endoftext|>\":11}";
 static const char merges[] = "#version: 0.2\na b\na ab\na b</w>\n";
 
-static char dir[] = "/dev/shm/fuzz-clip-XXXXXX"; /* memory: a disk would set the pace */
-
-static const char *path_of(const char *name) {
-    static char path[64];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
-
-static void clean_up(void) {
-    for (int i = 0; i < N_FILES; i++) unlink(path_of(names[i]));
-    rmdir(dir);
-}
-
 static void put(int i, const char *text, size_t n) {
     if (!n && i == 1) text = vocab, n = sizeof vocab - 1;
     if (!n && i == 2) text = merges, n = sizeof merges - 1;
-    FILE *f = n ? fopen(path_of(names[i]), "wb") : NULL;
-    if (!f) unlink(path_of(names[i]));
-    else fwrite(text, 1, n, f), fclose(f);
+    folder_put(names[i], text, n);
 }
 
 static void encode(struct arena *a, const char *prompt) {
-    const struct clip_bpe *t = clip_bpe_open(a, dir);
+    const struct clip_bpe *t = clip_bpe_open(a, folder);
     int n, size = clip_bpe_vocab_size(t);
     int32_t ids[LENGTH];
     size_t cut_at;
@@ -59,19 +41,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     static struct arena arena; /* static: it outlives the longjmp of a refusal */
     static char *prompt;
     struct job job;
-    const char *at = (const char *)data, *end = at + n;
-    if (!prompt) {
-        if (!mkdtemp(dir)) abort();
-        atexit(clean_up);
-    }
+    struct parts parts = parts_of(data, n);
+    folder_make((const char *const[]){NULL});
     for (int i = 0; i < N_FILES; i++) {
-        const char *stop = at < end ? memchr(at, 0, (size_t)(end - at)) : NULL;
-        if (!stop) stop = end;
-        put(i, at, (size_t)(stop - at));
-        at = stop < end ? stop + 1 : end;
+        size_t length;
+        const char *text = part_next(&parts, &length);
+        put(i, text, length);
     }
     free(prompt);
-    prompt = strndup(n ? at : "", (size_t)(end - at));
+    prompt = part_text(&parts);
     if (job_enter(&job)) {
         encode(&arena, prompt);
         job_leave(&job);
