@@ -7,12 +7,14 @@
 #include "cli/progress.h"
 #include "engine/base/file.h"
 
-/* Signals wait until this is done (timeout(1) sends two); SA_RESETHAND is set: the same one, raised once more, takes the default action. */
+/* Signals wait until this is done (timeout(1) sends two); the same one, raised once more, takes the default action. Not by SA_RESETHAND:
+ * the kernel sets that action before it blocks the second one. */
 static void on_signal(int signal_number) {
     sigset_t mine;
     publish_abort();
     progress_abort();
     events_abort(signal_number);
+    signal(signal_number, SIG_DFL);
     sigemptyset(&mine);
     sigaddset(&mine, signal_number);
     raise(signal_number);
@@ -22,7 +24,7 @@ static void on_signal(int signal_number) {
 
 void signals_init(void) {
     static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction old, action = {.sa_handler = on_signal};
     sigset_t unblocked;
     sigemptyset(&unblocked);
     sigfillset(&action.sa_mask);
