@@ -4,13 +4,17 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli/json_out.h"
+#include "cli/report.h"
 #include "cli/result.h"
+#include "engine/base/clock.h"
 #include "engine/base/sys.h"
 
 static bool enabled;
 static int n_images; /* made and told of so far */
+static double began; /* the process */
 
 void events_enable(bool on) {
+    if (!began) began = process_began();
     enabled = on;
 }
 
@@ -100,17 +104,17 @@ void event_error(int code, const char *message) {
     end();
 }
 
-void event_end(int code, double ms) {
+void event_end(int code) {
     if (!begin("end")) return;
     json_out_u64(&line, "code", (uint64_t)code);
     json_out_u64(&line, "images", (uint64_t)n_images);
-    add_ms(ms);
+    add_ms(clock_ms() - began);
     end();
 }
 
 void events_failure(int code, const char *message) {
     event_error(code, message);
-    event_end(code, 0);
+    event_end(code);
 }
 
 /* Nothing that a handler may not call. */
@@ -124,8 +128,8 @@ static size_t add_number(char *at, unsigned n) {
 }
 
 void events_abort(int signal_number) {
-    static const char head[] = "{\"v\":1,\"event\":\"end\",\"code\":", middle[] = ",\"images\":", tail[] = ",\"ms\":0}\n";
-    char text[96];
+    static const char head[] = "{\"v\":1,\"event\":\"end\",\"code\":", middle[] = ",\"images\":", ms[] = ",\"ms\":", tail[] = "}\n";
+    char text[112];
     size_t n = sizeof head - 1;
     if (!enabled) return;
     memcpy(text, head, n);
@@ -133,6 +137,9 @@ void events_abort(int signal_number) {
     memcpy(text + n, middle, sizeof middle - 1);
     n += sizeof middle - 1;
     n += add_number(text + n, (unsigned)n_images);
+    memcpy(text + n, ms, sizeof ms - 1);
+    n += sizeof ms - 1;
+    n += add_number(text + n, (unsigned)(clock_ms() - began));
     memcpy(text + n, tail, sizeof tail - 1);
     n += sizeof tail - 1;
     if (sys.write(STDOUT_FILENO, text, n) < 0) return; /* the signal ends us whatever becomes of it */

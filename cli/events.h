@@ -24,6 +24,7 @@ void event_image(int n, const char *file, uint64_t seed, double ms);
 /* It existed, and --on-exists skip left it. */
 void event_skipped(int n, const char *file);
 void event_error(int code, const char *message);
-void event_end(int code, double ms);
+/* Tells also how long the process took. */
+void event_end(int code);
 
 #endif

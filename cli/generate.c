@@ -263,7 +263,7 @@ static int make_pictures(struct request *r, const struct options *o, const struc
     progress_begin(o->progress, o->color, o->quiet);
     int code = run_images(&run) ? FAIL_ITEMS : 0;
     if (o->verbose) report_end(r->model, t);
-    event_end(code, clock_ms() - t->began);
+    event_end(code);
     return code;
 }
 
@@ -295,7 +295,7 @@ int generate(struct arena *a, const struct options *o) {
     if (wanted) plan(r, o, &startup);
     if (!wanted) {
         run_skip(a, &(struct run){.request = r, .options = o});
-        event_end(0, clock_ms() - startup.began);
+        event_end(0);
     } else if (o->dry_run) {
         print_plan(a, r, o);
     } else {

@@ -267,7 +267,7 @@ int jobs(struct arena *a, const struct options *o) {
     draw_lines(&b);
     int code = b.n_failed ? FAIL_ITEMS : 0;
     if (o->verbose) report_end(b.model, &t);
-    event_end(code, clock_ms() - t.began);
+    event_end(code);
     model_close(b.model);
     return code;
 }

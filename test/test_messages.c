@@ -139,7 +139,7 @@ static void all_events(void) {
     event_image(1, "a\nb.png", 5, 10);
     event_skipped(2, "c.png");
     event_error(74, "c.png: No space left on device");
-    event_end(1, 99);
+    event_end(1);
 }
 
 static void test_events(void **state) {
@@ -151,7 +151,7 @@ static void test_events(void **state) {
         "{\"v\":1,\"event\":\"image\",\"n\":1,\"file\":\"a\\nb.png\",\"seed\":5,\"ms\":10}",
         "{\"v\":1,\"event\":\"image\",\"n\":2,\"file\":\"c.png\",\"skipped\":true}",
         "{\"v\":1,\"event\":\"error\",\"code\":74,\"message\":\"c.png: No space left on device\"}",
-        "{\"v\":1,\"event\":\"end\",\"code\":1,\"images\":1,\"ms\":99}",
+        "{\"v\":1,\"event\":\"end\",\"code\":1,\"images\":1,\"ms\":",
     };
     expect_exit(run_child(all_events, STDOUT_FILENO, false), 0);
     char *line = output;
@@ -162,7 +162,8 @@ static void test_events(void **state) {
         cJSON *o = cJSON_ParseWithOpts(line, NULL, 1);
         if (!o) fail_msg("not JSON: %s", line);
         if (i == 0) assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(o, "prompt")), settings.prompt);
-        else assert_string_equal(line, want[i]);
+        else if (i < 6) assert_string_equal(line, want[i]);
+        else assert_true(!strncmp(line, want[i], strlen(want[i])) && cJSON_GetNumberValue(cJSON_GetObjectItem(o, "ms")) > 0);
         cJSON_Delete(o);
         line = end + 1;
     }
