@@ -67,10 +67,13 @@ int init_skip(const struct request *r, int n_steps) {
 
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */
 
-/* The mask as it comes from diffusers' load_image and mask processor: RGB to size, then grey, then black or white. */
-static float *read_mask(struct request *r) {
+/* The mask as it comes from diffusers' load_image and mask processor: RGB to size, whatever its shape, then grey, then black or white. */
+static float *read_mask(struct request *r, const struct image *picture) {
     const struct settings *s = &r->settings;
     struct image mask = image_read(r->arena, s->mask);
+    if ((int64_t)mask.W * picture->H != (int64_t)mask.H * picture->W)
+        warn("%s: %d x %d, of another shape than the picture, %d x %d: each is brought to %d x %d by itself", s->mask, mask.W, mask.H,
+             picture->W, picture->H, s->width, s->height);
     if (s->mask_blur > 0) mask = image_blur(r->arena, &mask, (float)s->mask_blur);
     if (s->invert_mask) image_invert(&mask);
     struct image sized = image_resize(r->arena, &mask, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
@@ -92,7 +95,7 @@ struct init *init_open(struct request *r, const struct image *image) {
     init->moments = arena_array(r->arena, w * h, 2 * (size_t)m->channels * sizeof *init->moments);
     if (!s->mask) return init;
 
-    const float *white = read_mask(r);
+    const float *white = read_mask(r, image);
     init->mask = arena_array(r->arena, w * h, sizeof *init->mask);
     for (size_t y = 0; y < h; y++) /* nearest: the upper left pixel of each latent */
         for (size_t x = 0; x < w; x++) init->mask[y * w + x] = white[(y * W + x) * (size_t)m->factor];

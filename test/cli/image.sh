@@ -19,6 +19,12 @@ expect_code 0
 run -m "$MODEL" -i in.png --mask in.png --invert-mask "a fox" -s 1 --steps 2 -f -o e.png
 expect_code 0
 ! cmp -s d.png e.png || fail '--invert-mask has no effect'
+[ ! -s err ] || fail 'a mask of the same shape is remarked upon'
+# a mask of another shape is stretched, as diffusers does: that is said
+run -m "$MODEL" -s 1 --steps 1 -W 64 -H 64 -f -o square.png "a fox"
+run -m "$MODEL" -i in.png --mask square.png "a fox" -s 1 --steps 2 -f -o f.png
+expect_code 0
+grep -q '^diffuse: warning: square.png: 64 x 64, of another shape than the picture, 72 x 56: each is brought to 72 x 56 by itself' err || fail 'the shape of the mask is not said'
 
 run -m "$MODEL" --mask in.png "a fox" -o x.png
 expect_code 2
