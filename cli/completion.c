@@ -23,7 +23,6 @@ const char *completion_bash(struct arena *a) {
     struct buffer names = {.arena = a}, cases = {.arena = a};
     for (int i = 0; i < option_count(); i++) {
         const struct field *s = option_row(i);
-        if (!s->help) continue;
         buffer_printf(&names, "--%s ", s->name);
         if (!s->argument) continue;
         buffer_printf(&cases, "        --%s", s->name);
@@ -55,7 +54,6 @@ const char *completion_zsh(struct arena *a) {
     buffer_printf(&b, "#compdef diffuse\n_arguments -s -S \\\n");
     for (int i = 0; i < option_count(); i++) {
         const struct field *s = option_row(i);
-        if (!s->help) continue;
         const char *value = takes_path(s) ? ":FILE:_files" : s->argument ? arena_printf(a, ":value:(%s)", values(a, s)) : "";
         const char *help = plain_help(a, s);
         if (s->letter) buffer_printf(&b, "  '-%c%s[%s]%s' \\\n", s->letter, s->argument ? "+" : "", help, value);
@@ -70,7 +68,6 @@ const char *completion_fish(struct arena *a) {
     buffer_printf(&b, "complete -c diffuse -f\n");
     for (int i = 0; i < option_count(); i++) {
         const struct field *s = option_row(i);
-        if (!s->help) continue;
         buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s));
         if (s->letter) buffer_printf(&b, " -s %c", s->letter);
         if (takes_path(s)) buffer_printf(&b, " -rF");

@@ -34,13 +34,14 @@ struct field {
     const char *name;
     const char *argument; /* as --help shows it; NULL: takes none */
     enum field_group group;
-    const char *help;
+    const char *help; /* one line */
     const struct field_kind *kind;
     size_t offset;      /* of the value in the table's struct */
     const char *preset; /* the default, as it would be given; NULL: zero, which stands for the model's own (NAN in a number) */
     double min, max;
     const char *const *words; /* the values it takes, NULL-terminated, in the order of the enum where it has one; or NULL */
     enum completion completion;
+    bool rare;            /* not in --help, which is one screen; in the man page and the completions it is */
     bool recorded;        /* in metadata, events and request.json, under field_key */
     bool only_with_image; /* recorded of pictures that began from another one alone */
 };

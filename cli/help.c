@@ -27,7 +27,7 @@ const char *help_text(struct arena *a) {
     for (int g = 0; g < N_GROUPS; g++) {
         buffer_printf(&b, "\n%s\n", field_group_titles[g]);
         for (int i = 0; i < option_count(); i++)
-            if (option_row(i)->group == (enum field_group)g && option_row(i)->help) add_option(&b, option_row(i));
+            if (option_row(i)->group == (enum field_group)g && !option_row(i)->rare) add_option(&b, option_row(i));
     }
     buffer_printf(&b, "Names: {seed} {n} {id} {slug} {model} {scheduler} {steps} {step} {w} {h}; {{ = {\n");
     return b.data;

@@ -35,7 +35,7 @@ static void add_options(struct buffer *b) {
     for (int g = 0; g < N_GROUPS; g++) {
         buffer_printf(b, ".SS %s\n", field_group_titles[g]);
         for (int i = 0; i < option_count(); i++)
-            if (option_row(i)->group == (enum field_group)g && option_row(i)->help) add_option(b, option_row(i));
+            if (option_row(i)->group == (enum field_group)g) add_option(b, option_row(i));
     }
 }
 

@@ -127,7 +127,7 @@ static const struct field option_fields[] = {
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", &kind_force, NO_PLACE},
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_enum, AT(on_exists), .preset = "error",
      ONE_OF(on_exists)},
-    {0, "no-clobber", NULL, GROUP_OUTPUT, NULL, &kind_no_clobber, NO_PLACE},
+    {0, "no-clobber", NULL, GROUP_OUTPUT, "as --on-exists number", &kind_no_clobber, NO_PLACE, .rare = true},
     {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs)},
     {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", &kind_int, AT(save_every), IN(1, 100000)},
     {0, "quality", "N", GROUP_OUTPUT, "of .jpg and .webp (default 90); 100: lossless .webp", &kind_int, AT(quality), IN(1, 100)},
@@ -141,7 +141,7 @@ static const struct field option_fields[] = {
     {0, "inspect", NULL, GROUP_LOOK, "the model: components, parameters, memory", &kind_inspect, NO_PLACE},
     {0, "tokens", "TEXT", GROUP_LOOK, "how TEXT is tokenized and what is cut off", &kind_tokens, NO_PLACE},
     {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes; -j, --tsv", &kind_show_schedule, NO_PLACE},
-    {0, "tsv", NULL, GROUP_LOOK, NULL, &kind_flag, AT(tsv)},
+    {0, "tsv", NULL, GROUP_LOOK, "--show-schedule with tabs between the columns", &kind_flag, AT(tsv), .rare = true},
     {0, "list", "schedulers", GROUP_LOOK, "what there is; schedulers=NAME: with its options", &kind_list, NO_PLACE, ONE_OF(lists)},
 
     {'q', "quiet", NULL, GROUP_MESSAGES, "errors only", &kind_flag, AT(quiet)},

@@ -127,13 +127,24 @@ static void take_operand(const char **prompt, const char *word) {
     *prompt = word;
 }
 
+/* The later option holds; what it takes back is said. */
+static void note_size(struct arena *a, struct options *o, const struct settings *before, const struct given *later) {
+    int width = before->width, height = before->height;
+    if ((!width || width == o->settings.width) && (!height || height == o->settings.height)) return;
+    const char *earlier = width && height ? arena_printf(a, "%dx%d", width, height)
+                                          : arena_printf(a, width ? "width %d" : "height %d", width ? width : height);
+    o->size_note = arena_printf(a, "%s %s: given after %s, and holds", later->name, later->value, earlier);
+}
+
 /* typed: the name in full as it was typed, NULL for a letter. */
 static void take_option(struct arena *a, struct options *o, int row, const char *typed, const char *value) {
     const struct field *f = option_row(row);
     const char *name = arena_printf(a, "--%s", typed ? typed : f->name);
     if (f->argument && !value) die(FAIL_USAGE, "%s: expected %s after it, found nothing", name, f->argument);
     struct given g = {.arena = a, .base = option_base(o, row), .field = f, .name = name, .value = value};
+    struct settings before = o->settings;
     f->kind->set(&g);
+    note_size(a, o, &before, &g);
 }
 
 static _Noreturn void die_foreign(const struct foreign_option *f, const char *word, size_t n) {
@@ -254,9 +265,10 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
 }
 
-/* The checkpoint that ships with the program: beside the executable as it is built, or where `make install` puts it; NULL if neither. */
+/* The checkpoint that ships with the program: beside the executable or its build folder, or where `make install` puts it; NULL if nowhere.
+ */
 static const char *shipped_model(struct arena *a) {
-    static const char *const places[] = {"models/doodle", "../share/diffuse/doodle"};
+    static const char *const places[] = {"models/doodle", "../share/diffuse/doodle", "../../models/doodle" /* build/release/diffuse */};
     char program[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     if (n <= 0) return NULL;
@@ -299,6 +311,7 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     const char *operand = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
     struct settings *s = &o->settings;
     error_quiet = o->quiet;
+    if (o->size_note) warn("%s", o->size_note);
     if (o->command != CMD_GENERATE) events_enable(false); /* these print one object, or nothing */
     take_device_variable(a, o);
     const char *model = getenv("DIFFUSE_MODEL");

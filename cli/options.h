@@ -41,6 +41,7 @@ struct options {
     enum on_exists on_exists;
     int verbose; /* -v count */
     bool quiet;
+    const char *size_note; /* what is odd about the sizes given, or NULL */
     enum when progress, color;
     const char *metadata; /* "full", "minimal", "none" */
 };

@@ -127,6 +127,7 @@ _Static_assert(RNG_CPU == 0 && RNG_CUDA == 1, "order of rng_kinds");
 #define AT(member) .offset = offsetof(struct settings, member)
 #define IN(low, high) .min = (low), .max = (high)
 #define RECORDED .recorded = true
+#define RARE .rare = true
 
 const struct field settings_fields[] = {
     {'p', "prompt", "TEXT", GROUP_PICTURE, "the prompt, if not an operand; - = standard input", &kind_text, AT(prompt), RECORDED},
@@ -147,18 +148,20 @@ const struct field settings_fields[] = {
      IN(0, 1000), RECORDED},
     {0, "rng", "KIND", GROUP_PICTURE, "cpu, cuda, cuda:N SMs; --rng-dtype", &kind_rng, AT(rng), .preset = "cpu", IN(1, 1024),
      .words = rng_kinds, .completion = COMPLETE_WORDS, RECORDED},
-    {0, "rng-dtype", "TYPE", GROUP_PICTURE, NULL, &kind_enum, AT(rng_dtype), .preset = "fp32", .words = dtype_words + 1,
-     .completion = COMPLETE_WORDS, RECORDED},
+    {0, "rng-dtype", "TYPE", GROUP_PICTURE, "of the noise: fp32, fp16, bf16", &kind_enum, AT(rng_dtype), .preset = "fp32",
+     .words = dtype_words + 1, .completion = COMPLETE_WORDS, RARE, RECORDED},
     {'i', "image", "FILE", GROUP_PICTURE, "begin from this picture: PNG, JPEG, WebP; - = stdin", &kind_path, AT(image),
      .completion = COMPLETE_FILE, RECORDED, .only_with_image = true},
     {0, "strength", "X", GROUP_PICTURE, "0 to 1, how much goes (default 0.8; masked 1)", &kind_number, AT(strength), IN(0, 1), RECORDED,
      .only_with_image = true},
     {0, "mask", "FILE", GROUP_PICTURE, "paint anew where white (--invert-mask: black)", &kind_path, AT(mask), .completion = COMPLETE_FILE,
      RECORDED, .only_with_image = true},
-    {0, "invert-mask", NULL, GROUP_PICTURE, NULL, &kind_flag, AT(invert_mask), RECORDED, .only_with_image = true},
-    {0, "mask-blur", "PX", GROUP_PICTURE, NULL, &kind_number, AT(mask_blur), .preset = "0", IN(0, 256), RECORDED, .only_with_image = true},
-    {0, "resize", "MODE", GROUP_PICTURE, NULL, &kind_enum, AT(resize), .preset = "stretch", .words = resize_modes,
-     .completion = COMPLETE_WORDS, RECORDED, .only_with_image = true},
+    {0, "invert-mask", NULL, GROUP_PICTURE, "paint anew where the mask is black", &kind_flag, AT(invert_mask), RARE, RECORDED,
+     .only_with_image = true},
+    {0, "mask-blur", "PX", GROUP_PICTURE, "radius of a Gauss filter on the mask", &kind_number, AT(mask_blur), .preset = "0", IN(0, 256),
+     RARE, RECORDED, .only_with_image = true},
+    {0, "resize", "MODE", GROUP_PICTURE, "how image and mask come to the size: stretch, fill, crop", &kind_enum, AT(resize),
+     .preset = "stretch", .words = resize_modes, .completion = COMPLETE_WORDS, RARE, RECORDED, .only_with_image = true},
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
      RECORDED},
 
@@ -211,7 +214,9 @@ static const char *value_text(struct arena *a, const struct field *f, const stru
     char *text = arena_alloc(a, NUMBER_TEXT_MAX);
     if (f->kind->json == JSON_FLAG) return json_bool(o, key, false) ? "" : NULL;
     if (f->kind->json == JSON_TEXT || json_is_string(o, key)) return arena_strdup(a, json_string(o, key, ""));
-    number_text(text, json_number(o, key, 0, -HUGE_VAL, HUGE_VAL));
+    double number = json_number(o, key, 0, -HUGE_VAL, HUGE_VAL);
+    if (f->kind->json == JSON_COUNT && fabs(number) >= 0x1p53) return json_number_text(a, o, key);
+    number_text(text, number);
     return text;
 }
 
@@ -225,7 +230,14 @@ static void take_key(struct arena *a, struct settings *s, const struct json *o, 
     else *(bool *)field_value(&g) = false;
 }
 
+/* What two keys say has no order. */
+static void check_size_keys(const struct json *o) {
+    const char *side = json_is_null(o, "width") ? "height" : "width";
+    if (!json_is_null(o, "size") && !json_is_null(o, side)) die(FAIL_DATA, "%s: size and %s: expected one of them", json_path(o), side);
+}
+
 void settings_from_json(struct arena *a, struct settings *s, const struct json *o, const char *const *others) {
+    check_size_keys(o);
     for (int i = 0; i < json_n_keys(o); i++)
         if (!is_one_of(json_key(o, i), others)) take_key(a, s, o, json_key(o, i));
 }

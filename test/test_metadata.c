@@ -164,6 +164,10 @@ static void test_settings_from_json(void **state) {
     assert_true(s.width == 64 && s.height == 72 && s.rng == RNG_CUDA && s.rng_sms == 40 && s.rng_dtype == DT_BF16 && s.clip_skip == 2);
     assert_string_equal(s.scheduler, "euler:karras");
     assert_true(s.vae_dtype_given && s.vae_dtype == DT_F16 && s.strict);
+    s = read_settings("{\"prompt\":\"\\\"seed\\\":1\",\"seed\":9007199254740993}");
+    assert_true(s.seed == 9007199254740993u); /* no double */
+    s = read_settings("{\"seed\":18446744073709551615}");
+    assert_true(s.seed == UINT64_MAX);
     s = read_settings("{\"seed\":\"18446744073709551615\",\"size\":\"64x72\",\"strict\":false}");
     assert_true(s.seed == UINT64_MAX && s.width == 64 && s.height == 72 && !s.strict);
     s = read_settings("{}");
@@ -181,6 +185,12 @@ static void test_bad_settings_in_json(void **state) {
     expect_refused("{\"steps\":1.5}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found '1.5'");
     expect_refused("{\"steps\":\"x\"}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found 'x'");
     expect_refused("{\"guidance\":-1}", FAIL_USAGE, "jobs: line 3: guidance: expected a number from 0 to 100, found '-1'");
+    expect_refused("{\"seed\":18446744073709551616}", FAIL_USAGE,
+                   "jobs: line 3: seed: expected a whole number from 0 to 18446744073709551615, found '18446744073709551616'");
+    expect_refused("{\"seed\":1e20}", FAIL_USAGE,
+                   "jobs: line 3: seed: expected a whole number from 0 to 18446744073709551615, found '1e20'");
+    expect_refused("{\"height\":64,\"size\":\"64x64\"}", FAIL_DATA, "jobs: line 3: size and height: expected one of them");
+    expect_refused("{\"size\":\"64x64\",\"width\":64}", FAIL_DATA, "jobs: line 3: size and width: expected one of them");
     expect_refused("{\"rng\":\"gpuu\"}", FAIL_USAGE, "jobs: line 3: rng: expected cpu or cuda, found 'gpuu'");
     expect_refused("{\"scheduler\":\"eulr\"}", FAIL_USAGE, "jobs: line 3: scheduler: unknown scheduler 'eulr'");
 }

@@ -1,5 +1,6 @@
 #include "engine/base/json.h"
 
+#include <assert.h>
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +14,9 @@ enum { JSON_BYTES_MAX = 1 << 20, JSON_NODES_MAX = 20000, NUMBER_MAX = 60 /* cJSO
 
 struct json {
     const char *path;
-    const char *prefix;            /* "" or "outer." for messages */
+    const char *prefix; /* "" or "outer." for messages */
+    const char *text;   /* of the outermost object; NULL within */
+    size_t length;
     int n;                         /* keys … */
     const cJSON **items, **by_key; /* … in order of the text, and sorted: cJSON's own search is linear */
 };
@@ -100,7 +103,10 @@ struct json *json_parse(struct arena *a, const char *text, size_t length, const 
     if (!tree) die(FAIL_MEMORY, "%s: out of memory", path);
     arena_on_free(a, free_tree, tree);
     check_duplicates(tree, arena_array(a, (size_t)n_values, sizeof(char *)), path);
-    return json_new(a, tree, arena_strdup(a, path), "");
+    struct json *o = json_new(a, tree, arena_strdup(a, path), "");
+    o->text = copy;
+    o->length = length;
+    return o;
 }
 
 struct json *json_load(struct arena *a, const char *path) {
@@ -188,6 +194,16 @@ double json_number(const struct json *o, const char *key, double fallback, doubl
     snprintf(expected, sizeof expected, "a number from %g to %g", min, max);
     if (!(d >= min && d <= max)) fail_field(o, key, expected, v);
     return d;
+}
+
+const char *json_number_text(struct arena *a, const struct json *o, const char *key) {
+    struct json_scan s;
+    assert(o->text && cJSON_IsNumber(get(o, key)));
+    json_scan_begin(&s, o->text, o->length, arena_alloc(a, o->length + 1), o->length);
+    json_scan_next(&s);
+    while (json_scan_next(&s) == JSON_KEY && strcmp(s.string, key)) json_scan_skip(&s, json_scan_next(&s));
+    json_scan_next(&s);
+    return arena_printf(a, "%.*s", (int)(s.number_end - s.number_begin), o->text + s.number_begin);
 }
 
 bool json_bool(const struct json *o, const char *key, bool fallback) {

@@ -72,6 +72,8 @@ bool json_is_null(const struct json *o, const char *key); /* absent or null */
 /* Absent or null gives the default; a wrong type or range dies FAIL_DATA. */
 int64_t json_int(const struct json *o, const char *key, int64_t fallback, int64_t min, int64_t max);
 double json_number(const struct json *o, const char *key, double fallback, double min, double max);
+/* The number under `key` of the outermost object, digit for digit: a double is exact below 2^53 alone. */
+const char *json_number_text(struct arena *a, const struct json *o, const char *key);
 bool json_bool(const struct json *o, const char *key, bool fallback);
 const char *json_string(const struct json *o, const char *key, const char *fallback);
 /* The nested object, or NULL if absent or null. */

@@ -3,10 +3,10 @@
 . "$(dirname "$0")/common"
 
 built=$DIFFUSE
-for place in models/doodle bin/../share/diffuse/doodle; do
-    mkdir -p tree/bin tree/models tree/share/diffuse
-    ln -s "$MODEL" "tree/${place#bin/../}"
-    case $place in models/*) program=tree/diffuse ;; *) program=tree/bin/diffuse ;; esac
+for place in models/doodle bin/../share/diffuse/doodle build/x/../../models/doodle; do
+    mkdir -p tree/bin tree/models tree/share/diffuse tree/build/x
+    ln -s "$MODEL" "tree/$place"
+    case $place in models/*) program=tree/diffuse ;; *) program=tree/${place%%/..*}/diffuse ;; esac
     cp "$built" "$program"
     DIFFUSE=$work/$program
     run "a fox" -s 1 --steps 1 --threads 1 -o box/a.png

@@ -19,6 +19,15 @@ draw --size 128x64 --latents tensors/noise.safetensors -o box/e.png x
 expect_error 78 "diffuse: tensors/noise.safetensors: tensor 'noise': expected shape [1,4,8,16]"
 draw --latents nowhere.safetensors -o box/e.png x
 expect_code 66
+# of two that contradict each other the later holds, and that is said
+draw -W 64 --size 128 --dry-run -q x
+! grep -q holds err || fail '-q says which size holds'
+draw -H 64 -W 64 --size 128x64 -o box/later.png x
+expect_code 0
+grep -q '^diffuse: warning: --size 128x64: given after 64x64, and holds$' err || fail 'which size holds is not said'
+[ "$(wc -l <err)" -eq 1 ] || fail 'more is said'
+pngcheck box/later.png | grep -q 128x64 || fail 'the later size does not hold'
+rm -f box/later.png
 draw -c 2 --size 64x64 --dump several -o box/f.png x
 [ "$(ls several | tr '\n' ' ')" = 'seed-1 seed-2 ' ] || fail "dumped: $(ls several)"
 

@@ -3,10 +3,16 @@
 . "$(dirname "$0")/common"
 try="hint: try 'diffuse --help'"
 
+built=$DIFFUSE
+DIFFUSE=$work/diffuse # where no model lies near
+cp "$built" "$DIFFUSE"
 run
 expect_error 2 'diffuse: expected a prompt, found none' "$try"
 run "a cat"
 expect_error 2 'diffuse: expected a model, found none' 'hint: -m DIR, or DIFFUSE_MODEL in the environment'
+DIFFUSE_MODEL= run --inspect
+expect_error 2 'diffuse: expected a model, found none' 'hint: -m DIR, or DIFFUSE_MODEL in the environment'
+DIFFUSE=$built
 run -m "$MODEL" a cat
 expect_error 2 "diffuse: expected one prompt, found a second: 'cat'" 'hint: put a prompt of several words in quotes'
 run -m "$MODEL" -rf
