@@ -110,7 +110,7 @@ static void text_case(struct fixture *f, const struct clip_text *m, int skip, co
     int32_t *host = arena_array(&f->arena, (size_t)T, sizeof *host);
     for (int i = 0; i < T; i++) host[i] = (int32_t)ids[i];
     size_t mark = arena_mark(f->device);
-    struct view y = view_alloc(f->device, 1, 1, T, m->hidden_size);
+    struct view y = view_alloc(f->device, 1, 1, T, m->layers.hidden_size);
     f->scene = skip ? "none" : "text"; /* the blocks are recorded for the plain case */
     clip_text_forward(f->device, m, y, host, skip);
     f->scene = "text";
@@ -125,10 +125,10 @@ static void text_matches(const char *name) {
     text_case(f, m, 0, NULL);
     load(f, b);
     text_case(f, m, 0, NULL);
-    assert_int_equal(f->n_compared, m->n_layers + 2);
+    assert_int_equal(f->n_compared, m->layers.n + 2);
     text_case(f, m, 1, "clip_skip_1");
     text_case(f, m, 2, "clip_skip_2");
-    assert_int_equal(f->n_compared, m->n_layers + 4);
+    assert_int_equal(f->n_compared, m->layers.n + 4);
     fixture_close(f);
 }
 

@@ -3,25 +3,13 @@
 #ifndef ENGINE_NETS_CLIP_H
 #define ENGINE_NETS_CLIP_H
 
-#include "engine/bind.h"
-#include "engine/ops.h"
-
-struct clip_layer {
-    struct weight *layer_norm1_w, *layer_norm1_b; /* [C] */
-    struct weight *qkv_w, *qkv_b;                 /* [3C,C] [3C]: self_attn.q_proj, k_proj, v_proj stacked */
-    struct weight *out_proj_w, *out_proj_b;       /* [C,C] [C] */
-    struct weight *layer_norm2_w, *layer_norm2_b; /* [C] */
-    struct weight *fc1_w, *fc1_b;                 /* [M,C] [M] */
-    struct weight *fc2_w, *fc2_b;                 /* [C,M] [C] */
-};
+#include "engine/nets/clip_layers.h"
 
 struct clip_text {
-    int vocab_size, hidden_size, intermediate_size, n_layers, n_heads, max_positions;
-    enum act act;
-    float eps;
+    int vocab_size, max_positions;
+    struct clip_layers layers;
     struct weight *token_embedding;    /* [V,C] */
     struct weight *position_embedding; /* [P,C] */
-    struct clip_layer *layers;         /* n_layers */
     struct weight *final_layer_norm_w, *final_layer_norm_b;
 };
 
@@ -31,7 +19,7 @@ struct clip_text *clip_text_bind(struct binder *binder);
 /* How many ids it takes at most: from the config alone, in all its places. Dies FAIL_DATA or FAIL_UNSUPPORTED. */
 int clip_text_max_positions(struct arena *a, struct json *config);
 
-/* y = final_layer_norm(hidden state after n_layers - skip layers)        ids: T host integers   y [1,1,T,C], T <= max_positions
+/* y = final_layer_norm(hidden state after layers.n - skip layers)        ids: T host integers   y [1,1,T,C], T <= max_positions
  * skip is diffusers' clip_skip, 0 = the last hidden state. */
 void clip_text_forward(struct device *dev, const struct clip_text *m, struct view y, const int32_t *ids, int skip);
 

@@ -50,8 +50,8 @@ static void fill_defaults(struct request *r) {
     if (s->clip_skip < 0) s->clip_skip = 0;
     if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = m->class->guidance;
     if (m->class->takes_prompt && !s->negative) s->negative = "";
-    if (m->text && s->clip_skip > m->text->n_layers)
-        die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, m->text->n_layers);
+    if (m->text && s->clip_skip > m->text->layers.n)
+        die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, m->text->layers.n);
     r->copies = m->class->takes_prompt && s->guidance > 1 ? 2 : 1;
     fill_size(m, s);
     check_size(m, s->width, "width");

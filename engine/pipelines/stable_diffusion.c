@@ -18,9 +18,9 @@ static void check(struct model *m) {
     const char *dir = m->checkpoint->dir;
     const struct denoiser *d = &m->denoiser;
     if (!d->context_dim) die(FAIL_UNSUPPORTED, "%s: unet/config.json: a UNet2DModel takes no prompt", dir);
-    if (m->text->hidden_size != d->context_dim)
+    if (m->text->layers.hidden_size != d->context_dim)
         die(FAIL_UNSUPPORTED, "%s: text_encoder/config.json: 'hidden_size' %d, but unet/config.json: 'cross_attention_dim' %d", dir,
-            m->text->hidden_size, d->context_dim);
+            m->text->layers.hidden_size, d->context_dim);
     if (clip_bpe_vocab_size(m->tokenizer) > m->text->vocab_size)
         die(FAIL_UNSUPPORTED, "%s: tokenizer has %d tokens, but text_encoder/config.json: 'vocab_size' %d", dir,
             clip_bpe_vocab_size(m->tokenizer), m->text->vocab_size);
@@ -35,7 +35,7 @@ static void check(struct model *m) {
 
 static void prepare(struct request *r) {
     struct model *m = r->model;
-    r->context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->text->hidden_size);
+    r->context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->text->layers.hidden_size);
     for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(r->context, i, 1));
     init_prepare(r);
 }
