@@ -11,7 +11,7 @@ template <class T>
 __global__ void __launch_bounds__(THREADS) embed(T *y, const int32_t *ids, const T *table, const T *pos, size_t n_tokens, int C, int ld) {
     GRID_LOOP(i, n_tokens * (size_t)C) {
         size_t t = i / (size_t)C, c = i % (size_t)C;
-        y[t * ld + c] = from_f32<T>(to_f32(table[(size_t)ids[t] * C + c]) + to_f32(pos[t * C + c]));
+        y[t * ld + c] = from_f32<T>(to_f32(table[(size_t)ids[t] * C + c]) + (pos ? to_f32(pos[t * C + c]) : 0));
     }
 }
 
@@ -41,7 +41,7 @@ void *to_scratch(struct cuda_device *dev, const void *values, size_t n) {
 void cuda_embed_plan(struct device *base, struct view y, const int32_t *, struct weight *table, struct weight *pos) {
     struct cuda_device *dev = cuda_of(base);
     cuda_plan_dense(dev, table, y.dtype);
-    cuda_plan_dense(dev, pos, y.dtype);
+    if (pos) cuda_plan_dense(dev, pos, y.dtype);
     cuda_scratch_reserve(dev, view_rows(y) * sizeof(int32_t));
 }
 
@@ -49,7 +49,7 @@ void cuda_embed(struct device *base, struct view y, const int32_t *ids, struct w
     struct cuda_device *dev = cuda_of(base);
     size_t n = view_rows(y);
     for (size_t t = 0; t < n; t++) assert(ids[t] >= 0 && ids[t] < table->shape[0]);
-    const void *rows = cuda_packed(dev, table), *positions = cuda_packed(dev, pos);
+    const void *rows = cuda_packed(dev, table), *positions = pos ? cuda_packed(dev, pos) : nullptr;
     const int32_t *device_ids = static_cast<const int32_t *>(to_scratch(dev, ids, n));
     DISPATCH(y.dtype, T,
              launch(dev, embed<T>, grid_for(dev, n * (size_t)y.C, THREADS), dim3(THREADS), 0, static_cast<T *>(y.p), device_ids,

@@ -45,7 +45,7 @@ typedef void op_layer_norm(struct device *dev, struct view y, struct view x, str
  *   q, y [N,Hq,Wq,NH*D] (Tq = Hq*Wq)   k, v [N|1,Hk,Wk,NH*D] (Tk = Hk*Wk; N of k 1 = shared by all images) */
 typedef void op_attention(struct device *dev, struct view y, struct view q, struct view k, struct view v, int n_heads, bool causal);
 
-/* y[t] = table[ids[t]] + pos[t]        ids: T host integers, each in [0,V)   table [V,C]  pos [P,C], T <= P   y [1,1,T,C] */
+/* y[t] = table[ids[t]] + pos[t]        ids: T host integers, each in [0,V)   table [V,C]  pos [P,C]|NULL, T <= P   y [1,1,T,C] */
 typedef void op_embed(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos);
 
 /* Sinusoids of Ho et al. 2020: half = dim/2, f_i = exp(-ln(10000) i/(half - freq_shift)); y = [sin|cos](t f_i), [cos|sin] if flip.

@@ -118,8 +118,8 @@ static void attention(struct device *dev, struct view y, struct view q, struct v
 }
 
 static void embed(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
-    assert(is_sound(y) && y.N == 1 && table->rank == 2 && pos->rank == 2);
-    assert(table->shape[1] == y.C && pos->shape[1] == y.C && view_rows(y) <= (size_t)pos->shape[0]);
+    assert(is_sound(y) && y.N == 1 && table->rank == 2 && table->shape[1] == y.C);
+    assert(!pos || (pos->rank == 2 && pos->shape[1] == y.C && view_rows(y) <= (size_t)pos->shape[0]));
     OWN(embed, y, ids, table, pos);
 }
 

@@ -89,22 +89,22 @@ void cpu_modulate(struct device *dev, struct view y, struct view x, struct view 
 void cpu_embed_plan(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
     (void)ids;
     cpu_plan_dense(cpu_of(dev), table, y.dtype);
-    cpu_plan_dense(cpu_of(dev), pos, y.dtype);
+    if (pos) cpu_plan_dense(cpu_of(dev), pos, y.dtype);
 }
 
 void cpu_embed(struct device *dev, struct view y, const int32_t *ids, struct weight *table, struct weight *pos) {
     (void)dev;
     size_t T = view_rows(y);
     const struct view rows = {table->packed, 1, 1, (int)table->shape[0], y.C, y.C, y.dtype, 0};
-    const struct view positions = {pos->packed, 1, 1, (int)pos->shape[0], y.C, y.C, y.dtype, 0};
+    const struct view positions = {pos ? pos->packed : NULL, 1, 1, (int)T, y.C, y.C, y.dtype, 0};
     for (size_t t = 0; t < T; t++) {
         assert(ids[t] >= 0 && ids[t] < table->shape[0]);
         float in_a[ROW_CHUNK], in_b[ROW_CHUNK], out[ROW_CHUNK];
         for (int c = 0; c < y.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, y.C - c);
             const float *a = row_load(rows.dtype, row_at(rows, (size_t)ids[t], c), in_a, n);
-            const float *b = row_load(positions.dtype, row_at(positions, t, c), in_b, n);
-            for (int i = 0; i < n; i++) out[i] = a[i] + b[i];
+            const float *b = pos ? row_load(positions.dtype, row_at(positions, t, c), in_b, n) : NULL;
+            for (int i = 0; i < n; i++) out[i] = b ? a[i] + b[i] : a[i];
             row_store(y.dtype, row_at(y, t, c), out, n);
         }
     }
