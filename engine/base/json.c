@@ -27,36 +27,43 @@ static void free_tree(void *tree) {
     cJSON_Delete(tree);
 }
 
-static _Noreturn void fail_at(const struct json_scan *s, size_t at, const char *path, const char *what) {
+/* What a text is called: a file, or one line of it. */
+struct origin {
+    const char *name;
+    bool line;
+};
+
+static _Noreturn void fail_at(const struct json_scan *s, size_t at, struct origin from, const char *what) {
     size_t line, column;
     json_scan_place(s, at, &line, &column);
-    die(FAIL_DATA, "%s: line %zu column %zu: %s", path, line, column, what);
+    if (from.line) die(FAIL_DATA, "%s column %zu: %s", from.name, column, what);
+    die(FAIL_DATA, "%s: line %zu column %zu: %s", from.name, line, column, what);
 }
 
 /* Rewrites Infinity as 1e999, which cJSON reads as infinite, and refuses every other number beyond a double. */
-static void check_number(const struct json_scan *s, char *text, const char *path) {
+static void check_number(const struct json_scan *s, char *text, struct origin from) {
     size_t n = s->number_end - s->number_begin;
     char digits[NUMBER_MAX + 1], *number = text + s->number_begin;
     double value;
-    if (n > NUMBER_MAX) fail_at(s, s->number_begin, path, "number too long");
+    if (n > NUMBER_MAX) fail_at(s, s->number_begin, from, "number too long");
     memcpy(digits, number, n);
     digits[n] = 0;
     if (digits[n - 1] == 'y') memcpy(number + n - 8, "1e999   ", 8);
-    else if (!parse_double(digits, &value)) fail_at(s, s->number_begin, path, "number out of range");
+    else if (!parse_double(digits, &value)) fail_at(s, s->number_begin, from, "number out of range");
 }
 
 /* Everything cJSON would let pass: dies, or text is one object of legal size; returns the number of its values. */
-static int check_text(struct arena *a, char *text, size_t length, const char *path) {
+static int check_text(struct arena *a, char *text, size_t length, struct origin from) {
     struct json_scan s;
     json_scan_begin(&s, text, length, arena_alloc(a, length + 1), length);
     s.infinity = true;
     enum json_token token = json_scan_next(&s);
-    if (token != JSON_OBJECT && token != JSON_ERROR) fail_at(&s, 0, path, "expected an object");
+    if (token != JSON_OBJECT && token != JSON_ERROR) fail_at(&s, 0, from, "expected an object");
     int n = 0;
     for (; token != JSON_END; token = json_scan_next(&s)) {
-        if (token == JSON_ERROR) fail_at(&s, s.at, path, s.error);
-        if (token == JSON_NUMBER) check_number(&s, text, path);
-        if (token != JSON_KEY && ++n > JSON_NODES_MAX) fail_at(&s, s.at, path, "too many values");
+        if (token == JSON_ERROR) fail_at(&s, s.at, from, s.error);
+        if (token == JSON_NUMBER) check_number(&s, text, from);
+        if (token != JSON_KEY && ++n > JSON_NODES_MAX) fail_at(&s, s.at, from, "too many values");
     }
     return n;
 }
@@ -94,11 +101,12 @@ static struct json *json_new(struct arena *a, const cJSON *node, const char *pat
     return o;
 }
 
-struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path) {
+static struct json *parse(struct arena *a, const char *text, size_t length, struct origin from) {
+    const char *path = from.name;
     if (length > JSON_BYTES_MAX) die(FAIL_DATA, "%s: %zu bytes, expected at most %d", path, length, JSON_BYTES_MAX);
     char *copy = arena_alloc(a, length + 1);
     memcpy(copy, text, length);
-    int n_values = check_text(a, copy, length, path);
+    int n_values = check_text(a, copy, length, from);
     cJSON *tree = cJSON_ParseWithLengthOpts(copy, length + 1, NULL, true);
     if (!tree) die(FAIL_MEMORY, "%s: out of memory", path);
     arena_on_free(a, free_tree, tree);
@@ -107,6 +115,14 @@ struct json *json_parse(struct arena *a, const char *text, size_t length, const 
     o->text = copy;
     o->length = length;
     return o;
+}
+
+struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path) {
+    return parse(a, text, length, (struct origin){path, false});
+}
+
+struct json *json_parse_line(struct arena *a, const char *text, size_t length, const char *place) {
+    return parse(a, text, length, (struct origin){place, true});
 }
 
 struct json *json_load(struct arena *a, const char *path) {

@@ -63,6 +63,8 @@ struct json; /* an object, with its file's path for messages; lives in the arena
  * not a regular file), FAIL_DATA (malformed: "line L column C"). */
 struct json *json_load(struct arena *a, const char *path);
 struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path);
+/* One line of a file, place being "FILE: line N": what is malformed is "FILE: line N column C". */
+struct json *json_parse_line(struct arena *a, const char *text, size_t length, const char *place);
 
 const char *json_path(const struct json *o);
 bool json_has(const struct json *o, const char *key); /* present, null included */
