@@ -92,10 +92,10 @@ static void compare_remembered(const char *model, struct device *(*open)(void)) 
     struct model *m = r->model;
     uint8_t *first = pixels_new(&a, r, &n), *again = pixels_new(&a, r, &n);
     draw(r, 0, first);
-    assert_int_equal(m->prompts.n, 2); /* "" and "a fox" */
+    assert_int_equal(m->prompts.n_encoded, 2); /* "" and "a fox" */
     draw(open_more(&a, m, &s), 0, again);
     assert_memory_equal(again, first, n);
-    assert_int_equal(m->prompts.n, 2);
+    assert_int_equal(m->prompts.n_encoded, 2);
     m->prompts.encoded[1].values[0] += 100;
     draw(open_more(&a, m, &s), 0, again);
     assert_memory_not_equal(again, first, n);

@@ -51,6 +51,7 @@ struct model {
     double load_ms;
     bool loaded; /* load_ms is known; else after the first picture */
 
+    uint64_t n_plans;
     struct picture_shape planned;  /* what the device is planned for; all 0: nothing */
     uint64_t n_requests, prepared; /* how many there were; the number of the one whose context lies in the device's arena, 0: none */
     struct prompt_cache prompts;

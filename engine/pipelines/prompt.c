@@ -28,25 +28,39 @@ struct prompt prompt_read(struct arena *a, const struct model *m, const char *wh
 static struct encoded *find(struct prompt_cache *cache, const struct prompt *p) {
     for (int i = 0; i < PROMPTS_KEPT; i++) {
         struct encoded *e = &cache->encoded[i];
-        if (e->text && e->clip_skip == p->clip_skip && !strcmp(e->text, p->text)) return e;
+        if (!e->text || e->clip_skip != p->clip_skip || strcmp(e->text, p->text)) continue;
+        e->used = ++cache->now;
+        return e;
     }
     return NULL;
+}
+
+static struct encoded *oldest(struct prompt_cache *cache) {
+    struct encoded *found = &cache->encoded[0];
+    for (int i = 1; i < PROMPTS_KEPT; i++)
+        if (cache->encoded[i].used < found->used) found = &cache->encoded[i];
+    return found;
 }
 
 void prompt_encode(struct model *m, const struct prompt *p, struct view y) {
     struct device *dev = m->device;
     const struct encoded *known = dev->planning ? NULL : find(&m->prompts, p);
-    if (known) dev->ops->upload(dev, y, known->values);
-    else clip_text_forward(dev, m->text, y, p->ids, p->clip_skip);
+    if (known) {
+        dev->ops->upload(dev, y, known->values);
+        return;
+    }
+    m->prompts.n_encoded += !dev->planning;
+    clip_text_forward(dev, m->text, y, p->ids, p->clip_skip);
 }
 
 /* The type's own values go through f32 and back unchanged. */
 void prompt_remember(struct model *m, const struct prompt *p, struct view y) {
     struct prompt_cache *cache = &m->prompts;
     if (find(cache, p)) return;
-    struct encoded *e = &cache->encoded[cache->n++ % PROMPTS_KEPT];
+    struct encoded *e = oldest(cache);
     arena_free(&e->arena);
     e->text = NULL;
+    e->used = ++cache->now;
     e->values = arena_array(&e->arena, view_rows(y) * (size_t)y.C, sizeof *e->values);
     m->device->ops->download(m->device, e->values, y);
     e->clip_skip = p->clip_skip;
@@ -57,5 +71,6 @@ void prompt_cache_free(struct prompt_cache *cache) {
     for (int i = 0; i < PROMPTS_KEPT; i++) {
         arena_free(&cache->encoded[i].arena);
         cache->encoded[i].text = NULL;
+        cache->encoded[i].used = 0;
     }
 }

@@ -34,9 +34,11 @@ struct prompt_cache {
         struct arena arena;
         const char *text; /* NULL: free */
         int clip_skip;
+        uint64_t used; /* when it last was: the one not used for longest goes first */
         float *values; /* [n_tokens,C] */
     } encoded[PROMPTS_KEPT];
-    unsigned n; /* how many ever were: the next one takes the place n % PROMPTS_KEPT */
+    uint64_t now;
+    uint64_t n_encoded; /* how often the text encoder ran */
 };
 void prompt_cache_free(struct prompt_cache *cache);
 

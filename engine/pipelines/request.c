@@ -205,6 +205,7 @@ void request_plan(struct request *r) {
     if (!m->device->planning && same_shape(shape, m->planned)) return;
     m->planned = (struct picture_shape){0};
     m->prepared = 0;
+    m->n_plans++;
     m->device->recover(m->device); /* a picture may have died anywhere */
     m->device->plan_begin(m->device);
     prepare(r);
