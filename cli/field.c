@@ -126,3 +126,33 @@ void field_presets(struct arena *a, const struct field *table, int n, void *base
         else if (g.field->kind == &kind_number) *(double *)field_value(&g) = NAN;
     }
 }
+
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+const struct field *field_find(const struct field *table, int n, const char *key) {
+    for (const struct field *f = table; f < table + n; f++) {
+        const char *name = f->name, *k = key;
+        while (*k && (*k == *name || (*k == '_' && *name == '-'))) k++, name++;
+        if (!*k && !*name) return f;
+    }
+    return NULL;
+}
+
+/* The value as it would be given on the command line; NULL for a flag that is not set. */
+static const char *value_text(struct arena *a, const struct field *f, const struct json *o, const char *key) {
+    char *text = arena_alloc(a, NUMBER_TEXT_MAX);
+    if (f->kind->json == JSON_FLAG) return json_bool(o, key, false) ? "" : NULL;
+    if (f->kind->json == JSON_TEXT || json_is_string(o, key)) return arena_strdup(a, json_string(o, key, ""));
+    double number = json_number(o, key, 0, -HUGE_VAL, HUGE_VAL);
+    if (f->kind->json == JSON_COUNT && fabs(number) >= 0x1p53) return json_number_text(a, o, key);
+    number_text(text, number);
+    return text;
+}
+
+void field_from_json(struct arena *a, const struct field *f, void *base, const struct json *o, const char *key) {
+    if (json_is_null(o, key)) return;
+    struct given g = {.arena = a, .base = base, .field = f, .name = arena_printf(a, "%s: %s", json_path(o), key)};
+    g.value = value_text(a, f, o, key);
+    if (g.value) f->kind->set(&g);
+    else *(bool *)field_value(&g) = false;
+}

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "cli/json_out.h"
+#include "engine/base/json.h"
 
 enum field_group { GROUP_PICTURE, GROUP_MODEL, GROUP_OUTPUT, GROUP_LOOK, GROUP_MESSAGES, N_GROUPS };
 
@@ -42,6 +43,7 @@ struct field {
     const char *const *words; /* the values it takes, NULL-terminated, in the order of the enum where it has one; or NULL */
     enum completion completion;
     bool rare;            /* not in --help, which is one screen; in the man page and the completions it is */
+    bool of_job;          /* options: a line of a batch may have it, too */
     bool recorded;        /* in metadata, events and request.json, under field_key */
     bool only_with_image; /* recorded of pictures that began from another one alone */
 };
@@ -68,6 +70,11 @@ void field_write_text(struct json_out *j, const char *key, const struct field *f
 const char *field_key(struct arena *a, const struct field *f);
 /* Stores every default of the table into *base, and zero where there is none. */
 void field_presets(struct arena *a, const struct field *table, int n, void *base);
+/* The row with that name, '_' for '-' if you like, or NULL. */
+const struct field *field_find(const struct field *table, int n, const char *key);
+/* Stores the object's value of that key; null leaves what is there. Texts come to lie in `a`. Dies FAIL_DATA (another type) or FAIL_USAGE
+ * naming json_path(o) and the key. */
+void field_from_json(struct arena *a, const struct field *f, void *base, const struct json *o, const char *key);
 /* Which of the field's words g->value is; dies with the nearest one as a hint. */
 int field_word(const struct given *g);
 /* parse_u64 without its 0x form. */

@@ -3,35 +3,20 @@
 #include "cli/events.h"
 #include "cli/open_device.h"
 #include "cli/outdir.h"
+#include "cli/paths.h"
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/result.h"
 #include "cli/settings_table.h"
-#include "cli/template.h"
+#include "cli/signals.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-/* The path of image k after `step` of its rows, -1 for the finished one. */
-static const char *output_path(struct arena *a, const struct request *r, const struct options *o, int k, int step) {
-    if (!strcmp(o->output, "-")) return o->output;
-    const struct settings *s = &r->settings;
-    struct template_fields fields = {.seed = s->seed + (uint64_t)k,
-                                     .n = k + 1,
-                                     .id = o->id,
-                                     .prompt = s->prompt,
-                                     .model = s->model,
-                                     .scheduler = r->scheduler->names[0],
-                                     .steps = s->steps,
-                                     .width = s->width,
-                                     .height = s->height,
-                                     .step = step < 0 ? r->schedule->n_rows : step};
-    return template_expand(a, step < 0 ? o->output : template_with_step(a, o->output), &fields);
-}
+#include <sys/stat.h>
 
 static struct metadata about_image(const struct request *r, int k) {
     return (struct metadata){
@@ -51,14 +36,14 @@ bool check_outputs(struct arena *a, const struct request *r, const struct option
     bool missing = o->settings.count > CHECKED_MAX;
     if (!strcmp(o->output, "-")) return true;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
-        const char *path = output_path(a, r, o, k, -1);
+        const char *path = path_of_image(a, r, o, k, -1);
         if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
             missing = true;
             continue;
         }
         missing |= publish_check(path, o->on_exists);
         for (int step = o->save_every; o->save_every && step < r->schedule->n_rows; step += o->save_every)
-            publish_check(output_path(a, r, o, k, step), o->on_exists);
+            publish_check(path_of_image(a, r, o, k, step), o->on_exists);
     }
     return missing;
 }
@@ -97,7 +82,7 @@ static void save_snapshot(const struct run *run, struct picture *p, int step) {
     picture_snapshot(p, rgb);
     const void *file = encode(&a, run, rgb, step, &size);
     progress_clear();
-    const char *path = publish_file(&a, output_path(&a, run->request, run->options, run->k, step), file, size, run->options->on_exists);
+    const char *path = publish_file(&a, path_of_image(&a, run->request, run->options, run->k, step), file, size, run->options->on_exists);
     if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
     arena_free(&a);
 }
@@ -128,13 +113,32 @@ static void announce_load(struct run *run) {
     if (run->options->verbose) report_load(m);
 }
 
+/* With -f, two jobs of one name: a file's own number tells, however its path is written. */
+static const char *identity(struct arena *a, const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 ? arena_printf(a, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino) : NULL;
+}
+
+static void check_own(struct arena *a, const struct run *run, const char *path) {
+    const char *id = run->written ? identity(a, path) : NULL;
+    uint64_t line = id ? names_find(run->written, id) : 0;
+    if (line && run->options->on_exists == EXISTS_OVERWRITE)
+        die(FAIL_CREATE, "%s: line %llu made it: expected another \"id\" or \"output\"", path, (unsigned long long)line);
+}
+
+static void note_own(struct arena *a, const struct run *run, const char *path) {
+    const char *id = run->written && run->options->on_exists == EXISTS_OVERWRITE ? identity(a, path) : NULL;
+    if (id) names_add(run->written, id, run->line);
+}
+
 /* One image from noise to a published file. */
 static struct result make_image(struct arena *a, struct run *run) {
     struct request *request = run->request;
     const struct options *o = run->options;
-    const char *path = output_path(a, request, o, run->k, -1);
+    const char *path = path_of_image(a, request, o, run->k, -1);
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
+    if (!to_stdout) check_own(a, run, path);
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
     progress_image(run->k, o->settings.count, request->schedule->n_rows);
     uint8_t *rgb = pixels_new(a, request);
@@ -152,7 +156,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     if (!to_stdout) {
         const char *published = publish_file(a, path, r.file, r.size, o->on_exists);
         r.skipped = !published; /* somebody else made it meanwhile */
-        if (published) r.path = published;
+        if (published) note_own(a, run, r.path = published);
     }
     r.ms = clock_ms() - start;
     if (o->verbose) report_picture(p, clock_ms() - made);
@@ -190,7 +194,10 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
 
 int run_images(struct run *run) {
     int n_failed = 0;
+    run->drained = false;
     for (run->k = 0; run->k < run->options->settings.count; run->k++) {
+        if (n_failed && run->options->halt == HALT_NOW) break;
+        if ((run->drained = signals_drained())) break;
         struct arena a = {0};
         struct result result;
         bool made = true;
@@ -206,7 +213,8 @@ int run_images(struct run *run) {
 static void print_plan(struct arena *a, const struct request *r, const struct options *o) {
     enum { PRINTED_MAX = 20 };
     for (int k = 0; k < o->settings.count && k < PRINTED_MAX; k++)
-        fprintf(stderr, "would write %s (seed %llu)\n", output_path(a, r, o, k, -1), (unsigned long long)(r->settings.seed + (uint64_t)k));
+        fprintf(stderr, "would write %s (seed %llu)\n", path_of_image(a, r, o, k, -1),
+                (unsigned long long)(r->settings.seed + (uint64_t)k));
     if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
 }
 
@@ -262,9 +270,16 @@ static int make_pictures(struct request *r, const struct options *o, const struc
     run_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
     int code = run_images(&run) ? FAIL_ITEMS : 0;
+    if (run.drained) code = run_drained(o);
     if (o->verbose) report_end(r->model, t);
     event_end(code);
     return code;
+}
+
+int run_drained(const struct options *o) {
+    progress_clear();
+    if (!o->quiet) fprintf(stderr, "stopped on SIGUSR1: the same command goes on\n");
+    return EXIT_DRAINED;
 }
 
 void run_skip(struct arena *a, struct run *run) {
@@ -272,7 +287,7 @@ void run_skip(struct arena *a, struct run *run) {
     struct metadata m = about_image(run->request, 0);
     event_start(&m, o->settings.count);
     for (run->k = 0; run->k < o->settings.count; run->k++)
-        report(a, run, &(struct result){.path = output_path(a, run->request, o, run->k, -1), .skipped = true});
+        report(a, run, &(struct result){.path = path_of_image(a, run->request, o, run->k, -1), .skipped = true});
 }
 
 static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
@@ -285,6 +300,7 @@ static int make_bench(struct request *r, const struct options *o, const struct s
 int generate(struct arena *a, const struct options *o) {
     struct startup startup = {.began = process_began()};
     int code = 0;
+    if (!o->dry_run && !o->bench) signals_drain();
     device_start(o);
     if (o->json && !o->dry_run && !o->bench) {
         events_enable(true);

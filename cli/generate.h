@@ -2,6 +2,7 @@
 #ifndef CLI_GENERATE_H
 #define CLI_GENERATE_H
 
+#include "cli/names.h"
 #include "cli/options.h"
 #include "engine/pipelines/request.h"
 
@@ -14,8 +15,11 @@ struct run {
     struct request *request;
     const struct options *options;
     const char *place; /* "FILE: line N", for messages; NULL: no batch, and where there is one image its failure is the command's */
-    int k;             /* the image under way */
+    uint64_t line;
+    struct names *written; /* "DEVICE:INODE" of every file the batch has made, and the line it is of; NULL: no batch */
+    int k;                 /* the image under way */
     bool load_reported;
+    bool drained; /* SIGUSR1 came, and images are left */
 };
 
 /* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
@@ -24,9 +28,11 @@ bool check_outputs(struct arena *a, const struct request *r, const struct option
 void note_unused(const struct request *r, const struct settings *given);
 /* Says what begins, and reads the weights that are not there yet. */
 void run_load(struct run *run);
+/* Images are left, and SIGUSR1 came: says so; the exit code. */
+int run_drained(const struct options *o);
 /* Every file is there: no device, no weights, and this is said. */
 void run_skip(struct arena *a, struct run *run);
-/* Draws and publishes all images; returns the number of those that failed, each reported. */
+/* Draws and publishes all images; returns the number of those that failed, each reported. Ends early at --halt now, and after SIGUSR1. */
 int run_images(struct run *run);
 
 #endif

@@ -69,6 +69,7 @@ static const char *const exit_codes[][2] = {
     {"71", "out of memory."},
     {"73", "the output exists or cannot be created."},
     {"74", "a read or write failed."},
+    {"75", "SIGUSR1 came and pictures are left: the same command, with --resume, goes on."},
     {"78", "a model or an option that is well-formed and not supported."},
 };
 

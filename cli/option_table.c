@@ -56,6 +56,10 @@ static void set_force(const struct given *g) {
     ((struct options *)g->base)->on_exists = EXISTS_OVERWRITE;
 }
 
+static void set_shard(const struct given *g) {
+    ((struct options *)g->base)->shard = shard_parse(g->arena, g->name, g->value);
+}
+
 static void set_no_clobber(const struct given *g) {
     ((struct options *)g->base)->on_exists = EXISTS_NUMBER;
 }
@@ -90,18 +94,21 @@ static const struct field_kind kind_device = {.set = set_device};
 static const struct field_kind kind_inspect = {.set = set_inspect}, kind_show_schedule = {.set = set_show_schedule};
 static const struct field_kind kind_tokens = {.set = set_tokens}, kind_list = {.set = set_list};
 static const struct field_kind kind_force = {.set = set_force}, kind_no_clobber = {.set = set_no_clobber};
+static const struct field_kind kind_shard = {.set = set_shard};
 static const struct field_kind kind_verbose = {.set = count_verbose}, kind_completion = {.set = set_completion};
 static const struct field_kind kind_help = {.set = set_help}, kind_version = {.set = set_version}, kind_man = {.set = set_man};
 
 static const char *const lists[] = {"schedulers", NULL};
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
 static const char *const on_exists[] = {"error", "skip", "number", "overwrite", NULL};
+static const char *const halts[] = {"never", "soon", "now", NULL};
 static const char *const whens[] = {"auto", "always", "never", NULL};
 static const char *const metadata_levels[] = {"full", "minimal", "none", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 _Static_assert(DEVICE_AUTO == 0 && DEVICE_CPU == 1 && DEVICE_CUDA == 2, "order of devices");
 _Static_assert(EXISTS_ERROR == 0 && EXISTS_SKIP == 1 && EXISTS_NUMBER == 2 && EXISTS_OVERWRITE == 3, "order of on_exists");
+_Static_assert(HALT_NEVER == 0 && HALT_SOON == 1 && HALT_NOW == 2, "order of halts");
 _Static_assert(WHEN_AUTO == 0 && WHEN_ALWAYS == 1 && WHEN_NEVER == 2, "order of whens");
 
 const char *const field_group_titles[N_GROUPS] = {
@@ -113,6 +120,8 @@ const char *const field_group_titles[N_GROUPS] = {
 #define AT(member) .offset = offsetof(struct options, member)
 #define NO_PLACE .offset = 0 /* the kind knows where it goes */
 #define IN(low, high) .min = (low), .max = (high)
+#define RARE .rare = true
+#define OF_JOB .of_job = true
 #define ONE_OF(list) .words = (list), .completion = COMPLETE_WORDS
 
 static const struct field option_fields[] = {
@@ -124,15 +133,19 @@ static const struct field option_fields[] = {
      .completion = COMPLETE_FILE},
     {'b', "batch", "FILE", GROUP_OUTPUT, "a line a job: prompt or JSON of options; - = stdin", &kind_path, AT(batch),
      .completion = COMPLETE_FILE},
+    {0, "shard", "I/N", GROUP_OUTPUT, "of the batch's jobs those whose number mod N is I; auto, auto/N: as Slurm, Kubernetes or MPI say",
+     &kind_shard, NO_PLACE, RARE},
+    {0, "halt", "WHEN", GROUP_OUTPUT, "once a job of the batch failed, end: never, soon (after it), now", &kind_enum, AT(halt),
+     .preset = "never", ONE_OF(halts), RARE},
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", &kind_force, NO_PLACE},
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_enum, AT(on_exists), .preset = "error",
-     ONE_OF(on_exists)},
-    {0, "no-clobber", NULL, GROUP_OUTPUT, "as --on-exists number", &kind_no_clobber, NO_PLACE, .rare = true},
-    {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs)},
-    {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", &kind_int, AT(save_every), IN(1, 100000)},
-    {0, "quality", "N", GROUP_OUTPUT, "of .jpg and .webp (default 90); 100: lossless .webp", &kind_int, AT(quality), IN(1, 100)},
+     ONE_OF(on_exists), OF_JOB},
+    {0, "no-clobber", NULL, GROUP_OUTPUT, "as --on-exists number", &kind_no_clobber, NO_PLACE, RARE},
+    {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs), OF_JOB},
+    {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", &kind_int, AT(save_every), IN(1, 100000), OF_JOB},
+    {0, "quality", "N", GROUP_OUTPUT, "of .jpg and .webp (default 90); 100: lossless .webp", &kind_int, AT(quality), IN(1, 100), OF_JOB},
     {0, "metadata", "WHAT", GROUP_OUTPUT, "in the picture: full, minimal, none", &kind_word, AT(metadata), .preset = "full",
-     ONE_OF(metadata_levels)},
+     ONE_OF(metadata_levels), OF_JOB},
     {'j', "json", NULL, GROUP_OUTPUT, "JSON on standard output in place of paths", &kind_flag, AT(json)},
     {'0', "null", NULL, GROUP_OUTPUT, "end each path with NUL, not newline", &kind_flag, AT(null_separated)},
 
@@ -173,4 +186,31 @@ struct options options_defaults(struct arena *a) {
     field_presets(a, option_fields, n_option_fields, &o);
     o.device_given = false;
     return o;
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+/* What is no setting; false: it is none of the options. */
+static bool take_key(struct arena *a, struct options *o, const struct json *object, const char *key) {
+    const struct field *f = field_find(option_fields, n_option_fields, key);
+    if (!f) return false;
+    const char *instead = f->kind == &kind_force ? "overwrite" : f->kind == &kind_no_clobber ? "number" : NULL;
+    if (instead) die(FAIL_DATA, "%s: \"%s\" is an option alone: expected \"on-exists\":\"%s\"", json_path(object), key, instead);
+    if (!f->of_job) die(FAIL_DATA, "%s: \"%s\" is the whole run's: expected --%s on the command line", json_path(object), key, f->name);
+    field_from_json(a, f, o, object, key);
+    return true;
+}
+
+void options_from_json(struct arena *a, struct options *o, const struct json *object) {
+    static const char *const others[] = {"id", "output"};
+    enum { N_OTHERS = sizeof others / sizeof *others };
+    int n = N_OTHERS;
+    const char **taken = arena_array(a, (size_t)json_n_keys(object) + N_OTHERS + 1, sizeof *taken);
+    memcpy(taken, others, sizeof others);
+    for (int i = 0; i < json_n_keys(object); i++) {
+        const char *key = json_key(object, i);
+        bool other = !strcmp(key, others[0]) || !strcmp(key, others[1]);
+        if (!other && take_key(a, o, object, key)) taken[n++] = key;
+    }
+    settings_from_json(a, &o->settings, object, taken);
 }

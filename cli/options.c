@@ -236,7 +236,11 @@ static void check_bench(const struct options *o) {
 static void check_batch(struct arena *a, const struct options *o, const char *operand) {
     const struct settings *s = &o->settings;
     const char *prompt = operand ? operand : s->prompt;
-    if (!o->batch) return;
+    if (!o->batch) {
+        if (o->shard.count) die(FAIL_USAGE, "--shard: expected --batch with it, found none");
+        if (o->halt) die(FAIL_USAGE, "--halt: expected --batch with it, found none");
+        return;
+    }
     if (!o->batch[strspn(o->batch, "0123456789")])
         die_hint(FAIL_USAGE, arena_printf(a, "-c %s draws so many images; ./%s is the file", o->batch, o->batch),
                  "--batch: expected a file of jobs or -, found '%s'", o->batch);

@@ -4,6 +4,7 @@
 #define CLI_OPTIONS_H
 
 #include <stdbool.h>
+#include "cli/shard.h"
 #include "engine/base/arena.h"
 #include "engine/base/file.h"
 #include "engine/pipelines/settings.h"
@@ -12,6 +13,7 @@ enum { TEXT_MAX = 64 << 10 }; /* of a prompt, bytes */
 
 enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS };
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum halt { HALT_NEVER, HALT_SOON, HALT_NOW };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 struct scheduler;
@@ -25,6 +27,8 @@ struct options {
     const char *output;      /* template, checked and completed by template_resolve; "-" = PNG on stdout */
     const char *batch;       /* jobs, a line each: a file, or "-"; NULL: none. output is then the default of each */
     const char *id;          /* of the job under way */
+    struct shard shard;      /* which of the jobs */
+    enum halt halt;          /* what a job that fails does to those behind it */
     const char *tokens_text; /* --tokens TEXT, checked as the prompt is */
     const char *dtype;       /* "auto", "fp32", "bf16", "fp16" */
     enum device_kind device;

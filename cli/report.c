@@ -60,6 +60,19 @@ void report_picture(const struct picture *p, double png_ms) {
     fprintf(stderr, "png: %.1f ms\n", png_ms);
 }
 
+void report_change(const char *id, bool planned, uint64_t n_texts, uint64_t bytes) {
+    char texts[64] = "", weights[64] = "";
+    if (n_texts) snprintf(texts, sizeof texts, " texts %llu", (unsigned long long)n_texts);
+    if (bytes) snprintf(weights, sizeof weights, " weights %.3f GB", (double)bytes / 1e9);
+    progress_clear();
+    fprintf(stderr, "%s: anew:%s%s%s\n", id, planned ? " plan" : *texts || bytes ? "" : " nothing", texts, weights);
+}
+
+void report_shard(const struct shard *s) {
+    fprintf(stderr, "shard: %llu of %llu%s%s\n", (unsigned long long)s->index, (unsigned long long)s->count, s->from ? ", from " : "",
+            s->from ? s->from : "");
+}
+
 void report_end(const struct model *m, const struct startup *t) {
     struct memory_plan plan = model_memory(m);
     progress_clear();

@@ -29,6 +29,9 @@ uint64_t peak_memory(const struct model *m, const struct startup *t);
 void report_start(const struct model *m, const struct startup *t);
 void report_load(const struct model *m);
 void report_picture(const struct picture *p, double png_ms);
+/* What a job cost beside its steps: were shapes planned anew, how many texts went through the encoder, bytes of weights read. */
+void report_change(const char *id, bool planned, uint64_t n_texts, uint64_t bytes);
+void report_shard(const struct shard *s);
 void report_end(const struct model *m, const struct startup *t);
 
 #endif

@@ -186,15 +186,6 @@ struct settings settings_defaults(struct arena *a) {
     return s;
 }
 
-static const struct field *find_key(const char *key) {
-    for (int i = 0; i < n_settings_fields; i++) {
-        const char *name = settings_fields[i].name, *k = key;
-        while (*k && (*k == *name || (*k == '_' && *name == '-'))) k++, name++;
-        if (!*k && !*name) return &settings_fields[i];
-    }
-    return NULL;
-}
-
 static bool is_one_of(const char *key, const char *const *list) {
     for (; list && *list; list++)
         if (!strcmp(key, *list)) return true;
@@ -209,25 +200,10 @@ static _Noreturn void die_unknown_key(struct arena *a, const struct json *o, con
     die(FAIL_DATA, "%s: unknown key \"%s\"", json_path(o), key);
 }
 
-/* The value as it would be given on the command line; NULL for a flag that is not set. */
-static const char *value_text(struct arena *a, const struct field *f, const struct json *o, const char *key) {
-    char *text = arena_alloc(a, NUMBER_TEXT_MAX);
-    if (f->kind->json == JSON_FLAG) return json_bool(o, key, false) ? "" : NULL;
-    if (f->kind->json == JSON_TEXT || json_is_string(o, key)) return arena_strdup(a, json_string(o, key, ""));
-    double number = json_number(o, key, 0, -HUGE_VAL, HUGE_VAL);
-    if (f->kind->json == JSON_COUNT && fabs(number) >= 0x1p53) return json_number_text(a, o, key);
-    number_text(text, number);
-    return text;
-}
-
 static void take_key(struct arena *a, struct settings *s, const struct json *o, const char *key) {
-    const struct field *f = find_key(key);
+    const struct field *f = field_find(settings_fields, n_settings_fields, key);
     if (!f) die_unknown_key(a, o, key);
-    if (json_is_null(o, key)) return;
-    struct given g = {.arena = a, .base = s, .field = f, .name = arena_printf(a, "%s: %s", json_path(o), key)};
-    g.value = value_text(a, f, o, key);
-    if (g.value) f->kind->set(&g);
-    else *(bool *)field_value(&g) = false;
+    field_from_json(a, f, s, o, key);
 }
 
 /* What two keys say has no order. */

@@ -1,5 +1,7 @@
 #include "cli/signals.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
@@ -36,4 +38,40 @@ void signals_init(void) {
     signal(SIGXFSZ, SIG_IGN);
     sigaddset(&unblocked, SIGPIPE);
     sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
+}
+
+/* ---- SIGUSR1 ----------------------------------------------------------------------------------------------------- */
+
+/* It is blocked but while we wait: none is lost between a look and a wait. */
+static volatile sig_atomic_t drain_asked;
+
+static void on_drain(int signal_number) {
+    (void)signal_number;
+    drain_asked = 1;
+}
+
+void signals_drain(void) {
+    struct sigaction old, action = {.sa_handler = on_drain};
+    sigset_t drain;
+    sigemptyset(&drain);
+    sigaddset(&drain, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &drain, NULL);
+    if (sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(SIGUSR1, &action, NULL);
+}
+
+bool signals_drained(void) {
+    sigset_t pending;
+    sigemptyset(&pending);
+    sigpending(&pending);
+    return drain_asked || sigismember(&pending, SIGUSR1);
+}
+
+bool signals_wait(int fd) {
+    struct pollfd poll = {.fd = fd, .events = POLLIN};
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    sigdelset(&mask, SIGUSR1);
+    while (!drain_asked)
+        if (ppoll(&poll, 1, NULL, &mask) >= 0 || errno != EINTR) return true; /* whatever is wrong, read(2) says it */
+    return false;
 }

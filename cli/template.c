@@ -82,6 +82,15 @@ bool template_has_id(const char *template) {
     return check_fields(template) & 1u << ID;
 }
 
+bool template_needs_model(const char *template, const struct template_fields *v) {
+    unsigned unknown = 0;
+    if (!v->scheduler) unknown |= 1u << SCHEDULER;
+    if (!v->steps) unknown |= 1u << STEPS;
+    if (!v->width) unknown |= 1u << WIDTH;
+    if (!v->height) unknown |= 1u << HEIGHT;
+    return check_fields(template) & unknown;
+}
+
 const char *template_with_id(struct arena *a, const char *template) {
     if (check_fields(template) & (1u << ID | 1u << SEED | 1u << SLUG)) return template;
     const char *ext = extension(template);

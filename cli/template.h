@@ -30,6 +30,8 @@ bool template_has_id(const char *template);
 const char *template_with_id(struct arena *a, const char *template);
 /* The template for pictures saved on the way: "-step{step}" is put before its extension unless it has {step} already. */
 const char *template_with_step(struct arena *a, const char *template);
+/* Is there a field whose value is not known: a scheduler NULL, steps, width or height 0? */
+bool template_needs_model(const char *template, const struct template_fields *fields);
 /* Dies FAIL_USAGE where a path component becomes longer than 255 bytes, or the path as long as PATH_MAX. */
 const char *template_expand(struct arena *a, const char *template, const struct template_fields *fields);
 

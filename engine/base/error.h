@@ -22,6 +22,7 @@ enum exit_code {
     FAIL_MEMORY = 71,      /* out of host or device memory */
     FAIL_CREATE = 73,      /* the output exists or cannot be created */
     FAIL_IO = 74,          /* a read or write failed under way */
+    EXIT_DRAINED = 75,     /* told to stop (SIGUSR1) with work left: the same command goes on */
     FAIL_UNSUPPORTED = 78, /* well-formed, but a model or option we do not implement, or inconsistent parts */
 };
 

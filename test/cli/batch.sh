@@ -107,14 +107,73 @@ wrong 2 "steps: expected a whole number from 1 to 1000000, found '0'" '{"prompt"
 wrong 2 "output: expected a file, found '-'" '{"prompt":"a","output":"-"}'
 wrong 2 "model: a batch has one, '$MODEL', found 'other'" '{"prompt":"a","model":"other"}'
 wrong 65 'expected UTF-8, found an invalid byte at column 12' "$(printf '{"prompt":"\377"}')"
+wrong 65 '"device" is the whole run'\''s: expected --device on the command line' '{"prompt":"a","device":"cpu"}'
+wrong 65 '"force" is an option alone: expected "on-exists":"overwrite"' '{"prompt":"a","force":true}'
+wrong 65 '"no_clobber" is an option alone: expected "on-exists":"number"' '{"prompt":"a","no_clobber":true}'
+wrong 65 "field 'mkdirs': expected true or false, found \"yes\"" '{"prompt":"a","mkdirs":"yes"}'
+wrong 66 'nowhere.png: No such file or directory' '{"prompt":"a","image":"nowhere.png"}'
+wrong 66 'nowhere.png: No such file or directory' '{"prompt":"a","image":"a.png","mask":"nowhere.png"}'
+wrong 66 'nowhere.safetensors: No such file or directory' '{"prompt":"a","latents":"nowhere.safetensors"}'
+wrong 73 'none/a.png: directory missing: No such file or directory' '{"prompt":"a","output":"none/a.png"}' '--mkdirs makes it'
+wrong 65 'box/00000001.png: line 1 has this output, too' '{"prompt":"b","id":"00000001"}'
+wrong 65 'box/00000001.png: line 1 has this output, too' '{"prompt":"b","id":"00000001","on-exists":"overwrite"}'
 for id in ../x .x -x a/b '' 'a b'; do
     wrong 65 "id: expected 1 to 200 of A-Z a-z 0-9 . _ - with neither . nor - first, found '$id'" "{\"prompt\":\"a\",\"id\":\"$id\"}"
 done
 printf '{"prompt":"a"}\na cat\n' >wrong.jsonl
 batch -b wrong.jsonl -o box/
 expect_code 65
-grep -q '^diffuse: wrong.jsonl: line 2: line 1 column 1: ' err || fail 'no line and column'
+grep -q '^diffuse: wrong.jsonl: line 2 column 1: ' err || fail 'no line and column'
 expect_box
+
+printf '%s\n' 'a cat' '{"prompt":"a"}' >wrong.txt
+batch -b wrong.txt -o box/
+expect_error 65 'diffuse: wrong.txt: line 2: a JSON object, where the first line is a prompt: expected all lines of one kind'
+expect_box
+printf '%s\n' 'a cat' '{red|blue} dog' >braces.txt # a prompt, for all we know
+batch -b braces.txt -s 1 -o box/
+expect_code 0
+rm box/*
+
+# What one line may have of the options that are no settings.
+printf '%s\n' '{"prompt":"a","output":"box/new/a.jpg","mkdirs":true,"quality":10,"metadata":"none"}' \
+    '{"prompt":"a","output":"box/b.webp","quality":100}' '{"prompt":"b","output":"box/new/a.jpg","mkdirs":true,"on-exists":"number"}' \
+    '{"prompt":"a","id":"s","save-every":1,"steps":2}' >own.jsonl
+batch -b own.jsonl -s 1 -o box/
+expect_code 0
+expect_out box/new/a.jpg box/b.webp box/new/a-1.jpg box/s-step0001.png box/s-step0002.png box/s.png
+grep -q diffuse box/new/a.jpg && fail 'metadata where none was wanted'
+rm -r box/*
+
+# With -f a job does not take the place of another one of the same run, however its name is written.
+piped '{"id":"a","prompt":"a"}\n{"prompt":"b","output":"./box//a.png"}\n{"prompt":"b","id":"b"}\n' -f -s 1 -o box/
+expect_code 1
+expect_out box/a.png box/b.png
+printf '%s\n' 'diffuse: standard input: line 2: ./box//a.png: line 1 made it: expected another "id" or "output"' >expected
+expect_same expected err
+piped '{"id":"a","prompt":"a"}\n{"prompt":"b","id":"b"}\n' -f -s 1 -o box/ # of another run it does
+expect_code 0
+rm box/*
+
+# --halt: what is behind a job that failed.
+printf '%s\n' '{"id":"a","prompt":"a"}' '{"id":"b","prompt":"a","count":3,"output":"box/{id}{n}.png"}' '{"id":"c","prompt":"a"}' >halt.jsonl
+if strace -o /dev/null true 2>err; then
+    export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # LeakSanitizer cannot work under strace
+    for halt in never soon now; do
+        what="--halt $halt"
+        strace -f -qq -o trace -e trace=linkat -e inject=linkat:error=EIO:when=3 \
+            "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -b halt.jsonl -s 1 -o box/ --halt $halt >out 2>err
+        code=$?
+        expect_code 1
+        case $halt in
+        never) expect_box a.png b1.png b3.png c.png ;;
+        soon) expect_box a.png b1.png b3.png ;;
+        now) expect_box a.png b1.png ;;
+        esac
+        [ $halt = never ] || [ "$(tail -n 1 err)" = 'stopped: halt.jsonl: line 2 failed and --halt says so' ] || fail 'it is not said'
+        rm box/*
+    done
+fi
 
 # On a pipe such a line is a job that failed: the others are drawn, in order, and the exit code says that some are missing.
 piped '{"prompt":"a","seed":1}\n{"prompt":"a","stpes":1}\n{"prompt":"a","model":"other"}\n{"prompt":"a","seed":1}\n' -o box/
@@ -128,14 +187,14 @@ expect_same expected err
 rm box/*
 printf '%s\n' '{"id":"one","prompt":"a","seed":1}' '{"id":"two","prompt":"a","clip_skip":99}' '{"id":"one","prompt":"a","seed":1}' \
     '{"id":"last","prompt":"a","seed":2}' >fails.jsonl
-batch -b fails.jsonl -o box/ -j
+piped "$(cat fails.jsonl)" -o box/ -j
 expect_code 1
 expect_box last.png one.png
 sed 's/.*"event":"\([a-z]*\)"\(,"id":"[a-z]*"\)*.*/\1\2/' out | tr -d '"' | tr '\n' ' ' >order
 [ "$(cat order)" = 'start,id:one load,id:one step,id:one image,id:one error,id:two error,id:one start,id:last step,id:last image,id:last end ' ] ||
     fail "events: $(cat order)"
-grep -q '^diffuse: fails.jsonl: line 2: ' err || fail 'line 2 is not reported'
-grep -q '^diffuse: fails.jsonl: line 3: box/one.png: ' err || fail 'line 3 is not reported'
+grep -q '^diffuse: standard input: line 2: ' err || fail 'line 2 is not reported'
+grep -q '^diffuse: standard input: line 3: box/one.png: ' err || fail 'line 3 is not reported'
 
 # What is there and stays is told of and not drawn.
 rm box/*
@@ -165,6 +224,27 @@ done
 exec 3>&-
 wait $server || fail "exit code $?"
 exec 4<&-
+
+rm box/*
+
+# What a change costs. A text that was encoded is not encoded again, the empty one of every guided job among them.
+printf '%s\n' '{"prompt":"a"}' '{"prompt":"a","seed":2,"guidance":3}' '{"prompt":"b"}' '{"prompt":"a","size":"32x64"}' '{"prompt":"b"}' \
+    '{"prompt":"a","negative":"b","size":"32x64"}' >costs.jsonl
+batch -b costs.jsonl -s 1 -o box/ -v
+expect_code 0
+grep anew err >costs
+weights=$(sed -n '1s/.* texts 2 weights \(.*\) GB/\1/p' costs)
+printf '%s\n' "00000001: anew: plan texts 2 weights $weights GB" '00000002: anew: nothing' '00000003: anew: texts 1' '00000004: anew: plan' \
+    '00000005: anew: plan' '00000006: anew: plan' >expected
+expect_same expected costs
+rm box/*
+
+# The prompt - is all of standard input, and says so.
+what='a prompt of two lines'
+printf 'a cat\na dog\n' | "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 -s 1 - -o box/a.png >out 2>err
+expect_out box/a.png
+[ "$(grep -c '^diffuse: warning: prompt: all lines of standard input are one prompt' err)" = 1 ] || fail 'it is not said once'
+rm box/*
 
 # What does not go together.
 batch -b 4

@@ -1,0 +1,88 @@
+#include "cli/job.h"
+
+#include <string.h>
+#include <unistd.h>
+#include "cli/option_table.h"
+#include "cli/outdir.h"
+#include "cli/paths.h"
+#include "cli/template.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/rng.h"
+#include "engine/base/text.h"
+#include "engine/images/write.h"
+
+enum { ID_MAX = 200 };
+
+static bool same_text(const char *a, const char *b) {
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static void check_id(const char *id) {
+    static const char legal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t n = strlen(id);
+    if (n && n <= ID_MAX && strspn(id, legal) == n && *id != '.' && *id != '-') return;
+    die(FAIL_DATA, "id: expected 1 to %d of A-Z a-z 0-9 . _ - with neither . nor - first, found '%.*s'", ID_MAX, ID_MAX, id);
+}
+
+static void check_job(const struct options *o, const struct settings *given) {
+    const struct settings *s = &o->settings;
+    if (!same_text(s->model, given->model))
+        die(FAIL_USAGE, "model: a batch has one, '%s', found '%s'", given->model ? given->model : "", s->model);
+    if (!same_text(s->variant, given->variant)) die(FAIL_USAGE, "variant: a batch has one, found '%s'", s->variant);
+    if (s->prompt && strlen(s->prompt) > TEXT_MAX) die(FAIL_USAGE, "prompt: expected at most %d bytes, found more", TEXT_MAX);
+    if (s->negative && strlen(s->negative) > TEXT_MAX) die(FAIL_USAGE, "negative: expected at most %d bytes, found more", TEXT_MAX);
+    if (s->image && !strcmp(s->image, "-")) die(FAIL_USAGE, "image: expected a file for a job, found -");
+    check_id(o->id);
+    options_check_seeds(s);
+}
+
+static void take_object(struct arena *a, struct options *o, const char *place, const char *line, size_t n) {
+    struct json *object = json_parse_line(a, line, n, place);
+    options_from_json(a, o, object);
+    o->id = arena_strdup(a, json_string(object, "id", o->id));
+    const char *output = json_string(object, "output", NULL);
+    if (!output) return;
+    if (!*output || !strcmp(output, "-")) die(FAIL_USAGE, "output: expected a file, found '%s'", output);
+    o->output = template_of_jobs(a, arena_strdup(a, output));
+}
+
+/* No prompt begins as an object does; one in braces may be meant. */
+static void take_prompt(struct arena *a, struct options *o, const char *line) {
+    const char *text = line + strspn(line, " \t");
+    if (o->settings.prompt) die(FAIL_USAGE, "--batch and a prompt: the lines are the prompts");
+    if (*text == '{' && text[1 + strspn(text + 1, " \t")] == '"')
+        die(FAIL_DATA, "a JSON object, where the first line is a prompt: expected all lines of one kind");
+    o->settings.prompt = arena_strdup(a, line);
+}
+
+const struct options *job_read(struct arena *a, const struct options *defaults, const struct lines *l, const char *place, const char *line,
+                               size_t n) {
+    size_t bad;
+    struct options *o = arena_alloc(a, sizeof *o);
+    *o = *defaults;
+    o->id = arena_printf(a, "%08llu", (unsigned long long)l->number);
+    if (!utf8_valid(line, n, &bad)) die(FAIL_DATA, "expected UTF-8, found an invalid byte at column %zu", bad + 1);
+    if (strlen(line) < n) die(FAIL_DATA, "expected text, found a NUL byte at column %zu", strlen(line) + 1);
+    if (l->format == LINES_JSON) take_object(a, o, place, line, n);
+    else take_prompt(a, o, line);
+    if (!o->settings.seed_given) o->settings.seed = rng_random_seed();
+    check_job(o, &defaults->settings);
+    o->output = template_resolve(a, o->output, o->settings.count);
+    if (o->quality && image_format_of(o->output) == IMAGE_PNG) die(FAIL_USAGE, "--quality: a PNG keeps every pixel, found '%s'", o->output);
+    return o;
+}
+
+static void check_input(const char *path) {
+    uint64_t size;
+    if (path) close(open_regular(path, &size));
+}
+
+void job_check_files(struct arena *a, const struct options *o) {
+    const struct settings *s = &o->settings;
+    const char *path = path_before_model(a, o, 0);
+    check_input(s->image);
+    check_input(s->mask);
+    check_input(s->latents);
+    if (path) outdir_prepare(path, o->mkdirs, true);
+}
