@@ -282,6 +282,7 @@ static void cuda_close(struct device *base) {
         free(plan);
     }
     while (dev->blocks) cuda_free(base, dev->blocks->p);
+    free(dev->host_rows);
     if (dev->stream) cuda.StreamDestroy(dev->stream);
     free(dev);
 }

@@ -55,8 +55,9 @@ struct cuda_device {
     unsigned baked;            /* counts the changes of what a recording bakes in beside its operands: where rows, scratch and blocks
                                 * lie, how deep the history is */
 
-    struct cuda_row *rows; /* [rows_capacity] device memory */
-    int *row_at;           /* device memory: the row under way, -1 before the first */
+    struct cuda_row *rows;      /* [rows_capacity] device memory */
+    struct cuda_row *host_rows; /* [rows_capacity] what is copied there: not pinned, so it may be read until the stream is waited for */
+    int *row_at;                /* device memory: the row under way, -1 before the first */
     int rows_capacity, depth;
     bool thresholds; /* some row clips by quantile */
 

@@ -30,9 +30,10 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* n values of 4 bytes in scratch. The host's are free again when this returns: they are not pinned. */
+/* n values of 4 bytes in scratch. The host's are free again when this returns; they are not pinned, so that takes a wait. */
 void *to_scratch(struct cuda_device *dev, const void *values, size_t n) {
     CUDA(MemcpyAsync, dev->scratch, values, n * 4, cudaMemcpyHostToDevice, dev->stream);
+    CUDA(StreamSynchronize, dev->stream);
     return dev->scratch;
 }
 

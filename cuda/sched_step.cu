@@ -224,6 +224,9 @@ void prepare_schedule(struct cuda_device *dev, int n_rows, int depth, bool thres
     dev->base.free(&dev->base, dev->rows);
     dev->rows = NULL;
     dev->rows_capacity = 0;
+    struct cuda_row *host_rows = static_cast<struct cuda_row *>(sys.realloc(dev->host_rows, (size_t)n_rows * sizeof *host_rows));
+    if (!host_rows) die(FAIL_MEMORY, "out of memory");
+    dev->host_rows = host_rows;
     dev->rows = static_cast<struct cuda_row *>(dev->base.alloc(&dev->base, (size_t)n_rows * sizeof *dev->rows));
     dev->rows_capacity = n_rows;
 }
@@ -285,19 +288,15 @@ void cuda_set_schedule(struct device *base, const struct sched_row *rows, int n_
     for (int i = 0; i < n_rows; i++) thresholds |= rows[i].clip == CLIP_QUANTILE;
     CUDA(StreamSynchronize, dev->stream); /* the last image's steps read the rows */
     prepare_schedule(dev, n_rows, depth, thresholds);
-    struct cuda_row chunk[32];
     int head = 0;
     for (int i = 0; i < n_rows; i++) {
-        struct cuda_row *r = &chunk[i % 32];
         assert(!rows[i].push || depth > 0);
         if (rows[i].push) head = (head + depth - 1) % depth; /* the oldest value's slot becomes the newest's */
-        *r = {rows[i], head};
+        dev->host_rows[i] = {rows[i], head};
         if (depth) head = (head + rows[i].drop) % depth;
-        if (i % 32 == 31 || i == n_rows - 1)
-            CUDA(MemcpyAsync, dev->rows + i / 32 * 32, chunk, (size_t)(i % 32 + 1) * sizeof *chunk, cudaMemcpyHostToDevice, dev->stream);
     }
+    CUDA(MemcpyAsync, dev->rows, dev->host_rows, (size_t)n_rows * sizeof *dev->rows, cudaMemcpyHostToDevice, dev->stream);
     CUDA(MemsetAsync, dev->row_at, 0xff, sizeof *dev->row_at, dev->stream); /* -1 */
-    CUDA(StreamSynchronize, dev->stream);
 }
 
 void cuda_next_row(struct device *base, struct view y, struct view table) {

@@ -4,7 +4,7 @@
 #include "schedulers/scheduler.h"
 #include "test/pair.h"
 
-enum { ROWS_MAX = 24 };
+enum { ROWS_MAX = 80 };
 
 struct setup {
     int N, H, W, C;
@@ -262,6 +262,7 @@ static void test_rows(void **state) {
         {2, 5, 7, 4, 0, true, 0, 2, true, CLIP_NONE, VARIANCE_PLANNED, 12, 9000},
         {1, 6, 9, 3, 5, false, 0, 3, false, CLIP_FIXED, VARIANCE_PLANNED, 12, 33},
         {3, 4, 4, 4, 4, true, 0, 4, true, CLIP_NONE, VARIANCE_PLANNED, 16, 1},
+        {1, 2, 3, 4, 0, false, 0, 2, true, CLIP_NONE, VARIANCE_PLANNED, 70, 1},
         {2, 3, 5, 4, 0, false, 0, 5, true, CLIP_FIXED, VARIANCE_PLANNED, 19, 8},
     };
     RUN_SETUPS(setups);
@@ -296,7 +297,9 @@ static void test_learned_variance(void **state) {
     RUN_SETUPS(setups);
 }
 
-int main(void) {
+/* With an argument: those of that name alone. */
+int main(int argc, char **argv) {
+    if (argc == 2) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_quantile),

@@ -442,6 +442,19 @@ static __global__ void copy_misaligned(const float *in) {
     cp_async_commit();
     cp_async_wait<0>();
 }
+/* The next stage is loaded before all have read this one. */
+static __global__ void copy_too_early(const float *in, float *out) {
+    SHARED(vec16<float>, s, [64]);
+    cp_async16(&s[threadIdx.x], in + threadIdx.x * 4, true);
+    cp_async_commit();
+    cp_async_wait<0>();
+    __syncthreads();
+    out[threadIdx.x] = s[63 - threadIdx.x].v[0];
+    cp_async16(&s[threadIdx.x], in + 256 + threadIdx.x * 4, true);
+    cp_async_commit();
+    __syncthreads();
+    cp_async_wait<0>();
+}
 static __global__ void matrix_misaligned(uint32_t *out) {
     SHARED(vec16<f16>, s, [9]);
     uint32_t r[2];
@@ -532,6 +545,12 @@ static int fault_copies_left(float *x) {
 static int fault_copy_misaligned(float *x) {
     return emu::launch(copy_misaligned, 1, 32, 0, nullptr, (const float *)x), 0;
 }
+static int fault_copy_too_early(float *x) {
+    cudaMemset(x, 0, 1024);
+    cudaMemset(x + 256, 0xff, 1024);
+    emu::launch(copy_too_early, 1, 64, 0, nullptr, (const float *)x, x + 1024);
+    return judge(x + 1024, 64, [](size_t) { return 0.0f; });
+}
 static int fault_matrix_misaligned(float *x) {
     return emu::launch(matrix_misaligned, 1, 32, 0, nullptr, (uint32_t *)x), 0;
 }
@@ -575,6 +594,13 @@ static int fault_buffer_reused(float *x) {
     int wrong = zero(x);
     cudaFreeHost(pinned);
     return wrong;
+}
+/* So is pageable memory. */
+static int fault_pageable_reused(float *x) {
+    float value = 0;
+    cudaMemcpyAsync(x, &value, 4, cudaMemcpyHostToDevice, nullptr);
+    *const_cast<volatile float *>(&value) = 1;
+    return zero(x);
 }
 /* A kernel uses what another stream copies, without waiting for it. */
 static int fault_no_wait(float *x) {
@@ -629,6 +655,7 @@ static const struct fault {
     {"wait_too_few", fault_wait_too_few, nullptr, ANY, "wrong: "},
     {"copies_left", fault_copies_left, nullptr, ANY, "cp.async copies not waited for in copies_left"},
     {"copy_misaligned", fault_copy_misaligned, nullptr, ANY, "not aligned in copy_misaligned"},
+    {"copy_too_early", fault_copy_too_early, "EMU_ASYNC=early", ANY, this_build == TSAN ? "data race" : "wrong: "},
     {"matrix_misaligned", fault_matrix_misaligned, nullptr, ANY, "not aligned in matrix_misaligned"},
     {"divergent_barriers", fault_divergent_barriers, nullptr, ANY, "different __syncthreads in divergent_barriers, block (0,0,0)"},
     {"returns_early", fault_returns_early, nullptr, ANY, "returned while others wait in __syncthreads"},
@@ -639,6 +666,8 @@ static const struct fault {
     {"no_sync", fault_no_sync, nullptr, TSAN, "data race"},
     {"buffer_reused", fault_buffer_reused, "EMU_LAZY=1", RELEASE | ASAN, "wrong: "},
     {"buffer_reused", fault_buffer_reused, nullptr, TSAN, "data race"},
+    {"pageable_reused", fault_pageable_reused, "EMU_LAZY=1", RELEASE | ASAN, "wrong: "},
+    {"pageable_reused", fault_pageable_reused, nullptr, TSAN, "data race"},
     {"no_wait", fault_no_wait, "EMU_LAZY=1", RELEASE | ASAN, "wrong: "},
     {"no_wait", fault_no_wait, nullptr, TSAN, "data race"},
     {"host_touches", fault_host_touches, "EMU_PROTECT=1", ANY, ""},
@@ -684,8 +713,9 @@ static void run_faults() {
 }
 
 static void run_modes() {
-    for (const char *mode : {"EMU_LAZY=1", "EMU_ORDER=reverse", "EMU_SEED=1", "EMU_SEED=2", "EMU_SEED=3", "EMU_SEED=4 EMU_LAZY=1",
-                             "EMU_PROTECT=1", "EMU_LEAKS=1", "EMU_CUBLASLT=1 OMP_NUM_THREADS=1"}) {
+    for (const char *mode :
+         {"EMU_LAZY=1", "EMU_ORDER=reverse", "EMU_SEED=1", "EMU_SEED=2", "EMU_SEED=3", "EMU_SEED=4 EMU_LAZY=1",
+          "EMU_ASYNC=early EMU_SEED=1", "EMU_ASYNC=random", "EMU_PROTECT=1", "EMU_LEAKS=1", "EMU_CUBLASLT=1 OMP_NUM_THREADS=1"}) {
         int status;
         std::string out = run_self("checks", mode, &status);
         check(status == 0, (std::string("every check with ") + mode).c_str());

@@ -91,6 +91,10 @@ expect_same box/one.png box/two.png
 rm box/one.png box/two.png
 unset EMU_DEVICES
 
+# --- a stream that does nothing before it must: what it reads of the host's memory is still there ---
+EMU_LAZY=1 "${DIFFUSE%/*}/test_cuda_sched_step" test_rows >lazy 2>&1 || fail "$(tail -n 5 lazy)"
+rm -f lazy
+
 # --- memory: known before the first step ---
 export EMU_MEMORY=50000000
 for option in --verbose --dry-run --json; do

@@ -4,6 +4,9 @@
  * Threads are started and resumed in an order that the environment chooses, since an order hides some races and shows others:
  *     EMU_SEED=n     even: random;  odd: greedy, one warp runs as far ahead of the others as it can (finds a missing second barrier)
  *     EMU_ORDER=reverse
+ *     EMU_ASYNC=early|late|random
+ *                    when a cp.async copies: at once (finds a stage that is loaded while others still read it), when it is waited for, or
+ *                    either. Late unless said
  * Under ThreadSanitizer each thread has a logical thread of its own, and blocks of a grid are not ordered with each other. */
 #include "block.h"
 #include "context.h"
@@ -97,7 +100,7 @@ struct block {
     fiber main, *current;
     fiber *all[max_threads], *idle[max_threads], *retired[max_threads];
     int n_all, n_idle, n_retired;
-    uint64_t random;
+    uint64_t random, random_copies;
     bool greedy;
     int priority[max_threads];
 
@@ -497,12 +500,27 @@ void warp_op(unsigned mask, warp_fn *fn, void *payload, const char *file, int li
     acquire(sync);
 }
 
+/* Whether the next cp.async of the block copies at once. */
+static bool copies_early(block &b) {
+    static const char *const when = getenv("EMU_ASYNC") ? getenv("EMU_ASYNC") : "late";
+    if (*when == 'r' && !b.random) b.random_copies = b.random_copies * 6364136223846793005ull + blockIdx.x * 2 + 1;
+    return *when == 'e' || (*when == 'r' && ((b.random ? next_random(b) : b.random_copies >> 40) & 1));
+}
+
+static void copy_now(const async_copy &c) {
+    if (c.valid) memcpy(c.dst, c.src, c.valid);
+    memset(static_cast<char *>(c.dst) + c.valid, 0, c.bytes - c.valid);
+}
+
 void cp_async(void *dst, const void *src, unsigned bytes, unsigned valid) {
     block &b = running();
     thread &t = b.threads[b.current->thread];
     if (((uintptr_t)dst | (uintptr_t)src) % bytes) die(b, "cp.async: an address that is not aligned");
     if (t.n_copies == max_copies) die(b, "cp.async: more copies under way than the emulation has room for");
-    t.copies[t.n_copies++] = {dst, src, bytes, valid, t.next_group};
+    async_copy &c = t.copies[t.n_copies++] = {dst, src, bytes, valid, t.next_group};
+    if (!copies_early(b)) return;
+    copy_now(c);
+    c.valid = c.bytes = 0; /* still to be waited for */
 }
 
 void cp_commit() {
@@ -512,11 +530,7 @@ void cp_commit() {
 void cp_wait(int keep) {
     thread &t = running().threads[running().current->thread];
     int done = 0;
-    for (; done < t.n_copies && t.copies[done].group < t.next_group - keep; done++) {
-        const async_copy &c = t.copies[done];
-        if (c.valid) memcpy(c.dst, c.src, c.valid);
-        memset(static_cast<char *>(c.dst) + c.valid, 0, c.bytes - c.valid);
-    }
+    for (; done < t.n_copies && t.copies[done].group < t.next_group - keep; done++) copy_now(t.copies[done]);
     t.n_copies -= done;
     memmove(t.copies, t.copies + done, (size_t)t.n_copies * sizeof *t.copies);
 }

@@ -18,6 +18,8 @@ for config in release asan tsan; do make -s -j"$JOBS" BUILD=build/$config config
 for seed in 1 2 3; do run release "order $seed" EMU_SEED=$seed; done
 run release "reverse order" EMU_ORDER=reverse
 run release "lazy stream" EMU_LAZY=1
+run release "copies at once, order 1" EMU_ASYNC=early EMU_SEED=1
+run release "copies at once or late, order 2" EMU_ASYNC=random EMU_SEED=2
 run asan "first order"
 run asan "order 1, lazy stream" EMU_SEED=1 EMU_LAZY=1
 run tsan "first order"

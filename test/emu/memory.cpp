@@ -151,8 +151,8 @@ cudaError_t cudaFreeHost(void *p) {
     return cudaSuccess;
 }
 
-/* A copy from pageable memory returns when that has been read, one to pageable memory when that has been written; what is pinned is read
- * and written when the stream comes to it. */
+/* A copy to pageable memory returns when that has been written. All else is read and written when the stream comes to it; pageable memory
+ * too, which a GPU that shares the host's page tables (GH200) need not have read by then: the manual promises nothing. */
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream) {
     locked hold(lock);
     emu_stream *s = stream_of(stream);
@@ -163,18 +163,18 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaM
     if (from != (kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice) ||
         to != (kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice))
         return fail(cudaErrorInvalidValue);
-    bool read_now = !from && !inside_pinned(src, bytes), written_now = !to && !inside_pinned(dst, bytes);
-    if (s->capture && (read_now || written_now)) return invalidate(s, cudaErrorStreamCaptureUnsupported);
+    bool pageable = !from && !inside_pinned(src, bytes), written_now = !to && !inside_pinned(dst, bytes);
+    if (s->capture && (pageable || written_now)) return invalidate(s, cudaErrorStreamCaptureUnsupported);
     op o = {};
     o.kind = COPY;
     o.dst = dst;
     o.src = src;
     o.bytes = bytes;
     o.value = kind;
-    if (lazy && read_now) o.data.assign(static_cast<const char *>(src), static_cast<const char *>(src) + bytes);
     push(s, std::move(o));
-    if (written_now) run_all(s);
-    if (read_now || written_now) acquire(&s->done_sync);
+    if (!written_now) return cudaSuccess;
+    run_all(s);
+    acquire(&s->done_sync);
     return cudaSuccess;
 }
 

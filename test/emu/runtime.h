@@ -48,7 +48,7 @@ struct op {
     enum op_kind kind;
     launch_config config;   /* KERNEL */
     void (*call)(void *);   /* KERNEL, HOST */
-    std::vector<char> data; /* their closure; or what a COPY from pageable memory read when it was queued */
+    std::vector<char> data; /* their closure */
     void *dst;              /* COPY, SET */
     const void *src;
     size_t bytes;

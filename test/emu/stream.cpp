@@ -51,7 +51,7 @@ void run_op(emu_stream *s, op &o) {
     case HOST:
         if (!skip) o.call(arguments_of(s, o));
         break;
-    case COPY: memcpy(o.dst, o.data.empty() ? o.src : o.data.data(), o.bytes); break;
+    case COPY: memcpy(o.dst, o.src, o.bytes); break;
     case SET:
         if (!skip) memset(o.dst, o.value, o.bytes);
         break;
@@ -83,7 +83,6 @@ void run(emu_stream *s, op &o) {
     run_op(s, o);
     release(&s->done_sync);
     act_as(self);
-    if (!o.data.empty() && o.kind == COPY) acquire(&s->done_sync); /* the caller frees what the stream has read */
 }
 
 /* Runs what s has queued: all of it, or until it has come to that record of the event. */
