@@ -42,7 +42,7 @@ static void measure(struct request *r, uint8_t *rgb, struct measured *m) {
 }
 
 static void measure_all(struct request *r, const struct options *o, struct measured *m) {
-    uint8_t *rgb = arena_array(r->arena, 3 * (size_t)r->settings.width, (size_t)r->settings.height);
+    uint8_t *rgb = arena_alloc(r->arena, request_pixel_count(r));
     for (int i = 0; i < N_STAGES; i++)
         m->values[i] = arena_array(r->arena, (size_t)(o->bench + 1) * (size_t)(i == STEP ? r->schedule->n_rows : 1), sizeof(double));
     progress_begin(o->progress, o->color, o->quiet);

@@ -65,19 +65,15 @@ static const void *encode(struct arena *a, const struct run *run, uint8_t *rgb, 
     m.step = step;
     struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
-    struct image image = {s->width, s->height, 3, rgb};
+    struct image image = {s->width, s->height, run->request->model->picture_channels, rgb};
     return image_encode(a, image_format_of(run->options->output), &image, (struct image_comments){comments, n_comments},
                         run->options->quality ? run->options->quality : QUALITY_DEFAULT, size);
-}
-
-static uint8_t *pixels_new(struct arena *a, const struct request *r) {
-    return arena_array(a, 3 * (size_t)r->settings.width, (size_t)r->settings.height);
 }
 
 /* --save-every: the picture on its way. */
 static void save_snapshot(const struct run *run, struct picture *p, int step) {
     struct arena a = {0};
-    uint8_t *rgb = pixels_new(&a, run->request);
+    uint8_t *rgb = arena_alloc(&a, request_pixel_count(run->request));
     size_t size;
     picture_snapshot(p, rgb);
     const void *file = encode(&a, run, rgb, step, &size);
@@ -141,7 +137,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     if (!to_stdout) check_own(a, run, path);
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
     progress_image(run->k, o->settings.count, request->schedule->n_rows);
-    uint8_t *rgb = pixels_new(a, request);
+    uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
     struct picture *p = picture_open(a, request, run->k);
     p->on_step = on_step;
     p->on_step_data = run;
@@ -224,8 +220,9 @@ void note_unused(const struct request *r, const struct settings *given) {
     if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
     if (promptless && given->negative) warn("--negative has no effect on %s", promptless);
     if (promptless && given->clip_skip > 0) warn("--clip-skip has no effect on %s", promptless);
-    if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: --guidance is 1 or less");
-    if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect without guidance above 1");
+    const char *alone = r->model->denoiser.takes_guidance ? "the model is told the guidance, and called once" : "--guidance is 1 or less";
+    if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: %s", alone);
+    if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect: %s", promptless ? promptless : alone);
 }
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */

@@ -35,9 +35,11 @@ template <class T> __global__ void __launch_bounds__(THREADS) to_dense(float *y,
 
 /* y = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255); NaN becomes 0. *bad counts what is not finite. */
 template <class T>
-__global__ void __launch_bounds__(THREADS) to_bytes(uint8_t *y, const T *x, size_t first, size_t n, int ld, unsigned long long *bad) {
+__global__ void __launch_bounds__(THREADS)
+    to_bytes(uint8_t *y, const T *x, size_t first, size_t n, int C, int ld, unsigned long long *bad) {
     GRID_LOOP(i, n) {
-        float v = to_f32(x[(first + i) / 3 * (size_t)ld + (first + i) % 3]);
+        size_t row = (first + i) / (size_t)C, c = (first + i) % (size_t)C;
+        float v = to_f32(x[row * (size_t)ld + c]);
         if (!(fabsf(v) < INFINITY)) atomicAdd(bad, 1ull);
         float u = v * 0.5f + 0.5f;
         u = u > 0 ? u : 0;
@@ -113,9 +115,9 @@ int64_t cuda_to_rgb8(struct device *base, uint8_t *y, struct view x) {
     CUDA(MemsetAsync, bad, 0, sizeof *bad, dev->stream);
     for (size_t first = 0; first < total; first += most) {
         size_t n = total - first < most ? total - first : most;
-        DISPATCH(
-            x.dtype, T,
-            launch(dev, to_bytes<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n, x.ld, bad));
+        DISPATCH(x.dtype, T,
+                 launch(dev, to_bytes<T>, grid_for(dev, n, THREADS), dim3(THREADS), 0, piece, static_cast<const T *>(x.p), first, n, x.C,
+                        x.ld, bad));
         CUDA(MemcpyAsync, y + first, piece, n, cudaMemcpyDeviceToHost, dev->stream);
     }
     CUDA(MemcpyAsync, &n_bad, bad, sizeof n_bad, cudaMemcpyDeviceToHost, dev->stream);

@@ -100,7 +100,7 @@ typedef void op_row_input(struct device *dev, struct view y, const struct latent
  *   out [N|2N,H,W,C], or [N,H,W,2C]: the second half of the channels then predicts the variance, for rows that use it */
 typedef void op_sched_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale);
 
-/* y = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255)        x [N,H,W,3]   y: host bytes [N,H,W,3]
+/* y = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255)        x [N,H,W,C]   y: host bytes [N,H,W,C]   C 3, or 1: grey
  * Returns how many values are not finite. Synchronises. */
 typedef int64_t op_to_rgb8(struct device *dev, uint8_t *y, struct view x);
 

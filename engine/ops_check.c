@@ -186,7 +186,7 @@ static size_t image_values(struct view v) {
 
 static int64_t to_rgb8(struct device *dev, uint8_t *y, struct view x) {
     int64_t bad = 0;
-    assert(is_sound(x) && x.C == 3);
+    assert(is_sound(x) && (x.C == 3 || x.C == 1));
     if (!dev->own->to_rgb8) return 0;
     if (view_is_whole(x)) return dev->own->to_rgb8(dev, y, x);
     for (int n = 0; n < x.N; n++) bad += dev->own->to_rgb8(dev, y + (size_t)n * image_values(x), image_of(x, n));

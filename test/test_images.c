@@ -178,6 +178,25 @@ static void test_written(void **state) {
     arena_free(&a);
 }
 
+/* A grey picture stays grey but in WebP, which has none: there it comes back as one. */
+static void test_written_grey(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct image in = image_new(&a, 37, 11, 1);
+    for (int k = 0; k < in.W * in.H; k++) in.pixels[k] = (uint8_t)(k * k / 7);
+    struct image want = image_rgb(&a, &in);
+    struct image png = there_and_back(&a, &in, IMAGE_PNG, 50), lossless = there_and_back(&a, &in, IMAGE_WEBP, 100),
+                 jpeg = there_and_back(&a, &in, IMAGE_JPEG, 100);
+    expect_equal("png", &png, &want);
+    expect_equal("webp 100", &lossless, &want);
+    expect_within("jpeg 100", &jpeg, &want, 2);
+    for (int k = 0; k < in.W * in.H * 3; k++) assert_int_equal(want.pixels[k], in.pixels[k / 3]);
+    size_t n;
+    const uint8_t *file = image_encode(&a, IMAGE_PNG, &in, (struct image_comments){0}, 50, &n);
+    assert_int_equal(file[25], 0); /* colour type */
+    arena_free(&a);
+}
+
 static void test_formats(void **state) {
     (void)state;
     assert_int_equal(image_format_of("a.jpg"), IMAGE_JPEG);
@@ -295,17 +314,10 @@ static void test_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_overlay),
-        cmocka_unit_test(test_crop_region),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_written),
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_exif),
-        cmocka_unit_test(test_extractors),
-        cmocka_unit_test(test_extractors_refuse),
+        cmocka_unit_test(test_resize),  cmocka_unit_test(test_files),        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_overlay), cmocka_unit_test(test_crop_region),  cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_written), cmocka_unit_test(test_written_grey), cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_exif),    cmocka_unit_test(test_extractors),   cmocka_unit_test(test_extractors_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

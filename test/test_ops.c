@@ -406,13 +406,16 @@ static void test_to_rgb8(void **state) {
           *want = fixture_f32(&fixture_arena, fixture, "to_rgb8.y", &tensor);
     int T = (int)tensor->shape[0];
     struct device *dev = cpu_device_open(DT_F32, 2);
-    struct view v = view_dense(x, DT_F32, 1, 1, T, 3);
     uint8_t *y = malloc((size_t)T * 3);
-    dev->ops->to_rgb8(dev, y, v);
+    dev->ops->to_rgb8(dev, y, view_dense(x, DT_F32, 1, 1, T, 3));
     dev->plan_end(dev);
-    dev->ops->to_rgb8(dev, y, v);
-    for (int i = 0; i < 3 * T; i++)
-        if (y[i] != want[i]) fail_msg("to_rgb8: x[%d,%d] %.9g: expected %g, found %d", i / 3, i % 3, (double)x[i], (double)want[i], y[i]);
+    for (int C = 1; C <= 3; C += 2) {
+        memset(y, 7, (size_t)T * 3);
+        dev->ops->to_rgb8(dev, y, view_dense(x, DT_F32, 1, 1, 3 * T / C, C));
+        for (int i = 0; i < 3 * T; i++)
+            if (y[i] != want[i])
+                fail_msg("to_rgb8: x[%d,%d] %.9g: expected %g, found %d", i / C, i % C, (double)x[i], (double)want[i], y[i]);
+    }
     dev->close(dev);
     free(y);
     st_close(fixture);

@@ -155,12 +155,13 @@ static void rgb8_rows(void *context, size_t begin, size_t end, int thread) {
     (void)thread;
     struct rows *r = context;
     long long bad = 0;
+    size_t C = (size_t)r->a.C;
     for (size_t t = begin; t < end; t++) {
         float in[3];
-        const float *rgb = row_load(r->a.dtype, row_at(r->a, t, 0), in, 3);
-        for (int c = 0; c < 3; c++) {
+        const float *rgb = row_load(r->a.dtype, row_at(r->a, t, 0), in, r->a.C);
+        for (size_t c = 0; c < C; c++) {
             bad += !isfinite(rgb[c]);
-            r->rgb[t * 3 + (size_t)c] = to_byte(rgb[c]);
+            r->rgb[t * C + c] = to_byte(rgb[c]);
         }
     }
     atomic_fetch_add(&r->bad, bad);

@@ -19,6 +19,13 @@ struct image image_grey(struct arena *a, const struct image *in) {
     return out;
 }
 
+struct image image_rgb(struct arena *a, const struct image *in) {
+    if (in->C == 3) return *in;
+    struct image out = image_new(a, in->W, in->H, 3);
+    for (size_t i = 0; i < (size_t)in->W * (size_t)in->H; i++) memset(out.pixels + 3 * i, in->pixels[i], 3);
+    return out;
+}
+
 void image_paste(struct image *on, const struct image *in, int x, int y) {
     assert(on->C == in->C);
     int x1 = x < 0 ? 0 : x, x2 = x + in->W < on->W ? x + in->W : on->W;

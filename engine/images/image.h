@@ -20,6 +20,8 @@ struct image_box {
 struct image image_new(struct arena *a, int W, int H, int C);
 /* Grey as Pillow's convert("L") makes it: (19595 R + 38470 G + 7471 B + 32768) >> 16. A grey picture is copied. */
 struct image image_grey(struct arena *a, const struct image *in);
+/* RGB: a grey picture with its value thrice, an RGB one as it is, its pixels not copied. */
+struct image image_rgb(struct arena *a, const struct image *in);
 /* Pillow's crop: what lies outside the picture is black. The box must not be empty. */
 struct image image_crop(struct arena *a, const struct image *in, struct image_box box);
 /* Copies `in` onto `on` with its corner at x, y (may be negative); what sticks out is left away. Same C. */

@@ -84,21 +84,22 @@ static void put_comments(struct arena *work, j_compress_ptr jpeg, struct image_c
     if (xmp) put_marker(work, jpeg, xap, sizeof xap, xmp, strlen(xmp));
 }
 
-const void *jpeg_encode(struct arena *a, const struct image *rgb, struct image_comments comments, int quality, size_t *size) {
+const void *jpeg_encode(struct arena *a, const struct image *image, struct image_comments comments, int quality, size_t *size) {
     struct arena *work = image_scratch(a);
     struct writer *w = writer_new(a, work);
     struct jpeg_compress_struct *jpeg = &w->jpeg;
-    jpeg->image_width = (JDIMENSION)rgb->W;
-    jpeg->image_height = (JDIMENSION)rgb->H;
-    jpeg->input_components = 3;
-    jpeg->in_color_space = JCS_RGB;
+    jpeg->image_width = (JDIMENSION)image->W;
+    jpeg->image_height = (JDIMENSION)image->H;
+    jpeg->input_components = image->C;
+    jpeg->in_color_space = image->C == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg_set_defaults(jpeg);
     jpeg_set_quality(jpeg, quality, TRUE);
     jpeg->optimize_coding = TRUE;
     if (quality == QUALITY_LOSSLESS) jpeg->comp_info[0].h_samp_factor = jpeg->comp_info[0].v_samp_factor = 1;
     jpeg_start_compress(jpeg, TRUE);
     put_comments(work, jpeg, comments);
-    for (int y = 0; y < rgb->H; y++) jpeg_write_scanlines(jpeg, &(JSAMPROW){rgb->pixels + (size_t)y * (size_t)rgb->W * 3}, 1);
+    for (int y = 0; y < image->H; y++)
+        jpeg_write_scanlines(jpeg, &(JSAMPROW){image->pixels + (size_t)y * (size_t)image->W * (size_t)image->C}, 1);
     jpeg_finish_compress(jpeg);
     const void *file = w->file.data;
     *size = w->file.length;

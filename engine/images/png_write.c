@@ -72,20 +72,20 @@ static void set_compression(png_structp png) {
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_PAETH);
 }
 
-const void *png_encode(struct arena *a, const struct image *rgb, struct image_comments comments, size_t *size) {
-    int W = rgb->W, H = rgb->H;
-    size_t row = (size_t)W * 3;
+const void *png_encode(struct arena *a, const struct image *image, struct image_comments comments, size_t *size) {
+    int W = image->W, H = image->H;
+    size_t row = (size_t)W * (size_t)image->C;
     struct buffer file = {.arena = a, .capacity = row * (size_t)H / 2 + 4096};
     png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, NULL, png_failed, png_warned, a, png_alloc, png_release);
     if (!png) die(FAIL_INTERNAL, "png: library of another version than the %s headers", PNG_LIBPNG_VER_STRING);
     png_infop info = png_create_info_struct(png);
     png_set_write_fn(png, &file, sink_write, sink_flush);
-    png_set_IHDR(png, info, (uint32_t)W, (uint32_t)H, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_BASE,
-                 PNG_FILTER_TYPE_BASE);
+    png_set_IHDR(png, info, (uint32_t)W, (uint32_t)H, 8, image->C == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_BASE, PNG_FILTER_TYPE_BASE);
     add_comments(a, png, info, comments);
     set_compression(png);
     png_write_info(png, info);
-    for (int y = 0; y < H; y++) png_write_row(png, rgb->pixels + (size_t)y * row);
+    for (int y = 0; y < H; y++) png_write_row(png, image->pixels + (size_t)y * row);
     png_write_end(png, NULL);
     png_destroy_write_struct(&png, &info);
     *size = file.length;

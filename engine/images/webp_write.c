@@ -50,18 +50,19 @@ static void put_chunk(struct buffer *b, const char *name, const void *data, size
     if (n & 1) buffer_add(b, "", 1);
 }
 
-const void *webp_encode(struct arena *a, const struct image *rgb, struct image_comments comments, int quality, size_t *size) {
-    if (rgb->W > WEBP_MAX_DIMENSION || rgb->H > WEBP_MAX_DIMENSION)
-        die(FAIL_USAGE, "webp: %dx%d pixels, expected at most %d on a side", rgb->W, rgb->H, WEBP_MAX_DIMENSION);
+const void *webp_encode(struct arena *a, const struct image *image, struct image_comments comments, int quality, size_t *size) {
+    if (image->W > WEBP_MAX_DIMENSION || image->H > WEBP_MAX_DIMENSION)
+        die(FAIL_USAGE, "webp: %dx%d pixels, expected at most %d on a side", image->W, image->H, WEBP_MAX_DIMENSION);
     struct arena *work = image_scratch(a);
     size_t n_exif = 0;
     const void *exif = exif_encode(work, comments, &n_exif);
     const char *xmp = comment_text(comments, "XML:com.adobe.xmp");
-    const WebPMemoryWriter *plain = encode(work, rgb, quality);
+    struct image rgb = image_rgb(work, image);
+    const WebPMemoryWriter *plain = encode(work, &rgb, quality);
     struct buffer body = {.arena = work}, file = {.arena = a};
     if (exif || xmp) {
         uint8_t head[10] = {(exif ? FLAG_EXIF : 0) | (xmp ? FLAG_XMP : 0)};
-        for (int i = 0; i < 3; i++) head[4 + i] = (uint8_t)((rgb->W - 1) >> 8 * i), head[7 + i] = (uint8_t)((rgb->H - 1) >> 8 * i);
+        for (int i = 0; i < 3; i++) head[4 + i] = (uint8_t)((image->W - 1) >> 8 * i), head[7 + i] = (uint8_t)((image->H - 1) >> 8 * i);
         put_chunk(&body, "VP8X", head, sizeof head);
     }
     buffer_add(&body, plain->mem + 12, plain->size - 12);

@@ -10,12 +10,12 @@ enum image_format image_format_of(const char *name) {
     return dot && !strcasecmp(dot, ".webp") ? IMAGE_WEBP : IMAGE_PNG;
 }
 
-const void *image_encode(struct arena *a, enum image_format format, const struct image *rgb, struct image_comments comments, int quality,
+const void *image_encode(struct arena *a, enum image_format format, const struct image *image, struct image_comments comments, int quality,
                          size_t *size) {
-    assert(rgb->C == 3 && quality >= 1 && quality <= 100);
-    if (format == IMAGE_JPEG) return jpeg_encode(a, rgb, comments, quality, size);
-    if (format == IMAGE_WEBP) return webp_encode(a, rgb, comments, quality, size);
-    return png_encode(a, rgb, comments, size);
+    assert((image->C == 3 || image->C == 1) && quality >= 1 && quality <= 100);
+    if (format == IMAGE_JPEG) return jpeg_encode(a, image, comments, quality, size);
+    if (format == IMAGE_WEBP) return webp_encode(a, image, comments, quality, size);
+    return png_encode(a, image, comments, size);
 }
 
 const char *comment_text(struct image_comments comments, const char *keyword) {

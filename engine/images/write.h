@@ -28,18 +28,19 @@ enum { QUALITY_DEFAULT = 90, QUALITY_LOSSLESS = 100 };
 /* By the ending of a file's name, whatever its case: .jpg, .jpeg, .webp; PNG for any other. */
 enum image_format image_format_of(const char *name);
 
-/* A file of the RGB picture with the comments. quality 1..100 for JPEG and WebP; at 100 WebP keeps every pixel, as PNG always does.
- * No time, no gamma: the same input gives the same bytes. *size receives the file's length. A JPEG holds 64 KiB of Exif and as much XMP:
- * what is more is left out with a warning. Dies FAIL_USAGE where the picture is larger than WebP can be (16383). */
-const void *image_encode(struct arena *a, enum image_format format, const struct image *rgb, struct image_comments comments, int quality,
+/* A file of the picture, RGB or grey (WebP has no grey: three equal channels), with the comments. quality 1..100 for JPEG and WebP; at 100
+ * WebP keeps every pixel, as PNG always does. No time, no gamma: the same input gives the same bytes. *size receives the file's length. A
+ * JPEG holds 64 KiB of Exif and as much XMP: what is more is left out with a warning. Dies FAIL_USAGE where the picture is larger than WebP
+ * can be (16383). */
+const void *image_encode(struct arena *a, enum image_format format, const struct image *image, struct image_comments comments, int quality,
                          size_t *size);
 
 /* ---- one per format ---- */
 
 /* tEXt where the text is printable Latin-1, else iTXt; in order, before the pixels. */
-const void *png_encode(struct arena *a, const struct image *rgb, struct image_comments comments, size_t *size);
-const void *jpeg_encode(struct arena *a, const struct image *rgb, struct image_comments comments, int quality, size_t *size);
-const void *webp_encode(struct arena *a, const struct image *rgb, struct image_comments comments, int quality, size_t *size);
+const void *png_encode(struct arena *a, const struct image *image, struct image_comments comments, size_t *size);
+const void *jpeg_encode(struct arena *a, const struct image *image, struct image_comments comments, int quality, size_t *size);
+const void *webp_encode(struct arena *a, const struct image *image, struct image_comments comments, int quality, size_t *size);
 
 /* The text with that keyword, or NULL. */
 const char *comment_text(struct image_comments comments, const char *keyword);

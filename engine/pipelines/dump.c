@@ -76,9 +76,10 @@ void dump_step(struct dump *d, struct device *dev, int row, float t, struct view
     st_write(w, arena_printf(d->arena, "%s/step-%04d.safetensors", d->dir, row));
 }
 
-void dump_image(struct dump *d, const float *decoded, const uint8_t *rgb, int height, int width) {
+void dump_image(struct dump *d, const float *decoded, const uint8_t *rgb, int height, int width, int channels) {
     struct st_writer *w = st_writer_new(d->arena);
-    add_f32(w, "decoded", (const int64_t[]){1, 3, height, width}, to_nchw(d->arena, decoded, 1, (size_t)height * (size_t)width, 3));
-    st_writer_add(w, "image", DT_U8, 3, (const int64_t[]){height, width, 3}, rgb);
+    add_f32(w, "decoded", (const int64_t[]){1, channels, height, width},
+            to_nchw(d->arena, decoded, 1, (size_t)height * (size_t)width, channels));
+    st_writer_add(w, "image", DT_U8, 3, (const int64_t[]){height, width, channels}, rgb);
     st_write(w, arena_printf(d->arena, "%s/image.safetensors", d->dir));
 }

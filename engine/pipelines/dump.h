@@ -25,6 +25,6 @@ void dump_text(struct dump *d, struct device *dev, const struct dump_prompt *pro
 void dump_noise(struct dump *d, const float *noise, int C, int H, int W);
 void dump_step(struct dump *d, struct device *dev, int row, float t, struct view model_input, const struct latents *l);
 /* decoded [height,width,3] as downloaded, rgb [height,width,3] */
-void dump_image(struct dump *d, const float *decoded, const uint8_t *rgb, int height, int width);
+void dump_image(struct dump *d, const float *decoded, const uint8_t *rgb, int height, int width, int channels);
 
 #endif

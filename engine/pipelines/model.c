@@ -8,11 +8,12 @@
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec) {
     struct component *component = checkpoint_find(c, spec->name);
     if (!component) die(FAIL_UNSUPPORTED, "%s: the checkpoint has no '%s'", c->dir, spec->name);
+    const char *path = json_path(c->index ? c->index : component->config);
     bool known = !spec->classes;
+    if (!spec->classes) scheduler_of_class(component->class_name, path, true);
     for (const char *const *class = spec->classes; !known && *class; class ++) known = !strcmp(*class, component->class_name);
     if (!known)
-        die(FAIL_UNSUPPORTED, "%s: '%s': expected class %s, found '%s'", json_path(c->index ? c->index : component->config),
-            component->name, spec->classes[0], component->class_name);
+        die(FAIL_UNSUPPORTED, "%s: '%s': expected class %s, found '%s'", path, component->name, spec->classes[0], component->class_name);
     return component;
 }
 
@@ -46,6 +47,7 @@ struct model *model_open(struct arena *a, const char *model, const char *variant
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++) bind(m, spec);
     m->class->check(m);
     m->channels = m->vae ? m->vae->latent_channels : m->denoiser.in_channels;
+    m->picture_channels = m->vae ? m->vae->out_channels : m->channels;
     m->factor = m->vae ? m->vae->factor : 1;
     m->size_multiple = m->factor * m->denoiser.size_multiple;
     if (m->text) m->n_tokens = prompt_limit(m->tokenizer, m->text->max_positions);

@@ -41,6 +41,7 @@ struct model {
     struct binder *binders[N_PARTS]; /* of the nets, in order of use: what they bound is loaded */
     int n_tokens;                    /* length ids are padded to: 77 */
     int channels;                    /* of what is denoised */
+    int picture_channels;            /* 3, or 1: grey */
     int factor;                      /* pixels per latent: the VAE's, or 1 */
     int size_multiple;               /* width and height are multiples of it */
 

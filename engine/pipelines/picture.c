@@ -105,7 +105,7 @@ static void check_latents(const struct picture *p, int step) {
              "latents: value %zu of %zu is not finite after step %d: no picture made", i, n, step);
 }
 
-/* rgb: host bytes [height,width,3], of the latents as they stand. The image stays in the device's arena. */
+/* rgb: host bytes [height,width,picture_channels], of the latents as they stand. The image stays in the device's arena. */
 static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
     const struct request *r = p->request;
     struct view image = r->model->class->decode(r, &p->latents);
@@ -113,8 +113,7 @@ static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
     if (!bad) return image;
     blame_weights(r->model, "is the decoded image");
     die_hint(FAIL_INTERNAL, range_hint(image.dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
-             "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad,
-             3 * (size_t)r->settings.width * (size_t)r->settings.height);
+             "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, request_pixel_count(r));
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -263,15 +262,14 @@ static void remember_prompts(const struct request *r) {
 
 static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
     const struct request *r = p->request;
-    const struct settings *s = &r->settings;
     struct device *dev = r->model->device;
     double start = clock_ms();
     struct view image = decode_rgb(p, rgb);
     p->timings.vae_ms = clock_ms() - start;
     if (dump) {
-        float *decoded = arena_array(p->arena, 3 * (size_t)s->width, (size_t)s->height * sizeof *decoded);
+        float *decoded = arena_array(p->arena, request_pixel_count(r), sizeof *decoded);
         dev->ops->download(dev, decoded, image);
-        dump_image(dump, decoded, rgb, s->height, s->width);
+        dump_image(dump, decoded, rgb, image.H, image.W, image.C);
     }
 }
 

@@ -41,6 +41,11 @@ static inline size_t request_latent_count(const struct request *r) {
     return (size_t)r->model->channels * (size_t)r->latent_height * (size_t)r->latent_width;
 }
 
+/* Of the finished picture, in bytes or values. */
+static inline size_t request_pixel_count(const struct request *r) {
+    return (size_t)r->model->picture_channels * (size_t)r->settings.width * (size_t)r->settings.height;
+}
+
 /* The rows of settings' scheduler and steps, from model_index.json and scheduler_config.json alone: for --show-schedule. */
 struct schedule *request_schedule(struct arena *a, const struct settings *settings);
 

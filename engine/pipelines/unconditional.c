@@ -9,8 +9,9 @@ static void check(struct model *m) {
     const char *dir = m->checkpoint->dir;
     const struct denoiser *d = &m->denoiser;
     if (d->context_dim) die(FAIL_UNSUPPORTED, "%s: a UNet2DConditionModel needs a text encoder", dir);
-    if (d->in_channels != 3 || (d->out_channels != 3 && d->out_channels != 6))
-        die(FAIL_UNSUPPORTED, "%s: %d input and %d output channels: only pictures of 3 are supported", dir, d->in_channels,
+    int C = d->in_channels;
+    if ((C != 3 && C != 1) || (d->out_channels != C && d->out_channels != 2 * C))
+        die(FAIL_UNSUPPORTED, "%s: %d input and %d output channels: only pictures of 3, or of 1, grey, are supported", dir, C,
             d->out_channels);
 }
 
