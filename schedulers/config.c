@@ -342,27 +342,11 @@ static void override(struct arena *a, struct sched_config *c, const char *given)
 
 /* ---- exported ---------------------------------------------------------------------------------------------------- */
 
-/* Classes diffusers swaps freely, though we do not run them. */
-static bool is_foreign_but_compatible(const char *name) {
-    return !strcmp(name, "DPMSolverSDEScheduler") || !strcmp(name, "DDIMInverseScheduler") || !strcmp(name, "DDIMParallelScheduler") ||
-           !strcmp(name, "DDPMParallelScheduler") || !strcmp(name, "SASolverScheduler") ||
-           !strcmp(name, "DPMSolverMultistepInverseScheduler");
-}
-
-/* The class the pipeline loads; NULL for one that is only there to be swapped. */
-static const struct scheduler *own_class(const char *name, const char *path, bool swapped) {
-    if (!name) die(FAIL_DATA, "%s: field '_class_name': expected a scheduler's class name, found nothing", path);
-    for (const struct scheduler *const *s = schedulers; *s; s++)
-        if (!strcmp((*s)->class_name, name)) return *s;
-    if (swapped && is_foreign_but_compatible(name)) return NULL;
-    die_hint(FAIL_UNSUPPORTED, "diffuse --list schedulers", "%s: scheduler class '%s' is not supported", path, name);
-}
-
 struct sched_config *sched_config_load(struct arena *a, const struct json *stored, const char *path, const char *class_name,
                                        const struct scheduler *target, enum sched_fixup fixup, const char *const *overrides,
                                        const struct scheduler **scheduler) {
     if (!class_name) class_name = json_string(stored, "_class_name", NULL);
-    const struct scheduler *own = own_class(class_name, path, target != NULL);
+    const struct scheduler *own = scheduler_of_class(class_name, path, target != NULL);
     struct sched_config given = read_json(a, stored, path, target ? target : own), *c = arena_alloc(a, sizeof *c);
     if (target) {
         pass_on(&given, own, fixup);
@@ -380,6 +364,12 @@ struct sched_config *sched_config_load(struct arena *a, const struct json *store
 
 void sched_config_set_eta(struct sched_config *config, double eta) {
     if (class_option(config->scheduler, "eta") && !(config->overridden & field_bit("eta"))) config->eta = eta;
+}
+
+bool sched_config_set_strength(struct sched_config *config, double strength) {
+    if (!class_option(config->scheduler, "original_inference_steps")) return false;
+    config->strength = strength;
+    return true;
 }
 
 int sched_config_train_timesteps(const struct sched_config *config) {

@@ -38,6 +38,7 @@ struct sched_config {
     /* arguments of step() */
     double eta, s_churn, s_tmin, s_tmax, s_noise;
     bool use_clipped_model_output;
+    double strength; /* argument of set_timesteps(): how much of original_inference_steps goes; 0: all */
 
     uint64_t inherited, overridden; /* bit i: field i of config.c's table came from the JSON, from the user */
     const struct scheduler *scheduler;

@@ -9,9 +9,12 @@
 int64_t *consistency_timesteps(const struct plan *p) {
     int n = p->n_steps, original = p->config->original_inference_steps;
     if (original > p->T) plan_refuse(p, "original_inference_steps: expected at most num_train_timesteps = %d, found %d", p->T, original);
-    if (n > original) die(FAIL_USAGE, "--steps: expected 1 to %d for this scheduler (original_inference_steps), found %d", original, n);
+    int kept = p->config->strength > 0 ? (int)(original * p->config->strength) : original;
+    if (n > kept)
+        die(FAIL_USAGE, "--steps: expected %s%d for this scheduler (original_inference_steps%s), found %d", kept > 1 ? "1 to " : "", kept,
+            kept < original ? " x strength" : "", n);
     int64_t *t = arena_array(p->arena, (size_t)n, sizeof *t), spacing = p->T / original;
-    for (int i = 0; i < n; i++) t[i] = (original - (int64_t)floor(i * ((double)original / n))) * spacing - 1;
+    for (int i = 0; i < n; i++) t[i] = (kept - (int64_t)floor(i * ((double)kept / n))) * spacing - 1;
     return t;
 }
 

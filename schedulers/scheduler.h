@@ -87,6 +87,10 @@ const struct scheduler *scheduler_find(const char *name);
 /* The nearest known name to `name` for "did you mean", or NULL. */
 const char *scheduler_suggest(const char *name);
 
+/* The class that `path`, a checkpoint's file, names; NULL for one of diffusers' that we do not run, where it is only there to be swapped.
+ * Dies FAIL_DATA (name NULL), FAIL_UNSUPPORTED. */
+const struct scheduler *scheduler_of_class(const char *name, const char *path, bool swapped);
+
 /* "NAME[,key=value…]" as people write it who come from A1111, ComfyUI, sd-cli or diffusers: "DPM++ 2M Karras", "dpmpp_2m_sde_gpu",
  * "EulerDiscrete". text: the same as -x takes it (",karras" where it names noise levels alone); NULL where there is none: then hint, or
  * NULL, says what is near. known: somebody's name; false: a misspelling. */
@@ -121,6 +125,9 @@ struct sched_config *sched_config_load(struct arena *a, const struct json *store
 
 /* What a pipeline passes to step(): eta, for the classes that take it. An override "eta=" stays. */
 void sched_config_set_eta(struct sched_config *config, double eta);
+/* What a consistency model's pipeline passes to set_timesteps(): of a picture to begin from, strength cuts the steps the model was
+ * distilled at, not those asked for. False: the class knows no such thing. */
+bool sched_config_set_strength(struct sched_config *config, double strength);
 int sched_config_train_timesteps(const struct sched_config *config);
 const char *sched_config_prediction_type(const struct sched_config *config);
 /* What A1111 calls the sampler with these options (the class's own name where it has no word for them), and its schedule type: "Karras",

@@ -102,7 +102,9 @@ static struct json *load_config(const struct checkpoint *c, const struct compone
 
 void component_open(const struct checkpoint *c, struct component *m, enum component_kind kind, const char *variant) {
     m->dir = find_dir(c, m, kind);
-    if (kind == COMPONENT_SCHEDULER) m->config = load_config(c, m, "scheduler_config.json");
+    if (kind == COMPONENT_SCHEDULER && !m->config) m->config = load_config(c, m, "scheduler_config.json");
+    if (kind == COMPONENT_SCHEDULER && !json_n_keys(m->config))
+        warn("%s: no scheduler beside the model: %s as it is by default; -x NAME for another", c->dir, m->class_name);
     if (kind != COMPONENT_NET && kind != COMPONENT_CONFIG) return;
     if (!m->config) m->config = load_config(c, m, "config.json");
     check_config(m->config);
@@ -136,12 +138,22 @@ static void read_index(struct arena *a, struct checkpoint *c, const char *path) 
 
 /* ---- the checkpoint ---------------------------------------------------------------------------------------------- */
 
+/* Beside a lone model lies none as a rule: then it is the one everybody builds, DDPMScheduler(). */
+static void list_lone_scheduler(struct arena *a, struct checkpoint *c) {
+    const char *path = arena_printf(a, "%s/scheduler_config.json", c->dir);
+    struct component *m = &c->components[c->n_components++];
+    *m = (struct component){.name = "scheduler", .library = "diffusers", .arena = a};
+    m->config = name_exists(path) ? json_load(a, path) : json_parse(a, "{}", 2, path);
+    m->class_name = json_string(m->config, "_class_name", "DDPMScheduler");
+}
+
 /* A lone model names its class itself. */
 static void list_lone(struct arena *a, struct checkpoint *c, const char *path) {
     struct component *m = &c->components[c->n_components++];
     *m = (struct component){.name = "unet", .library = "diffusers", .arena = a, .config = json_load(a, path)};
     m->class_name = json_string(m->config, "_class_name", NULL);
     if (!m->class_name) die(FAIL_UNSUPPORTED, "%s: no '_class_name': not a model of diffusers", path);
+    list_lone_scheduler(a, c);
 }
 
 struct checkpoint *checkpoint_list(struct arena *a, const char *model) {

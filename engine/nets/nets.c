@@ -17,9 +17,9 @@ static void *bind_unet(struct binder *binder) {
     return unet_bind(binder);
 }
 
-static void *prepare_unet(struct device *dev, const void *net, struct arena *a, struct view context, const float *t, int n_rows,
-                          struct view *temb) {
-    struct unet_run *run = unet_prepare(dev, net, a, context, t, n_rows);
+static void *prepare_unet(struct device *dev, const void *net, struct arena *a, struct view context, double guidance, const float *t,
+                          int n_rows, struct view *temb) {
+    struct unet_run *run = unet_prepare(dev, net, a, context, guidance, t, n_rows);
     *temb = run->temb;
     return run;
 }
@@ -35,6 +35,7 @@ static struct denoiser denoiser_unet(const void *net) {
         .in_channels = m->in_channels,
         .out_channels = m->out_channels,
         .context_dim = m->conditional ? m->cross_dim : 0,
+        .takes_guidance = m->guidance_dim > 0,
         .n_temb = m->n_temb,
         .sample_height = m->sample_height,
         .sample_width = m->sample_width,

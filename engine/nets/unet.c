@@ -10,7 +10,17 @@ static int prepare_levels(struct device *dev, const struct unet_level *levels, i
     return n;
 }
 
-struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows) {
+/* sinusoid += cond_proj of the guidance's own, the same for every row (Meng et al. 2023; diffusers get_guidance_scale_embedding). */
+static void add_guidance(struct device *dev, const struct unet *m, struct arena *a, struct view sinusoid, double guidance) {
+    struct view y = view_alloc(dev, 1, 1, sinusoid.W, m->guidance_dim);
+    float *w = arena_array(a, (size_t)sinusoid.W, sizeof *w);
+    for (int i = 0; i < sinusoid.W; i++) w[i] = (float)(guidance - 1) * 1000;
+    dev->ops->timestep_embed(dev, y, w, false, 1);
+    dev->ops->linear(dev, sinusoid, y, m->cond_proj_w, NULL, ACT_NONE, sinusoid);
+}
+
+struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, double guidance,
+                              const float *t, int n_rows) {
     const struct ops *op = dev->ops;
     struct unet_run *run = arena_alloc(a, sizeof *run);
     run->temb = view_alloc(dev, 1, 1, n_rows, m->n_temb);
@@ -24,6 +34,7 @@ struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct a
     int C = m->block_out_channels[0], E = 4 * C;
     struct view sinusoid = view_alloc(dev, 1, 1, n_rows, C), h = view_alloc(dev, 1, 1, n_rows, E), emb = view_alloc(dev, 1, 1, n_rows, E);
     op->timestep_embed(dev, sinusoid, t, m->flip_sin_to_cos, m->freq_shift);
+    if (m->guidance_dim) add_guidance(dev, m, a, sinusoid, guidance);
     op->linear(dev, h, sinusoid, m->time_linear_1_w, m->time_linear_1_b, ACT_SILU, no_view);
     op->linear(dev, emb, h, m->time_linear_2_w, m->time_linear_2_b, ACT_NONE, no_view);
     tap_view(dev, emb, "time_embedding");

@@ -33,7 +33,9 @@ struct unet {
     bool flip_sin_to_cos;
     bool scale_shift; /* resnets take a scale and a shift from the time embedding, not an addend */
     float freq_shift, eps;
+    int guidance_dim; /* of the sinusoid of the guidance that goes into the time embedding (latent consistency models); 0: none */
 
+    struct weight *cond_proj_w; /* [C,guidance_dim], where there is one */
     struct weight *time_linear_1_w, *time_linear_1_b, *time_linear_2_w, *time_linear_2_b;
     struct weight *time_emb_proj_w, *time_emb_proj_b; /* every resnet's projection, stacked: [n_temb,E] [n_temb] */
     int n_temb;
@@ -52,13 +54,15 @@ void unet_read_config(struct unet *m, const struct json *config, bool conditiona
 /* Reads the config and binds every tensor; lives in the binder's arena. */
 struct unet *unet_bind(struct binder *binder);
 
-/* What depends on the prompt and the timesteps alone, computed once a run. */
+/* What depends on the prompt, the guidance and the timesteps alone, computed once a run. */
 struct unet_run {
     struct view temb; /* [1,1,n_rows,n_temb] */
     struct view *kv;  /* n_transformer_blocks views [N,1,T,2C], in order of use */
 };
-/* context [N,1,T,cross_dim], none where not conditional; t: n_rows host floats. Views in the device's arena, *run in `a`. */
-struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, const float *t, int n_rows);
+/* context [N,1,T,cross_dim], none where not conditional; t: n_rows host floats; guidance: read where guidance_dim is. Views in the device's
+ * arena, *run in `a`. */
+struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, double guidance,
+                              const float *t, int n_rows);
 
 /* The model output at the timestep that temb [1,1,1,n_temb], a row of run->temb, stands for.
  *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple */

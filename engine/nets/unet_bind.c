@@ -97,6 +97,7 @@ struct unet *unet_bind(struct binder *binder) {
     struct unet *m = arena_alloc(binder->arena, sizeof *m);
     unet_read_config(m, binder->component->config, strcmp(binder->component->class_name, "UNet2DModel") != 0);
     int C = m->block_out_channels[0], E = 4 * C;
+    if (m->guidance_dim) m->cond_proj_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(C, m->guidance_dim), "time_embedding.cond_proj.weight");
     m->time_linear_1_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, C), "time_embedding.linear_1.weight");
     m->time_linear_1_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_1.bias");
     m->time_linear_2_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, E), "time_embedding.linear_2.weight");

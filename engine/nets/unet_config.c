@@ -17,14 +17,21 @@ static const struct config_only only[] = {
 
 /* … nor UNet2DConditionModel … */
 static const struct config_only conditional_only[] = {
-    {"num_attention_heads", ONLY_NULL, 0, NULL},      {"reverse_transformer_layers_per_block", ONLY_NULL, 0, NULL},
-    {"encoder_hid_dim", ONLY_NULL, 0, NULL},          {"encoder_hid_dim_type", ONLY_NULL, 0, NULL},
-    {"dual_cross_attention", ONLY_FALSE, 0, NULL},    {"addition_embed_type", ONLY_NULL, 0, NULL},
-    {"resnet_skip_time_act", ONLY_FALSE, 0, NULL},    {"resnet_out_scale_factor", ONLY_NUMBER, 1, NULL},
-    {"time_embedding_act_fn", ONLY_NULL, 0, NULL},    {"timestep_post_act", ONLY_NULL, 0, NULL},
-    {"time_cond_proj_dim", ONLY_NULL, 0, NULL},       {"conv_in_kernel", ONLY_NUMBER, 3, NULL},
-    {"conv_out_kernel", ONLY_NUMBER, 3, NULL},        {"attention_type", ONLY_STRING, 0, "default"},
-    {"class_embeddings_concat", ONLY_FALSE, 0, NULL}, {"mid_block_only_cross_attention", ONLY_FALSE, 0, NULL},
+    {"num_attention_heads", ONLY_NULL, 0, NULL},
+    {"reverse_transformer_layers_per_block", ONLY_NULL, 0, NULL},
+    {"encoder_hid_dim", ONLY_NULL, 0, NULL},
+    {"encoder_hid_dim_type", ONLY_NULL, 0, NULL},
+    {"dual_cross_attention", ONLY_FALSE, 0, NULL},
+    {"addition_embed_type", ONLY_NULL, 0, NULL},
+    {"resnet_skip_time_act", ONLY_FALSE, 0, NULL},
+    {"resnet_out_scale_factor", ONLY_NUMBER, 1, NULL},
+    {"time_embedding_act_fn", ONLY_NULL, 0, NULL},
+    {"timestep_post_act", ONLY_NULL, 0, NULL},
+    {"conv_in_kernel", ONLY_NUMBER, 3, NULL},
+    {"conv_out_kernel", ONLY_NUMBER, 3, NULL},
+    {"attention_type", ONLY_STRING, 0, "default"},
+    {"class_embeddings_concat", ONLY_FALSE, 0, NULL},
+    {"mid_block_only_cross_attention", ONLY_FALSE, 0, NULL},
     {"cross_attention_norm", ONLY_NULL, 0, NULL},
 };
 
@@ -136,6 +143,12 @@ static int read_cross_dim(const struct json *config, int n_levels) {
     return dims[0];
 }
 
+static int read_guidance_dim(const struct json *config) {
+    int dim = (int)json_int(config, "time_cond_proj_dim", 0, 1, 65536);
+    if (dim % 2 || dim == 2) die(FAIL_UNSUPPORTED, "%s: 'time_cond_proj_dim' %d: expected an even number from 4", json_path(config), dim);
+    return dim;
+}
+
 static void read_conditional(struct unet *m, const struct json *config) {
     static const struct block_type down[] = {{"DownBlock2D", ATTENTION_NONE}, {"CrossAttnDownBlock2D", ATTENTION_CROSS}, {NULL, 0}};
     static const struct block_type up[] = {{"UpBlock2D", ATTENTION_NONE}, {"CrossAttnUpBlock2D", ATTENTION_CROSS}, {NULL, 0}};
@@ -145,6 +158,7 @@ static void read_conditional(struct unet *m, const struct json *config) {
     read_channels(m, config, (const int[4]){320, 640, 1280, 1280});
     read_common(m, config, 4);
     require_self_attention(config, m->n_levels);
+    m->guidance_dim = read_guidance_dim(config);
     m->size_multiple = 1;
     m->cross_dim = read_cross_dim(config, m->n_levels);
     read_per_level(m->n_heads, config, "attention_head_dim", 8, 1024, m->n_levels); /* the number of heads, despite its name */

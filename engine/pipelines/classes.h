@@ -34,6 +34,7 @@ struct pipeline_class {
     double guidance;       /* NAN: there is nothing to be guided by */
     const char *scheduler; /* the class any stored scheduler is converted to, or NULL */
     enum sched_fixup fixup;
+    bool strength_to_scheduler;    /* see sched_config_set_strength */
     const struct part_spec *parts; /* all of them required; nets in order of use */
     /* Do the parts fit together? Dies FAIL_UNSUPPORTED. */
     void (*check)(struct model *m);
@@ -45,7 +46,8 @@ struct pipeline_class {
 };
 
 /* In the order they are told to the user. */
-extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, ddpm_class, ddim_class;
+extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, latent_consistency_class,
+    latent_consistency_image_class, ddpm_class, ddim_class;
 
 /* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. Dies FAIL_UNSUPPORTED. */
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c);

@@ -52,7 +52,7 @@ static void fill_defaults(struct request *r) {
     if (m->class->takes_prompt && !s->negative) s->negative = "";
     if (m->text && s->clip_skip > m->text->layers.n)
         die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, m->text->layers.n);
-    r->copies = m->class->takes_prompt && s->guidance > 1 ? 2 : 1;
+    r->copies = m->class->takes_prompt && s->guidance > 1 && !m->denoiser.takes_guidance ? 2 : 1;
     fill_size(m, s);
     check_size(m, s->width, "width");
     check_size(m, s->height, "height");
@@ -73,7 +73,8 @@ static void open_schedule(struct request *r, const struct component *stored, con
     int most = sched_config_train_timesteps(r->sched_config);
     if (r->settings.steps == 0)
         r->settings.steps = class->steps < most ? class->steps : most; /* what nobody asked for must not be too much */
-    int steps = r->settings.steps, skip = init_skip(r, steps);
+    bool kept = r->settings.image && class->strength_to_scheduler && sched_config_set_strength(r->sched_config, r->settings.strength);
+    int steps = r->settings.steps, skip = kept ? 0 : init_skip(r, steps);
     if (skip == steps) die(FAIL_USAGE, "--strength %g: none of %d steps remain; at least %.3g", r->settings.strength, steps, 1.0 / steps);
     r->schedule = schedule_plan_from(r->arena, r->scheduler, r->sched_config, steps, skip);
 }
@@ -170,7 +171,7 @@ static void prepare(struct request *r) {
     arena_release(m->device, 0);
     r->input = view_alloc(m->device, r->copies, r->latent_height, r->latent_width, m->denoiser.in_channels);
     if (m->class->prepare) m->class->prepare(r);
-    r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, r->context, t, s->n_rows, &r->temb);
+    r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, r->context, r->settings.guidance, t, s->n_rows, &r->temb);
     r->mark = arena_mark(m->device);
 }
 

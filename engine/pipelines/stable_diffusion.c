@@ -14,7 +14,7 @@ static void fix_sample_size(struct model *m) {
     if (m->denoiser.sample_width < 64) m->denoiser.sample_width = m->denoiser.sample_height = 64;
 }
 
-static void check(struct model *m) {
+static void check_parts(const struct model *m) {
     const char *dir = m->checkpoint->dir;
     const struct denoiser *d = &m->denoiser;
     if (!d->context_dim) die(FAIL_UNSUPPORTED, "%s: unet/config.json: a UNet2DModel takes no prompt", dir);
@@ -30,7 +30,17 @@ static void check(struct model *m) {
             dir, d->in_channels, d->out_channels, Z);
     if (m->vae->out_channels != 3)
         die(FAIL_UNSUPPORTED, "%s: vae/config.json: 'out_channels' %d: only 3 is supported", dir, m->vae->out_channels);
+}
+
+static void check(struct model *m) {
+    check_parts(m);
     fix_sample_size(m);
+}
+
+static void check_guided(struct model *m) {
+    check_parts(m);
+    if (!m->denoiser.takes_guidance)
+        die(FAIL_UNSUPPORTED, "%s: unet/config.json: a %s needs 'time_cond_proj_dim'", m->checkpoint->dir, m->class->name);
 }
 
 static void prepare(struct request *r) {
@@ -75,3 +85,13 @@ static const struct part_spec parts[] = {
 const struct pipeline_class stable_diffusion_class = STABLE_DIFFUSION("StableDiffusionPipeline"),
                             image_to_image_class = STABLE_DIFFUSION("StableDiffusionImg2ImgPipeline"),
                             inpaint_class = STABLE_DIFFUSION("StableDiffusionInpaintPipeline");
+
+/* Luo et al. 2023 (diffusers pipelines/latent_consistency_models): a few steps, guided by what the denoiser is told. */
+#define LATENT_CONSISTENCY(class_name)                                                                              \
+    {                                                                                                               \
+        .name = class_name, .takes_prompt = true, .steps = 4, .guidance = 8.5, .fixup = FIXUP_NONE, .parts = parts, \
+        .strength_to_scheduler = true, .check = check_guided, .prepare = prepare, .decode = decode,                 \
+    }
+
+const struct pipeline_class latent_consistency_class = LATENT_CONSISTENCY("LatentConsistencyModelPipeline"),
+                            latent_consistency_image_class = LATENT_CONSISTENCY("LatentConsistencyModelImg2ImgPipeline");

@@ -34,6 +34,13 @@ cp "$MODEL/model_index.json" m
 edit 's/AutoencoderKL/VQModel/' m/model_index.json
 inspect
 expect_error 78 "diffuse: ./m/model_index.json: 'vae': expected class AutoencoderKL, found 'VQModel'"
+cp "$MODEL/model_index.json" m
+edit 's/PNDMScheduler/FlowMatchEulerDiscreteScheduler/' m/model_index.json
+for what in --inspect --show-schedule; do
+    run -m ./m $what
+    expect_error 78 "diffuse: ./m/model_index.json: scheduler class 'FlowMatchEulerDiscreteScheduler' is not supported" \
+        'hint: diffuse --list schedulers'
+done
 
 # then what it names
 cp "$MODEL/model_index.json" m
@@ -84,5 +91,21 @@ edit 's/"_diffusers_version": *"[^"]*"/"_diffusers_version": "0.8.1"/' m/unet/co
 size 512
 edit 's/"_diffusers_version": *"[^"]*"/"_diffusers_version": "0.9.0"/' m/unet/config.json
 size 128
+
+# a UNet2DModel alone is drawn with a scheduler of its own folder, or with everybody's
+rm -rf m
+mkdir m
+ln -s "$(dirname "$MODEL")"/tiny-ddpm-new/unet/* m
+run -m ./m -s 1 --steps 2 -o box/alone.png
+expect_code 0
+grep -q '^diffuse: warning: ./m: no scheduler beside the model: DDPMScheduler as it is by default; -x NAME for another$' err ||
+    fail 'the scheduler it takes is not said'
+echo '{"_class_name": "DDIMScheduler"}' >m/scheduler_config.json
+run -m ./m -s 1 --steps 2 -o box/own.png
+expect_code 0
+[ "$(cat err)" = '' ] || fail 'something is said'
+run -m ./m --show-schedule
+grep -q DDIMScheduler out || fail 'the scheduler of its folder is not taken'
+differ box/alone.png box/own.png
 
 finish

@@ -69,7 +69,7 @@ echo 'a fox' >p.txt
 note 'prompt: the name of a file, p.txt, is drawn as text' p.txt
 note 'prompt: the name of a file, p.txt, is drawn as text' @p.txt
 note '--eta has no effect: EulerDiscreteScheduler has none' --eta 0.5 -x euler x
-note '--guidance-rescale has no effect without guidance above 1' -g 1 --guidance-rescale 0.5 x
+note '--guidance-rescale has no effect: --guidance is 1 or less' -g 1 --guidance-rescale 0.5 x
 note '--negative has no effect: --guidance is 1 or less' -g 1 -n y x
 draw --dry-run -o box/n.png 'a fox (in the snow), 3:4 [b]'
 grep -q warning err && fail 'a warning about nothing'

@@ -7,7 +7,8 @@ import sys
 import diffusers
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline
+from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel, UNet2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -182,8 +183,57 @@ def unconditional_mid_null():
     return unconditional("unconditional-mid-null", mid_block_type=None)
 
 
+def grey():
+    """One channel: what tutorials train first."""
+    checkpoint = pixels("grey", in_channels=1, out_channels=1)
+    seeds = [torch.Generator("cpu").manual_seed(seed) for seed in (7, 8)]
+    images = checkpoint.load(DDPMPipeline)(batch_size=2, num_inference_steps=3, generator=seeds, output_type="pil").images
+    checkpoint.add("plain", ["-s", 7, "--steps", 3, "-c", 2], images)
+    return checkpoint
+
+
+def lone():
+    """A UNet2DModel alone, with the scheduler that everybody builds beside it."""
+    model = UNet2DModel(sample_size=16, in_channels=3, out_channels=3, block_out_channels=[8, 16], layers_per_block=1, norm_num_groups=4, attention_head_dim=4,
+                        down_block_types=["DownBlock2D", "AttnDownBlock2D"], up_block_types=["AttnUpBlock2D", "UpBlock2D"])
+    checkpoint = Checkpoint("lone", model)
+    for name, scheduler, args in (("plain", DDPMScheduler(), []), ("ddim", DDIMScheduler.from_config(DDPMScheduler().config), ["-x", "ddim"])):
+        pipe = DDPMPipeline(UNet2DModel.from_pretrained(checkpoint.dir), scheduler)
+        pipe.set_progress_bar_config(disable=True)
+        images = pipe(num_inference_steps=3, generator=[torch.Generator("cpu").manual_seed(7)], output_type="pil").images
+        checkpoint.add(name, ["-s", 7, "--steps", 3, *args], images)
+    return checkpoint
+
+
+def told_guidance():
+    """time_cond_proj_dim in a pipeline that is none of latent consistency's."""
+    checkpoint = pipeline("told-guidance", StableDiffusionPipeline, unet(time_cond_proj_dim=32))
+    for guidance in (1.0, 7.5):
+        draw(checkpoint, f"guidance-{guidance}", args=["-g", guidance], guidance_scale=guidance)
+    return checkpoint
+
+
+def latent_consistency():
+    scheduler = LCMScheduler.from_config(SD1_SCHEDULER)
+    checkpoint = pipeline("latent-consistency", LatentConsistencyModelPipeline, unet(time_cond_proj_dim=32), scheduler=scheduler)
+    image = checkpoint.add_picture("in.png", 70, 53)
+    generators = lambda: [torch.Generator("cpu").manual_seed(7)]
+    pipe = checkpoint.load(LatentConsistencyModelPipeline)
+    add = lambda name, args, pipe, **options: checkpoint.add(
+        name, ["a photo of a cat", "-s", 7, *args], pipe("a photo of a cat", generator=generators(), output_type="pil", **options).images)
+    add("defaults", [], pipe)
+    for guidance, steps in ((1.0, 2), (12.5, 8)):
+        add(f"guidance-{guidance}", ["-g", guidance, "--steps", steps], pipe, guidance_scale=guidance, num_inference_steps=steps)
+    pipe = checkpoint.load(LatentConsistencyModelImg2ImgPipeline)
+    add("image", ["-i", "@in.png"], pipe, image=image)
+    for strength, steps in ((0.3, 7), (0.55, 3), (1.0, 4)):
+        add(f"strength-{strength}", ["-i", "@in.png", "--strength", strength, "--steps", steps], pipe, image=image, strength=strength, num_inference_steps=steps)
+    return checkpoint
+
+
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, vae_without_post_quant,
-                 scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, image_to_image, inpaint, inpaint_nine]
+                 scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
+                 latent_consistency, image_to_image, inpaint, inpaint_nine]
 
 
 def main():
