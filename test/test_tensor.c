@@ -118,6 +118,22 @@ static void test_transpose_blocks(void **state) {
     free(got);
 }
 
+/* A transposed convolution's taps as matrices, as its net takes them apart. */
+static void test_reshape(void **state) {
+    (void)state;
+    enum { C = 3, D = 2, TAPS = 4 };
+    float *x = eighths(C * D * TAPS, 21), want[C * D];
+    struct memory *m = memory("taps", DT_F32, DIMS(C, D, 2, 2), x);
+    const struct tensor *flat = tensor_transpose(&arena, tensor_reshape(&arena, &m->tensor, DIMS(C * D, TAPS)));
+    for (int tap = 0; tap < TAPS; tap++) {
+        const struct tensor *t = tensor_reshape(&arena, tensor_rows(&arena, flat, tap, 1), DIMS(C, D));
+        for (int d = 0; d < D; d++)
+            for (int c = 0; c < C; c++) want[d * C + c] = x[(c * D + d) * TAPS + tap];
+        check_parts(tensor_transpose(&arena, t), want);
+        check_error(t, m);
+    }
+}
+
 static void test_stack(void **state) {
     (void)state;
     float *x = eighths(5 * 3, 4);
@@ -285,11 +301,57 @@ static int tear_down(void **state) {
     return 0;
 }
 
+/* ---- norms folded in --------------------------------------------------------------------------------------------- */
+
+static void test_standardise(void **state) {
+    (void)state;
+    enum { ROWS = 3, N = 20 };
+    float *x = eighths(ROWS * N, 22), want[ROWS * N];
+    uint16_t half[ROWS * N];
+    for (int k = 0; k < ROWS; k++) {
+        double mean = 0, variance = 0;
+        for (int i = 0; i < N; i++) mean += (double)x[k * N + i] / N;
+        for (int i = 0; i < N; i++) variance += pow((double)x[k * N + i] - mean, 2) / N;
+        for (int i = 0; i < N; i++) want[k * N + i] = (float)(((double)x[k * N + i] - mean) / sqrt(variance + 0.5));
+    }
+    for (int i = 0; i < ROWS * N; i++) half[i] = f32_to_f16(x[i]); /* exact */
+    struct memory *m = memory("w", DT_F16, DIMS(ROWS, 5, 2, 2), half);
+    const struct tensor *t = tensor_standardise(&arena, &m->tensor, 0.5);
+    float *got = arena_alloc(&arena, t->bytes);
+    assert_true(t->dtype == DT_F32 && t->rank == 4 && t->bytes == sizeof want && tensor_read(t, got) == 0);
+    assert_close("standardised", got, want, (int64_t[]){ROWS, N}, 2, 2e-7);
+    check_parts(t, got);
+    check_error(t, m);
+}
+
+static void test_batch_norm(void **state) {
+    (void)state;
+    enum { ROWS = 3, N = 8 };
+    float *w = eighths(ROWS * N, 23), *b = eighths(ROWS, 24), weight[] = {1.5f, -0.5f, 2}, bias[] = {0.25f, -1, 0}, mean[] = {1, 0, -2},
+          variance[] = {3.75f, 0, 15.75f};
+    struct memory *m = memory("variance", DT_F32, DIMS(ROWS), variance);
+    struct batch_norm norm = {floats("weight", weight, DIMS(ROWS)), floats("bias", bias, DIMS(ROWS)), floats("mean", mean, DIMS(ROWS)),
+                              &m->tensor, 0.25};
+    float want[ROWS * N], want_b[ROWS], want_none[ROWS];
+    for (int k = 0; k < ROWS; k++) {
+        float scale = weight[k] / sqrtf(variance[k] + 0.25f); /* the roots are 2, 1/2, 4 */
+        for (int i = 0; i < N; i++) want[k * N + i] = w[k * N + i] * scale;
+        want_b[k] = (b[k] - mean[k]) * scale + bias[k];
+        want_none[k] = -mean[k] * scale + bias[k];
+    }
+    const struct tensor *t = tensor_batch_norm(&arena, floats("w", w, DIMS(ROWS, 2, 2, 2)), &norm);
+    check_parts(t, want);
+    check_error(t, m);
+    check_parts(tensor_batch_norm(&arena, floats("b", b, DIMS(ROWS)), &norm), want_b);
+    check_parts(tensor_batch_norm(&arena, NULL, &norm), want_none);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_rows, tear_down),
         cmocka_unit_test_teardown(test_transpose, tear_down),
         cmocka_unit_test_teardown(test_transpose_blocks, tear_down),
+        cmocka_unit_test_teardown(test_reshape, tear_down),
         cmocka_unit_test_teardown(test_stack, tear_down),
         cmocka_unit_test_teardown(test_sum, tear_down),
         cmocka_unit_test_teardown(test_sum_half, tear_down),
@@ -298,6 +360,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_scaled, tear_down),
         cmocka_unit_test_teardown(test_scaled_special, tear_down),
         cmocka_unit_test_teardown(test_nested, tear_down),
+        cmocka_unit_test_teardown(test_standardise, tear_down),
+        cmocka_unit_test_teardown(test_batch_norm, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,8 @@ static inline int tensor_read(const struct tensor *t, void *dst) {
 
 /* Rows [first, first + n) of t, whose rank is at least 1: a third of a fused qkv. */
 const struct tensor *tensor_rows(struct arena *a, const struct tensor *t, int64_t first, int64_t n);
+/* t, its elements as they lie, in another shape of as many. */
+const struct tensor *tensor_reshape(struct arena *a, const struct tensor *t, int rank, const int64_t *shape);
 /* t [R,C] as [C,R]. */
 const struct tensor *tensor_transpose(struct arena *a, const struct tensor *t);
 /* The rows of top, then those of bottom, of one dtype and equal but for the first axis: an embedding learnt for a table of embeddings.
@@ -50,6 +52,19 @@ const struct tensor *tensor_sum(struct arena *a, const struct tensor *base, cons
 /* An F8_E4M3 or F8_E5M2 tensor times its scale, F32 or F16 as `dtype` says. scale: one value, or one a row; NULL: 1. Dies FAIL_UNSUPPORTED
  * where it is neither or a dtype does not fit. */
 const struct tensor *tensor_scaled(struct arena *a, const struct tensor *t, const struct tensor *scale, enum dtype dtype);
+
+/* As F32: each row (of the first axis, all others flattened) less its mean, divided by sqrt(variance + eps), of the population: weight
+ * standardisation (Qiao et al. 2019), which torch computes anew in each call. t: of a floating dtype. */
+const struct tensor *tensor_standardise(struct arena *a, const struct tensor *t, double eps);
+
+/* Batch norm in evaluation: y = (x - mean) / sqrt(variance + eps) * weight + bias, each [K] of a floating dtype. */
+struct batch_norm {
+    const struct tensor *weight, *bias, *mean, *variance;
+    double eps;
+};
+/* As F32, what makes a convolution's output come out normed: its weight [K,…] scaled, or its bias [K] scaled and shifted; t NULL: that of a
+ * convolution without one. */
+const struct tensor *tensor_batch_norm(struct arena *a, const struct tensor *t, const struct batch_norm *norm);
 
 /* ---- for kinds --------------------------------------------------------------------------------------------------- */
 

@@ -32,6 +32,17 @@ const struct tensor *tensor_rows(struct arena *a, const struct tensor *t, int64_
     return &r->tensor;
 }
 
+const struct tensor *tensor_reshape(struct arena *a, const struct tensor *t, int rank, const int64_t *shape) {
+    struct rows *r = arena_alloc(a, sizeof *r);
+    uint64_t n = 1;
+    *r = (struct rows){*t, t, 0};
+    r->tensor.read = read_rows;
+    r->tensor.rank = rank;
+    for (int i = 0; i < rank; i++) n *= (uint64_t)(r->tensor.shape[i] = shape[i]);
+    assert(rank <= TENSOR_RANK_MAX && n == tensor_count(t));
+    return &r->tensor;
+}
+
 /* ---- transposed -------------------------------------------------------------------------------------------------- */
 
 struct transposed {
