@@ -138,6 +138,16 @@ static inline dim3 grid_for(const struct cuda_device *dev, size_t n, int block) 
     return dim3((unsigned)(blocks < 1 ? 1 : blocks < most ? blocks : most));
 }
 
+__device__ __forceinline__ float activated(enum act act, float v) {
+    switch (act) {
+    case ACT_SILU: return silu(v);
+    case ACT_QUICK_GELU: return quick_gelu(v);
+    case ACT_GELU: return gelu_erf(v);
+    case ACT_RELU: return relu(v);
+    default: return v;
+    }
+}
+
 /* What the op just launched had to do, at least: for reports. */
 static inline void count_work(struct cuda_device *dev, double flop, double bytes) {
     dev->counts.flop += flop;
@@ -203,6 +213,8 @@ op_timestep_embed cuda_timestep_embed_plan, cuda_timestep_embed; /* embed.cu */
 op_modulate cuda_modulate;                                       /* elementwise.cu */
 op_silu cuda_silu;                                               /* elementwise.cu */
 op_add cuda_add;                                                 /* elementwise.cu */
+op_resize cuda_resize;                                           /* resize.cu */
+op_max_pool cuda_max_pool;                                       /* max_pool.cu */
 op_model_input cuda_model_input;                                 /* sched_step.cu */
 op_row_input cuda_row_input;                                     /* sched_step.cu */
 op_set_schedule cuda_set_schedule;                               /* sched_step.cu */

@@ -14,12 +14,6 @@ struct sum_of {
     __device__ __forceinline__ float operator()(float a, float b) const { return a + b; }
 };
 
-template <class T, int V> struct alignas(V * sizeof(T)) vec { T v[V]; };
-
-template <class T, int V> __device__ __forceinline__ const vec<T, V> &at(const void *p, size_t i) {
-    return *reinterpret_cast<const vec<T, V> *>(static_cast<const T *>(p) + i);
-}
-
 /* y[row, c] = f(a[row, c], b[row, c]), V elements at a time; n: of them. y may be a or b. */
 template <class T, int V, class F>
 __global__ void __launch_bounds__(THREADS)
@@ -27,7 +21,7 @@ __global__ void __launch_bounds__(THREADS)
     int per_row = C / V;
     GRID_LOOP(i, n) {
         size_t row = i / (size_t)per_row, c = i % (size_t)per_row * V;
-        vec<T, V> left = at<T, V>(a, row * lda + c), right = at<T, V>(b, row * ldb + c), out;
+        vec<T, V> left = vec_at<T, V>(a, row * lda + c), right = vec_at<T, V>(b, row * ldb + c), out;
 #pragma unroll
         for (int k = 0; k < V; k++) out.v[k] = from_f32<T>(f(to_f32(left.v[k]), to_f32(right.v[k])));
         *reinterpret_cast<vec<T, V> *>(static_cast<T *>(y) + row * ldy + c) = out;
@@ -43,33 +37,35 @@ template <class T, class F> void launch_pointwise(struct cuda_device *dev, struc
 }
 
 /* y[row, c] = act(x[row, c] * (1 + scale[image, c]) + shift[image, c]), V elements at a time; n: of them. y may be x. image_ld: 0 where one
- * row serves all images; scale NULL: act(x). */
+ * row serves all images; NULL: none. */
 template <class T, int V>
 __global__ void __launch_bounds__(THREADS)
     scale_shift(void *y, const void *x, const void *scale, const void *shift, size_t n, int C, int ldy, int ldx, size_t rows_per_image,
-                size_t scale_ld, size_t shift_ld, bool act) {
+                size_t scale_ld, size_t shift_ld, enum act act) {
     int per_row = C / V;
     GRID_LOOP(i, n) {
         size_t row = i / (size_t)per_row, c = i % (size_t)per_row * V, image = row / rows_per_image;
-        vec<T, V> in = at<T, V>(x, row * ldx + c), s{}, b{}, out;
-        if (scale) s = at<T, V>(scale, image * scale_ld + c), b = at<T, V>(shift, image * shift_ld + c);
+        vec<T, V> in = vec_at<T, V>(x, row * ldx + c), s{}, b{}, out;
+        if (scale) s = vec_at<T, V>(scale, image * scale_ld + c);
+        if (shift) b = vec_at<T, V>(shift, image * shift_ld + c);
 #pragma unroll
         for (int k = 0; k < V; k++) {
             float value = to_f32(in.v[k]);
-            if (scale) value = value * (1 + to_f32(s.v[k])) + to_f32(b.v[k]);
-            out.v[k] = from_f32<T>(act ? silu(value) : value);
+            if (scale) value *= 1 + to_f32(s.v[k]);
+            if (shift) value += to_f32(b.v[k]);
+            out.v[k] = from_f32<T>(activated(act, value));
         }
         *reinterpret_cast<vec<T, V> *>(static_cast<T *>(y) + row * ldy + c) = out;
     }
 }
 
 template <class T>
-void launch_scale_shift(struct cuda_device *dev, struct view y, struct view x, struct view scale, struct view shift, bool act) {
+void launch_scale_shift(struct cuda_device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
     constexpr int V = vec16<T>::N;
     size_t n = view_rows(y) * (size_t)y.C, rows = (size_t)x.H * (size_t)x.W;
     size_t scale_ld = scale.N > 1 ? (size_t)scale.ld : 0, shift_ld = shift.N > 1 ? (size_t)shift.ld : 0;
     bool aligned = y.C % V == 0 && rows_aligned(y) && rows_aligned(x);
-    if (scale.p) aligned = aligned && rows_aligned(scale) && rows_aligned(shift);
+    aligned = aligned && (!scale.p || rows_aligned(scale)) && (!shift.p || rows_aligned(shift));
     if (aligned)
         launch(dev, scale_shift<T, V>, grid_for(dev, n / V, THREADS), dim3(THREADS), 0, y.p, x.p, scale.p, shift.p, n / V, y.C, y.ld, x.ld,
                rows, scale_ld, shift_ld, act);
@@ -82,7 +78,7 @@ void launch_scale_shift(struct cuda_device *dev, struct view y, struct view x, s
 
 void cuda_modulate(struct device *base, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(y.dtype, T, launch_scale_shift<T>(dev, y, x, scale, shift, act == ACT_SILU));
+    DISPATCH(y.dtype, T, launch_scale_shift<T>(dev, y, x, scale, shift, act));
     double n = (double)view_rows(y) * y.C;
     count_work(dev, 4 * n, 2 * n * (double)view_item(y));
 }

@@ -48,15 +48,6 @@ template <class T> __device__ __forceinline__ void add8(float (&v)[8], const T *
     for (int i = 0; i < 8; i++) v[i] += a[i];
 }
 
-__device__ __forceinline__ float activated(enum act act, float v) {
-    switch (act) {
-    case ACT_SILU: return silu(v);
-    case ACT_QUICK_GELU: return quick_gelu(v);
-    case ACT_GELU: return gelu_erf(v);
-    default: return v;
-    }
-}
-
 /* Columns j..j+7 of row m, j % 8 == 0, from sums[0..8), and the gates' sums[8..16) where interleaved by 8. */
 template <class T> __device__ __forceinline__ void finish8(const struct gemm &g, int m, int j, const float *sums) {
     int n = min(8, g.N - j), at = g.interleave ? j / 2 : j;

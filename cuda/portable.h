@@ -45,6 +45,11 @@ template <class T> struct alignas(16) vec16 {
     static constexpr int N = 16 / sizeof(T);
     T v[N];
 };
+/* V of them: 16 bytes, or one where rows are not aligned to more. */
+template <class T, int V> struct alignas(V * sizeof(T)) vec { T v[V]; };
+template <class T, int V> __device__ __forceinline__ const vec<T, V> &vec_at(const void *p, size_t i) {
+    return *reinterpret_cast<const vec<T, V> *>(static_cast<const T *>(p) + i);
+}
 
 __device__ __forceinline__ float to_f32(float x) {
     return x;
@@ -98,6 +103,9 @@ __device__ __forceinline__ float silu(float x) {
 }
 __device__ __forceinline__ float gelu_erf(float x) {
     return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+}
+__device__ __forceinline__ float relu(float x) {
+    return x < 0 ? 0 : x; /* NaN stays */
 }
 __device__ __forceinline__ float quick_gelu(float x) {
     return x / (1.0f + __expf(-1.702f * x));

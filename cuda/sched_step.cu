@@ -20,10 +20,10 @@ struct step {
     const struct cuda_row *rows;
     const int *row_at;
     int depth;
-    const void *out; /* [N|2N,H,W,C|2C] */
+    const void *out; /* [N|2N|3N,H,W,C|2C] */
     int ld;
-    bool guided; /* out holds uncond, then cond */
-    float guidance, rescale;
+    int copies; /* out holds: one; uncond, cond; uncond, seen, cond */
+    struct guidance guidance;
     float *factors;    /* [N], of the guided output; NULL: 1 */
     float *limits;     /* [N], of clipping by quantile */
     float *magnitudes; /* [N,H,W,C] |v|, for the quantile */
@@ -33,17 +33,20 @@ __device__ __forceinline__ size_t latents_per_image(const struct latents &l) {
     return (size_t)l.H * l.W * l.C;
 }
 
-/* out at value i of the latents, `channel` further on, in image n or n + N. */
-template <class T> __device__ __forceinline__ float output(const struct step &s, size_t i, bool cond, int channel = 0) {
-    size_t pixel = i / (size_t)s.l.C, c = i % (size_t)s.l.C + (size_t)channel;
-    if (cond) pixel += (size_t)s.l.N * s.l.H * s.l.W;
+/* out at value i of the latents, `channel` further on, in that copy. */
+template <class T> __device__ __forceinline__ float output(const struct step &s, size_t i, int copy, int channel = 0) {
+    size_t pixel = i / (size_t)s.l.C + (size_t)copy * s.l.N * s.l.H * s.l.W, c = i % (size_t)s.l.C + (size_t)channel;
     return to_f32(static_cast<const T *>(s.out)[pixel * s.ld + c]);
 }
 
 /* The guided output before it is rescaled. */
 template <class T> __device__ __forceinline__ float guided(const struct step &s, size_t i) {
-    float e = output<T>(s, i, false);
-    return s.guided ? e + s.guidance * (output<T>(s, i, true) - e) : e;
+    float e = output<T>(s, i, 0);
+    if (s.copies == 1) return e;
+    float cond = output<T>(s, i, s.copies - 1);
+    if (s.copies == 2) return e + s.guidance.scale * (cond - e);
+    float seen = output<T>(s, i, 1);
+    return e + s.guidance.scale * (cond - seen) + s.guidance.image * (seen - e);
 }
 
 template <class T> __device__ __forceinline__ float guided_rescaled(const struct step &s, size_t i) {
@@ -90,19 +93,20 @@ template <class T> __global__ void __launch_bounds__(IMAGE_THREADS) rescale_fact
     size_t n = latents_per_image(s.l), first = blockIdx.x * n;
     float sum_cond = 0, sum_e = 0, squares_cond = 0, squares_e = 0;
     for (size_t i = threadIdx.x; i < n; i += IMAGE_THREADS) {
-        sum_cond += output<T>(s, first + i, true);
+        sum_cond += output<T>(s, first + i, s.copies - 1);
         sum_e += guided<T>(s, first + i);
     }
     float mean_cond = block_sum<IMAGE_WARPS>(sum_cond, shared) / (float)n, mean_e = block_sum<IMAGE_WARPS>(sum_e, shared) / (float)n;
     for (size_t i = threadIdx.x; i < n; i += IMAGE_THREADS) {
-        float cond = output<T>(s, first + i, true) - mean_cond, e = guided<T>(s, first + i) - mean_e;
+        float cond = output<T>(s, first + i, s.copies - 1) - mean_cond, e = guided<T>(s, first + i) - mean_e;
         squares_cond += cond * cond;
         squares_e += e * e;
     }
     squares_cond = block_sum<IMAGE_WARPS>(squares_cond, shared);
     squares_e = block_sum<IMAGE_WARPS>(squares_e, shared);
     /* unbiased both: n - 1 cancels */
-    if (threadIdx.x == 0) s.factors[blockIdx.x] = s.rescale * sqrtf(squares_cond / squares_e) + (1 - s.rescale);
+    float rescale = s.guidance.rescale;
+    if (threadIdx.x == 0) s.factors[blockIdx.x] = rescale * sqrtf(squares_cond / squares_e) + (1 - rescale);
 }
 
 /* ---- dynamic thresholding: Saharia et al. 2022 ------------------------------------------------------------------- */
@@ -185,7 +189,7 @@ __device__ __forceinline__ float with_history(const struct step &s, const struct
 
 /* The deviation the model predicts: Nichol & Dhariwal 2021, 3.1. */
 template <class T> __device__ __forceinline__ float learned_deviation(const struct step &s, const struct sched_row &row, size_t i) {
-    float p = output<T>(s, i, false, s.l.C);
+    float p = output<T>(s, i, 0, s.l.C);
     if (row.variance == VARIANCE_LEARNED) return sqrtf(p);
     float large = (p + 1) / 2;
     return expf(0.5f * (large * row.max_log + (1 - large) * row.min_log));
@@ -235,7 +239,7 @@ size_t latents_size(const struct latents *l) {
     return (size_t)l->N * l->H * l->W * l->C;
 }
 
-struct step step_of(struct cuda_device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
+struct step step_of(struct cuda_device *dev, const struct latents *l, struct view out, struct guidance guidance) {
     struct step s = {};
     s.l = *l;
     s.rows = dev->rows;
@@ -243,11 +247,10 @@ struct step step_of(struct cuda_device *dev, const struct latents *l, struct vie
     s.depth = dev->depth;
     s.out = out.p;
     s.ld = out.ld;
-    s.guided = out.N == 2 * l->N;
+    s.copies = out.N / l->N;
     s.guidance = guidance;
-    s.rescale = rescale;
     float *scratch = static_cast<float *>(dev->scratch);
-    s.factors = s.guided && rescale > 0 ? scratch : NULL;
+    s.factors = s.copies > 1 && guidance.rescale > 0 ? scratch : NULL;
     s.limits = scratch + l->N;
     s.magnitudes = scratch + 2 * l->N;
     return s;
@@ -314,13 +317,13 @@ void cuda_model_input(struct device *base, struct view y, const float *x, float 
     DISPATCH(y.dtype, T, launch_input<T>(dev, y, x, 1, scale, NULL));
 }
 
-void cuda_sched_step_plan(struct device *base, const struct latents *l, struct view, float, float) {
+void cuda_sched_step_plan(struct device *base, const struct latents *l, struct view, struct guidance) {
     cuda_scratch_reserve(cuda_of(base), (latents_size(l) + 2 * (size_t)l->N) * sizeof(float));
 }
 
-void cuda_sched_step(struct device *base, const struct latents *l, struct view out, float guidance, float rescale) {
+void cuda_sched_step(struct device *base, const struct latents *l, struct view out, struct guidance guidance) {
     struct cuda_device *dev = cuda_of(base);
-    struct step s = step_of(dev, l, out, guidance, rescale);
+    struct step s = step_of(dev, l, out, guidance);
     DISPATCH(out.dtype, T, launch_step<T>(dev, s));
     double n = (double)latents_size(l);
     count_work(dev, 10 * n, n * 16 + (double)view_rows(out) * out.C * (double)view_item(out));

@@ -11,7 +11,7 @@
 #include "engine/device.h"
 #include "schedulers/scheduler.h"
 
-enum act { ACT_NONE, ACT_SILU, ACT_QUICK_GELU, ACT_GELU /* exact erf */ };
+enum act { ACT_NONE, ACT_SILU, ACT_QUICK_GELU, ACT_GELU /* exact erf */, ACT_RELU /* of modulate alone */ };
 
 /* y = act(x wᵀ + b) + residual        x [T,C]  w [K,C]  b [K]|NULL  residual [T,K]|none, may be y  y [T,K] */
 typedef void op_linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
@@ -55,12 +55,20 @@ typedef void op_timestep_embed(struct device *dev, struct view y, const float *t
 /* y = x * sigmoid(x)        x, y [T,C], y may be x */
 typedef void op_silu(struct device *dev, struct view y, struct view x);
 
-/* y = act(x * (1 + scale) + shift), or act(x) where they are none
- *   x, y [N,H,W,C], y may be x   scale, shift [N|1,1,1,C]: one row per image (or one for all)   act ACT_NONE or ACT_SILU */
+/* y = act(x * (1 + scale) + shift), without those that are none
+ *   x, y [N,H,W,C], y may be x   scale, shift [N|1,1,1,C]: one row per image (or one for all)   act not ACT_QUICK_GELU */
 typedef void op_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act);
 
 /* y = a + b        [T,C]; y may be a or b */
 typedef void op_add(struct device *dev, struct view y, struct view a, struct view b);
+
+/* Bilinear, torch's two ways: output i of n lies at i (in - 1) / (n - 1) where corners are aligned, else at (i + 1/2) in / n - 1/2, not
+ * below 0; what lies beyond the last pixel is the last pixel.        x [N,H,W,C]   y [N,Ho,Wo,C] */
+typedef void op_resize(struct device *dev, struct view y, struct view x, bool align_corners);
+
+/* y = the largest value under an R x R window; what lies outside x does not count
+ *   x [N,H,W,C]  y [N,Ho,Wo,C]   shape as conv2d's, upsample 1, each padding below R */
+typedef void op_max_pool(struct device *dev, struct view y, struct view x, int R, struct conv_shape shape);
 
 /* y = scale * x        x: f32 latents [N,H,W,C] dense, device memory   y [N,H,W,C] */
 typedef void op_model_input(struct device *dev, struct view y, const float *x, float scale);
@@ -90,15 +98,23 @@ typedef void op_set_schedule(struct device *dev, const struct sched_row *rows, i
  *   y [1,1,1,E]   table [1,1,n_rows,E] */
 typedef void op_next_row(struct device *dev, struct view y, struct view table);
 
-/* y[c*N + n] = in_scale * x[n] for each of the copies c: latents to model input, twice for classifier-free guidance
+/* y[c*N + n] = in_scale * x[n] for each of the copies c: latents to model input, twice or thrice for guidance
  *   y [copies*N,H,W,C]: a slice where the model's input has more channels */
 typedef void op_row_input(struct device *dev, struct view y, const struct latents *l, int copies);
 
-/* e = uncond + guidance (cond - uncond) where out has 2N images [uncond…, cond…], e = out where it has N;
+struct guidance {
+    float scale;   /* away from the unconditional output, towards the prompt's … */
+    float image;   /* … and towards that of the picture alone, where the model is given one */
+    float rescale; /* φ */
+};
+
+/* e = uncond + scale (cond - uncond) where out has 2N images [uncond…, cond…];
+ * e = uncond + scale (cond - seen) + image (seen - uncond) where it has 3N [uncond…, seen…, cond…]: given nothing, the picture alone,
+ * picture and prompt (Brooks et al. 2023, 3.2.1); e = out where it has N;
  * rescale φ > 0 (guidance only): e' = φ e std(cond)/std(e) + (1-φ) e, std over each image, unbiased (Lin et al. 2023, 3.4);
  * then the current scheduler row (schedulers/scheduler.h) updates x, saved and d.
- *   out [N|2N,H,W,C], or [N,H,W,2C]: the second half of the channels then predicts the variance, for rows that use it */
-typedef void op_sched_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale);
+ *   out [N|2N|3N,H,W,C], or [N,H,W,2C]: the second half of the channels then predicts the variance, for rows that use it */
+typedef void op_sched_step(struct device *dev, const struct latents *l, struct view out, struct guidance guidance);
 
 /* y = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255)        x [N,H,W,C]   y: host bytes [N,H,W,C]   C 3, or 1: grey
  * Returns how many values are not finite. Synchronises. */
@@ -123,6 +139,8 @@ struct ops {
     op_silu *silu;
     op_modulate *modulate;
     op_add *add;
+    op_resize *resize;
+    op_max_pool *max_pool;
     op_model_input *model_input;
     op_set_schedule *set_schedule;
     op_next_row *next_row;

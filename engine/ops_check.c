@@ -73,7 +73,7 @@ static bool are_whole(struct view a, struct view b, struct view c) {
 static void linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
                    struct view residual) {
     assert(same_rows(y, x) && is_matrix(w, y.C, x.C) && (!b || is_vector(b, y.C)));
-    assert(!residual.p || (same_rows(residual, y) && residual.C == y.C));
+    assert((!residual.p || (same_rows(residual, y) && residual.C == y.C)) && act != ACT_RELU);
     if (are_whole(y, x, residual)) OWN(linear, y, x, w, b, act, residual);
     else
         for (int n = 0; n < y.N; n++) OWN(linear, image_of(y, n), image_of(x, n), w, b, act, image_of(residual, n));
@@ -136,8 +136,8 @@ static void silu(struct device *dev, struct view y, struct view x) {
 }
 
 static void modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act) {
-    assert(same_shape(y, x) && (act == ACT_NONE || act == ACT_SILU) && !scale.p == !shift.p);
-    assert(!scale.p || (is_row_of(scale, x) && is_row_of(shift, x) && scale.N == shift.N));
+    assert(same_shape(y, x) && act != ACT_QUICK_GELU);
+    assert((!scale.p || is_row_of(scale, x)) && (!shift.p || is_row_of(shift, x)));
     if (are_whole(y, x, no_view)) OWN(modulate, y, x, scale, shift, act);
     else
         for (int n = 0; n < y.N; n++) OWN(modulate, image_of(y, n), image_of(x, n), image_of(scale, n), image_of(shift, n), act);
@@ -148,6 +148,22 @@ static void add(struct device *dev, struct view y, struct view a, struct view b)
     if (are_whole(y, a, b)) OWN(add, y, a, b);
     else
         for (int n = 0; n < y.N; n++) OWN(add, image_of(y, n), image_of(a, n), image_of(b, n));
+}
+
+static void resize(struct device *dev, struct view y, struct view x, bool align_corners) {
+    assert(is_sound(y) && is_sound(x) && same_type(y, x) && y.N == x.N && y.C == x.C);
+    if (are_whole(y, x, no_view)) OWN(resize, y, x, align_corners);
+    else
+        for (int n = 0; n < y.N; n++) OWN(resize, image_of(y, n), image_of(x, n), align_corners);
+}
+
+static void max_pool(struct device *dev, struct view y, struct view x, int R, struct conv_shape s) {
+    assert(is_sound(y) && is_sound(x) && same_type(y, x) && y.N == x.N && y.C == x.C && R >= 1 && s.stride >= 1 && s.upsample == 1);
+    assert(s.top >= 0 && s.left >= 0 && s.bottom >= 0 && s.right >= 0 && s.top < R && s.left < R && s.bottom < R && s.right < R);
+    assert(y.H == output_size(x.H, s.top, s.bottom, R, s.stride) && y.W == output_size(x.W, s.left, s.right, R, s.stride));
+    if (are_whole(y, x, no_view)) OWN(max_pool, y, x, R, s);
+    else
+        for (int n = 0; n < y.N; n++) OWN(max_pool, image_of(y, n), image_of(x, n), R, s);
 }
 
 /* ---- the loop: its views are whole, since one recorded launch does all images ------------------------------------ */
@@ -172,10 +188,10 @@ static void row_input(struct device *dev, struct view y, const struct latents *l
     OWN(row_input, y, l, copies);
 }
 
-static void sched_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
+static void sched_step(struct device *dev, const struct latents *l, struct view out, struct guidance guidance) {
     assert(is_sound(out) && view_is_whole(out) && out.H == l->H && out.W == l->W);
-    assert((out.C == l->C && (out.N == l->N || out.N == 2 * l->N)) || (out.C == 2 * l->C && out.N == l->N));
-    OWN(sched_step, l, out, guidance, rescale);
+    assert((out.C == l->C && out.N % l->N == 0 && out.N <= 3 * l->N) || (out.C == 2 * l->C && out.N == l->N));
+    OWN(sched_step, l, out, guidance);
 }
 
 /* ---- host and device: the host's side is dense, so an image at a time is the next piece of it --------------------- */
@@ -227,6 +243,8 @@ const struct ops ops_checked = {
     .silu = silu,
     .modulate = modulate,
     .add = add,
+    .resize = resize,
+    .max_pool = max_pool,
     .model_input = model_input,
     .set_schedule = set_schedule,
     .next_row = next_row,

@@ -51,7 +51,7 @@ static void test_pointwise(void **state) {
 }
 
 struct modulate_case {
-    int N, H, W, C, pad, rows; /* rows: 0, no scale and shift */
+    int N, H, W, C, pad, rows, without; /* 1: no scale, 2: no shift */
     enum act act;
 };
 struct modulate_call {
@@ -61,29 +61,76 @@ struct modulate_call {
 
 static void call_modulate(struct device *dev, int side, void *data) {
     struct modulate_call *m = data;
-    bool plain = m->c->rows == 0;
-    dev->ops->modulate(dev, m->y->view[side], m->x->view[side], plain ? no_view : m->scale->view[side],
-                       plain ? no_view : m->shift->view[side], m->c->act);
+    struct view scale = m->c->without & 1 ? no_view : m->scale->view[side], shift = m->c->without & 2 ? no_view : m->shift->view[side];
+    dev->ops->modulate(dev, m->y->view[side], m->x->view[side], scale, shift, m->c->act);
 }
 
 static void test_modulate(void **state) {
     (void)state;
-    static const struct modulate_case cases[] = {{2, 4, 4, 64, 0, 2, ACT_SILU}, {2, 3, 5, 33, 1, 2, ACT_NONE},
-                                                 {3, 2, 2, 40, 8, 1, ACT_SILU}, {1, 8, 8, 320, 0, 1, ACT_NONE},
-                                                 {2, 3, 3, 16, 8, 0, ACT_NONE}, {1, 2, 2, 7, 0, 0, ACT_SILU}};
+    static const struct modulate_case cases[] = {
+        {2, 4, 4, 64, 0, 2, 0, ACT_SILU},  {2, 3, 5, 33, 1, 2, 0, ACT_NONE}, {3, 2, 2, 40, 8, 1, 0, ACT_SILU},
+        {1, 8, 8, 320, 0, 1, 0, ACT_NONE}, {2, 3, 3, 16, 8, 1, 3, ACT_NONE}, {1, 2, 2, 7, 0, 1, 3, ACT_SILU},
+        {2, 3, 3, 24, 0, 2, 1, ACT_GELU},  {2, 3, 3, 24, 8, 2, 2, ACT_RELU}, {1, 5, 5, 33, 0, 1, 3, ACT_RELU},
+    };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {
             const struct modulate_case *c = &cases[i];
             struct pair *p = pair_open(*dtype);
-            int rows = c->rows ? c->rows : 1;
             struct modulate_call call = {.c = c};
             call.x = operand_new(p, 1, c->N, c->H, c->W, c->C, c->pad, 3, 0);
-            call.scale = operand_new(p, 2, rows, 1, 1, c->C, 2 * c->pad, 1, 0);
-            call.shift = operand_new(p, 3, rows, 1, 1, c->C, c->pad, 1, 0);
+            call.scale = operand_new(p, 2, c->rows, 1, 1, c->C, 2 * c->pad, 1, 0);
+            call.shift = operand_new(p, 3, c->rows, 1, 1, c->C, c->pad, 1, 0);
             call.y = operand_new(p, 4, c->N, c->H, c->W, c->C, c->pad, 1, 0);
             pair_run(p, call_modulate, &call);
             char name[80];
-            snprintf(name, sizeof name, "modulate %dx%dx%dx%d rows=%d act=%d", c->N, c->H, c->W, c->C, c->rows, (int)c->act);
+            snprintf(name, sizeof name, "modulate %dx%dx%dx%d rows=%d without=%d act=%d", c->N, c->H, c->W, c->C, c->rows, c->without,
+                     (int)c->act);
             operand_compare(p, name, call.y, tolerance_of(*dtype));
+            pair_close(p);
+        }
+}
+
+/* ---- windows ----------------------------------------------------------------------------------------------------- */
+
+struct window_case {
+    int N, H, W, Ho, Wo, C, pad;
+    bool align;
+    int R; /* 0: resize; else max_pool, and … */
+    struct conv_shape shape;
+};
+struct window_call {
+    const struct window_case *c;
+    struct operand *y, *x;
+};
+
+static void call_window(struct device *dev, int side, void *data) {
+    struct window_call *w = data;
+    if (w->c->R) dev->ops->max_pool(dev, w->y->view[side], w->x->view[side], w->c->R, w->c->shape);
+    else dev->ops->resize(dev, w->y->view[side], w->x->view[side], w->c->align);
+}
+
+static void test_windows(void **state) {
+    (void)state;
+    static const struct window_case cases[] = {
+        {2, 3, 5, 6, 10, 16, 0, true, 0, {0}},
+        {1, 5, 4, 7, 9, 33, 3, false, 0, {0}},
+        {1, 7, 9, 5, 3, 24, 8, false, 0, {0}},
+        {1, 4, 4, 1, 4, 8, 0, true, 0, {0}},
+        {1, 6, 6, 6, 6, 8, 0, false, 0, {0}},
+        {2, 6, 8, 3, 4, 16, 0, false, 3, {2, 0, 0, 1, 1, 1}},
+        {1, 7, 5, 4, 3, 33, 3, false, 3, {2, 1, 1, 1, 1, 1}},
+        {1, 4, 4, 2, 2, 8, 8, false, 1, {3, 0, 0, 0, 0, 1}},
+        {1, 3, 3, 7, 7, 4, 0, false, 5, {1, 4, 4, 4, 4, 1}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {
+            const struct window_case *c = &cases[i];
+            struct pair *p = pair_open(*dtype);
+            struct window_call call = {.c = c};
+            call.x = operand_new(p, 1, c->N, c->H, c->W, c->C, c->pad, 3, 0);
+            call.y = operand_new(p, 2, c->N, c->Ho, c->Wo, c->C, 2 * c->pad, 1, 0);
+            pair_run(p, call_window, &call);
+            char name[80];
+            snprintf(name, sizeof name, "%s %dx%d to %dx%d", c->R ? "max_pool" : "resize", c->H, c->W, c->Ho, c->Wo);
+            operand_compare(p, name, call.y, c->R ? 0 : tolerance_of(*dtype));
             pair_close(p);
         }
 }
@@ -267,9 +314,9 @@ static void test_latents(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_modulate),        cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_timestep_embed), cmocka_unit_test(test_upload_download), cmocka_unit_test(test_rgb8),
-        cmocka_unit_test(test_latents),
+        cmocka_unit_test(test_pointwise), cmocka_unit_test(test_modulate),       cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_embed),     cmocka_unit_test(test_timestep_embed), cmocka_unit_test(test_upload_download),
+        cmocka_unit_test(test_rgb8),      cmocka_unit_test(test_latents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

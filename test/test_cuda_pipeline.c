@@ -140,9 +140,9 @@ static void test_settings_changed(void **state) {
 static const struct ops *real_ops;
 static int steps_left;
 
-static void dying_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
+static void dying_step(struct device *dev, const struct latents *l, struct view out, struct guidance guidance) {
     if (steps_left-- == 0) die(FAIL_IO, "a weight that cannot be read");
-    real_ops->sched_step(dev, l, out, guidance, rescale);
+    real_ops->sched_step(dev, l, out, guidance);
 }
 
 /* In the first step, launched; in the second, which is captured. */

@@ -1,6 +1,6 @@
 /* The denoising loop's ops over whole schedules of random rows: every coefficient, push, save and drop, every clip, learned variance,
- * histories of 0 to 5, guidance rescaled, several images. The CUDA device, launch by launch and as a recording replayed, against the CPU
- * device; the two ways of the CUDA device agree to the last bit. What a row does not use is NaN. */
+ * histories of 0 to 5, guidance of two and three copies, rescaled, several images. The CUDA device, launch by launch and as a recording
+ * replayed, against the CPU device; the two ways of the CUDA device agree to the last bit. What a row does not use is NaN. */
 #include "schedulers/scheduler.h"
 #include "test/pair.h"
 
@@ -8,8 +8,8 @@ enum { ROWS_MAX = 80 };
 
 struct setup {
     int N, H, W, C;
-    int pad; /* channels beside the model's output */
-    bool guided;
+    int pad;    /* channels beside the model's output */
+    int copies; /* of the latents: guidance */
     float rescale;
     int depth;
     bool saves;
@@ -87,7 +87,7 @@ static void step(void *data) {
     int copies = loop->input.N / loop->setup->N;
     op->next_row(loop->dev, loop->temb, loop->table);
     op->row_input(loop->dev, loop->input, &loop->l, copies);
-    op->sched_step(loop->dev, &loop->l, loop->out, 3.5f, loop->setup->rescale);
+    op->sched_step(loop->dev, &loop->l, loop->out, (struct guidance){3.5f, 1.5f, loop->setup->rescale});
 }
 
 static struct loop loop_open(struct device *dev, const struct setup *s) {
@@ -96,7 +96,7 @@ static struct loop loop_open(struct device *dev, const struct setup *s) {
     float **parts[] = {&loop.l.x, &loop.l.e, &loop.l.z, &loop.l.saved};
     for (size_t i = 0; i < 3 + (size_t)s->saves; i++) *parts[i] = dev->alloc(dev, n * sizeof(float));
     for (int k = 0; k < s->depth; k++) loop.l.d[k] = dev->alloc(dev, n * sizeof(float));
-    int images = s->guided ? 2 * s->N : s->N;
+    int images = s->copies * s->N;
     loop.input = view_new(dev, images, s->H, s->W, s->C, s->pad);
     loop.out = view_new(dev, images, s->H, s->W, s->variance ? 2 * s->C : s->C, s->pad);
     loop.table = view_new(dev, 1, 1, ROWS_MAX, s->n_temb, 0);
@@ -107,7 +107,7 @@ static struct loop loop_open(struct device *dev, const struct setup *s) {
 
 /* What is seen after each row: x, e, saved, the model's input, its time embedding. */
 static size_t seen_per_row(const struct setup *s) {
-    return 3 * latents_size(s) + (s->guided ? 2 : 1) * latents_size(s) + (size_t)s->n_temb;
+    return 3 * latents_size(s) + (size_t)s->copies * latents_size(s) + (size_t)s->n_temb;
 }
 
 static void upload_all_nan(struct loop *loop, float *p) {
@@ -190,7 +190,7 @@ struct seen {
 };
 
 static void compare_row(const struct setup *s, enum dtype dtype, int i, bool saved, const float *want, const float *got) {
-    size_t n = latents_size(s), n_input = (s->guided ? 2 : 1) * n;
+    size_t n = latents_size(s), n_input = (size_t)s->copies * n;
     double unit = dtype == DT_F16 ? 0x1p-10 : dtype == DT_BF16 ? 0x1p-7 : 0;
     /* f32 sums of up to ten products, over up to 24 rows */
     const struct seen parts[] = {{"x", 0, n, 1e-5, false},
@@ -256,14 +256,15 @@ static void run_setups(const struct setup *setups, size_t n) {
 static void test_rows(void **state) {
     (void)state;
     static const struct setup setups[] = {
-        /* N H W C  pad guided rescale depth saves clip variance rows temb */
-        {1, 8, 8, 4, 0, true, 0, 0, false, CLIP_NONE, VARIANCE_PLANNED, 6, 64},
-        {1, 8, 8, 4, 0, true, 0, 1, true, CLIP_FIXED, VARIANCE_PLANNED, 12, 40},
-        {2, 5, 7, 4, 0, true, 0, 2, true, CLIP_NONE, VARIANCE_PLANNED, 12, 9000},
-        {1, 6, 9, 3, 5, false, 0, 3, false, CLIP_FIXED, VARIANCE_PLANNED, 12, 33},
-        {3, 4, 4, 4, 4, true, 0, 4, true, CLIP_NONE, VARIANCE_PLANNED, 16, 1},
-        {1, 2, 3, 4, 0, false, 0, 2, true, CLIP_NONE, VARIANCE_PLANNED, 70, 1},
-        {2, 3, 5, 4, 0, false, 0, 5, true, CLIP_FIXED, VARIANCE_PLANNED, 19, 8},
+        /* N H W C  pad copies rescale depth saves clip variance rows temb */
+        {1, 8, 8, 4, 0, 2, 0, 0, false, CLIP_NONE, VARIANCE_PLANNED, 6, 64},
+        {1, 8, 8, 4, 0, 2, 0, 1, true, CLIP_FIXED, VARIANCE_PLANNED, 12, 40},
+        {2, 5, 7, 4, 0, 2, 0, 2, true, CLIP_NONE, VARIANCE_PLANNED, 12, 9000},
+        {1, 6, 9, 3, 5, 1, 0, 3, false, CLIP_FIXED, VARIANCE_PLANNED, 12, 33},
+        {3, 4, 4, 4, 4, 2, 0, 4, true, CLIP_NONE, VARIANCE_PLANNED, 16, 1},
+        {1, 2, 3, 4, 0, 1, 0, 2, true, CLIP_NONE, VARIANCE_PLANNED, 70, 1},
+        {2, 3, 5, 4, 0, 1, 0, 5, true, CLIP_FIXED, VARIANCE_PLANNED, 19, 8},
+        {2, 5, 4, 4, 3, 3, 0, 2, true, CLIP_FIXED, VARIANCE_PLANNED, 10, 8},
     };
     RUN_SETUPS(setups);
 }
@@ -271,9 +272,9 @@ static void test_rows(void **state) {
 static void test_quantile(void **state) {
     (void)state;
     static const struct setup setups[] = {
-        {1, 32, 32, 4, 0, true, 0, 2, false, CLIP_QUANTILE, VARIANCE_PLANNED, 6, 8},
-        {3, 4, 3, 4, 3, true, 0.7f, 1, true, CLIP_QUANTILE, VARIANCE_PLANNED, 10, 8},
-        {2, 1, 1, 1, 0, false, 0, 1, false, CLIP_QUANTILE, VARIANCE_PLANNED, 8, 8},
+        {1, 32, 32, 4, 0, 2, 0, 2, false, CLIP_QUANTILE, VARIANCE_PLANNED, 6, 8},
+        {3, 4, 3, 4, 3, 2, 0.7f, 1, true, CLIP_QUANTILE, VARIANCE_PLANNED, 10, 8},
+        {2, 1, 1, 1, 0, 1, 0, 1, false, CLIP_QUANTILE, VARIANCE_PLANNED, 8, 8},
     };
     RUN_SETUPS(setups);
 }
@@ -281,9 +282,10 @@ static void test_quantile(void **state) {
 static void test_rescale(void **state) {
     (void)state;
     static const struct setup setups[] = {
-        {1, 16, 16, 4, 0, true, 0.7f, 1, false, CLIP_NONE, VARIANCE_PLANNED, 6, 16},
-        {3, 5, 5, 4, 0, true, 1, 2, true, CLIP_FIXED, VARIANCE_PLANNED, 8, 16},
-        {2, 5, 5, 3, 0, false, 0.5f, 1, false, CLIP_NONE, VARIANCE_PLANNED, 6, 16}, /* no guidance: nothing to rescale */
+        {1, 16, 16, 4, 0, 2, 0.7f, 1, false, CLIP_NONE, VARIANCE_PLANNED, 6, 16},
+        {3, 5, 5, 4, 0, 2, 1, 2, true, CLIP_FIXED, VARIANCE_PLANNED, 8, 16},
+        {2, 5, 5, 4, 0, 3, 0.7f, 1, false, CLIP_FIXED, VARIANCE_PLANNED, 8, 16},
+        {2, 5, 5, 3, 0, 1, 0.5f, 1, false, CLIP_NONE, VARIANCE_PLANNED, 6, 16}, /* no guidance: nothing to rescale */
     };
     RUN_SETUPS(setups);
 }
@@ -291,8 +293,8 @@ static void test_rescale(void **state) {
 static void test_learned_variance(void **state) {
     (void)state;
     static const struct setup setups[] = {
-        {1, 8, 8, 3, 0, false, 0, 0, false, CLIP_FIXED, VARIANCE_LEARNED, 8, 24},
-        {2, 6, 5, 3, 2, false, 0, 1, true, CLIP_FIXED, VARIANCE_RANGE, 12, 24},
+        {1, 8, 8, 3, 0, 1, 0, 0, false, CLIP_FIXED, VARIANCE_LEARNED, 8, 24},
+        {2, 6, 5, 3, 2, 1, 0, 1, true, CLIP_FIXED, VARIANCE_RANGE, 12, 24},
     };
     RUN_SETUPS(setups);
 }

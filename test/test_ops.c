@@ -208,11 +208,11 @@ static void case_silu(struct test_case *t) {
 static void case_modulate(struct test_case *t) {
     int N = number(t, "N"), H = number(t, "H"), W = number(t, "W"), C = number(t, "C"), pad = number(t, "pad");
     int rows = number(t, "per_image") ? N : 1;
-    bool plain = number(t, "plain");
+    int without = number(t, "without"); /* 1: scale; 2: shift */
     struct view x = view_new(t, SEED_X, N, H, W, C, pad), y = number(t, "in_place") ? x : view_new(t, SEED_R, N, H, W, C, 2 * pad);
     struct view scale = view_new(t, SEED_W, rows, 1, 1, C, 3 * pad), shift = view_new(t, SEED_B, rows, 1, 1, C, pad);
     for (int pass = 0; pass < 2; pass++) {
-        t->dev->ops->modulate(t->dev, y, x, plain ? no_view : scale, plain ? no_view : shift, (enum act)number(t, "act"));
+        t->dev->ops->modulate(t->dev, y, x, without & 1 ? no_view : scale, without & 2 ? no_view : shift, (enum act)number(t, "act"));
         if (!pass) begin_run(t, 0, NULL);
     }
     compare(t, y);
@@ -238,14 +238,39 @@ static void case_embed(struct test_case *t) {
     for (int i = 0; i < T; i++) ids[i] = i * 3 % V;
     struct test_weight w[WEIGHTS];
     weight_new(&w[0], WEIGHT_TABLE, SEED_W, V, C, 0);
-    weight_new(&w[1], WEIGHT_TABLE, SEED_B, P, C, 0);
+    weight_new(&w[1], WEIGHT_TABLE, SEED_B, P ? P : 1, C, 0);
     struct view y = view_new(t, SEED_R, 1, 1, T, C, 0);
     for (int pass = 0; pass < 2; pass++) {
-        t->dev->ops->embed(t->dev, y, ids, &w[0].w, &w[1].w);
-        if (!pass) begin_run(t, 2, w);
+        t->dev->ops->embed(t->dev, y, ids, &w[0].w, P ? &w[1].w : NULL);
+        if (!pass) begin_run(t, P ? 2 : 1, w);
     }
     compare(t, y);
     free_all(2, w, 1, &y);
+}
+
+static void case_resize(struct test_case *t) {
+    int N = number(t, "N"), C = number(t, "C"), pad = number(t, "pad");
+    struct view x = view_new(t, SEED_X, N, number(t, "H"), number(t, "W"), C, pad);
+    struct view y = view_new(t, SEED_R, N, number(t, "Ho"), number(t, "Wo"), C, 2 * pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->resize(t->dev, y, x, number(t, "align"));
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 2, (struct view[]){x, y});
+}
+
+static void case_max_pool(struct test_case *t) {
+    int N = number(t, "N"), H = number(t, "H"), W = number(t, "W"), C = number(t, "C"), pad = number(t, "pad"), R = number(t, "R");
+    int low = number(t, "low"), high = number(t, "high"), stride = number(t, "stride");
+    struct view x = view_new(t, SEED_X, N, H, W, C, pad);
+    struct view y = view_new(t, SEED_R, N, (H + low + high - R) / stride + 1, (W + low + high - R) / stride + 1, C, 2 * pad);
+    for (int pass = 0; pass < 2; pass++) {
+        t->dev->ops->max_pool(t->dev, y, x, R, (struct conv_shape){stride, low, low, high, high, 1});
+        if (!pass) begin_run(t, 0, NULL);
+    }
+    compare(t, y);
+    free_all(0, NULL, 2, (struct view[]){x, y});
 }
 
 static void case_timestep_embed(struct test_case *t) {
@@ -336,9 +361,10 @@ static void case_sched_step(struct test_case *t) {
     for (int i = -1; i < rows; i++) { /* -1: plan */
         if (i == 0) t->dev->ops->set_schedule(t->dev, schedule, rows, SCHED_HISTORY);
         t->dev->ops->next_row(t->dev, no_view, no_view);
-        struct view out = view_new(t, MODEL_SEED + i, N * (number(t, "guided") ? 2 : 1), H, W, out_C, number(t, "pad"));
+        struct view out = view_new(t, MODEL_SEED + i, N * number(t, "copies"), H, W, out_C, number(t, "pad"));
         for (size_t j = 0; j < n; j++) l.z[j] = operand(NOISE_SEED + i, j);
-        t->dev->ops->sched_step(t->dev, &l, out, (float)param(t, "guidance"), (float)param(t, "rescale"));
+        struct guidance guidance = {(float)param(t, "guidance"), (float)param_or(t, "image", 0), (float)param(t, "rescale")};
+        t->dev->ops->sched_step(t->dev, &l, out, guidance);
         if (i < 0) begin_run(t, 0, NULL);
         free(out.p);
     }
@@ -389,12 +415,14 @@ TEST_OP(group_norm, 12)
 TEST_OP(layer_norm, 7)
 TEST_OP(attention, 15)
 TEST_OP(silu, 5)
-TEST_OP(modulate, 4)
+TEST_OP(modulate, 7)
 TEST_OP(add, 4)
-TEST_OP(embed, 1)
+TEST_OP(embed, 2)
+TEST_OP(resize, 6)
+TEST_OP(max_pool, 5)
 TEST_OP(timestep_embed, 8)
 TEST_OP(model_input, 2)
-TEST_OP(sched_step, 9)
+TEST_OP(sched_step, 11)
 
 /* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
@@ -572,6 +600,8 @@ int main(void) {
         cmocka_unit_test(test_modulate),
         cmocka_unit_test(test_add),
         cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_max_pool),
         cmocka_unit_test(test_timestep_embed),
         cmocka_unit_test(test_model_input),
         cmocka_unit_test(test_sched_step),

@@ -81,6 +81,8 @@ op_timestep_embed cpu_timestep_embed;
 op_silu cpu_silu;
 op_modulate cpu_modulate;
 op_add cpu_add;
+op_resize cpu_resize;
+op_max_pool cpu_max_pool;
 op_model_input cpu_model_input;
 op_set_schedule cpu_set_schedule;
 op_next_row cpu_next_row;

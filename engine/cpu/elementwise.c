@@ -56,26 +56,36 @@ void cpu_add(struct device *dev, struct view y, struct view a, struct view b) {
     pool_for(dev->pool, view_rows(y), y.C * ROW_NS, add_rows, &(struct rows){.y = y, .a = a, .b = b});
 }
 
+/* n values of the image's row, or of the row for all; 0 where there is no such operand. */
+static const float *factors(struct view row, size_t image, int c, float *buf, int n) {
+    if (row.p) return row_load(row.dtype, row_at(row, row.N > 1 ? image : 0, c), buf, n);
+    for (int i = 0; i < n; i++) buf[i] = 0;
+    return buf;
+}
+
+static void activate(float *x, int n, enum act act) {
+    if (act == ACT_SILU)
+        for (int i = 0; i < n; i++) x[i] = vm_silu(x[i]);
+    if (act == ACT_GELU)
+        for (int i = 0; i < n; i++) x[i] = vm_gelu(x[i]);
+    if (act == ACT_RELU)
+        for (int i = 0; i < n; i++) x[i] = x[i] < 0 ? 0 : x[i];
+}
+
 static void modulate_rows(void *context, size_t begin, size_t end, int thread) {
     (void)thread;
     const struct rows *r = context;
     size_t per_image = (size_t)r->a.H * (size_t)r->a.W;
     for (size_t t = begin; t < end; t++) {
         float in[ROW_CHUNK], in_scale[ROW_CHUNK], in_shift[ROW_CHUNK], out[ROW_CHUNK];
-        size_t image = r->factor.N > 1 ? t / per_image : 0;
+        size_t image = t / per_image;
         for (int c = 0; c < r->a.C; c += ROW_CHUNK) {
             int n = imin(ROW_CHUNK, r->a.C - c);
             const float *src = row_load(r->a.dtype, row_at(r->a, t, c), in, n);
             float *dst = row_target(r->y.dtype, row_at(r->y, t, c), out);
-            if (r->factor.p) {
-                const float *s = row_load(r->factor.dtype, row_at(r->factor, image, c), in_scale, n);
-                const float *b = row_load(r->b.dtype, row_at(r->b, image, c), in_shift, n);
-                for (int i = 0; i < n; i++) dst[i] = src[i] * (1 + s[i]) + b[i];
-            } else if (dst != src) {
-                memcpy(dst, src, (size_t)n * sizeof *dst);
-            }
-            if (r->act == ACT_SILU)
-                for (int i = 0; i < n; i++) dst[i] = vm_silu(dst[i]);
+            const float *scale = factors(r->factor, image, c, in_scale, n), *shift = factors(r->b, image, c, in_shift, n);
+            for (int i = 0; i < n; i++) dst[i] = src[i] * (1 + scale[i]) + shift[i];
+            activate(dst, n, r->act);
             row_store(r->y.dtype, row_at(r->y, t, c), dst, n);
         }
     }

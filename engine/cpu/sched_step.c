@@ -28,9 +28,9 @@ void cpu_row_input(struct device *dev, struct view y, const struct latents *l, i
     for (int i = 0; i < copies; i++) cpu_model_input(dev, view_images(y, i * l->N, l->N), l->x, s->rows[s->row].in_scale);
 }
 
-void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
-    (void)out, (void)guidance, (void)rescale;
-    /* v, and its magnitudes sorted or the next x */
+void cpu_sched_step_plan(struct device *dev, const struct latents *l, struct view out, struct guidance guidance) {
+    (void)out, (void)guidance;
+    /* cond and seen; then v, and its magnitudes sorted or the next x */
     cpu_scratch_reserve(cpu_of(dev), 2 * latents_size(l) * sizeof(float));
 }
 
@@ -49,18 +49,23 @@ static double unbiased_std(const float *x, size_t n) {
     return sqrt(sum / (double)(n - 1));
 }
 
-static void guide(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
+static void guide(struct device *dev, const struct latents *l, struct view out, struct guidance g) {
     size_t n = latents_size(l), per_image = n / (size_t)l->N;
-    float *cond = cpu_of(dev)->scratch;
+    float *cond = cpu_of(dev)->scratch, *seen = cond + n, *e = l->e;
     out = view_slice(out, 0, l->C);
-    model_output(dev, l->e, out, 0, l->N);
+    model_output(dev, e, out, 0, l->N);
     if (out.N == l->N) return;
-    model_output(dev, cond, out, l->N, l->N);
-    for (size_t i = 0; i < n; i++) l->e[i] += guidance * (cond[i] - l->e[i]);
-    for (size_t i = 0; rescale > 0 && i < n; i += per_image) {
-        float ratio = (float)(unbiased_std(cond + i, per_image) / unbiased_std(l->e + i, per_image));
-        float factor = rescale * ratio + (1 - rescale);
-        for (size_t j = i; j < i + per_image; j++) l->e[j] *= factor;
+    model_output(dev, cond, out, out.N - l->N, l->N);
+    if (out.N == 3 * l->N) {
+        model_output(dev, seen, out, l->N, l->N);
+        for (size_t i = 0; i < n; i++) e[i] = e[i] + g.scale * (cond[i] - seen[i]) + g.image * (seen[i] - e[i]);
+    } else {
+        for (size_t i = 0; i < n; i++) e[i] += g.scale * (cond[i] - e[i]);
+    }
+    for (size_t i = 0; g.rescale > 0 && i < n; i += per_image) {
+        float ratio = (float)(unbiased_std(cond + i, per_image) / unbiased_std(e + i, per_image));
+        float factor = g.rescale * ratio + (1 - g.rescale);
+        for (size_t j = i; j < i + per_image; j++) e[j] *= factor;
     }
 }
 
@@ -117,13 +122,13 @@ static void keep_unmasked(float *x, const struct latents *l, const struct sched_
     }
 }
 
-void cpu_sched_step(struct device *dev, const struct latents *l, struct view out, float guidance, float rescale) {
+void cpu_sched_step(struct device *dev, const struct latents *l, struct view out, struct guidance guidance) {
     size_t n = latents_size(l);
     struct cpu_schedule *s = &cpu_of(dev)->schedule;
     const struct sched_row *row = &s->rows[s->row];
     int depth = s->depth;
     float *v = cpu_of(dev)->scratch, *spare = v + n;
-    guide(dev, l, out, guidance, rescale);
+    guide(dev, l, out, guidance);
 
     memset(v, 0, n * sizeof *v);
     axpy(v, row->dx, l->x, n);

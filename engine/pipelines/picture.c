@@ -18,7 +18,7 @@ struct step {
     struct view input, context, temb;
     struct latents latents;
     int copies;
-    float guidance, rescale;
+    struct guidance guidance;
 };
 
 static struct step step_of(const struct request *r, const struct latents *l) {
@@ -32,8 +32,7 @@ static struct step step_of(const struct request *r, const struct latents *l) {
     s.temb = r->temb;
     s.latents = *l;
     s.copies = r->copies;
-    s.guidance = (float)r->settings.guidance;
-    s.rescale = (float)r->settings.guidance_rescale;
+    s.guidance = (struct guidance){(float)r->settings.guidance, (float)r->settings.image_guidance, (float)r->settings.guidance_rescale};
     return s;
 }
 
@@ -49,7 +48,7 @@ static void run_step(void *data) {
     op->next_row(dev, temb, s->temb);
     op->row_input(dev, view_slice(s->input, 0, l->C), l, s->copies);
     d->forward(dev, d->net, s->denoiser_run, out, s->input, temb);
-    op->sched_step(dev, l, out, s->guidance, s->rescale);
+    op->sched_step(dev, l, out, s->guidance);
     arena_release(dev, mark);
 }
 

@@ -14,9 +14,10 @@ struct settings {
     const char *model, *variant;
     const char *prompt, *negative; /* negative NULL = "" */
     uint64_t seed;
-    bool seed_given; /* else `seed` is a random one */
-    int steps;       /* 0: the checkpoint's, else 50, DDPM 1000 */
-    double guidance; /* NAN: the checkpoint's, else 7.5 */
+    bool seed_given;       /* else `seed` is a random one */
+    int steps;             /* 0: the checkpoint's, else 50, DDPM 1000 */
+    double guidance;       /* NAN: the checkpoint's, else 7.5 */
+    double image_guidance; /* NAN: 1.5 where the class has one */
     double guidance_rescale, eta;
     int clip_skip;         /* diffusers' meaning: 1 leaves out one layer; -1 or 0: none */
     int width, height;     /* pixels; 0: the checkpoint's, else sample_size * VAE factor; said where the other is given */

@@ -45,7 +45,7 @@ def add(op, y, tol=F32, tol16=BF16, step=1, **params):
     cases[name] = y[::step].float()
 
 
-ACTS = [lambda x: x, F.silu, lambda x: x * torch.sigmoid(1.702 * x), F.gelu]  # as enum act
+ACTS = [lambda x: x, F.silu, lambda x: x * torch.sigmoid(1.702 * x), F.gelu, F.relu]  # as enum act
 
 
 def linear(T, C, K, act=0, bias=True, residual=0, pad=0, exp=0, **kw):
@@ -151,14 +151,16 @@ def elementwise():
         add("silu", F.silu(operand(X, T, C, exp=3)), T=T, C=C, pad=pad, in_place=in_place, exp=3)
         add("add", operand(X, T, C) + operand(R, T, C), T=T, C=C, pad=pad, in_place=in_place)
     add("silu", F.silu(operand(X, 5, 40, exp=13)), T=5, C=40, pad=0, in_place=0, exp=13)
-    for N, per_image, C, pad, in_place, act, plain in [(2, 1, 12, 0, 0, 1, 0), (3, 0, 40, 5, 1, 0, 0), (2, 1, 1037, 3, 0, 0, 0), (2, 0, 24, 7, 0, 0, 1)]:
-        x = operand(X, N, 3, 5, C, exp=2)
-        if not plain:
-            rows = N if per_image else 1
-            x = x * (1 + operand(W, rows, 1, 1, C)) + operand(B, rows, 1, 1, C)
-        add("modulate", ACTS[act](x), N=N, H=3, W=5, C=C, per_image=per_image, pad=pad, in_place=in_place, act=act, plain=plain, exp=2)
+    for N, per_image, C, pad, in_place, act, without in [(2, 1, 12, 0, 0, 1, 0), (3, 0, 40, 5, 1, 0, 0), (2, 1, 1037, 3, 0, 0, 0), (2, 0, 24, 7, 0, 0, 3), (2, 1, 40, 0, 1, 4, 3), (2, 0, 33, 3, 0, 3, 1), (2, 1, 16, 0, 0, 4, 2)]:
+        x, rows = operand(X, N, 3, 5, C, exp=2), N if per_image else 1
+        if not without & 1:
+            x = x * (1 + operand(W, rows, 1, 1, C))
+        if not without & 2:
+            x = x + operand(B, rows, 1, 1, C)
+        add("modulate", ACTS[act](x), N=N, H=3, W=5, C=C, per_image=per_image, pad=pad, in_place=in_place, act=act, without=without, exp=2)
     ids = torch.arange(77) * 3 % 50
     add("embed", operand(W, 50, 24)[ids] + operand(B, 80, 24)[:77], T=77, C=24, V=50, P=80, step=3)
+    add("embed", operand(W, 50, 24)[ids], T=77, C=24, V=50, P=0, step=3)
     for copies, pad in [(1, 0), (2, 5)]:
         x = 0.25 * operand(X, 2, 3, 5, 4)
         add("model_input", x.repeat(copies, 1, 1, 1), N=2, H=3, W=5, C=4, copies=copies, pad=pad, scale=0.25)
@@ -167,6 +169,16 @@ def elementwise():
         t = torch.tensor([0, 1, 500.25, 999], dtype=torch.float32)
         y = get_timestep_embedding(t, dim, flip_sin_to_cos=flip, downscale_freq_shift=shift)
         add("timestep_embed", y, dim=dim, flip=flip, shift=shift, tol=7e-5, tol16=4e-3)
+
+
+def windows():
+    nchw = lambda x: x.permute(0, 3, 1, 2)
+    for N, H, Wd, Ho, Wo, C, pad, align in [(2, 3, 5, 6, 10, 12, 0, 1), (2, 5, 4, 7, 9, 33, 5, 0), (1, 7, 9, 5, 3, 8, 0, 0), (1, 1, 1, 4, 3, 7, 0, 1), (1, 4, 4, 1, 4, 520, 3, 1), (1, 6, 6, 6, 6, 4, 0, 0)]:
+        y = F.interpolate(nchw(operand(X, N, H, Wd, C)), (Ho, Wo), mode="bilinear", align_corners=bool(align))
+        add("resize", y.permute(0, 2, 3, 1), N=N, H=H, W=Wd, Ho=Ho, Wo=Wo, C=C, pad=pad, align=align)
+    for N, H, Wd, C, R, stride, low, high, pad in [(2, 6, 8, 12, 3, 2, 0, 1, 0), (1, 7, 5, 33, 3, 2, 1, 1, 5), (2, 5, 5, 520, 2, 2, 0, 1, 3), (1, 4, 4, 8, 1, 3, 0, 0, 0), (1, 3, 3, 4, 5, 1, 4, 4, 0)]:
+        x = F.pad(nchw(operand(X, N, H, Wd, C)), (low, high, low, high), value=float("-inf"))
+        add("max_pool", F.max_pool2d(x, R, stride).permute(0, 2, 3, 1), N=N, H=H, W=Wd, C=C, R=R, stride=stride, low=low, high=high, pad=pad)
 
 
 def rgb():
@@ -197,7 +209,7 @@ def clip_values(v, r):
     return v
 
 
-def sched(label, rows, N=2, guided=True, guidance=7.5, rescale=0.0, pad=0, range_at=None):
+def sched(label, rows, N=2, copies=2, image=None, guidance=7.5, rescale=0.0, pad=0, range_at=None):
     """The rows one after another, as scheduler.h defines them; the model's output of row i has seed 20 + i, its noise 40 + i.
     range_at: the timestep whose learned_range of variances DDPMScheduler applies to the output's second half of channels."""
     H, Wd, C = 3, 5, 4
@@ -209,11 +221,15 @@ def sched(label, rows, N=2, guided=True, guidance=7.5, rescale=0.0, pad=0, range
         fixed = [ddpm._get_variance(range_at, variance_type=kind) for kind in ("fixed_small", "fixed_large")]
         logs = {name: f"{v.log().item():.9g}" for name, v in zip(("min_log", "max_log"), fixed)}
     for i, r in enumerate(rows):
-        out = operand(20 + i, N * (2 if guided else 1), H, Wd, 2 * C if range_at else C)
+        out = operand(20 + i, N * copies, H, Wd, 2 * C if range_at else C)
         e = out[..., :C]
-        if guided:
-            uncond, cond = out.chunk(2)
-            e = uncond + guidance * (cond - uncond)
+        if copies > 1:
+            uncond, seen, cond = out.chunk(3) if copies == 3 else (*out.chunk(2), None)
+            if copies == 3:  # as StableDiffusionInstructPix2PixPipeline has it
+                e = uncond + guidance * (cond - seen) + image * (seen - uncond)
+            else:
+                cond = seen
+                e = uncond + guidance * (cond - uncond)
             e = rescale_noise_cfg(e, cond, guidance_rescale=rescale) if rescale > 0 else e
         z = operand(40 + i, *shape)
         if range_at:
@@ -229,8 +245,9 @@ def sched(label, rows, N=2, guided=True, guidance=7.5, rescale=0.0, pad=0, range
     flat = [float(v) for r in rows for v in [r["push"], r["save"], r["drop"], r["clip"], r["clip_value"], r["quantile"], r["dx"], r["de"],
                                              r["ax"], r["as_"], *r["ad"], r["cx"], r["ce"], r["cs"], *r["cd"], r["cz"]]]
     cases[f"{label}.rows"] = torch.tensor(flat).reshape(len(rows), -1)
-    add("sched_step", x, label=label, N=N, H=H, W=Wd, C=C, rows=len(rows), guided=guided, guidance=guidance, rescale=rescale, pad=pad,
-        tol16=BF16, **logs)
+    image = {} if image is None else {"image": image}
+    add("sched_step", x, label=label, N=N, H=H, W=Wd, C=C, rows=len(rows), copies=copies, guidance=guidance, rescale=rescale, pad=pad,
+        tol16=BF16, **image, **logs)
     name = list(cases)[-1]
     cases[name.replace("sched_step", "sched_step.e")] = e.reshape(-1, C).float()
 
@@ -238,12 +255,14 @@ def sched(label, rows, N=2, guided=True, guidance=7.5, rescale=0.0, pad=0, range
 def schedules():
     ddim = row(push=False, de=1.0, cx=0.9, ce=-0.3)
     sched("ddim", [ddim, ddim])
-    sched("unguided", [ddim], guided=False, pad=4)
+    sched("unguided", [ddim], copies=1, pad=4)
+    sched("three", [ddim, ddim], copies=3, image=1.5)
+    sched("three-rescale", [ddim], N=3, copies=3, image=1.25, rescale=0.7, pad=4)
     sched("rescale", [ddim, ddim], rescale=0.7, pad=4)
     sched("noise", [row(push=False, dx=1.1, de=-0.4, clip=1, clip_value=1.0, cx=0.2, cd=[0.7, 0, 0, 0, 0], cz=0.1)] * 2)
     clipped = row(push=False, dx=1.1, de=-0.4, clip=1, clip_value=1.0, cx=0.2, cd=[0.7, 0, 0, 0, 0], cz=1.0)
-    sched("learned", [clipped, clipped, {**clipped, "cz": 0.0}], guided=False, range_at=100)
-    sched("learned-padded", [clipped], guided=False, pad=4, range_at=200)
+    sched("learned", [clipped, clipped, {**clipped, "cz": 0.0}], copies=1, range_at=100)
+    sched("learned-padded", [clipped], copies=1, pad=4, range_at=200)
     sched("quantile", [row(push=False, dx=1.1, de=-0.4, clip=2, clip_value=3.0, quantile=0.9, cx=0.2, cd=[0.7, 0, 0, 0, 0])], N=3)
     multistep = [row(cx=0.9, cd=[0.5, -0.2, 0.1, -0.05, 0.025][:i + 1] + [0.0] * (4 - i)) for i in range(5)]
     sched("multistep", multistep + [multistep[4]], guidance=1.5)
@@ -258,7 +277,7 @@ def schedules():
 
 def main():
     common.deterministic()
-    for make in (linears, geglus, norms, attentions, elementwise, rgb, schedules):
+    for make in (linears, geglus, norms, attentions, elementwise, windows, rgb, schedules):
         make()
     common.save_tensors(common.FIXTURES / "ops" / "ops.safetensors", cases)
 
