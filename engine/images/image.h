@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include "engine/base/arena.h"
 
+enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_WEBP };
+
 struct image {
     int W, H, C;     /* C: 3 is RGB, 1 is grey */
     uint8_t *pixels; /* [H,W,C], owned by the arena it was made in */

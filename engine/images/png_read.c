@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include "engine/base/error.h"
-#include "engine/images/read.h"
+#include "engine/images/containers.h"
 
 static uint32_t big32(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -35,17 +35,13 @@ static void see_chunk(struct chunks *c, const uint8_t *type, const uint8_t *body
 
 static struct chunks walk(const struct image_file *f) {
     struct chunks c = {0};
-    size_t at = 8;
-    for (bool first = true;; first = false) {
-        if (f->n - at < 12) die(FAIL_DATA, "%s: png: the file ends before its IEND", f->name);
-        const uint8_t *p = f->data + at;
-        size_t n = big32(p);
-        if (n > f->n - at - 12) die(FAIL_DATA, "%s: png: the file ends within a chunk", f->name);
-        if (first && (n != 13 || memcmp(p + 4, "IHDR", 4) != 0)) die(FAIL_DATA, "%s: png: expected IHDR first", f->name);
-        if (first) image_check_size(f, big32(p + 8), big32(p + 12));
-        see_chunk(&c, p + 4, p + 8, n);
-        at += n + 12;
-        if (!memcmp(p + 4, "IEND", 4)) break;
+    size_t at = PNG_CHUNKS;
+    for (bool first = true, last = false; !last; first = false) {
+        struct image_chunk chunk = png_chunk(f, &at);
+        if (first && (chunk.n != 13 || memcmp(chunk.type, "IHDR", 4) != 0)) die(FAIL_DATA, "%s: png: expected IHDR first", f->name);
+        if (first) image_check_size(f, big32(chunk.body), big32(chunk.body + 4));
+        see_chunk(&c, chunk.type, chunk.body, chunk.n);
+        last = !memcmp(chunk.type, "IEND", 4);
     }
     if (at < f->n) warn("%s: png: %zu bytes after the end are ignored", f->name, f->n - at);
     if (c.animated) warn("%s: png: animated: its first picture is taken", f->name);

@@ -40,11 +40,17 @@ static const char *other_format(const struct image_file *f) {
     return f->n ? "something else" : "an empty file";
 }
 
-static struct image decode(struct arena *a, struct image_file *f) {
-    if (starts(f, "\x89PNG\r\n\x1a\n", 8)) return png_decode(a, f);
-    if (starts(f, "\xff\xd8\xff", 3)) return jpeg_decode(a, f);
-    if (starts(f, "RIFF", 4) && f->n >= 12 && !memcmp(f->data + 8, "WEBP", 4)) return webp_decode(a, f);
+enum image_format image_format_in(const struct image_file *f) {
+    if (starts(f, "\x89PNG\r\n\x1a\n", 8)) return IMAGE_PNG;
+    if (starts(f, "\xff\xd8\xff", 3)) return IMAGE_JPEG;
+    if (starts(f, "RIFF", 4) && f->n >= 12 && !memcmp(f->data + 8, "WEBP", 4)) return IMAGE_WEBP;
     die(FAIL_DATA, "%s: expected a PNG, JPEG or WebP picture, found %s", f->name, other_format(f));
+}
+
+static struct image decode(struct arena *a, struct image_file *f) {
+    static struct image (*const decoders[])(struct arena *, struct image_file *) = {
+        [IMAGE_PNG] = png_decode, [IMAGE_JPEG] = jpeg_decode, [IMAGE_WEBP] = webp_decode};
+    return decoders[image_format_in(f)](a, f);
 }
 
 struct image image_decode(struct arena *a, const void *data, size_t n, const char *name) {

@@ -34,6 +34,9 @@ struct image png_decode(struct arena *a, struct image_file *f);
 struct image jpeg_decode(struct arena *a, struct image_file *f);
 struct image webp_decode(struct arena *a, struct image_file *f);
 
+/* By its first bytes; dies where it is none of these. */
+enum image_format image_format_in(const struct image_file *f);
+
 /* Dies unless a picture of W x H may be allocated for this file; the limits are those above. */
 void image_check_size(const struct image_file *f, uint64_t W, uint64_t H);
 

@@ -3,22 +3,14 @@
 
 #include <string.h>
 #include "engine/base/error.h"
-#include "engine/images/read.h"
-
-static uint32_t little32(const uint8_t *p) {
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
+#include "engine/images/containers.h"
 
 static int orientation(const struct image_file *f) {
     int exif = 0, xmp = 0;
-    for (size_t at = 12; f->n - at >= 8;) {
-        size_t n = little32(f->data + at + 4), left = f->n - at - 8;
-        const uint8_t *body = f->data + at + 8;
-        if (n > left) break;
-        if (!memcmp(f->data + at, "EXIF", 4)) exif = exif_orientation(body, n);
-        if (!memcmp(f->data + at, "XMP ", 4)) xmp = xmp_orientation(body, n);
-        if (n + (n & 1) > left) break;
-        at += 8 + n + (n & 1);
+    struct image_chunk chunk;
+    for (size_t at = WEBP_CHUNKS; webp_chunk(f, &at, &chunk);) {
+        if (!memcmp(chunk.type, "EXIF", 4)) exif = exif_orientation(chunk.body, chunk.n);
+        if (!memcmp(chunk.type, "XMP ", 4)) xmp = xmp_orientation(chunk.body, chunk.n);
     }
     return exif ? exif : xmp ? xmp : 1;
 }

@@ -17,9 +17,3 @@ const void *image_encode(struct arena *a, enum image_format format, const struct
     if (format == IMAGE_WEBP) return webp_encode(a, image, comments, quality, size);
     return png_encode(a, image, comments, size);
 }
-
-const char *comment_text(struct image_comments comments, const char *keyword) {
-    for (int i = 0; i < comments.n; i++)
-        if (!strcmp(comments.items[i].keyword, keyword)) return comments.items[i].text;
-    return NULL;
-}

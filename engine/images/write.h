@@ -2,26 +2,8 @@
 #ifndef ENGINE_IMAGES_WRITE_H
 #define ENGINE_IMAGES_WRITE_H
 
-#include <stdbool.h>
+#include "engine/images/comments.h"
 #include "engine/images/image.h"
-
-/* What a picture says about itself. The keywords that JPEG and WebP have a place for:
- *   "parameters"         Exif's UserComment in UTF-16, where AUTOMATIC1111 and its readers have it
- *   "diffuse"            Exif's MakerNote
- *   "Software"           Exif's Software
- *   "XML:com.adobe.xmp"  the XMP packet */
-struct image_comment {
-    const char *keyword; /* 1..79 Latin-1 bytes */
-    const char *text;    /* UTF-8 */
-    bool international;  /* PNG: iTXt even where tEXt could hold it */
-};
-
-struct image_comments {
-    const struct image_comment *items;
-    int n;
-};
-
-enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_WEBP };
 
 enum { QUALITY_DEFAULT = 90, QUALITY_LOSSLESS = 100 };
 
@@ -42,8 +24,6 @@ const void *png_encode(struct arena *a, const struct image *image, struct image_
 const void *jpeg_encode(struct arena *a, const struct image *image, struct image_comments comments, int quality, size_t *size);
 const void *webp_encode(struct arena *a, const struct image *image, struct image_comments comments, int quality, size_t *size);
 
-/* The text with that keyword, or NULL. */
-const char *comment_text(struct image_comments comments, const char *keyword);
 /* The comments that have a place in Exif, as a TIFF structure without "Exif\0\0"; NULL if there are none. */
 const void *exif_encode(struct arena *a, struct image_comments comments, size_t *size);
 
