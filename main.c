@@ -4,6 +4,7 @@
 #include "cli/inspect.h"
 #include "cli/jobs.h"
 #include "cli/options.h"
+#include "cli/pictures.h"
 #include "cli/print.h"
 #include "cli/result.h"
 #include "cli/signals.h"
@@ -49,6 +50,8 @@ int main(int argc, char **argv) {
     case CMD_LIST_SCHEDULERS: print_schedulers(options.listed, options.json); break;
     case CMD_SHOW_SCHEDULE: show_schedule(&arena, &options); break;
     case CMD_TOKENS: show_tokens(&arena, &options); break;
+    case CMD_INFO: code = pictures_info(&options); break;
+    case CMD_VERIFY: code = pictures_verify(&options); break;
     case CMD_INSPECT: inspect(&arena, &options); break;
     case CMD_GENERATE: code = (options.batch ? jobs : generate)(&arena, &options); break;
     }

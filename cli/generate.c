@@ -18,7 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static struct metadata about_image(const struct request *r, int k) {
+struct metadata about_image(const struct request *r, int k) {
+    const struct device *device = r->model->device;
     return (struct metadata){
         .settings = &r->settings,
         .seed = r->settings.seed + (uint64_t)k,
@@ -26,8 +27,10 @@ static struct metadata about_image(const struct request *r, int k) {
         .scheduler_class = r->scheduler->class_name,
         .sampler = sched_config_sampler(r->sched_config, r->scheduler),
         .schedule_type = sched_config_schedule_type(r->sched_config),
-        .dtype = r->model->device ? dtype_word(r->model->dtype) : NULL,
-        .device = r->model->device ? r->model->device->name : NULL,
+        .dtype = device ? dtype_word(r->model->dtype) : NULL,
+        .device = device ? device->name : NULL,
+        .product = device && !device->isa ? device->product : NULL,
+        .isa = device ? device->isa : NULL,
     };
 }
 
@@ -62,12 +65,14 @@ static void write_request(struct arena *a, const struct request *r, int k) {
 static const void *encode(struct arena *a, const struct run *run, uint8_t *rgb, int step, size_t *size) {
     const struct settings *s = &run->request->settings;
     struct metadata m = about_image(run->request, run->k);
+    enum image_format format = image_format_of(run->options->output);
+    int quality = run->options->quality ? run->options->quality : QUALITY_DEFAULT;
     m.step = step;
+    m.quality = format == IMAGE_PNG ? 0 : quality;
     struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
     struct image image = {s->width, s->height, run->request->model->picture_channels, rgb};
-    return image_encode(a, image_format_of(run->options->output), &image, (struct image_comments){comments, n_comments},
-                        run->options->quality ? run->options->quality : QUALITY_DEFAULT, size);
+    return image_encode(a, format, &image, (struct image_comments){comments, n_comments}, quality, size);
 }
 
 /* --save-every: the picture on its way. */
@@ -289,6 +294,7 @@ void run_skip(struct arena *a, struct run *run) {
 
 static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
     struct metadata m = about_image(r, 0);
+    m.product = NULL; /* told beside it */
     model_load(r->model);
     bench_run(r, o, t, &m);
     return 0;

@@ -2,6 +2,7 @@
 #ifndef CLI_GENERATE_H
 #define CLI_GENERATE_H
 
+#include "cli/metadata.h"
 #include "cli/names.h"
 #include "cli/options.h"
 #include "engine/pipelines/request.h"
@@ -22,6 +23,8 @@ struct run {
     bool drained; /* SIGUSR1 came, and images are left */
 };
 
+/* What image k will say of itself. */
+struct metadata about_image(const struct request *r, int k);
 /* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
 bool check_outputs(struct arena *a, const struct request *r, const struct options *o);
 /* Warns of what was given and changes nothing, with this model and this scheduler. */

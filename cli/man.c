@@ -60,7 +60,7 @@ static const char *const environment[][2] = {
 };
 static const char *const exit_codes[][2] = {
     {"0", "all is done."},
-    {"1", "some images of several failed."},
+    {"1", "some images of several failed, or one that --verify drew again differs by more than one level."},
     {"2", "an option, its value or a combination is wrong."},
     {"65", "malformed data."},
     {"66", "an input is missing or unreadable."},
@@ -83,9 +83,14 @@ const char *man_page(struct arena *a) {
                   "standard input. Results alone, which are paths, JSON lines or the PNG, go to standard output. No file is overwritten "
                   "unasked, and nothing is ever downloaded.\n");
     add_options(&b);
-    buffer_printf(&b,
-                  ".SH FILE NAMES\nIn \\fB\\-o\\fR, {seed}, {n}, {slug}, {model}, {scheduler}, {steps}, {step}, {w} and {h} stand for what "
-                  "they say, and {{ for a brace.\n");
+    buffer_printf(
+        &b, ".SH PICTURES' SETTINGS\nA picture carries the settings it was drawn with. \\fB\\-\\-from\\fR takes all of them, also those "
+            "that AUTOMATIC1111 and its forks, ComfyUI (one sampler and plain nodes), InvokeAI, sd.cpp and mflux record; options behind it "
+            "win, and what has no counterpart is told, a line each. \\fB\\-\\-info\\fR prints them. \\fB\\-\\-verify\\fR draws "
+            "each picture again and says that it is bit\\-identical, or within one level of 255, or by how much it differs and "
+            "which of model, version, type, device and what else is recorded is another now.\n"
+            ".SH FILE NAMES\nIn \\fB\\-o\\fR, {seed}, {n}, {slug}, {model}, {scheduler}, {steps}, {step}, {w} and {h} stand for what "
+            "they say, and {{ for a brace.\n");
     add_list(&b, "ENVIRONMENT", environment, sizeof environment / sizeof *environment);
     add_list(&b, "EXIT STATUS", exit_codes, sizeof exit_codes / sizeof *exit_codes);
     return b.data;

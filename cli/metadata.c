@@ -24,14 +24,16 @@ static void add_number(struct buffer *b, const char *key, double value) {
     add_pair(b, key, text);
 }
 
-/* A path says more about its owner than about the model: its last component will do. A repository's name stays whole. */
+/* A path says more about its owner than about the model: its last component will do. A repository's name stays whole but for its
+ * @REVISION, which is told as the commit it stands for. */
 static const char *model_name(struct arena *a, const struct metadata *m) {
     const char *model = m->settings->model;
     size_t n = strlen(model);
     while (n > 1 && model[n - 1] == '/') n--;
     size_t begin = n;
     while (begin && model[begin - 1] != '/') begin--;
-    return m->revision ? model : arena_printf(a, "%.*s", (int)(n - begin), model + begin);
+    if (m->revision) return arena_printf(a, "%.*s", (int)strcspn(model, "@"), model);
+    return arena_printf(a, "%.*s", (int)(n - begin), model + begin);
 }
 
 const char *metadata_infotext(struct arena *a, const struct metadata *m) {
@@ -68,6 +70,9 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     json_out_string(j, "revision", m->revision);
     json_out_string(j, "dtype", m->dtype);
     json_out_string(j, "device", m->device);
+    if (m->product) json_out_string(j, "product", m->product);
+    if (m->isa) json_out_string(j, "isa", m->isa);
+    if (m->quality) json_out_u64(j, "quality", (uint64_t)m->quality);
 }
 
 static const char *own_json(struct arena *a, const struct metadata *m) {

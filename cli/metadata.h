@@ -17,6 +17,8 @@ struct metadata {
     const char *sampler;             /* A1111's name for it (sched_config_sampler) */
     const char *schedule_type;       /* A1111's: "Karras" …; NULL is its default */
     const char *dtype, *device;      /* "fp32", "cpu" */
+    const char *product, *isa;       /* one of them: what the last bits depend on, "NVIDIA H100" or "avx2". Not on the number of threads */
+    int quality;                     /* of a JPEG or WebP; 0: none */
 };
 
 enum { METADATA_COMMENTS_MAX = 3 };

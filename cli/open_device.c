@@ -41,10 +41,15 @@ static void check_address_space(uint64_t need) {
 
 struct device *device_open(const struct options *o) {
     if (use_cuda(o)) return cuda_device_open(dtype_of(o->dtype, DT_F16), o->device_index);
-    check_cpu_dtype("--dtype", o->dtype);
+    const char *dtype = o->dtype;
+    if (dtype == o->dtype_recorded && (!strcmp(dtype, "fp16") || (!strcmp(dtype, "bf16") && !cpu_has_bf16()))) {
+        warn("the picture was drawn in %s, which the CPU has not: fp32", dtype);
+        dtype = "fp32";
+    }
+    check_cpu_dtype("--dtype", dtype);
     if (o->settings.vae_dtype_given) check_cpu_dtype("--vae-dtype", dtype_word(o->settings.vae_dtype));
     check_address_space(0);
-    return cpu_device_open(dtype_of(o->dtype, DT_F32), o->threads);
+    return cpu_device_open(dtype_of(dtype, DT_F32), o->threads);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */

@@ -5,6 +5,7 @@
 #include "cli/completion.h"
 #include "cli/help.h"
 #include "cli/man.h"
+#include "cli/recorded.h"
 #include "cli/settings_table.h"
 #include "engine/base/error.h"
 #include "schedulers/scheduler.h"
@@ -21,7 +22,8 @@ static void set_device(const struct given *g) {
 static void set_command(const struct given *g, enum command command) {
     struct options *o = g->base;
     if (o->command != CMD_GENERATE && o->command != command)
-        die(FAIL_USAGE, "%s: another of --inspect, --tokens, --show-schedule and --list is given too, expected one", g->name);
+        die(FAIL_USAGE, "%s: another of --inspect, --info, --verify, --tokens, --show-schedule and --list is given too, expected one",
+            g->name);
     o->command = command;
 }
 
@@ -31,6 +33,24 @@ static void set_inspect(const struct given *g) {
 
 static void set_show_schedule(const struct given *g) {
     set_command(g, CMD_SHOW_SCHEDULE);
+}
+
+static void set_info(const struct given *g) {
+    set_command(g, CMD_INFO);
+}
+
+static void set_verify(const struct given *g) {
+    set_command(g, CMD_VERIFY);
+}
+
+/* Every setting that pictures record becomes the picture's: what was said before of one, too. */
+static void set_from(const struct given *g) {
+    struct options *o = g->base;
+    if (!*g->value) die(FAIL_USAGE, "%s: expected a picture, found an empty string", g->name);
+    struct recorded *r = recorded_read(g->arena, g->value);
+    recorded_apply(r, &o->settings);
+    o->from = r;
+    options_take_dtype(o, recorded_fact(r, "dtype"));
 }
 
 static void set_tokens(const struct given *g) {
@@ -91,6 +111,7 @@ static void set_version(const struct given *g) {
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static const struct field_kind kind_device = {.set = set_device};
+static const struct field_kind kind_info = {.set = set_info}, kind_verify = {.set = set_verify}, kind_from = {.set = set_from};
 static const struct field_kind kind_inspect = {.set = set_inspect}, kind_show_schedule = {.set = set_show_schedule};
 static const struct field_kind kind_tokens = {.set = set_tokens}, kind_list = {.set = set_list};
 static const struct field_kind kind_force = {.set = set_force}, kind_no_clobber = {.set = set_no_clobber};
@@ -129,6 +150,8 @@ static const struct field option_fields[] = {
     {0, "device", "NAME", GROUP_MODEL, "auto, cpu, cuda, cuda:N", &kind_device, AT(device), .preset = "auto", IN(0, 255), ONE_OF(devices)},
     {0, "threads", "N", GROUP_MODEL, "CPU threads (default one per core)", &kind_int, AT(threads), IN(1, 1024)},
 
+    {0, "from", "PICTURE", GROUP_MODEL, "take its settings; see --info, --verify", &kind_from, NO_PLACE, .completion = COMPLETE_FILE},
+
     {'o', "output", "FILE", GROUP_OUTPUT, "or DIR/; .png, .jpg, .webp (diffuse-{seed}.png)", &kind_path, AT(output),
      .completion = COMPLETE_FILE},
     {'b', "batch", "FILE", GROUP_OUTPUT, "a line a job: prompt or JSON of options; - = stdin", &kind_path, AT(batch),
@@ -149,6 +172,10 @@ static const struct field option_fields[] = {
     {'j', "json", NULL, GROUP_OUTPUT, "JSON on standard output in place of paths", &kind_flag, AT(json)},
     {'0', "null", NULL, GROUP_OUTPUT, "end each path with NUL, not newline", &kind_flag, AT(null_separated)},
 
+    {0, "info", NULL, GROUP_LOOK, "print the settings that the pictures named carry, of this program or another; also -j", &kind_info,
+     NO_PLACE, RARE},
+    {0, "verify", NULL, GROUP_LOOK, "draw the pictures named again and say whether they come out the same; also -j", &kind_verify, NO_PLACE,
+     RARE},
     {0, "dry-run", NULL, GROUP_LOOK, "check everything, say what would be done", &kind_flag, AT(dry_run)},
     {0, "bench", "N", GROUP_LOOK, "draw N times after once, report the times; also -j", &kind_int, AT(bench), IN(1, 1e6)},
     {0, "inspect", NULL, GROUP_LOOK, "the model: components, parameters, memory", &kind_inspect, NO_PLACE},

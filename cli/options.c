@@ -2,26 +2,26 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/events.h"
+#include "cli/find_model.h"
 #include "cli/foreign.h"
 #include "cli/option_table.h"
 #include "cli/prompt_notes.h"
+#include "cli/recorded.h"
+#include "cli/settings_table.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
 #include "engine/images/write.h"
-#include "engine/base/file.h"
 #include "engine/base/rng.h"
 #include "engine/base/sys.h"
 #include "engine/base/text.h"
 
 enum { LONG_BASE = 256 /* getopt's value of row i is LONG_BASE + i */, OPERAND = 1 };
 
-#define SHIPPED "doodle" /* the model that ships */
 #define TRY_HELP "try 'diffuse --help'"
 
 /* ---- texts ------------------------------------------------------------------------------------------------------- */
@@ -122,14 +122,19 @@ static _Noreturn void die_unknown(struct arena *a, const char *word) {
     die_hint(FAIL_USAGE, option_hint(a, arena_printf(a, "%.*s", (int)n, word + 2), word), "unknown option '%.*s'", (int)n + 2, word);
 }
 
-static void take_operand(const char **prompt, const char *word) {
-    if (*prompt) die_hint(FAIL_USAGE, "put a prompt of several words in quotes", "expected one prompt, found a second: '%s'", word);
-    *prompt = word;
+struct operands {
+    const char **words;
+    int n;
+};
+
+static void take_operand(struct operands *o, const char *word) {
+    o->words[o->n++] = word;
 }
 
 /* The later option holds; what it takes back is said. */
 static void note_size(struct arena *a, struct options *o, const struct settings *before, const struct given *later) {
     int width = before->width, height = before->height;
+    if (o->from && strcmp(later->field->name, "from")) return; /* a picture's size is there to be changed */
     if ((!width || width == o->settings.width) && (!height || height == o->settings.height)) return;
     const char *earlier = width && height ? arena_printf(a, "%dx%d", width, height)
                                           : arena_printf(a, width ? "width %d" : "height %d", width ? width : height);
@@ -176,20 +181,20 @@ static bool take_foreign(struct arena *a, struct options *o, int argc, char **ar
     return true;
 }
 
-/* Stores every option; returns the operand. */
-static const char *parse_words(struct arena *a, struct options *o, int argc, char **argv) {
-    const char *operand = NULL;
+/* Stores every option; returns the operands. */
+static struct operands parse_words(struct arena *a, struct options *o, int argc, char **argv) {
+    struct operands operands = {.words = arena_array(a, (size_t)argc, sizeof *operands.words)};
     const struct option *longs = long_options(a);
     const char *shorts = short_options(a);
     optind = 0; /* glibc: start over, for tests that parse twice */
     for (int c, at = 1, typed = -1; (c = getopt_long(argc, argv, shorts, longs, &typed)) != -1; at = optind, typed = -1) {
         if (c != OPERAND && take_foreign(a, o, argc, argv, at)) continue;
         if (c == '?') die_unknown(a, argv[at]);
-        if (c == OPERAND) take_operand(&operand, optarg);
+        if (c == OPERAND) take_operand(&operands, optarg);
         else take_option(a, o, find_option(c == ':' ? optopt : c), typed < 0 ? NULL : longs[typed].name, c == ':' ? NULL : optarg);
     }
-    while (optind < argc) take_operand(&operand, argv[optind++]);
-    return operand;
+    while (optind < argc) take_operand(&operands, argv[optind++]);
+    return operands;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -252,43 +257,43 @@ static void check_batch(struct arena *a, const struct options *o, const char *op
     if (prompt && !strcmp(prompt, "-")) die_pair("--batch", "the prompt -", "the lines are the prompts");
 }
 
+void options_take_dtype(struct options *o, const char *recorded) {
+    for (int i = 0; recorded && dtype_words[i]; i++)
+        if (!strcmp(recorded, dtype_words[i])) o->dtype = o->dtype_recorded = recorded;
+}
+
 void options_check_seeds(const struct settings *s) {
     if (s->seed > UINT64_MAX - (uint64_t)(s->count - 1))
         die(FAIL_USAGE, "--seed and --count: the last seed would be beyond %llu", (unsigned long long)UINT64_MAX);
 }
 
+/* The prompt, NULL where there is none; pictures are others' operands. */
+static const char *check_operands(struct options *o, struct operands operands) {
+    bool pictures = o->command == CMD_INFO || o->command == CMD_VERIFY;
+    const char *name = o->command == CMD_INFO ? "--info" : "--verify";
+    if (pictures && !operands.n) die(FAIL_USAGE, "%s: expected pictures, found none", name);
+    if (pictures && (o->batch || o->from)) die_pair(name, o->batch ? "--batch" : "--from", "the operands are the pictures");
+    if (pictures) {
+        o->pictures = operands.words;
+        o->n_pictures = operands.n;
+        return NULL;
+    }
+    if (operands.n > 1)
+        die_hint(FAIL_USAGE, "put a prompt of several words in quotes", "expected one prompt, found a second: '%s'", operands.words[1]);
+    return operands.n ? operands.words[0] : NULL;
+}
+
 static void check_prompt(struct arena *a, struct options *o, const char *operand) {
     struct settings *s = &o->settings;
-    if (s->prompt && operand) die_pair("--prompt", "a prompt operand", "expected one of them");
+    const char *recorded = o->from ? recorded_value(o->from, "prompt") : NULL;
+    if (s->prompt && operand && s->prompt != recorded) die_pair("--prompt", "a prompt operand", "expected one of them");
     if (o->tokens_text && (s->prompt || operand)) die_pair("--tokens", "a prompt", "expected one text");
     bool draws = o->command == CMD_GENERATE;
     const char *given = operand ? operand : s->prompt;
-    s->prompt = check_text(a, given, "prompt", draws);
-    if (s->prompt && draws) prompt_notes(s->prompt, !strcmp(given, "-"));
+    s->prompt = check_text(a, given, "prompt", draws && given != recorded);
+    if (s->prompt && draws) prompt_notes(s->prompt, s->prompt != given);
     s->negative = check_text(a, s->negative, "--negative", false);
     o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
-}
-
-/* The checkpoint that ships with the program: beside the executable or its build folder, or where `make install` puts it; NULL if nowhere.
- */
-static const char *shipped_model(struct arena *a) {
-    static const char *const places[] = {"models/doodle", "../share/diffuse/doodle", "../../models/doodle" /* build/release/diffuse */};
-    char program[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n <= 0) return NULL;
-    program[n] = 0;
-    *strrchr(program, '/') = 0;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const char *dir = arena_printf(a, "%s/%s", program, places[i]);
-        if (file_exists(arena_printf(a, "%s/model_index.json", dir))) return dir;
-    }
-    return NULL;
-}
-
-/* By default, or by its name where there is no directory of that name. */
-static const char *shipped_or(struct arena *a, const char *otherwise) {
-    const char *dir = shipped_model(a);
-    return dir ? dir : otherwise;
 }
 
 /* DIFFUSE_DEVICE, where --device was not given. */
@@ -312,21 +317,21 @@ bool options_ask_json(int argc, char **argv) {
 void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     static char *no_words[] = {"diffuse", NULL};
     *o = options_defaults(a);
-    const char *operand = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
+    struct operands operands = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
     struct settings *s = &o->settings;
     error_quiet = o->quiet;
     if (o->size_note) warn("%s", o->size_note);
     if (o->command != CMD_GENERATE) events_enable(false); /* these print one object, or nothing */
     take_device_variable(a, o);
-    const char *model = getenv("DIFFUSE_MODEL");
-    if (!s->model && model && *model) s->model = model;
-    if (!s->model || (!strcmp(s->model, SHIPPED) && !file_exists(SHIPPED))) s->model = shipped_or(a, s->model);
+    const char *operand = check_operands(o, operands);
+    if (o->from) recorded_warn(o->from);
+    if (o->command != CMD_VERIFY) s->model = find_model(a, s->model, o->from);
     check_bench(o);
     check_batch(a, o, operand);
     check_output(a, o);
     check_prompt(a, o, operand);
     if (!s->model && !s->prompt && !o->batch && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
-    if (!s->model && o->command != CMD_LIST_SCHEDULERS)
+    if (!s->model && o->command != CMD_LIST_SCHEDULERS && o->command != CMD_INFO && o->command != CMD_VERIFY)
         die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
     if (!s->seed_given) s->seed = rng_random_seed();
     options_check_seeds(s);

@@ -40,6 +40,7 @@ struct device_work {
 struct device {
     const char *name;      /* "cpu", "cuda:0" */
     const char *product;   /* "NVIDIA H200", "AMD EPYC 9B14": as it calls itself */
+    const char *isa;       /* what results depend on beside it: "avx2"; NULL: the product says it */
     enum dtype dtype;      /* of what is allocated without saying otherwise */
     const struct ops *ops; /* ops_checked: what models call */
     const struct ops *own; /* what that calls, planning's or running's; in planning's NULL where there is nothing to plan */

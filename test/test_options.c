@@ -237,7 +237,7 @@ static void test_combinations(void **state) {
     expect_usage("--bench 3 -o y", "--bench and --output: no picture is written");
     expect_usage("--bench 3 --inspect", "--bench: expected a picture to measure, found another command");
     expect_usage("--inspect --list schedulers",
-                 "--list: another of --inspect, --tokens, --show-schedule and --list is given too, expected one");
+                 "--list: another of --inspect, --info, --verify, --tokens, --show-schedule and --list is given too, expected one");
     expect_usage("-s 18446744073709551615 -c 2", "--seed and --count: the last seed would be beyond 18446744073709551615");
     assert_int_equal(parse("-s 18446744073709551614 -c 2"), 0);
 }

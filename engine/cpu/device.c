@@ -347,6 +347,22 @@ bool cpu_has_bf16(void) {
     return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
+/* The widest that oneDNN uses: sums go in other orders with other widths. */
+static const char *isa_name(void) {
+    static const struct {
+        int isa;
+        const char *name;
+    } known[] = {{dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+                 {dnnl_cpu_isa_avx512_core, "avx512_core"},
+                 {dnnl_cpu_isa_avx2, "avx2"},
+                 {dnnl_cpu_isa_avx, "avx"},
+                 {dnnl_cpu_isa_sse41, "sse41"}};
+    int isa = dnnl_get_effective_cpu_isa();
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if ((isa & known[i].isa) == known[i].isa) return known[i].name;
+    return "generic";
+}
+
 struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     if (dtype != DT_F32 && dtype != DT_BF16) die(FAIL_DEVICE, "cpu: expected type F32 or BF16, found %s", dtype_table[dtype].name);
     if (dtype == DT_BF16 && !cpu_has_bf16()) die(FAIL_DEVICE, "cpu: this CPU has no bf16 arithmetic (avx512_bf16): use f32");
@@ -362,6 +378,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     dev->base = (struct device){
         .name = "cpu",
         .product = dev->product,
+        .isa = isa_name(),
         .dtype = dtype,
         .ops = &ops_checked,
         .own = &planning_ops,
