@@ -104,6 +104,8 @@ $(BUILD)/libraries_of_tests: $(BUILD)/compile.txt
 # tables and noise agree with numpy and torch to the last bit or two: no multiply-add is fused there
 $(BUILD)/schedulers/%.o $(BUILD)/engine/base/rng.o $(BUILD)/engine/images/%.o: CFLAGS += -ffp-contract=off
 
+$(BUILD)/tokenizer/clip_builtin.o: tokenizer/clip_merges.z
+
 $(BUILD)/%.o: %.c $(BUILD)/compile.txt $(BUILD)/libraries
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@

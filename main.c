@@ -17,7 +17,7 @@
 
 static void inspect(struct arena *a, const struct options *o) {
     struct settings settings = o->settings;
-    struct model *m = model_open(a, settings.model, settings.variant);
+    struct model *m = model_open(a, settings_source(&settings));
     if (m->class->takes_prompt && !settings.prompt) settings.prompt = "";
     inspect_print(request_open(a, m, &settings), o->json);
     model_close(m);
@@ -29,7 +29,7 @@ static void show_schedule(struct arena *a, const struct options *o) {
 
 static void show_tokens(struct arena *a, const struct options *o) {
     int length;
-    struct clip_bpe *tokenizer = model_tokenizer(a, o->settings.model, &length);
+    struct clip_bpe *tokenizer = model_tokenizer(a, settings_source(&o->settings), &length);
     const char *text = clip_bpe_convert(a, tokenizer, o->tokens_text);
     print_tokens(tokenizer, text, length, o->json, terminal_has_color(STDOUT_FILENO, o->color));
 }

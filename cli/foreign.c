@@ -23,6 +23,7 @@ static const struct foreign_option table[] = {
     {"init-img init-image image-path input-image", .ours = "image"},
     {"denoise denoising-strength", .ours = "strength"},
     {"mask-image", .ours = "mask"},
+    {"vae-path vae-name", .ours = "vae"},
 
     /* near: ours is named */
     {"batch-size", .hint = "-c N (--count) is the number of images, drawn one after another"},
@@ -69,13 +70,13 @@ static const struct foreign_option table[] = {
      .hint = "LoRA weights are not applied; merge them into the checkpoint"},
     {"embedding embeddings embd-dir embeddings-dir textual-inversion", .unsupported = true,
      .hint = "a tokenizer with the tokens and a text encoder with their rows is read from the checkpoint alone"},
-    {"vae vae-path vae-name vae-format audio-vae tae taesd taesd-preview-only preview-noisy vae-on-cpu "
+    {"vae-format audio-vae tae taesd taesd-preview-only preview-noisy vae-on-cpu "
      "vae-conv-direct force-sdxl-vae-conv-scale",
      .unsupported = true, .hint = "the checkpoint's own VAE is used"},
     {"clip-l clip-g clip-vision t5xxl llm llm-vision qwen2vl qwen2vl-vision text-encoder unet unet-name "
      "diffusion-model high-noise-diffusion-model uncond-diffusion-model embeddings-connectors clip-on-cpu "
      "diffusion-conv-direct motion-module model-args",
-     .unsupported = true, .hint = "-m takes a whole checkpoint as diffusers saves it"},
+     .unsupported = true, .hint = "-m takes a whole checkpoint"},
     {"upscale upscaler upscale-model upscale-repeats upscale-tile-size enable-hr hr-scale hr-upscaler "
      "hires hires-upscaler hires-upscalers-dir hires-scale hires-width hires-height hires-steps "
      "hires-sigmas hires-denoising-strength hires-upscale-tile-size",

@@ -250,8 +250,9 @@ static void plan(struct request *r, const struct options *o, struct startup *t) 
 static struct request *open_files(struct arena *a, const struct options *o, struct startup *t, bool *wanted) {
     const struct settings *settings = &o->settings;
     double start = clock_ms();
-    struct model *m = model_open(a, settings->model, settings->variant);
+    struct model *m = model_open(a, settings_source(settings));
     struct request *r = request_open(a, m, settings);
+    if (!o->quiet) print_single(m->checkpoint);
     if (o->verbose) print_generation(&m->checkpoint->generation);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     note_unused(r, settings);

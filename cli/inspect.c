@@ -16,6 +16,8 @@ static struct summary summarise(const struct component *c) {
     for (int i = 0; i < c->n_files; i++)
         for (int j = 0; j < c->files[i]->n_tensors; j++) {
             const struct tensor *t = &c->files[i]->tensors[j].tensor;
+            const char *prefix = c->dialect ? c->dialect->prefix : "";
+            if (strncmp(t->name, prefix, strlen(prefix))) continue; /* another component's, in a file of all */
             s.n_tensors++;
             if (t->dtype <= DT_F64) s.n_parameters += t->bytes / dtype_table[t->dtype].size; /* not position_ids */
             s.bytes += t->bytes;
@@ -74,11 +76,17 @@ static void defaults_text(struct buffer *b, const struct request *r) {
     if (g->size_max) buffer_printf(b, "%-14s sides of %d to %d\n", "trained on", g->size_min, g->size_max);
 }
 
+static const char *prediction_text(struct arena *a, const struct checkpoint *c) {
+    if (c->config_dir) return arena_printf(a, "read by %s", shown(a, c->config_dir));
+    return arena_printf(a, "%s, by %s", c->prediction.type, c->prediction.why);
+}
+
 static void inspect_text(struct buffer *b, const struct request *r, struct memory_plan m) {
     const struct checkpoint *c = r->model->checkpoint;
     const char *version = c->diffusers_version;
     buffer_printf(b, "%s: %s%s%s\n", shown(b->arena, c->dir), c->pipeline_class ? shown(b->arena, c->pipeline_class) : "UNet2DModel",
                   version ? ", diffusers " : "", version ? shown(b->arena, version) : "");
+    if (c->file) buffer_printf(b, "%-14s %s: %s\n", "file", c->kind->name, prediction_text(b->arena, c));
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
     buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
     defaults_text(b, r);
@@ -95,6 +103,8 @@ static void inspect_json(struct json_out *j, const struct request *r, struct mem
     json_out_string(j, "revision", c->revision);
     json_out_string(j, "pipeline", c->pipeline_class);
     json_out_string(j, "diffusers_version", c->diffusers_version);
+    if (c->file) json_out_string(j, "kind", c->kind->name);
+    if (c->file) json_out_string(j, "prediction_by", c->config_dir ? "its configuration" : c->prediction.why);
     json_out_open(j, "components", '{');
     for (int i = 0; i < c->n_components; i++) component_json(j, &c->components[i]);
     json_out_close(j, '{');

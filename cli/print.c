@@ -253,6 +253,14 @@ static void origin_line(struct arena *a, const struct scheduler *scheduler, cons
     if (line.length) fprintf(stderr, "%s: %s:%s\n", scheduler->class_name, origin, line.data);
 }
 
+void print_single(const struct checkpoint *c) {
+    char safe[1024];
+    if (!c->file || c->config_dir) return;
+    escape_text(safe, sizeof safe, c->name, strlen(c->name));
+    fprintf(stderr, "%s: %s, %s by %s%s\n", safe, c->kind->name, c->prediction.type, c->prediction.why,
+            c->prediction.zero_snr ? ", a schedule that ends in pure noise by its tensor 'ztsnr'" : "");
+}
+
 void print_generation(const struct generation *g) {
     if (!g->path) return;
     char safe[1024];

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include "engine/base/json.h"
-#include "engine/files/generation.h"
+#include "engine/files/checkpoint.h"
 #include "schedulers/scheduler.h"
 #include "tokenizer/clip_bpe.h"
 
@@ -14,6 +14,8 @@ enum print_format { PRINT_TEXT, PRINT_TSV, PRINT_JSON };
 void print_schedule(const struct schedule *schedule, enum print_format format);
 /* A line for each scheduler; or, of `one` alone where it is not NULL, its names, model calls and options. JSON has all of them always. */
 void print_schedulers(const struct scheduler *one, bool json);
+/* On stderr: what a checkpoint in one file was taken for; nothing of others. */
+void print_single(const struct checkpoint *c);
 /* On stderr, for -v: what the checkpoint itself asks for, where it does. */
 void print_generation(const struct generation *g);
 /* On stderr, for -v: which options of the scheduler in force came from the checkpoint's config, which are its own defaults or the command

@@ -165,8 +165,11 @@ const struct field settings_fields[] = {
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
      RECORDED},
 
-    {'m', "model", "DIR", GROUP_MODEL, "or ORG/NAME[@REV] in HF's cache (or DIFFUSE_MODEL)", &kind_path, AT(model),
-     .completion = COMPLETE_DIR},
+    {'m', "model", "PATH", GROUP_MODEL, "a directory, .safetensors, or ORG/NAME[@REV] cached", &kind_path, AT(model),
+     .completion = COMPLETE_FILE},
+    {0, "config", "DIR", GROUP_MODEL, "what a .safetensors model is read by, or ORG/NAME", &kind_path, AT(config),
+     .completion = COMPLETE_DIR, RARE, RECORDED},
+    {0, "vae", "PATH", GROUP_MODEL, "the VAE of another file or directory", &kind_path, AT(vae), .completion = COMPLETE_FILE, RECORDED},
     {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", &kind_path, AT(variant), RECORDED},
     {0, "vae-dtype", "TYPE", GROUP_MODEL, "the VAE's, which needs more range", &kind_vae_dtype, AT(vae_dtype), .preset = "auto",
      .words = dtype_words, .completion = COMPLETE_WORDS, RECORDED},

@@ -28,16 +28,22 @@ static void leave_model(struct resident *m) {
     *m = (struct resident){0};
 }
 
-static struct model *enter_model(struct resident *m, const struct options *o) {
+/* All that model_open is told, and the type. */
+static const char *key_of(struct arena *a, const struct options *o) {
     const struct settings *s = &o->settings;
-    char *key = arena_printf(&m->arena, "%s %s %s", s->model, s->variant ? s->variant : "", o->dtype);
+    return arena_printf(a, "%s %s %s %s %s", s->model, s->variant ? s->variant : "", s->config ? s->config : "", s->vae ? s->vae : "",
+                        o->dtype);
+}
+
+static struct model *enter_model(struct resident *m, const struct options *o) {
+    const char *key = key_of(&m->arena, o);
     if (m->key && !strcmp(m->key, key)) return m->model;
     leave_model(m);
-    struct model *model = model_open(&m->arena, s->model, s->variant);
+    struct model *model = model_open(&m->arena, settings_source(&o->settings));
     model_read_ahead(model);
     model_use(model, device_open(o));
     m->model = model;
-    m->key = arena_printf(&m->arena, "%s %s %s", s->model, s->variant ? s->variant : "", o->dtype);
+    m->key = key_of(&m->arena, o);
     return model;
 }
 

@@ -17,7 +17,7 @@ struct decoder {
 
 static struct decoder *decoder_open(struct device *dev) {
     struct decoder *d = calloc(1, sizeof *d);
-    struct checkpoint *c = checkpoint_list(&d->arena, "test/fixtures/tiny-sd1");
+    struct checkpoint *c = checkpoint_list(&d->arena, &(struct source){.model = "test/fixtures/tiny-sd1"});
     struct component *vae = checkpoint_find(c, "vae");
     component_open(c, vae, COMPONENT_NET, NULL);
     d->binder = binder_new(vae);

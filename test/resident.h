@@ -61,7 +61,7 @@ static void change(struct settings *s, int i) {
 static void compare_with_fresh(const char *model, struct device *(*open)(void), int at_once) {
     struct arena all = {0};
     struct settings s = first_settings(model);
-    struct model *m = model_open(&all, model, NULL);
+    struct model *m = model_open(&all, (struct source){.model = model});
     model_use(m, open());
     const uint8_t *before = NULL;
     size_t n_before = 0;

@@ -47,7 +47,7 @@ static void put_weights(const char *path, int first, int n, const char *const *n
     }
 
 static struct checkpoint *open_dir(const char *variant) {
-    struct checkpoint *c = checkpoint_list(&arena, dir);
+    struct checkpoint *c = checkpoint_list(&arena, &(struct source){.model = dir});
     checkpoint_check_modules(c);
     for (int i = 0; i < c->n_components; i++) {
         const char *name = c->components[i].name;
@@ -103,7 +103,7 @@ static void test_root_layout(void **state) {
     assert_string_equal(json_string(checkpoint_find(c, "scheduler")->config, "_class_name", ""), "DDPMScheduler");
     remove_tree(in_dir("model_index.json"));
     c = open_dir(NULL);
-    assert_true(!c->index && !c->pipeline_class && c->n_components == 1);
+    assert_true(!c->index && !c->pipeline_class && c->n_components == 2 /* and a scheduler */);
     assert_string_equal(checkpoint_find(c, "unet")->class_name, "UNet2DModel");
     put_text(in_dir("config.json"), "{\"model_type\":\"clip\"}");
     assert_dies(78, "config.json: no '_class_name'", open_dir(NULL));
@@ -286,7 +286,11 @@ static void test_bind_types(void **state) {
     struct st_writer *w = st_writer_new(&arena);
     st_writer_add(w, "i", DT_I64, 2, (const int64_t[]){2, 2}, bytes);
     st_writer_add(w, "flag", DT_BOOL, 1, (const int64_t[]){4}, bytes);
-    st_writer_add(w, "f8", DT_F8_E4M3, 1, (const int64_t[]){4}, bytes);
+    static const uint8_t eights[] = {0x50, 0xd0, 0x38, 0x01}; /* 8, -8, 1, 2^-9 */
+    static const float quarter = 0.25f;
+    st_writer_add(w, "f8.weight", DT_F8_E4M3, 1, (const int64_t[]){4}, eights);
+    st_writer_add(w, "f8.scale_weight", DT_F32, 0, NULL, &quarter);
+    st_writer_add(w, "f8.bias", DT_F8_E5M2, 1, (const int64_t[]){2}, (const uint8_t[]){0x3c, 0xbe}); /* 1, -1.5 */
     st_writer_add(w, "conv", DT_F64, 4, (const int64_t[]){2, 2, 1, 1}, bytes);
     st_write(w, in_dir("unet/" BASE ".safetensors"));
     put_weights(in_dir("vae/" BASE ".safetensors"), 0, NAMES("a"));
@@ -294,7 +298,11 @@ static void test_bind_types(void **state) {
     struct binder *binder = binder_new(c);
     assert_dies(78, "tensor 'i': unsupported dtype I64", weight_get(binder, WEIGHT_MATRIX, SHAPE(2, 2), "i"));
     assert_dies(78, "tensor 'flag': unsupported dtype BOOL", weight_get(binder, WEIGHT_VECTOR, SHAPE(4), "flag"));
-    assert_dies(78, "tensor 'f8': unsupported dtype F8_E4M3", weight_get(binder, WEIGHT_VECTOR, SHAPE(4), "f8"));
+    float x[4];
+    assert_int_equal(tensor_read(weight_get(binder, WEIGHT_VECTOR, SHAPE(4), "f8.weight")->parts[0], x), 0);
+    assert_true(x[0] == 2 && x[1] == -2 && x[2] == 0.25f && x[3] == 0x1p-11f);
+    assert_int_equal(tensor_read(weight_get(binder, WEIGHT_VECTOR, SHAPE(2), "f8.bias")->parts[0], x), 0);
+    assert_true(x[0] == 1 && x[1] == -1.5f);
     assert_int_equal(weight_get(binder, WEIGHT_MATRIX, SHAPE(2, 2), "conv")->rank, 2); /* a 1x1 convolution as a matrix */
 }
 
@@ -354,7 +362,7 @@ static const struct rename comp_vis[] = {
 
 static void test_dialect_names(void **state) {
     (void)state;
-    static const struct dialect unet = {"model.diffusion_model.", comp_vis}, text = {"", open_clip};
+    static const struct dialect unet = {"model.diffusion_model.", comp_vis}, text = {"", open_clip}, plain = {"", comp_vis};
     static const struct {
         const struct dialect *dialect;
         const char *ours, *theirs;
@@ -368,10 +376,12 @@ static void test_dialect_names(void **state) {
         {&unet, "up_blocks.10.upsamplers.0.conv.weight", "model.diffusion_model.output_blocks.32.2.conv.weight", TAKE_ALL},
         {&unet, "decoder.up_blocks.3.resnets.2.conv1.bias", "model.diffusion_model.decoder.up.0.block.2.conv1.bias", TAKE_ALL},
         {&unet, "decoder.up_blocks.4.resnets.2.conv1.bias", NULL, TAKE_ALL},
-        {&unet, "down_blocks.x.resnets.1.norm1.weight", NULL, TAKE_ALL},
-        {&unet, "down_blocks.12345678.resnets.1.norm1.weight", NULL, TAKE_ALL},
-        {&unet, "sdown_blocks.2.resnets.1.norm1.weight", NULL, TAKE_ALL},
-        {&unet, "conv_in.weight", NULL, TAKE_ALL},
+        {&unet, "down_blocks.x.resnets.1.norm1.weight", "model.diffusion_model.down_blocks.x.resnets.1.norm1.weight", TAKE_ALL},
+        {&unet, "down_blocks.12345678.attentions.1.norm1.weight", "model.diffusion_model.down_blocks.12345678.attentions.1.norm1.weight",
+         TAKE_ALL},
+        {&unet, "sdown_blocks.2.resnets.1.norm1.weight", "model.diffusion_model.sdown_blocks.2.resnets.1.norm1.weight", TAKE_ALL},
+        {&unet, "conv_in.weight", "model.diffusion_model.conv_in.weight", TAKE_ALL},
+        {&plain, "conv_in.weight", NULL, TAKE_ALL},
         {&text, "encoder.layers.22.self_attn.k_proj.bias", "transformer.resblocks.22.attn.in_proj_bias", TAKE_THIRD_2},
         {&text, "encoder.layers.0.mlp.fc1.weight", "transformer.resblocks.0.mlp.c_fc.weight", TAKE_ALL},
         {&dialect_old_attention, "a.attentions.7.to_out.0.bias", "a.attentions.7.proj_attn.bias", TAKE_ALL},

@@ -164,6 +164,29 @@ static void test_token(void **state) {
     arena_free(&a);
 }
 
+/* The built-in vocabulary is the one of the files, token by token, and does with prompts what they do. */
+static void test_builtin(void **state) {
+    (void)state;
+    struct arena a = {0};
+    size_t length, cut;
+    const char *config = read_file(&a, FIXTURES "clip/tokenizer_config.json", 1 << 20, &length);
+    const struct clip_bpe *t = clip_bpe_open(&a, FIXTURES "clip"), *built_in = clip_bpe_builtin(&a, config);
+    static const char *const prompts[] = {"a photo of a cat", "Crème brûlée, 東京 🦊 isn't 1234 <|endoftext|> !", "\u00ad\x7f\x01"};
+    assert_int_equal(clip_bpe_vocab_size(built_in), 49408);
+    for (int32_t i = 0; i < 49408; i++) assert_string_equal(clip_bpe_token(t, i), clip_bpe_token(built_in, i));
+    assert_int_equal(clip_bpe_max_length(built_in), 77);
+    for (int i = 0; i < 3; i++) {
+        int32_t want[77], got[77];
+        clip_bpe_encode(&a, t, prompts[i], want, 77, &cut);
+        clip_bpe_encode(&a, built_in, prompts[i], got, 77, &cut);
+        assert_memory_equal(want, got, sizeof want);
+    }
+    int32_t padded[4];
+    clip_bpe_encode(&a, clip_bpe_builtin(&a, "{\"pad_token\": \"!\"}"), "cat", padded, 4, &cut);
+    assert_true(padded[0] == 49406 && padded[1] == 2368 && padded[2] == 49407 && padded[3] == 0);
+    arena_free(&a);
+}
+
 /* ---- Unicode ----------------------------------------------------------------------------------------------------- */
 
 static void check_ranges_of(const cJSON *ranges, const char *name, enum clip_class class) {
@@ -278,13 +301,10 @@ static void test_long_prompts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clip),
-        cmocka_unit_test(test_sd2),
-        cmocka_unit_test(test_small),
-        cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_token),
-        cmocka_unit_test(test_unicode),
-        cmocka_unit_test(test_refused_prompts),
+        cmocka_unit_test(test_clip),         cmocka_unit_test(test_sd2),
+        cmocka_unit_test(test_small),        cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_token),        cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_unicode),      cmocka_unit_test(test_refused_prompts),
         cmocka_unit_test(test_long_prompts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,7 +88,7 @@ static void draw(void) {
                                 .height = 32,
                                 .rng_dtype = DT_F32};
     wrap_table();
-    struct model *m = model_open(&a, settings.model, NULL);
+    struct model *m = model_open(&a, settings_source(&settings));
     struct request *r = request_open(&a, m, &settings);
     model_use(m, cuda_device_open(DT_F16, -1));
     request_plan(r);

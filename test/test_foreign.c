@@ -142,8 +142,8 @@ static void test_meanings(void **state) {
     assert_int_equal(parse(3, (const char *[]){"-b", "4", "x"}), FAIL_USAGE);
     assert_string_equal(job.message, "--batch: expected a file of jobs or -, found '4'");
     assert_string_equal(job.hint, "-c 4 draws so many images; ./4 is the file");
-    assert_int_equal(parse(3, (const char *[]){"--vae", "file", "x"}), FAIL_USAGE); /* no abbreviation of --vae-dtype */
-    assert_string_equal(job.message, "option '--vae' is not supported");
+    assert_int_equal(parse(3, (const char *[]){"--tae", "file", "x"}), FAIL_USAGE);
+    assert_string_equal(job.message, "option '--tae' is not supported");
     assert_int_equal(parse(2, (const char *[]){"--num_inference_steps", "7"}), 0);
     assert_int_equal(parse(1, (const char *[]){"--cfg"}), FAIL_USAGE);
     assert_string_equal(job.message, "--cfg: expected X after it, found nothing");

@@ -57,7 +57,7 @@ static void compare_tap(struct device *dev, const char *name, struct view y) {
 
 static struct fixture *fixture_open(const char *name) {
     struct fixture *f = calloc(1, sizeof *f);
-    f->checkpoint = checkpoint_list(&f->arena, arena_printf(&f->arena, "test/fixtures/%s", name));
+    f->checkpoint = checkpoint_list(&f->arena, &(struct source){.model = arena_printf(&f->arena, "test/fixtures/%s", name)});
     f->recorded = st_open(&f->arena, arena_printf(&f->arena, "test/fixtures/models/%s.safetensors", name));
     f->device = OPEN_DEVICE(device_case->dtype);
     f->device->tap = compare_tap;

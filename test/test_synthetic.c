@@ -92,6 +92,35 @@ static void write_weights(const char *dir, const cJSON *file) {
     arena_free(&a);
 }
 
+/* A file of tensors made of others: [axis…, "FILE:NAME"…], the file by its number in "weights"; of none: values of its own. */
+static void write_single(const char *dir, const cJSON *fixture, const cJSON *file) {
+    struct arena a = {0};
+    struct st_writer *w = st_writer_new(&a);
+    const cJSON *tensor;
+    cJSON_ArrayForEach(tensor, file) {
+        int64_t shape[8];
+        int rank = 0, n_items = cJSON_GetArraySize(tensor);
+        size_t n = 1, at = 0;
+        for (; rank < n_items && cJSON_IsNumber(cJSON_GetArrayItem(tensor, rank)); rank++)
+            n *= (size_t)(shape[rank] = cJSON_GetArrayItem(tensor, rank)->valueint);
+        float *x = rank == n_items ? values(&a, tensor->string, shape, rank) : arena_array(&a, n, sizeof *x);
+        for (int i = rank; i < n_items; i++) {
+            const char *part = cJSON_GetArrayItem(tensor, i)->valuestring, *name = strchr(part, ':') + 1;
+            const cJSON *source = cJSON_GetArrayItem(cJSON_GetObjectItem(fixture, "weights"), atoi(part)), *axes;
+            assert_non_null(axes = cJSON_GetObjectItemCaseSensitive(source, name));
+            int64_t own[8];
+            size_t count = 1;
+            for (int k = 0; k < cJSON_GetArraySize(axes); k++) count *= (size_t)(own[k] = cJSON_GetArrayItem(axes, k)->valueint);
+            assert_true(at + count <= n);
+            memcpy(x + at, values(&a, arena_printf(&a, "%s:%s", source->string, name), own, cJSON_GetArraySize(axes)), count * sizeof *x);
+            at += count;
+        }
+        st_writer_add(w, tensor->string, DT_F32, rank, shape, x);
+    }
+    st_write(w, path_in(dir, "%s", file->string));
+    arena_free(&a);
+}
+
 static void write_picture(const char *dir, const cJSON *picture) {
     int W = cJSON_GetArrayItem(picture, 0)->valueint, H = cJSON_GetArrayItem(picture, 1)->valueint,
         C = cJSON_GetArrayItem(picture, 2)->valueint, across = (W + 7) / 8;
@@ -133,16 +162,17 @@ static void write_checkpoint(const char *dir, const cJSON *fixture) {
         must(symlink(target, path) == 0, path);
     }
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "weights")) write_weights(dir, item);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "single")) write_single(dir, fixture, item);
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "pictures")) write_picture(dir, item);
 }
 
 /* ---- one case ---------------------------------------------------------------------------------------------------- */
 
-/* Runs the case's command in dir; its pictures are dir/out-1.png … */
+/* Runs the case's command in dir; its pictures are dir/NAME-1.png … */
 static void draw(const char *dir, const cJSON *c, int count) {
     extern char **environ;
     struct arena a = {0};
-    const char *program = getenv("DIFFUSE"), *argv[ARGS_MAX];
+    const char *program = getenv("DIFFUSE"), *argv[ARGS_MAX], *name = cJSON_GetObjectItem(c, "name")->valuestring;
     char *more = arena_strdup(&a, getenv("SYNTHETIC_ARGS") ? getenv("SYNTHETIC_ARGS") : "--device cpu");
     int n = 0, status;
     argv[n++] = program ? program : "build/release/diffuse";
@@ -150,8 +180,10 @@ static void draw(const char *dir, const cJSON *c, int count) {
     argv[n++] = "-f";
     argv[n++] = "-m";
     argv[n++] = dir;
+    argv[n++] = "--metadata";
+    argv[n++] = "none";
     argv[n++] = "-o";
-    argv[n++] = count > 1 ? path_in(dir, "out-{n}.png") : path_in(dir, "out-1.png");
+    argv[n++] = count > 1 ? path_in(dir, "%s-{n}.png", name) : path_in(dir, "%s-1.png", name);
     for (char *word; (word = strsep(&more, " ")) != NULL;)
         if (*word) argv[n++] = word;
     const cJSON *arg;
@@ -165,7 +197,7 @@ static void draw(const char *dir, const cJSON *c, int count) {
     must(posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0, argv[0]);
     must(waitpid(pid, &status, 0) == pid, "waitpid");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        fail_msg("%s: status %d", cJSON_GetObjectItem(c, "name")->valuestring, WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+        fail_msg("%s: status %d", name, WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
     arena_free(&a);
 }
 
@@ -192,9 +224,18 @@ static void compare(const char *fixture, const cJSON *c, const char *path, const
         fail_msg("%s %s: %zu of %zu values off by more than one level, at most by %zu", fixture, name, n_off, n, worst);
 }
 
+static void compare_files(const char *fixture, const char *name, const char *got, const char *want) {
+    struct arena a = {0};
+    size_t n_got, n_want;
+    const char *x = read_file(&a, got, 1 << 24, &n_got), *y = read_file(&a, want, 1 << 24, &n_want);
+    if (n_got != n_want || memcmp(x, y, n_got) != 0) fail_msg("%s %s: another picture than %s", fixture, name, want);
+    arena_free(&a);
+}
+
 static void run_case(const char *fixture, const char *dir, const cJSON *c, const struct st_file *recorded) {
     struct arena a = {0};
-    const struct tensor *t = st_find(recorded, cJSON_GetObjectItem(c, "name")->valuestring);
+    const char *name = cJSON_GetObjectItem(c, "name")->valuestring, *same_as = cJSON_GetStringValue(cJSON_GetObjectItem(c, "same_as"));
+    const struct tensor *t = st_find(recorded, name);
     assert_non_null(t);
     assert_int_equal(t->rank, 4);
     int count = (int)t->shape[0], H = (int)t->shape[1], W = (int)t->shape[2], C = (int)t->shape[3];
@@ -202,7 +243,8 @@ static void run_case(const char *fixture, const char *dir, const cJSON *c, const
     assert_int_equal(tensor_read(t, want), 0);
     draw(dir, c, count);
     for (int k = 0; k < count; k++)
-        compare(fixture, c, path_in(dir, "out-%d.png", k + 1), want + t->bytes / (size_t)count * (size_t)k, H, W, C);
+        compare(fixture, c, path_in(dir, "%s-%d.png", name, k + 1), want + t->bytes / (size_t)count * (size_t)k, H, W, C);
+    if (same_as) compare_files(fixture, name, path_in(dir, "%s-1.png", name), path_in(dir, "%s-1.png", same_as));
     arena_free(&a);
 }
 

@@ -18,6 +18,10 @@ struct clip_bpe;
  * single_word …). */
 struct clip_bpe *clip_bpe_open(struct arena *a, const char *dir);
 
+/* The one CLIP was released with, which all models of the Stable Diffusion family share but for the padding; it is part of the program.
+ * config: the text of a tokenizer_config.json. */
+struct clip_bpe *clip_bpe_builtin(struct arena *a, const char *config);
+
 int clip_bpe_vocab_size(const struct clip_bpe *t);
 /* model_max_length of the tokenizer, or 0 where it says none (transformers writes 1e30). */
 int clip_bpe_max_length(const struct clip_bpe *t);

@@ -267,13 +267,18 @@ static struct json_span load_tokenizer_json(struct clip_bpe *t, const char *path
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-/* GPT-2's printable stand-in for a byte: itself where it can be seen, else U+0100 and on, in order. */
-static void set_byte_ids(struct clip_bpe *t) {
-    uint32_t next_hidden = 0x100;
+bool clip_byte_text(int byte, char text[CLIP_BYTE_TEXT]) {
+    bool seen = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    int hidden_below = byte <= 32 ? byte : byte == 127 ? 33 : byte <= 160 ? byte - 94 : 67;
+    text[utf8_encode(text, (uint32_t)(seen ? byte : 0x100 + hidden_below))] = 0;
+    return seen;
+}
+
+void clip_set_byte_ids(struct clip_bpe *t) {
     for (int byte = 0; byte < 256; byte++) {
-        bool seen = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-        char token[8];
-        size_t n = (size_t)utf8_encode(token, seen ? (uint32_t)byte : next_hidden++);
+        char token[CLIP_BYTE_TEXT + 4];
+        clip_byte_text(byte, token);
+        size_t n = strlen(token);
         memcpy(token + n, "</w>", 4);
         t->byte_id[0][byte] = vocab_find(&t->vocab, token, n);
         t->byte_id[1][byte] = vocab_find(&t->vocab, token, n + 4);
@@ -293,7 +298,7 @@ struct clip_bpe *clip_bpe_open(struct arena *a, const char *dir) {
         load_vocab(t, (struct json_span){path, text, 0, length});
         load_merges_txt(t, arena_printf(a, "%s/merges.txt", dir));
     }
-    set_byte_ids(t);
+    clip_set_byte_ids(t);
     clip_special_load(t, dir, added);
     return t;
 }

@@ -310,17 +310,31 @@ static bool begin_file(struct reader *r, struct arena *a, const char *dir, const
     return true;
 }
 
-void clip_special_load(struct clip_bpe *t, const char *dir, struct json_span json_added) {
+/* The names there are, with the texts they have unless a file says otherwise. */
+static struct tokens known_names(struct arena *a) {
     static const char *const known[KNOWN] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
     static const char *const texts[KNOWN] = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, "<|endoftext|>", NULL, NULL};
-    struct arena *a = t->arena;
     struct tokens names = {arena_array(a, NAMED_MAX, sizeof(struct token)), 0, NAMED_MAX};
-    struct tokens declared = {arena_array(a, ADDED_MAX, sizeof(struct token)), 0, ADDED_MAX};
+    for (int i = 0; i < KNOWN; i++)
+        names.items[names.n++] = (struct token){.name = known[i], .text = texts[i], .id = -1, .flags = SPECIAL | PLAIN};
+    return names;
+}
+
+static void set_special(struct clip_bpe *t, const char *dir, struct tokens *declared, const struct tokens *names) {
+    sort_declared(dir, declared);
+    t->bos = required_id(t, dir, &names->items[0], declared);
+    t->eos = required_id(t, dir, &names->items[1], declared);
+    t->unk = required_id(t, dir, &names->items[2], NULL);
+    t->pad = required_id(t, dir, &names->items[4], declared);
+    add_tokens(t, dir, declared, names);
+}
+
+void clip_special_load(struct clip_bpe *t, const char *dir, struct json_span json_added) {
+    struct arena *a = t->arena;
+    struct tokens names = known_names(a), declared = {arena_array(a, ADDED_MAX, sizeof(struct token)), 0, ADDED_MAX};
     struct reader r;
     struct json *document;
     bool complete = false;
-    for (int i = 0; i < KNOWN; i++)
-        names.items[names.n++] = (struct token){.name = known[i], .text = texts[i], .id = -1, .flags = SPECIAL | PLAIN};
     if (begin_file(&r, a, dir, "tokenizer_config.json", &document)) {
         t->max_length = read_options(document);
         complete = read_config(&r, &names, &declared, extra);
@@ -331,10 +345,15 @@ void clip_special_load(struct clip_bpe *t, const char *dir, struct json_span jso
         if (begin_file(&r, a, dir, "added_tokens.json", &document)) read_added_tokens(&r, &names, &declared);
         if (json_added.text) reader_begin(&r, a, json_added, TOKEN_MAX), read_json_added(&r, &declared);
     }
-    sort_declared(dir, &declared);
-    t->bos = required_id(t, dir, &names.items[0], &declared);
-    t->eos = required_id(t, dir, &names.items[1], &declared);
-    t->unk = required_id(t, dir, &names.items[2], NULL);
-    t->pad = required_id(t, dir, &names.items[4], &declared);
-    add_tokens(t, dir, &declared, &names);
+    set_special(t, dir, &declared, &names);
+}
+
+void clip_special_builtin(struct clip_bpe *t, const char *config) {
+    struct tokens names = known_names(t->arena), declared = {0};
+    struct reader r;
+    struct json_span span = {"built-in tokenizer", config, 0, strlen(config)};
+    t->max_length = read_options(json_parse(t->arena, config, span.end, span.path));
+    reader_begin(&r, t->arena, span, TOKEN_MAX);
+    read_config(&r, &names, &declared, extra);
+    set_special(t, span.path, &declared, &names);
 }

@@ -87,8 +87,16 @@ struct json_span {
     size_t begin, end;
 };
 
+/* clip_load.c: GPT-2's printable stand-in for a byte: itself where it can be seen, which is returned, else U+0100 and on, in order. */
+enum { CLIP_BYTE_TEXT = 4 };
+bool clip_byte_text(int byte, char text[CLIP_BYTE_TEXT]);
+/* Looks all of them up in the vocabulary. */
+void clip_set_byte_ids(struct clip_bpe *t);
+
 /* clip_special.c: reads special_tokens_map.json, tokenizer_config.json and added_tokens.json of dir, and added_tokens
  * of tokenizer.json; sets bos, eos, pad, unk, max_length and the added sets. The vocabulary is loaded. */
 void clip_special_load(struct clip_bpe *t, const char *dir, struct json_span json_added);
+/* The same by the text of a tokenizer_config.json alone. */
+void clip_special_builtin(struct clip_bpe *t, const char *config);
 
 #endif

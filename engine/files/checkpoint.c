@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/files/single_open.h"
 #include "engine/files/weight_files.h"
 
 enum { COMPONENTS_MAX = 64 };
@@ -26,7 +27,7 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     *revision = NULL;
     int error = *model == 0 ? ENOENT : stat(model, &st) == 0 ? 0 : errno;
     if (!error && S_ISDIR(st.st_mode)) return arena_strdup(a, model);
-    if (!error) die(FAIL_INPUT, "%s: expected the directory of a checkpoint, found a file", model);
+    if (!error) die(FAIL_INPUT, "%s: expected the directory of a checkpoint or a .safetensors file, found a file", model);
     if (is_path(model) || error != ENOENT) die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
     const char *dir = hub_cache_find(a, model, revision);
     if (dir) return dir;
@@ -57,7 +58,7 @@ static bool is_component_name(const char *name) {
     return *name && strlen(name) <= 64;
 }
 
-static void check_config(const struct json *config) {
+void component_check_config(const struct json *config) {
     if (!json_is_null(config, "auto_map")) die(FAIL_UNSUPPORTED, "%s: 'auto_map' names custom code, which is never run", json_path(config));
     if (!json_is_null(config, "quantization_config"))
         die(FAIL_UNSUPPORTED, "%s: 'quantization_config': quantized weights are not supported", json_path(config));
@@ -68,8 +69,7 @@ static void check_variant_name(const char *variant) {
         if (!isalnum((unsigned char)*s) && !strchr("_-.", *s)) die(FAIL_USAGE, "--variant '%s': expected a name like fp16", variant);
 }
 
-/* Whether something of that kind lies in dir. */
-static bool holds(struct arena *a, const char *dir, enum component_kind kind) {
+bool component_in(struct arena *a, const char *dir, enum component_kind kind) {
     static const char *const files[][2] = {[COMPONENT_NET] = {"config.json", "config.json"},
                                            [COMPONENT_SCHEDULER] = {"scheduler_config.json", "scheduler_config.json"},
                                            [COMPONENT_TOKENIZER] = {"tokenizer.json", "vocab.json"},
@@ -88,7 +88,7 @@ static const char *find_dir(const struct checkpoint *c, const struct component *
     if (!error && S_ISDIR(st.st_mode)) return folder;
     if (!error) die(FAIL_INPUT, "%s: expected a directory, found a file", folder);
     if (error != ENOENT) die(FAIL_INPUT, "%s: %s", folder, strerror(error));
-    if (holds(m->arena, c->dir, kind)) return c->dir;
+    if (component_in(m->arena, c->dir, kind)) return c->dir;
     die_hint(FAIL_INPUT, download_hint(m->arena, c), "%s: %s names it, and it is not there%s", folder,
              strrchr(json_path(c->index), '/') + 1, download_interrupted(m->arena, c) ? ": the download was interrupted" : "");
 }
@@ -101,13 +101,15 @@ static struct json *load_config(const struct checkpoint *c, const struct compone
 }
 
 void component_open(const struct checkpoint *c, struct component *m, enum component_kind kind, const char *variant) {
+    if (kind == COMPONENT_NET && c->vae && !strcmp(m->name, "vae")) return vae_open(c, m, variant);
+    if (c->file) return single_component_open(c, m, kind);
     m->dir = find_dir(c, m, kind);
     if (kind == COMPONENT_SCHEDULER && !m->config) m->config = load_config(c, m, "scheduler_config.json");
     if (kind == COMPONENT_SCHEDULER && !json_n_keys(m->config))
         warn("%s: no scheduler beside the model: %s as it is by default; -x NAME for another", c->dir, m->class_name);
     if (kind != COMPONENT_NET && kind != COMPONENT_CONFIG) return;
     if (!m->config) m->config = load_config(c, m, "config.json");
-    check_config(m->config);
+    component_check_config(m->config);
     if (kind == COMPONENT_CONFIG) return;
     if (variant) check_variant_name(variant);
     weight_files_open(m, variant, c);
@@ -126,8 +128,9 @@ static void read_component(struct arena *a, struct checkpoint *c, const char *ke
     c->components[c->n_components++] = (struct component){.name = key, .library = pair[0], .class_name = pair[1], .arena = a};
 }
 
-static void read_index(struct arena *a, struct checkpoint *c, const char *path) {
-    c->index = json_load(a, path);
+void checkpoint_read_index(struct arena *a, struct checkpoint *c, struct json *index) {
+    const char *path = json_path(index);
+    c->index = index;
     if (json_is_array(c->index, "_class_name"))
         die(FAIL_UNSUPPORTED, "%s: '_class_name' is a list: a custom pipeline, whose code is never run", path);
     c->pipeline_class = json_string(c->index, "_class_name", NULL);
@@ -156,13 +159,15 @@ static void list_lone(struct arena *a, struct checkpoint *c, const char *path) {
     list_lone_scheduler(a, c);
 }
 
-struct checkpoint *checkpoint_list(struct arena *a, const char *model) {
+struct checkpoint *checkpoint_list(struct arena *a, const struct source *source) {
     struct checkpoint *c = arena_alloc(a, sizeof *c);
-    c->name = arena_strdup(a, model);
-    c->dir = checkpoint_locate(a, model, &c->revision);
+    c->name = arena_strdup(a, source->model);
+    c->vae = source->vae;
     c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
+    if (single_list(a, c, source)) return c;
+    c->dir = checkpoint_locate(a, source->model, &c->revision);
     const char *index = arena_printf(a, "%s/model_index.json", c->dir), *config = arena_printf(a, "%s/config.json", c->dir);
-    if (name_exists(index)) read_index(a, c, index);
+    if (name_exists(index)) checkpoint_read_index(a, c, json_load(a, index));
     else if (name_exists(config)) list_lone(a, c, config);
     else fail_no_index(a, c->dir);
     c->generation = generation_load(a, c->dir);
@@ -207,10 +212,22 @@ static const struct tensor *find_in_files(const struct component *c, const char 
     return NULL;
 }
 
+/* The tensor of that name beside t, "X.scale_weight" for "X.weight"; NULL: there is none. */
+static const struct tensor *scale_of(struct arena *a, const struct tensor *t) {
+    static const char *const names[] = {"scale_weight", "weight_scale"};
+    size_t n = strlen(t->name), tail = strlen("weight");
+    for (int i = 0; i < 2 && n > tail; i++) {
+        const struct tensor *scale = st_find(t->file, arena_printf(a, "%.*s%s", (int)(n - tail), t->name, names[i]));
+        if (scale) return scale;
+    }
+    return NULL;
+}
+
 const struct tensor *component_find(const struct component *c, const char *name) {
     const struct tensor *t = find_in_files(c, name);
-    enum take take;
+    enum take take = TAKE_ALL;
     const char *theirs = t || !c->dialect ? NULL : dialect_name(c->arena, c->dialect, name, &take);
-    if (theirs && (t = find_in_files(c, theirs))) t = dialect_take(c->arena, t, take);
-    return t;
+    if (theirs) t = find_in_files(c, theirs);
+    if (t && (t->dtype == DT_F8_E4M3 || t->dtype == DT_F8_E5M2)) t = tensor_scaled(c->arena, t, scale_of(c->arena, t), DT_F32);
+    return t && theirs ? dialect_take(c->arena, t, take) : t;
 }

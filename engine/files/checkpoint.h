@@ -1,4 +1,4 @@
-/* A checkpoint directory as diffusers saves it: where it is, which components it has, which files hold their tensors. */
+/* A checkpoint: where it is, which components it has, which files hold their tensors. A directory as diffusers saves it, or one file. */
 #ifndef ENGINE_FILES_CHECKPOINT_H
 #define ENGINE_FILES_CHECKPOINT_H
 
@@ -8,13 +8,23 @@
 #include "engine/files/dialect.h"
 #include "engine/files/generation.h"
 #include "engine/files/safetensors.h"
+#include "engine/files/single_file.h"
+
+/* What a model is made of, as its user names it. */
+struct source {
+    const char *model;   /* a directory, a safetensors file, or ORG/NAME[@REVISION] in the local Hugging Face cache */
+    const char *variant; /* "fp16" …: the weight files taken where there are such; or NULL */
+    const char *config;  /* a directory or ORG/NAME whose configuration a file is read by, else the one of its kind; or NULL */
+    const char *vae;     /* a directory or safetensors file in place of the checkpoint's own; or NULL */
+};
 
 struct component {
     const char *name;       /* "unet" */
     const char *library;    /* "diffusers" */
     const char *class_name; /* "UNet2DConditionModel": the index's word; a lone model's own */
-    const char *dir;        /* its folder, or the checkpoint's own (root layout) */
+    const char *dir;        /* its folder, or the checkpoint's own (root layout, one file) */
     struct json *config;    /* config.json, or NULL where the component has none (tokenizer) */
+    const char *builtin;    /* the text of a tokenizer's config where the vocabulary is the built-in one, else NULL */
     struct arena *arena;
     int n_files; /* weight files, headers read and checked; 0 for tokenizer and scheduler */
     struct st_file **files;
@@ -23,22 +33,27 @@ struct component {
 };
 
 struct checkpoint {
-    const char *name; /* as given with -m */
-    const char *dir;
+    const char *name;              /* as given with -m */
+    const char *dir;               /* or the file */
     const char *revision;          /* commit in the Hugging Face cache, or NULL */
     struct json *index;            /* model_index.json; NULL for a bare root-layout model */
     const char *pipeline_class;    /* "StableDiffusionPipeline" */
     const char *diffusers_version; /* _diffusers_version or NULL */
     struct generation generation;
+    struct st_file *file;                /* all of its tensors, where it is one file, else NULL … */
+    const struct single_kind *kind;      /* … what it is … */
+    struct single_prediction prediction; /* … what its denoiser predicts, unless config_dir says it … */
+    const char *config_dir;              /* … and where its configuration comes from; NULL: it is built in */
+    const char *vae;                     /* as struct source has it */
     int n_components;
     struct component *components;
 };
 
 /* The directory `model` names, as checkpoint_list finds it; *revision receives the commit, NULL for a plain directory. */
 const char *checkpoint_locate(struct arena *a, const char *model, const char **revision);
-/* What model_index.json says (a lone model's config.json), nothing else looked at. model: a directory, or ORG/NAME[@REVISION] in the local
- * Hugging Face cache. Never the network: not there is FAIL_INPUT with the `hf download` line as hint. */
-struct checkpoint *checkpoint_list(struct arena *a, const char *model);
+/* What model_index.json says (a lone model's config.json), or for a file what its tensors do; nothing else is looked at. Never the network:
+ * not there is FAIL_INPUT with the `hf download` line as hint. */
+struct checkpoint *checkpoint_list(struct arena *a, const struct source *source);
 /* Dies FAIL_UNSUPPORTED where a component's class comes from a module of the checkpoint's own. */
 void checkpoint_check_modules(const struct checkpoint *c);
 
@@ -51,7 +66,8 @@ void checkpoint_check_variant(const struct checkpoint *c, const char *variant);
 void checkpoint_close(struct checkpoint *c);
 /* NULL where absent or null. */
 struct component *checkpoint_find(const struct checkpoint *c, const char *name);
-/* The tensor in any of the component's files, its name in the component's dialect tried second; NULL if absent. */
+/* The tensor in any of the component's files, its name in the component's dialect tried second; NULL if absent. Eight-bit floats are taken
+ * with the scale that lies beside them ("X.scale_weight", "X.weight_scale"; none is 1), as F32. */
 const struct tensor *component_find(const struct component *c, const char *name);
 
 /* The directory of ORG/NAME[@REVISION] in the cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME), or NULL; *revision receives the commit.

@@ -6,16 +6,6 @@
 
 enum { NUMBERS_MAX = 4, DIGITS_MAX = 6 };
 
-/* Only layers that are themselves "attentions.N" were saved under these names: those of VAEs and of UNet2DModel. */
-static const struct rename old_attention[] = {
-    {"attentions.#.to_q.", "attentions.{a}.query.", TAKE_ALL},
-    {"attentions.#.to_k.", "attentions.{a}.key.", TAKE_ALL},
-    {"attentions.#.to_v.", "attentions.{a}.value.", TAKE_ALL},
-    {"attentions.#.to_out.0.", "attentions.{a}.proj_attn.", TAKE_ALL},
-    {.ours = NULL},
-};
-const struct dialect dialect_old_attention = {"", old_attention};
-
 /* Bytes of text that the pattern matches at its beginning, or 0. */
 static size_t match(const char *pattern, const char *text, int numbers[NUMBERS_MAX]) {
     const char *at = text;
@@ -61,15 +51,16 @@ static bool put_theirs(struct buffer *b, const char *theirs, const int numbers[N
     return true;
 }
 
-static const char *rename_by(struct arena *a, const struct dialect *d, const struct rename *r, const char *name) {
+/* The name with what the rename says in place of ours; NULL where it does not fit, *none where they have no such tensor. */
+static const char *rename_by(struct arena *a, const struct rename *r, const char *name, bool *none) {
     for (const char *at = name; at; at = strchr(at, '.')) {
         int numbers[NUMBERS_MAX] = {0};
         if (*at == '.') at++;
         size_t n = match(r->ours, at, numbers);
         if (n == 0) continue;
         struct buffer b = {.arena = a};
-        buffer_printf(&b, "%s%.*s", d->prefix, (int)(at - name), name);
-        if (!put_theirs(&b, r->theirs, numbers)) return NULL;
+        buffer_printf(&b, "%.*s", (int)(at - name), name);
+        *none = !put_theirs(&b, r->theirs, numbers);
         buffer_printf(&b, "%s", at + n);
         return b.data;
     }
@@ -77,13 +68,18 @@ static const char *rename_by(struct arena *a, const struct dialect *d, const str
 }
 
 const char *dialect_name(struct arena *a, const struct dialect *d, const char *name, enum take *take) {
+    const char *theirs = name;
+    bool none = false;
+    *take = TAKE_ALL;
     for (const struct rename *r = d->renames; r->ours; r++) {
-        const char *theirs = rename_by(a, d, r, name);
-        if (!theirs) continue;
-        *take = r->take;
-        return theirs;
+        const char *renamed = rename_by(a, r, theirs, &none);
+        if (none) return NULL;
+        if (!renamed) continue;
+        theirs = renamed;
+        if (r->take) *take = r->take;
     }
-    return NULL;
+    if (theirs == name && !*d->prefix) return NULL;
+    return arena_printf(a, "%s%s", d->prefix, theirs);
 }
 
 const struct tensor *dialect_take(struct arena *a, const struct tensor *t, enum take take) {

@@ -16,13 +16,16 @@ struct rename {
 
 struct dialect {
     const char *prefix;           /* of all their names, "" for none */
-    const struct rename *renames; /* the first that fits counts; ended by one without ours */
+    const struct rename *renames; /* each is applied once, in order, to what those before made of the name; ended by one without ours */
 };
 
 /* Diffusers before 0.15. */
 extern const struct dialect dialect_old_attention;
+/* The original layout, of UNets whose way up begins with attention (XL) and without (SD, the refiner), of VAEs, and of open_clip's text
+ * encoder; and no other names but for the prefix. */
+extern const struct rename unet_renames[], unet_plain_top_renames[], vae_renames[], openclip_renames[], same_renames[];
 
-/* Their name for our tensor `name`, NULL where no rename fits; *take says what of it is ours. */
+/* Their name for our tensor `name`, NULL where it would be the same; *take says what of it is ours. */
 const char *dialect_name(struct arena *a, const struct dialect *d, const char *name, enum take *take);
 /* That part of t, whose rows are a multiple of three, or its axes two, where it is asked for; NULL otherwise. */
 const struct tensor *dialect_take(struct arena *a, const struct tensor *t, enum take take);

@@ -53,6 +53,15 @@ static const char *kind_of(const char *head, size_t n) {
     return NULL;
 }
 
+/* How to come from there to what can be read; NULL: nobody knows. */
+static const char *conversion(const char *kind) {
+    if (strstr(kind, "LFS")) return "git lfs pull, or hf download, fetches the file itself";
+    if (strstr(kind, "GGUF")) return "it holds quantized weights: take the safetensors file it was made from";
+    if (strstr(kind, "pickle"))
+        return "convert it where you trust it: in diffusers, StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)";
+    return NULL;
+}
+
 static _Noreturn void fail_read(const char *path, int error) {
     die(FAIL_IO, "%s: %s", path, error == ESTALE ? "changed while it was read" : strerror(error));
 }
@@ -68,9 +77,7 @@ static uint64_t header_length(const struct st_file *f) {
     while (at < n && is_blank(head[at])) at++;
     bool plausible = n >= 8 && length <= f->size - 8 && length <= ST_HEADER_MAX && (at == n || head[at] == '{');
     const char *kind = plausible ? NULL : kind_of(head, n);
-    if (kind)
-        die_hint(FAIL_DATA, strstr(kind, "LFS") ? "git lfs pull, or hf download, fetches the file itself" : NULL,
-                 "%s: not a safetensors file but %s", f->path, kind);
+    if (kind) die_hint(FAIL_DATA, conversion(kind), "%s: not a safetensors file but %s", f->path, kind);
     if (n < 8) die(FAIL_DATA, "%s: %zu bytes, shorter than the 8 bytes of a safetensors file's header length", f->path, n);
     if (length > f->size - 8)
         die(FAIL_DATA, "%s: the header says %ju bytes, the file has %ju (download cut short?)", f->path, (uintmax_t)length,

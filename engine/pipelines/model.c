@@ -21,9 +21,13 @@ static enum component_kind kind_of(enum part part) {
     return part == PART_SCHEDULER ? COMPONENT_SCHEDULER : part == PART_TOKENIZER ? COMPONENT_TOKENIZER : COMPONENT_NET;
 }
 
+static struct clip_bpe *open_tokenizer(struct arena *a, const struct component *c) {
+    return c->builtin ? clip_bpe_builtin(a, c->builtin) : clip_bpe_open(a, c->dir);
+}
+
 static void bind(struct model *m, const struct part_spec *spec) {
     struct component *c = m->parts[spec->part];
-    if (spec->part == PART_TOKENIZER) m->tokenizer = clip_bpe_open(m->arena, c->dir);
+    if (spec->part == PART_TOKENIZER) m->tokenizer = open_tokenizer(m->arena, c);
     if (!part_is_net(spec->part)) return;
     const struct net_class *class = net_find(c->class_name);
     struct binder *binder = m->binders[m->n_binders++] = binder_new(c);
@@ -34,16 +38,16 @@ static void bind(struct model *m, const struct part_spec *spec) {
     if (class->denoiser) m->denoiser = class->denoiser(net);
 }
 
-struct model *model_open(struct arena *a, const char *model, const char *variant) {
+struct model *model_open(struct arena *a, struct source source) {
     struct model *m = arena_alloc(a, sizeof *m);
     m->arena = a;
-    m->checkpoint = checkpoint_list(a, model);
+    m->checkpoint = checkpoint_list(a, &source);
     m->class = pipeline_class_of(a, m->checkpoint);
     checkpoint_check_modules(m->checkpoint);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++) m->parts[spec->part] = model_part(m->checkpoint, spec);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++)
-        component_open(m->checkpoint, m->parts[spec->part], kind_of(spec->part), variant);
-    checkpoint_check_variant(m->checkpoint, variant);
+        component_open(m->checkpoint, m->parts[spec->part], kind_of(spec->part), source.variant);
+    if (!m->checkpoint->file) checkpoint_check_variant(m->checkpoint, source.variant);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++) bind(m, spec);
     m->class->check(m);
     m->channels = m->vae ? m->vae->latent_channels : m->denoiser.in_channels;
@@ -64,10 +68,10 @@ static struct component *open_part(const struct checkpoint *c, const struct pipe
     return component;
 }
 
-struct clip_bpe *model_tokenizer(struct arena *a, const char *model, int *n_tokens) {
-    const struct checkpoint *c = checkpoint_list(a, model);
+struct clip_bpe *model_tokenizer(struct arena *a, struct source source, int *n_tokens) {
+    const struct checkpoint *c = checkpoint_list(a, &source);
     const struct pipeline_class *class = pipeline_class_of(a, c);
-    struct clip_bpe *tokenizer = clip_bpe_open(a, open_part(c, class, PART_TOKENIZER, COMPONENT_TOKENIZER)->dir);
+    struct clip_bpe *tokenizer = open_tokenizer(a, open_part(c, class, PART_TOKENIZER, COMPONENT_TOKENIZER));
     struct component *text = open_part(c, class, PART_TEXT_ENCODER, COMPONENT_CONFIG);
     *n_tokens = prompt_limit(tokenizer, clip_text_max_positions(a, text->config));
     return tokenizer;

@@ -1,6 +1,6 @@
 /* A checkpoint, opened once: its parts, the device they run on, their weights. It serves any number of requests, one after the other.
  *
- *     struct model *m = model_open(&arena, "models/doodle", NULL);     every file of the checkpoint checked, no weight read
+ *     struct model *m = model_open(&arena, (struct source){.model = "models/doodle"});   every file checked, no weight read
  *     struct request *r = request_open(&request_arena, m, &settings);  what is asked for, checked against the model
  *     model_read_ahead(m);                                             optional
  *     model_use(m, device);
@@ -20,6 +20,7 @@
 #include "engine/nets/vae.h"
 #include "engine/pipelines/classes.h"
 #include "engine/pipelines/prompt.h"
+#include "engine/pipelines/settings.h"
 #include "tokenizer/clip_bpe.h"
 
 /* All that the shapes of one picture's operands follow from. */
@@ -58,8 +59,10 @@ struct model {
     struct prompt_cache prompts;
 };
 
-/* model, variant: as checkpoint_list and component_open take them. */
-struct model *model_open(struct arena *a, const char *model, const char *variant);
+struct model *model_open(struct arena *a, struct source source);
+static inline struct source settings_source(const struct settings *s) {
+    return (struct source){s->model, s->variant, s->config, s->vae};
+}
 /* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
 void model_read_ahead(const struct model *m);
 /* The device all requests run on, in its planning phase. */
@@ -80,7 +83,7 @@ void model_close(struct model *m);
 
 /* The tokenizer alone, no weight looked at; *n_tokens receives the length of a context, as in the model. Dies FAIL_UNSUPPORTED where the
  * class takes no prompt. */
-struct clip_bpe *model_tokenizer(struct arena *a, const char *model, int *n_tokens);
+struct clip_bpe *model_tokenizer(struct arena *a, struct source source, int *n_tokens);
 
 /* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has none, or one of another class. */
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec);

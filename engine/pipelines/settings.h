@@ -11,8 +11,8 @@ enum { SIDE_MAX = 8192 /* pixels of a picture's width and height */ };
 
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
-    const char *model, *variant;
-    const char *prompt, *negative; /* negative NULL = "" */
+    const char *model, *variant, *config, *vae; /* as struct source has them */
+    const char *prompt, *negative;              /* negative NULL = "" */
     uint64_t seed;
     bool seed_given;       /* else `seed` is a random one */
     int steps;             /* 0: the checkpoint's, else 50, DDPM 1000 */

@@ -85,8 +85,16 @@ case $(file box/wide.png) in *' 16 x '*) ;; *) fail "$(file box/wide.png)" ;; es
 rm box/wide.png
 run -m nonesuch x
 expect_error 66 'diffuse: nonesuch: no such directory, and not in the Hugging Face cache' 'hint: -m DIR, or ORG/NAME as Hugging Face has it'
+run -m "$MODEL" --taesd x y
+expect_error 2 "diffuse: option '--taesd' is not supported" "hint: the checkpoint's own VAE is used"
 run -m "$MODEL" --vae x y
-expect_error 2 "diffuse: option '--vae' is not supported" "hint: the checkpoint's own VAE is used"
+expect_error 66 'diffuse: x: no such directory, and not in the Hugging Face cache' 'hint: -m DIR, or ORG/NAME as Hugging Face has it'
+run -m "$MODEL" --config x y
+expect_error 2 "diffuse: --config: $MODEL is no .safetensors file: it has a configuration of its own"
+printf '\200\002}q' >v1.ckpt
+run -m v1.ckpt x
+expect_code 65
+grep -q '^hint: convert it where you trust it' err || fail 'how to convert it is not said'
 run -m "$MODEL" -b 4 x
 expect_error 2 "diffuse: --batch: expected a file of jobs or -, found '4'" 'hint: -c 4 draws so many images; ./4 is the file'
 what='DIFFUSE_DEVICE=abacus'

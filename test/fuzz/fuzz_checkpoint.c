@@ -20,7 +20,7 @@ static void put_shard(int i) {
 }
 
 static void open_all(struct arena *a) {
-    struct checkpoint *c = checkpoint_list(a, folder);
+    struct checkpoint *c = checkpoint_list(a, &(struct source){.model = folder});
     assert(generation_unknown_words(a, &c->generation, "a fox") == NULL || c->generation.n_words > 0);
     checkpoint_check_modules(c);
     for (int i = 0; i < c->n_components; i++) {

@@ -12,6 +12,7 @@ from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffus
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel, UNet2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+import original_layout
 from common import FIXTURES, deterministic
 from make_tiny import SD1_SCHEDULER
 from synthetic import Checkpoint
@@ -154,6 +155,66 @@ def inpaint_nine():
     return checkpoint
 
 
+UNET, TEXT, VAE = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", "vae/diffusion_pytorch_model.safetensors"
+
+
+def single_tensors(checkpoint, unet_config, vae_config, openclip, vae_prefix="first_stage_model."):
+    """The checkpoint's tensors in the original layout, with what else such files hold."""
+    w, out = checkpoint.weights, {}
+    for key, shape in w[UNET].items():
+        name = original_layout.unet_name(key, unet_config)
+        out["model.diffusion_model." + name] = (shape, [(UNET, key)])
+        if name.endswith("bias"):
+            out["model_ema.diffusion_model" + name.replace(".", "")] = (shape, [])
+    for key, shape in w[VAE].items() if vae_prefix else ():
+        name = original_layout.vae_name(key, vae_config)
+        out[vae_prefix + name] = ([*shape, 1, 1] if original_layout.is_square_filter(name) else shape, [(VAE, key)])
+    if openclip:
+        for name, keys in original_layout.openclip_parts(w[TEXT]).items():
+            shape = w[TEXT][keys[0]]
+            out["cond_stage_model.model." + name] = ([shape[0] * len(keys), *shape[1:]], [(TEXT, k) for k in keys])
+        out["cond_stage_model.model.transformer.resblocks.23.ln_1.weight"] = ([16], [])
+        out["cond_stage_model.model.text_projection"] = ([16, 16], [])
+        out["cond_stage_model.model.logit_scale"] = ([], [])
+    else:
+        for key, shape in w[TEXT].items():
+            out["cond_stage_model.transformer.text_model." + key.removeprefix("text_model.")] = (shape, [(TEXT, key)])
+    out["betas"] = ([8], [])
+    return out
+
+
+def single(name, openclip, **options):
+    """Three layers to a level on the way up, four levels of the VAE: all that files of that layout have."""
+    model = unet(layers_per_block=2, **options)
+    coder = vae(down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4, block_out_channels=[8, 8, 8, 8])
+    checkpoint = draw(stable_diffusion(name, model, coder))
+    config = dict(model.config), dict(coder.config)
+    whole = checkpoint.add_single("whole.safetensors", single_tensors(checkpoint, *config, openclip))
+    pipe = StableDiffusionPipeline.from_single_file(whole, config=str(checkpoint.dir), safety_checker=None, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    image = pipe("a photo of a cat", num_inference_steps=3, generator=[torch.Generator("cpu").manual_seed(7)], output_type="pil").images
+    assert np.array_equal(np.asarray(image[0]), checkpoint.tensors["plain"][0].numpy())
+    common = ["a photo of a cat", "-s", 7, "--steps", 3]
+    checkpoint.add("whole", [*common, "-m", "@whole.safetensors", "--config", "@."], image, same_as="plain")
+    if not openclip:
+        parts = single_tensors(checkpoint, *config, openclip)
+        checkpoint.add_single("vae.safetensors", {k.removeprefix("first_stage_model."): v for k, v in parts.items() if k.startswith("first_stage_model.")})
+        checkpoint.add_single("pruned.safetensors", {k.replace("transformer.text_model.", "transformer."): v for k, v in parts.items()
+                                                     if not k.startswith(("first_stage_model.", "model_ema."))})
+        checkpoint.add("vae-file", [*common, "-m", "@pruned.safetensors", "--config", "@.", "--vae", "@vae.safetensors"], image, same_as="plain")
+        checkpoint.add("vae-directory", [*common, "-m", "@pruned.safetensors", "--config", "@.", "--vae", "@vae"], image, same_as="plain")
+        checkpoint.add("vae-elsewhere", [*common, "--vae", "@whole.safetensors"], image, same_as="plain")
+    return checkpoint
+
+
+def single_sd1():
+    return single("single-sd1", False)
+
+
+def single_sd2():
+    return single("single-sd2", True, use_linear_projection=True)
+
+
 def pixels(name, **options):
     model = UNet2DModel(**{"sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
                            "norm_num_groups": 4, "attention_head_dim": 4, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
@@ -233,7 +294,8 @@ def latent_consistency():
 
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
-                 latent_consistency, image_to_image, inpaint, inpaint_nine]
+                 latent_consistency, image_to_image, inpaint, inpaint_nine,
+                 single_sd1, single_sd2]
 
 
 def main():

@@ -81,7 +81,7 @@ class Checkpoint:
         self.name, self.links, self.cases, self.tensors, self.pictures = name, dict(links), [], {}, {}
         self.dir = pathlib.Path(tempfile.mkdtemp())
         pipe.save_pretrained(self.dir, safe_serialization=True)
-        self.files, self.weights = {}, {}
+        self.files, self.weights, self.single = {}, {}, {}
         for path in sorted(self.dir.rglob("*")):
             where = path.relative_to(self.dir).as_posix()
             if any(where.startswith(d + "/") for d in self.links):
@@ -104,12 +104,23 @@ class Checkpoint:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def add(self, name, args, images):
-        """args: diffuse's, without -m and -o. images: what diffusers drew, a list of PIL pictures or one array [count,H,W,C] U8."""
+    def add_single(self, file, tensors):
+        """A file of the same values under other names: tensors NAME -> (shape, parts), the parts one below the other; a part is (file, name) of a tensor of
+        the checkpoint, or none: values of its own."""
+        order = list(self.weights)
+        self.single[file] = {k: [*shape, *(f"{order.index(f)}:{n}" for f, n in parts)] for k, (shape, parts) in tensors.items()}
+        data = {k: torch.cat([values(f"{f}:{n}", self.weights[f][n]) for f, n in parts]).reshape(shape) if parts else values(k, shape)
+                for k, (shape, parts) in tensors.items()}
+        save_file(data, self.dir / file, {"format": "pt"})
+        return self.dir / file
+
+    def add(self, name, args, images, same_as=None):
+        """args: diffuse's, without -m and -o. images: what diffusers drew, a list of PIL pictures or one array [count,H,W,C] U8. same_as: an earlier
+        case, whose picture it is to the byte."""
         if not isinstance(images, np.ndarray):
             images = np.stack([np.asarray(i if np.asarray(i).ndim == 3 else np.asarray(i)[:, :, None]) for i in images])
         self.tensors[name] = torch.from_numpy(np.ascontiguousarray(images))
-        self.cases.append({"name": name, "args": [str(a) for a in args]})
+        self.cases.append({"name": name, "args": [str(a) for a in args], **({"same_as": same_as} if same_as else {})})
 
     def add_picture(self, file, width, height, channels=3):
         from PIL import Image
@@ -125,5 +136,6 @@ class Checkpoint:
         cases = ",\n".join("  " + json.dumps(c) for c in self.cases)
         path.with_suffix(".json").write_text(
             f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(self.weights)},\n'
+            + (f'"single": {one(self.single)},\n' if self.single else "") +
             f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{cases}\n]}}\n')
         print(self.name, len(self.cases), "cases")
