@@ -35,7 +35,7 @@ static void measure(struct request *r, uint8_t *rgb, struct measured *m) {
     p->on_step = on_step;
     picture_draw(p, rgb);
     add(m, IMAGE, clock_ms() - start);
-    if (r->model->text) add(m, TEXT, p->timings.text_ms);
+    if (r->model->n_texts) add(m, TEXT, p->timings.text_ms);
     if (r->model->vae) add(m, VAE, p->timings.vae_ms);
     for (int i = 0; i < r->schedule->n_rows; i++) add(m, STEP, p->timings.step_ms[i]);
     arena_free(&a);

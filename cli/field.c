@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 #include "cli/foreign.h"
+#include "cli/kinds.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 
@@ -123,7 +124,7 @@ void field_presets(struct arena *a, const struct field *table, int n, void *base
     for (int i = 0; i < n; i++) {
         struct given g = {.arena = a, .base = base, .field = &table[i], .name = table[i].name, .value = table[i].preset};
         if (g.value) g.field->kind->set(&g);
-        else if (g.field->kind == &kind_number) *(double *)field_value(&g) = NAN;
+        else if (g.field->kind == &kind_number || g.field->kind == &kind_number_given) *(double *)field_value(&g) = NAN;
     }
 }
 

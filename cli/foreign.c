@@ -8,6 +8,8 @@ static const struct foreign_option table[] = {
     /* the same meaning and the same values: taken for ours */
     {"negative-prompt", .ours = "negative"},
     {"positive positive-prompt text", .ours = "prompt"},
+    {"prompt-2", .ours = "prompt2"},
+    {"negative-prompt-2", .ours = "negative2"},
     {"guidance-scale cfg cfg-scale scale", .ours = "guidance"},
     {"num-inference-steps num-steps inference-steps ddim-steps sample-steps sampling-steps", .ours = "steps"},
     {"num-images-per-prompt num-images batch-count n-iter n-samples", .ours = "count"},
@@ -47,6 +49,8 @@ static const struct foreign_option table[] = {
     {"no-half-vae force-fp32-vae upcast-vae", .hint = "--vae-dtype fp32"},
     {"preview preview-interval preview-path save-intermediates", .hint = "--save-every N saves the picture on its way"},
     {"karras use-karras-sigmas", .hint = "-x NAME,karras (--scheduler)"},
+    {"crops-coords-top-left", .hint = "--crop X,Y: left first"},
+    {"negative-crops-coords-top-left", .hint = "--negative-crop X,Y: left first"},
     {"plms", .hint = "-x pndm (--scheduler)"},
     {"timestep-spacing", .hint = "-x NAME,timestep_spacing=trailing (--scheduler)"},
     {"list-devices", .hint = "-v says which device is used"},
@@ -121,9 +125,7 @@ static const struct foreign_option table[] = {
      "latent-image weight-dtype stop-at-clip-layer",
      .unsupported = true, .hint = NULL},
     {"server port listen share api webui", .unsupported = true, .hint = "it draws and ends; there is no server"},
-    {"mode-list interactive embed-resolution denoising-end denoising-start original-size "
-     "crops-coords-top-left target-size aesthetic-score",
-     .unsupported = true, .hint = NULL},
+    {"mode-list interactive embed-resolution denoising-end denoising-start", .unsupported = true, .hint = NULL},
 };
 
 static bool same_name(const char *theirs, size_t n, const char *typed, size_t m) {

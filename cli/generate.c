@@ -1,6 +1,7 @@
 #include "cli/generate.h"
 #include "cli/bench.h"
 #include "cli/events.h"
+#include "cli/notes_xl.h"
 #include "cli/open_device.h"
 #include "cli/outdir.h"
 #include "cli/paths.h"
@@ -228,6 +229,7 @@ void note_unused(const struct request *r, const struct settings *given) {
     const char *alone = r->model->denoiser.takes_guidance ? "the model is told the guidance, and called once" : "--guidance is 1 or less";
     if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: %s", alone);
     if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect: %s", promptless ? promptless : alone);
+    note_unused_xl(r, given);
 }
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */

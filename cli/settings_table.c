@@ -1,4 +1,5 @@
 #include "cli/settings_table.h"
+#include "cli/kinds.h"
 
 #include <math.h>
 #include <string.h>
@@ -132,6 +133,10 @@ _Static_assert(RNG_CPU == 0 && RNG_CUDA == 1, "order of rng_kinds");
 const struct field settings_fields[] = {
     {'p', "prompt", "TEXT", GROUP_PICTURE, "the prompt, if not an operand; - = standard input", &kind_text, AT(prompt), RECORDED},
     {'n', "negative", "TEXT", GROUP_PICTURE, "what to keep away from", &kind_text, AT(negative), RECORDED},
+    {0, "prompt2", "TEXT", GROUP_PICTURE, "SDXL: another prompt for the second text encoder", &kind_text_given, AT(prompt2), RARE,
+     RECORDED},
+    {0, "negative2", "TEXT", GROUP_PICTURE, "SDXL: what to keep away from, for the second text encoder", &kind_text_given, AT(negative2),
+     RARE, RECORDED},
     {'s', "seed", "N", GROUP_PICTURE, "image k uses N + k (default random, printed)", &kind_seed, AT(seed), RECORDED},
     {'c', "count", "N", GROUP_PICTURE, "images to draw", &kind_int, AT(count), .preset = "1", IN(1, 1e9)},
     {0, "steps", "N", GROUP_PICTURE, "denoising steps (default from the model)", &kind_int, AT(steps), IN(1, 1e6), RECORDED},
@@ -162,6 +167,20 @@ const struct field settings_fields[] = {
      RARE, RECORDED, .only_with_image = true},
     {0, "resize", "MODE", GROUP_PICTURE, "how image and mask come to the size: stretch, fill, crop", &kind_enum, AT(resize),
      .preset = "stretch", .words = resize_modes, .completion = COMPLETE_WORDS, RARE, RECORDED, .only_with_image = true},
+    {0, "original-size", "WxH", GROUP_PICTURE, "SDXL: as of a picture this large before it was scaled (default -W, -H)", &kind_extent,
+     AT(original_size), IN(1, 65536), RARE, RECORDED},
+    {0, "crop", "X,Y", GROUP_PICTURE, "SDXL: as of a picture cropped there", &kind_place, AT(crop), IN(0, 65536), RARE, RECORDED},
+    {0, "target-size", "WxH", GROUP_PICTURE, "SDXL: as of a picture cropped to this (default -W, -H)", &kind_extent, AT(target_size),
+     IN(1, 65536), RARE, RECORDED},
+    {0, "negative-original-size", "WxH", GROUP_PICTURE, "the same, away from it: with --negative-target-size, or -i", &kind_extent,
+     AT(negative_original_size), IN(1, 65536), RARE, RECORDED},
+    {0, "negative-crop", "X,Y", GROUP_PICTURE, "the same, with both negative sizes", &kind_place, AT(negative_crop), IN(0, 65536), RARE,
+     RECORDED},
+    {0, "negative-target-size", "WxH", GROUP_PICTURE, "the same", &kind_extent, AT(negative_target_size), IN(1, 65536), RARE, RECORDED},
+    {0, "aesthetic-score", "X", GROUP_PICTURE, "SDXL's refiner: 0 to 10 (default 6)", &kind_number_given, AT(aesthetic_score), IN(0, 10),
+     RARE, RECORDED},
+    {0, "negative-aesthetic-score", "X", GROUP_PICTURE, "the same, away from it (default 2.5)", &kind_number_given,
+     AT(negative_aesthetic_score), IN(0, 10), RARE, RECORDED},
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
      RECORDED},
 

@@ -140,7 +140,7 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
     struct view x = upload(f, "sample"), context = m->conditional ? upload(f, "context") : no_view;
     struct view y = view_alloc(f->device, x.N, x.H, x.W, m->out_channels);
     /* two rows, the second one used: the row is looked up, not assumed */
-    struct unet_run *run = unet_prepare(f->device, m, &f->arena, context, 1, (float[]){7, timestep[0]}, 2);
+    struct unet_run *run = unet_prepare(f->device, m, &f->arena, &(struct conditions){.context = context}, (float[]){7, timestep[0]}, 2);
     int before = f->n_compared;
     struct view temb = view_alloc(f->device, 1, 1, 1, m->n_temb);
     f->device->ops->set_schedule(f->device, (struct sched_row[2]){0}, 2, 0);

@@ -75,17 +75,26 @@ static void make_parent(const char *path) {
     free(copy);
 }
 
+/* A tree of the parts of names, whose leaves are shapes. */
+static void add_tensors(struct arena *a, struct st_writer *w, const char *file, const char *prefix, const cJSON *tree) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, tree) {
+        const char *name = arena_printf(a, "%s%s%s", prefix, *prefix ? "." : "", item->string);
+        if (!cJSON_IsArray(item)) {
+            add_tensors(a, w, file, name, item);
+            continue;
+        }
+        int64_t shape[8];
+        int rank = cJSON_GetArraySize(item);
+        for (int i = 0; i < rank; i++) shape[i] = cJSON_GetArrayItem(item, i)->valueint;
+        st_writer_add(w, name, DT_F32, rank, shape, values(a, arena_printf(a, "%s:%s", file, name), shape, rank));
+    }
+}
+
 static void write_weights(const char *dir, const cJSON *file) {
     struct arena a = {0};
     struct st_writer *w = st_writer_new(&a);
-    const cJSON *tensor;
-    cJSON_ArrayForEach(tensor, file) {
-        int64_t shape[8];
-        int rank = cJSON_GetArraySize(tensor);
-        for (int i = 0; i < rank; i++) shape[i] = cJSON_GetArrayItem(tensor, i)->valueint;
-        const float *x = values(&a, arena_printf(&a, "%s:%s", file->string, tensor->string), shape, rank);
-        st_writer_add(w, tensor->string, DT_F32, rank, shape, x);
-    }
+    add_tensors(&a, w, file->string, "", file);
     const char *path = path_in(dir, "%s", file->string);
     make_parent(path);
     st_write(w, path);

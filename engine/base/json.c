@@ -262,6 +262,23 @@ int json_int_array(const struct json *o, const char *key, int64_t *values, int m
     return n;
 }
 
+int json_int_lists(const struct json *o, const char *key, int64_t *values, int *counts, int max_n, int max_m, int64_t min, int64_t max) {
+    const cJSON *list = get_array(o, key, max_n), *item, *inner;
+    int n = 0;
+    if (!list) return -1;
+    cJSON_ArrayForEach(item, list) {
+        int64_t *row = &values[n * max_m];
+        int m = 0;
+        if (!cJSON_IsArray(item)) row[0] = integer_of(o, key, item, min, max);
+        else if (cJSON_GetArraySize(item) > max_m || !item->child)
+            die(FAIL_DATA, "%s: field '%s%s': expected lists of 1 to %d items, found %d", o->path, o->prefix, key, max_m,
+                cJSON_GetArraySize(item));
+        else cJSON_ArrayForEach(inner, item) row[m++] = integer_of(o, key, inner, min, max);
+        counts[n++] = m;
+    }
+    return n;
+}
+
 int json_bool_array(const struct json *o, const char *key, bool *values, int max_n, bool scalar_ok) {
     if (scalar_ok && max_n > 0 && cJSON_IsBool(get(o, key))) return values[0] = json_bool(o, key, false), 1;
     const cJSON *list = get_array(o, key, max_n), *item;

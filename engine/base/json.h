@@ -82,6 +82,9 @@ const char *json_string(const struct json *o, const char *key, const char *fallb
 struct json *json_object(struct arena *a, const struct json *o, const char *key);
 /* Arrays of at most max_n items; returns the number read, -1 if absent or null. A scalar counts as an array of one where scalar_ok. */
 int json_int_array(const struct json *o, const char *key, int64_t *values, int max_n, int64_t min, int64_t max, bool scalar_ok);
+/* A list whose items are integers or lists of at most max_m of them: item i is values[i*max_m…]; counts[i] of a list, 0 where it is a lone
+ * integer. Returns the number of items as above. */
+int json_int_lists(const struct json *o, const char *key, int64_t *values, int *counts, int max_n, int max_m, int64_t min, int64_t max);
 int json_bool_array(const struct json *o, const char *key, bool *values, int max_n, bool scalar_ok);
 int json_number_array(const struct json *o, const char *key, double *values, int max_n);
 /* values[i] NULL for a null item */

@@ -63,8 +63,8 @@ static void layer_forward(struct device *dev, const struct clip_layers *m, const
     arena_release(dev, mark);
 }
 
-void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int n, const char *prefix) {
-    for (int i = 0; i < n; i++) {
+void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int from, int to, const char *prefix) {
+    for (int i = from; i < to; i++) {
         layer_forward(dev, l, &l->layer[i], h);
         tap_view(dev, h, "%sencoder.layers.%d", prefix, i);
     }

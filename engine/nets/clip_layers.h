@@ -26,7 +26,7 @@ struct clip_layers {
 void clip_layers_config(struct clip_layers *l, const struct json *config);
 /* Binds "PREFIXencoder.layers.…". */
 void clip_layers_bind(struct clip_layers *l, struct binder *binder, const char *prefix);
-/* The first n layers over h [1,1,T,C], in place; each is tapped as "PREFIXencoder.layers.I". */
-void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int n, const char *prefix);
+/* Layers [from,to) over h [1,1,T,C], in place; each is tapped as "PREFIXencoder.layers.I". */
+void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int from, int to, const char *prefix);
 
 #endif

@@ -5,19 +5,29 @@
 #include "engine/base/arena.h"
 #include "engine/device.h"
 
+/* What one picture is made of, beside its noise: N images of it, one for each copy of the latents. */
+struct conditions {
+    struct view context;  /* [N,1,T,context_dim], or none */
+    struct view pooled;   /* [N,1,1,P], the whole prompt in one vector, or none … */
+    const float *numbers; /* … and what stands beside it: [N,n_numbers], on the host */
+    int n_numbers;
+    double guidance; /* what a net is told that takes it as an input */
+};
+
 struct denoiser {
     const void *net;
     int in_channels, out_channels;
-    int context_dim;                 /* of a prompt's context; 0: it takes none */
-    bool takes_guidance;             /* as an input: one call gives the guided output */
-    int n_temb;                      /* what the net needs of one row's timestep */
+    int context_dim;     /* of a prompt's context; 0: it takes none */
+    bool takes_guidance; /* as an input: one call gives the guided output */
+    int added_dim;       /* P + n_numbers * number_dim; 0: it takes neither */
+    int number_dim;
     int sample_height, sample_width; /* default size of its input, whose height and width are multiples of size_multiple */
     int size_multiple;
-    /* What depends on the prompt, the guidance and the timesteps alone.   context [N,1,T,context_dim] or none   t: n_rows host floats
-     * *temb receives [1,1,n_rows,n_temb], a row for each t. Views in the device's arena, the rest in `a`. */
-    void *(*prepare)(struct device *dev, const void *net, struct arena *a, struct view context, double guidance, const float *t, int n_rows,
+    /* What depends on the conditions and the timesteps alone.   t: n_rows host floats
+     * *temb receives [1,1,n_rows,E], a row for each t, E the net's affair. Views in the device's arena, the rest in `a`. */
+    void *(*prepare)(struct device *dev, const void *net, struct arena *a, const struct conditions *given, const float *t, int n_rows,
                      struct view *temb);
-    /* x [N,H,W,in_channels]   temb [1,1,1,n_temb]   y [N,H,W,out_channels] */
+    /* x [N,H,W,in_channels]   temb [1,1,1,E]   y [N,H,W,out_channels] */
     void (*forward)(struct device *dev, const void *net, const void *prepared, struct view y, struct view x, struct view temb);
 };
 

@@ -17,9 +17,9 @@ static void *bind_unet(struct binder *binder) {
     return unet_bind(binder);
 }
 
-static void *prepare_unet(struct device *dev, const void *net, struct arena *a, struct view context, double guidance, const float *t,
-                          int n_rows, struct view *temb) {
-    struct unet_run *run = unet_prepare(dev, net, a, context, guidance, t, n_rows);
+static void *prepare_unet(struct device *dev, const void *net, struct arena *a, const struct conditions *given, const float *t, int n_rows,
+                          struct view *temb) {
+    struct unet_run *run = unet_prepare(dev, net, a, given, t, n_rows);
     *temb = run->temb;
     return run;
 }
@@ -36,7 +36,8 @@ static struct denoiser denoiser_unet(const void *net) {
         .out_channels = m->out_channels,
         .context_dim = m->conditional ? m->cross_dim : 0,
         .takes_guidance = m->guidance_dim > 0,
-        .n_temb = m->n_temb,
+        .added_dim = m->added_dim,
+        .number_dim = m->number_dim,
         .sample_height = m->sample_height,
         .sample_width = m->sample_width,
         .size_multiple = m->size_multiple,
@@ -47,6 +48,7 @@ static struct denoiser denoiser_unet(const void *net) {
 
 static const struct net_class classes[] = {
     {"CLIPTextModel", bind_clip_text, NULL},
+    {"CLIPTextModelWithProjection", bind_clip_text, NULL},
     {"UNet2DConditionModel", bind_unet, denoiser_unet},
     {"UNet2DModel", bind_unet, denoiser_unet},
     {"AutoencoderKL", bind_vae, NULL},

@@ -19,28 +19,88 @@ static void add_guidance(struct device *dev, const struct unet *m, struct arena 
     dev->ops->linear(dev, sinusoid, y, m->cond_proj_w, NULL, ACT_NONE, sinusoid);
 }
 
-struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, double guidance,
-                              const float *t, int n_rows) {
+/* The time embedding of each row, [1,1,n_rows,4C]. */
+static struct view embed_time(struct device *dev, const struct unet *m, struct arena *a, double guidance, const float *t, int n_rows) {
     const struct ops *op = dev->ops;
-    struct unet_run *run = arena_alloc(a, sizeof *run);
-    run->temb = view_alloc(dev, 1, 1, n_rows, m->n_temb);
-    run->kv = arena_array(a, (size_t)m->n_transformer_blocks, sizeof *run->kv);
-    int n = prepare_levels(dev, m->down, m->n_levels, run->kv, 0, context);
-    if (m->mid_attention == ATTENTION_CROSS) transformer_prepare(dev, &m->mid_transformer, run->kv + n, context);
-    n = prepare_levels(dev, m->up, m->n_levels, run->kv, n + m->mid_transformer.n_blocks, context);
-    assert(n == m->n_transformer_blocks);
-
-    size_t mark = arena_mark(dev);
     int C = m->block_out_channels[0], E = 4 * C;
-    struct view sinusoid = view_alloc(dev, 1, 1, n_rows, C), h = view_alloc(dev, 1, 1, n_rows, E), emb = view_alloc(dev, 1, 1, n_rows, E);
+    struct view emb = view_alloc(dev, 1, 1, n_rows, E);
+    size_t mark = arena_mark(dev);
+    struct view sinusoid = view_alloc(dev, 1, 1, n_rows, C), h = view_alloc(dev, 1, 1, n_rows, E);
     op->timestep_embed(dev, sinusoid, t, m->flip_sin_to_cos, m->freq_shift);
     if (m->guidance_dim) add_guidance(dev, m, a, sinusoid, guidance);
     op->linear(dev, h, sinusoid, m->time_linear_1_w, m->time_linear_1_b, ACT_SILU, no_view);
     op->linear(dev, emb, h, m->time_linear_2_w, m->time_linear_2_b, ACT_NONE, no_view);
     tap_view(dev, emb, "time_embedding");
-    op->silu(dev, emb, emb); /* each resnet applies it before its own projection */
-    op->linear(dev, run->temb, emb, m->time_emb_proj_w, m->time_emb_proj_b, ACT_NONE, no_view);
     arena_release(dev, mark);
+    return emb;
+}
+
+/* [pooled|sinusoids of the numbers] of each image. */
+static struct view concatenate_added(struct device *dev, const struct unet *m, const struct conditions *given) {
+    const struct ops *op = dev->ops;
+    int N = given->pooled.N, P = given->pooled.C, n = given->n_numbers;
+    assert(P + n * m->number_dim == m->added_dim);
+    struct view y = view_alloc(dev, N, 1, 1, m->added_dim);
+    op->modulate(dev, view_slice(y, 0, P), given->pooled, no_view, no_view, ACT_NONE);
+    for (int i = 0; i < N; i++) {
+        struct view tail = view_slice(view_images(y, i, 1), P, n * m->number_dim);
+        op->timestep_embed(dev, view_dense(tail.p, tail.dtype, 1, 1, n, m->number_dim), given->numbers + (size_t)i * (size_t)n,
+                           m->flip_sin_to_cos, m->freq_shift);
+    }
+    return y;
+}
+
+/* What is added to it: [N,1,1,4C]. */
+static struct view embed_added(struct device *dev, const struct unet *m, const struct conditions *given) {
+    const struct ops *op = dev->ops;
+    int E = 4 * m->block_out_channels[0];
+    struct view y = view_alloc(dev, given->pooled.N, 1, 1, E);
+    size_t mark = arena_mark(dev);
+    struct view added = concatenate_added(dev, m, given), h = view_alloc(dev, added.N, 1, 1, E);
+    op->linear(dev, h, added, m->add_linear_1_w, m->add_linear_1_b, ACT_SILU, no_view);
+    op->linear(dev, y, h, m->add_linear_2_w, m->add_linear_2_b, ACT_NONE, no_view);
+    tap_view(dev, y, "add_embedding");
+    arena_release(dev, mark);
+    return y;
+}
+
+static struct view zeros(struct device *dev, int C) {
+    struct arena a = {0};
+    struct view y = view_alloc(dev, 1, 1, 1, C);
+    dev->ops->upload(dev, y, arena_array(&a, (size_t)C, sizeof(float)));
+    arena_free(&a);
+    return y;
+}
+
+/* Each resnet applies SiLU before its own projection. */
+static struct view prepare_temb(struct device *dev, const struct unet *m, struct arena *a, const struct conditions *given, const float *t,
+                                int n_rows) {
+    const struct ops *op = dev->ops;
+    int N = m->added_dim ? given->pooled.N : 1;
+    struct view temb = view_alloc(dev, 1, 1, n_rows, N * m->n_temb);
+    size_t mark = arena_mark(dev);
+    struct view emb = embed_time(dev, m, a, given->guidance, t, n_rows), sum = view_alloc(dev, 1, 1, n_rows, emb.C), each = no_view,
+                zero = no_view;
+    if (m->added_dim) each = embed_added(dev, m, given), zero = zeros(dev, emb.C);
+    for (int n = 0; n < N; n++) {
+        if (m->added_dim) op->modulate(dev, sum, emb, zero, view_images(each, n, 1), ACT_SILU);
+        else op->silu(dev, sum, emb);
+        op->linear(dev, view_slice(temb, n * m->n_temb, m->n_temb), sum, m->time_emb_proj_w, m->time_emb_proj_b, ACT_NONE, no_view);
+    }
+    arena_release(dev, mark);
+    return temb;
+}
+
+struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, const struct conditions *given, const float *t,
+                              int n_rows) {
+    struct view context = given->context;
+    struct unet_run *run = arena_alloc(a, sizeof *run);
+    run->temb = prepare_temb(dev, m, a, given, t, n_rows);
+    run->kv = arena_array(a, (size_t)m->n_transformer_blocks, sizeof *run->kv);
+    int n = prepare_levels(dev, m->down, m->n_levels, run->kv, 0, context);
+    if (m->mid_attention == ATTENTION_CROSS) transformer_prepare(dev, &m->mid_transformer, run->kv + n, context);
+    n = prepare_levels(dev, m->up, m->n_levels, run->kv, n + m->mid_transformer.n_blocks, context);
+    assert(n == m->n_transformer_blocks);
     return run;
 }
 
@@ -50,7 +110,7 @@ struct pass {
     struct device *dev;
     const struct unet *m;
     const struct unet_run *run;
-    struct view temb;
+    struct view temb; /* [M,1,1,n_temb] */
     int kv_at;
     int n_skips;
     struct view cat[UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1]; /* [hidden, skip] of each skip, in order of production */
@@ -170,7 +230,7 @@ static struct view up_forward(struct pass *p) {
 
 void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb) {
     size_t mark = arena_mark(dev);
-    struct pass p = {.dev = dev, .m = m, .run = run, .temb = temb};
+    struct pass p = {.dev = dev, .m = m, .run = run, .temb = view_dense(temb.p, temb.dtype, temb.C / m->n_temb, 1, 1, m->n_temb)};
     plan_skips(&p);
     struct view bottom = down_forward(&p, x);
     mid_forward(&p, hidden_slot(&p), bottom);

@@ -4,6 +4,7 @@
 #define ENGINE_NETS_UNET_H
 
 #include "engine/nets/blocks.h"
+#include "engine/nets/denoiser.h"
 
 enum { UNET_LEVELS_MAX = 8, UNET_LAYERS_MAX = 32 };
 
@@ -28,15 +29,18 @@ struct unet {
     int size_multiple;               /* of height and width of its input */
     int in_channels, out_channels, n_levels, groups, attention_groups, cross_dim, downsample_padding;
     int block_out_channels[UNET_LEVELS_MAX];
-    int layers_per_block[UNET_LEVELS_MAX], n_heads[UNET_LEVELS_MAX], transformer_layers[UNET_LEVELS_MAX];
+    int layers_per_block[UNET_LEVELS_MAX], n_heads[UNET_LEVELS_MAX];
+    int down_blocks[UNET_LEVELS_MAX][UNET_LAYERS_MAX], up_blocks[UNET_LEVELS_MAX][UNET_LAYERS_MAX + 1], mid_blocks; /* per transformer */
     enum unet_attention down_attention[UNET_LEVELS_MAX], up_attention[UNET_LEVELS_MAX], mid_attention;
     bool flip_sin_to_cos;
     bool scale_shift; /* resnets take a scale and a shift from the time embedding, not an addend */
     float freq_shift, eps;
-    int guidance_dim; /* of the sinusoid of the guidance that goes into the time embedding (latent consistency models); 0: none */
+    int guidance_dim;          /* of the sinusoid of the guidance that goes into the time embedding (latent consistency models); 0: none */
+    int added_dim, number_dim; /* SDXL: of what is added to the time embedding, and of each number's sinusoid in it; or 0 */
 
     struct weight *cond_proj_w; /* [C,guidance_dim], where there is one */
     struct weight *time_linear_1_w, *time_linear_1_b, *time_linear_2_w, *time_linear_2_b;
+    struct weight *add_linear_1_w, *add_linear_1_b, *add_linear_2_w, *add_linear_2_b; /* where added_dim */
     struct weight *time_emb_proj_w, *time_emb_proj_b; /* every resnet's projection, stacked: [n_temb,E] [n_temb] */
     int n_temb;
     int n_transformer_blocks;
@@ -54,17 +58,17 @@ void unet_read_config(struct unet *m, const struct json *config, bool conditiona
 /* Reads the config and binds every tensor; lives in the binder's arena. */
 struct unet *unet_bind(struct binder *binder);
 
-/* What depends on the prompt, the guidance and the timesteps alone, computed once a run. */
+/* What depends on the conditions and the timesteps alone, computed once a run. */
 struct unet_run {
-    struct view temb; /* [1,1,n_rows,n_temb] */
+    struct view temb; /* [1,1,n_rows,M*n_temb]: M is 1, or each image's own where something is added */
     struct view *kv;  /* n_transformer_blocks views [N,1,T,2C], in order of use */
 };
-/* context [N,1,T,cross_dim], none where not conditional; t: n_rows host floats; guidance: read where guidance_dim is. Views in the device's
- * arena, *run in `a`. */
-struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, struct view context, double guidance,
-                              const float *t, int n_rows);
+/* The context is there where the UNet is conditional, what is added where added_dim; t: n_rows host floats. Views in the device's arena,
+ * *run in `a`. */
+struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, const struct conditions *given, const float *t,
+                              int n_rows);
 
-/* The model output at the timestep that temb [1,1,1,n_temb], a row of run->temb, stands for.
+/* The model output at the timestep that temb [1,1,1,M*n_temb], a row of run->temb, stands for.
  *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple */
 void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb);
 

@@ -6,21 +6,21 @@ static void sampler_bind(struct unet_level *level, struct binder *binder, const 
     level->sampler_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "%s.conv.bias", prefix);
 }
 
+/* n_blocks: of each transformer. */
 static void level_bind(struct unet *m, struct binder *binder, struct unet_level *level, const char *prefix, enum unet_attention attention,
-                       const int *c_in, int c_out, int n_layers, int config_level) {
+                       const int *c_in, int c_out, int n_layers, int n_heads, const int *n_blocks) {
     level->attention = attention;
     level->n_layers = n_layers;
     level->resnets = arena_array(binder->arena, (size_t)n_layers, sizeof *level->resnets);
     level->transformers = arena_array(binder->arena, (size_t)n_layers, sizeof *level->transformers);
     level->attentions = arena_array(binder->arena, (size_t)n_layers, sizeof *level->attentions);
-    int n_heads = m->n_heads[config_level], n_blocks = m->transformer_layers[config_level];
     for (int j = 0; j < n_layers; j++) {
         resnet_bind(&level->resnets[j], binder, arena_printf(binder->arena, "%s.resnets.%d", prefix, j), c_in[j], c_out, m->groups, m->eps);
         const char *name = arena_printf(binder->arena, "%s.attentions.%d", prefix, j);
         if (attention == ATTENTION_SELF) attention_block_bind(&level->attentions[j], binder, name, c_out, n_heads, m->groups, m->eps);
         if (attention != ATTENTION_CROSS) continue;
-        transformer_bind(&level->transformers[j], binder, name, c_out, n_heads, m->cross_dim, n_blocks, m->groups);
-        m->n_transformer_blocks += n_blocks;
+        transformer_bind(&level->transformers[j], binder, name, c_out, n_heads, m->cross_dim, n_blocks[j], m->groups);
+        m->n_transformer_blocks += n_blocks[j];
     }
 }
 
@@ -29,7 +29,7 @@ static void down_bind(struct unet *m, struct binder *binder) {
         int C = m->block_out_channels[i], c_in[UNET_LAYERS_MAX + 1];
         for (int j = 0; j < m->layers_per_block[i]; j++) c_in[j] = j ? C : before;
         level_bind(m, binder, &m->down[i], arena_printf(binder->arena, "down_blocks.%d", i), m->down_attention[i], c_in, C,
-                   m->layers_per_block[i], i);
+                   m->layers_per_block[i], m->n_heads[i], m->down_blocks[i]);
         if (i + 1 < m->n_levels) sampler_bind(&m->down[i], binder, arena_printf(binder->arena, "down_blocks.%d.downsamplers.0", i), C);
         before = C;
     }
@@ -43,8 +43,8 @@ static void mid_bind(struct unet *m, struct binder *binder) {
     if (m->mid_attention == ATTENTION_SELF)
         attention_block_bind(&m->mid_attn, binder, name, C, m->n_heads[last], m->attention_groups, m->eps);
     if (m->mid_attention == ATTENTION_CROSS) {
-        transformer_bind(&m->mid_transformer, binder, name, C, m->n_heads[last], m->cross_dim, m->transformer_layers[last], m->groups);
-        m->n_transformer_blocks += m->transformer_layers[last];
+        transformer_bind(&m->mid_transformer, binder, name, C, m->n_heads[last], m->cross_dim, m->mid_blocks, m->groups);
+        m->n_transformer_blocks += m->mid_blocks;
     }
 }
 
@@ -55,7 +55,8 @@ static void up_bind(struct unet *m, struct binder *binder) {
         int level = m->n_levels - 1 - i, C = m->block_out_channels[level], n_layers = m->layers_per_block[level] + 1;
         int last_skip = m->block_out_channels[level ? level - 1 : 0], c_in[UNET_LAYERS_MAX + 1];
         for (int j = 0; j < n_layers; j++) c_in[j] = (j ? C : before) + (j == n_layers - 1 ? last_skip : C);
-        level_bind(m, binder, &m->up[i], arena_printf(binder->arena, "up_blocks.%d", i), m->up_attention[i], c_in, C, n_layers, level);
+        level_bind(m, binder, &m->up[i], arena_printf(binder->arena, "up_blocks.%d", i), m->up_attention[i], c_in, C, n_layers,
+                   m->n_heads[level], m->up_blocks[i]);
         if (level > 0) sampler_bind(&m->up[i], binder, arena_printf(binder->arena, "up_blocks.%d.upsamplers.0", i), C);
         before = C;
     }
@@ -102,6 +103,12 @@ struct unet *unet_bind(struct binder *binder) {
     m->time_linear_1_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_1.bias");
     m->time_linear_2_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, E), "time_embedding.linear_2.weight");
     m->time_linear_2_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_2.bias");
+    if (m->added_dim) {
+        m->add_linear_1_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, m->added_dim), "add_embedding.linear_1.weight");
+        m->add_linear_1_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "add_embedding.linear_1.bias");
+        m->add_linear_2_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, E), "add_embedding.linear_2.weight");
+        m->add_linear_2_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "add_embedding.linear_2.bias");
+    }
     m->conv_in_w = weight_get(binder, WEIGHT_CONV, SHAPE(C, m->in_channels, 3, 3), "conv_in.weight");
     m->conv_in_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "conv_in.bias");
     down_bind(m, binder);

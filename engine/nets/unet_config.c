@@ -18,11 +18,9 @@ static const struct config_only only[] = {
 /* … nor UNet2DConditionModel … */
 static const struct config_only conditional_only[] = {
     {"num_attention_heads", ONLY_NULL, 0, NULL},
-    {"reverse_transformer_layers_per_block", ONLY_NULL, 0, NULL},
     {"encoder_hid_dim", ONLY_NULL, 0, NULL},
     {"encoder_hid_dim_type", ONLY_NULL, 0, NULL},
     {"dual_cross_attention", ONLY_FALSE, 0, NULL},
-    {"addition_embed_type", ONLY_NULL, 0, NULL},
     {"resnet_skip_time_act", ONLY_FALSE, 0, NULL},
     {"resnet_out_scale_factor", ONLY_NUMBER, 1, NULL},
     {"time_embedding_act_fn", ONLY_NULL, 0, NULL},
@@ -149,6 +147,52 @@ static int read_guidance_dim(const struct json *config) {
     return dim;
 }
 
+/* count: of values, one per layer; 0: one for all. */
+static void fill_depths(const struct json *config, const char *key, int *depths, int n_layers, const int64_t *values, int count) {
+    if (count && count != n_layers) die(FAIL_UNSUPPORTED, "%s: '%s': a list of %d for %d layers", json_path(config), key, count, n_layers);
+    for (int i = 0; i < n_layers; i++) depths[i] = (int)values[count ? i : 0];
+}
+
+/* Blocks of each transformer: a number for all levels or one per level, which may be a list of one per layer. */
+static void read_depths(struct unet *m, const struct json *config) {
+    static const char *const forward = "transformer_layers_per_block", *const reverse = "reverse_transformer_layers_per_block";
+    enum { ROW = UNET_LAYERS_MAX + 1, DEPTH_MAX = 64 };
+    int64_t values[UNET_LEVELS_MAX * ROW];
+    int n = m->n_levels, counts[UNET_LEVELS_MAX] = {0};
+    if (json_is_array(config, forward)) {
+        int found = json_int_lists(config, forward, values, counts, UNET_LEVELS_MAX, ROW, 0, DEPTH_MAX);
+        if (found != n) die(FAIL_UNSUPPORTED, "%s: %d '%s' for %d 'block_out_channels'", json_path(config), found, forward, n);
+    } else {
+        for (int i = 0; i < n; i++) values[i * ROW] = json_int(config, forward, 1, 0, DEPTH_MAX);
+    }
+    m->mid_blocks = (int)values[(n - 1) * ROW]; /* of a list the first */
+    for (int i = 0; i < n; i++) fill_depths(config, forward, m->down_blocks[i], m->layers_per_block[i], &values[i * ROW], counts[i]);
+    if (json_is_null(config, reverse)) {
+        for (int i = 0; i < n; i++) {
+            if (counts[i]) die(FAIL_UNSUPPORTED, "%s: '%s' has lists: '%s' must be there too", json_path(config), forward, reverse);
+            fill_depths(config, forward, m->up_blocks[n - 1 - i], m->layers_per_block[i] + 1, &values[i * ROW], 0);
+        }
+        return;
+    }
+    int found = json_int_lists(config, reverse, values, counts, UNET_LEVELS_MAX, ROW, 0, DEPTH_MAX);
+    if (found != n) die(FAIL_UNSUPPORTED, "%s: %d '%s' for %d 'block_out_channels'", json_path(config), found, reverse, n);
+    for (int i = 0; i < n; i++)
+        fill_depths(config, reverse, m->up_blocks[i], m->layers_per_block[n - 1 - i] + 1, &values[i * ROW], counts[i]);
+}
+
+/* SDXL's "text_time"; other additions are refused. */
+static void read_addition(struct unet *m, const struct json *config) {
+    static const char *const types[] = {"text_time", NULL};
+    if (json_is_null(config, "addition_embed_type")) return;
+    config_choice(config, "addition_embed_type", "", types);
+    m->number_dim = (int)json_int(config, "addition_time_embed_dim", 0, 2, 65536);
+    m->added_dim = (int)json_int(config, "projection_class_embeddings_input_dim", 0, 1, 1 << 20);
+    if (!m->added_dim || !m->number_dim || m->number_dim % 2)
+        die(FAIL_UNSUPPORTED,
+            "%s: 'addition_embed_type' needs 'projection_class_embeddings_input_dim' and an even 'addition_time_embed_dim'",
+            json_path(config));
+}
+
 static void read_conditional(struct unet *m, const struct json *config) {
     static const struct block_type down[] = {{"DownBlock2D", ATTENTION_NONE}, {"CrossAttnDownBlock2D", ATTENTION_CROSS}, {NULL, 0}};
     static const struct block_type up[] = {{"UpBlock2D", ATTENTION_NONE}, {"CrossAttnUpBlock2D", ATTENTION_CROSS}, {NULL, 0}};
@@ -162,7 +206,8 @@ static void read_conditional(struct unet *m, const struct json *config) {
     m->size_multiple = 1;
     m->cross_dim = read_cross_dim(config, m->n_levels);
     read_per_level(m->n_heads, config, "attention_head_dim", 8, 1024, m->n_levels); /* the number of heads, despite its name */
-    read_per_level(m->transformer_layers, config, "transformer_layers_per_block", 1, 64, m->n_levels);
+    read_depths(m, config);
+    read_addition(m, config);
     read_block_types(m->down_attention, config, "down_block_types", down, (const enum unet_attention[4]){C, C, C, N}, m->n_levels);
     read_block_types(m->up_attention, config, "up_block_types", up, (const enum unet_attention[4]){N, C, C, C}, m->n_levels);
     m->n_mid_resnets = read_mid_block(config, mid_types);

@@ -11,11 +11,14 @@ static const float VAE_EPS = 1e-6f; /* of every norm in diffusers' decoder, what
 static void read_config(struct vae *m, const struct json *config) {
     static const char *const acts[] = {"silu", "swish", NULL};
     config_choice(config, "act_fn", acts[0], acts);
-    m->latent_channels = (int)json_int(config, "latent_channels", 4, 1, 64);
+    m->latent_channels = (int)json_int(config, "latent_channels", 4, 1, VAE_LATENTS_MAX);
     m->out_channels = (int)json_int(config, "out_channels", 3, 1, 64);
     m->layers_per_block = (int)json_int(config, "layers_per_block", 1, 1, 32);
     m->groups = (int)json_int(config, "norm_num_groups", 32, 1, 65536);
     m->scaling_factor = json_number(config, "scaling_factor", 0.18215, 1e-6, 1e6);
+    m->force_upcast = json_bool(config, "force_upcast", true);
+    m->n_means = json_number_array(config, "latents_mean", m->means, VAE_LATENTS_MAX);
+    m->n_deviations = json_number_array(config, "latents_std", m->deviations, VAE_LATENTS_MAX);
     m->mid_attention = json_bool(config, "mid_block_add_attention", true);
 
     int64_t channels[VAE_LEVELS_MAX];

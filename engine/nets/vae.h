@@ -4,7 +4,7 @@
 
 #include "engine/nets/blocks.h"
 
-enum { VAE_LEVELS_MAX = 8 };
+enum { VAE_LEVELS_MAX = 8, VAE_LATENTS_MAX = 64 };
 
 struct vae_up_block {
     int n_resnets;
@@ -16,8 +16,11 @@ struct vae {
     int latent_channels, out_channels, n_levels, layers_per_block, groups;
     int block_out_channels[VAE_LEVELS_MAX];
     double scaling_factor;
-    int factor;                                           /* pixels per latent: 2^(n_levels-1) */
-    struct weight *post_quant_conv_w, *post_quant_conv_b; /* [Z,Z] [Z], or NULL */
+    bool force_upcast;                                          /* fp16 has not the range for it; who heeds it is the pipeline's affair */
+    int n_means, n_deviations;                                  /* -1: none */
+    double means[VAE_LATENTS_MAX], deviations[VAE_LATENTS_MAX]; /* of the latents' channels */
+    int factor;                                                 /* pixels per latent: 2^(n_levels-1) */
+    struct weight *post_quant_conv_w, *post_quant_conv_b;       /* [Z,Z] [Z], or NULL */
     struct weight *conv_in_w, *conv_in_b;
     struct resnet mid_resnets[2];
     bool mid_attention;

@@ -15,7 +15,7 @@ struct picture;
 struct request;
 
 /* The components that do something here. */
-enum part { PART_SCHEDULER, PART_TOKENIZER, PART_TEXT_ENCODER, PART_DENOISER, PART_VAE, N_PARTS };
+enum part { PART_SCHEDULER, PART_TOKENIZER, PART_TOKENIZER_2, PART_TEXT_ENCODER, PART_TEXT_ENCODER_2, PART_DENOISER, PART_VAE, N_PARTS };
 
 static inline bool part_is_net(enum part part) {
     return part >= PART_TEXT_ENCODER;
@@ -25,17 +25,28 @@ struct part_spec {
     enum part part;
     const char *name;           /* its folder and its key in model_index.json; NULL ends a list */
     const char *const *classes; /* those it may be of, NULL-terminated; NULL: schedulers/ knows */
+    bool optional;              /* may be absent or null */
+};
+
+/* What a task begins with where nothing else is said. */
+struct task_defaults {
+    double guidance, strength;
 };
 
 struct pipeline_class {
     const char *name; /* "StableDiffusionPipeline" */
     bool takes_prompt;
-    int steps;             /* where none are asked for */
-    double guidance;       /* NAN: there is nothing to be guided by */
-    const char *scheduler; /* the class any stored scheduler is converted to, or NULL */
+    int steps;                          /* where none are asked for */
+    double guidance;                    /* NAN: there is nothing to be guided by */
+    struct task_defaults image, masked; /* from a picture; with a mask */
+    const char *scheduler;              /* the class any stored scheduler is converted to, or NULL */
     enum sched_fixup fixup;
     bool strength_to_scheduler;    /* see sched_config_set_strength */
-    const struct part_spec *parts; /* all of them required; nets in order of use */
+    const struct part_spec *parts; /* nets in order of use */
+    /* The context is the last hidden state but one of each text encoder, side by side, and the last of them pools the prompt; else it is
+     * the normed last state of the one there is. */
+    bool penultimate;
+    bool whole_vae; /* the VAE's force_upcast, latents_mean and latents_std count */
     /* Do the parts fit together? Dies FAIL_UNSUPPORTED. */
     void (*check)(struct model *m);
     /* What all pictures of the request share, in device memory: its context, and what else the denoiser's input holds beside the latents.
@@ -46,8 +57,8 @@ struct pipeline_class {
 };
 
 /* In the order they are told to the user. */
-extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, latent_consistency_class,
-    latent_consistency_image_class, ddpm_class, ddim_class;
+extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, xl_class, xl_image_to_image_class,
+    xl_inpaint_class, latent_consistency_class, latent_consistency_image_class, ddpm_class, ddim_class;
 
 /* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. Dies FAIL_UNSUPPORTED. */
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c);

@@ -39,11 +39,18 @@ static void add_latents(struct dump *d, struct st_writer *w, struct device *dev,
 }
 
 static void add_prompt(struct dump *d, struct st_writer *w, struct device *dev, const struct dump_prompt *prompt, int n_ids) {
-    int64_t *wide = arena_array(d->arena, (size_t)n_ids, sizeof *wide);
-    for (int i = 0; i < n_ids; i++) wide[i] = prompt->ids[i];
-    st_writer_add(w, arena_printf(d->arena, "%sids", prompt->prefix), DT_I64, 2, (const int64_t[]){1, n_ids}, wide);
+    for (int k = 0; k < 2 && prompt->ids[k]; k++) {
+        int64_t *wide = arena_array(d->arena, (size_t)n_ids, sizeof *wide);
+        for (int i = 0; i < n_ids; i++) wide[i] = prompt->ids[k][i];
+        st_writer_add(w, arena_printf(d->arena, "%sids%s", prompt->prefix, k ? "_2" : ""), DT_I64, 2, (const int64_t[]){1, n_ids}, wide);
+    }
     st_writer_add(w, arena_printf(d->arena, "%sembeddings", prompt->prefix), DT_F32, 3, (const int64_t[]){1, n_ids, prompt->embeddings.C},
                   download(d, dev, prompt->embeddings));
+    if (!prompt->pooled.p) return;
+    st_writer_add(w, arena_printf(d->arena, "%spooled", prompt->prefix), DT_F32, 2, (const int64_t[]){1, prompt->pooled.C},
+                  download(d, dev, prompt->pooled));
+    st_writer_add(w, arena_printf(d->arena, "%snumbers", prompt->prefix), DT_F32, 2, (const int64_t[]){1, prompt->n_numbers},
+                  prompt->numbers);
 }
 
 struct dump *dump_open(struct arena *a, const char *dir) {

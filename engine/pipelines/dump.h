@@ -1,6 +1,7 @@
 /* --dump DIR: what each stage saw and made, as safetensors with the axes torch would have, for comparing with diffusers.
  *
- *   text.safetensors       ids, negative_ids [1,T] I64; embeddings, negative_embeddings [1,T,C] (where there is a prompt)
+ *   text.safetensors       ids, negative_ids [1,T] I64; embeddings, negative_embeddings [1,T,C] (where there is a prompt); of SDXL also
+ *                          ids_2, pooled [1,P] and numbers [1,n], of what the UNet adds to the time embedding, and negative ones
  *   noise.safetensors      noise [1,C,H,W], before init_noise_sigma
  *   step-0000.safetensors  per scheduler row: timestep [1], model_input [B,C,H,W], guided [1,C,H,W], latents [1,C,H,W] after the row
  *   image.safetensors      decoded [1,3,H,W] F32, image [H,W,3] U8
@@ -14,11 +15,13 @@ struct dump;
 
 /* Creates the directory. Everything lives in arena a, one image's. */
 struct dump *dump_open(struct arena *a, const char *dir);
-/* One prompt's ids and embeddings [1,1,n_ids,C] */
 struct dump_prompt {
-    const char *prefix; /* "", "negative_" */
-    const int32_t *ids;
-    struct view embeddings;
+    const char *prefix;     /* "", "negative_" */
+    const int32_t *ids[2];  /* [n_ids] each, or NULL */
+    struct view embeddings; /* [1,1,n_ids,C] */
+    struct view pooled;     /* [1,1,1,P], or none: then no numbers either */
+    const float *numbers;
+    int n_numbers;
 };
 void dump_text(struct dump *d, struct device *dev, const struct dump_prompt *prompts, int n_prompts, int n_ids);
 /* noise [C,H,W] */

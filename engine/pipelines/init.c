@@ -6,6 +6,7 @@
 #include "engine/images/process.h"
 #include "engine/images/read.h"
 #include "engine/nets/vae_encoder.h"
+#include "engine/pipelines/latent.h"
 #include "engine/pipelines/request.h"
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------- */
@@ -25,6 +26,7 @@ static void check_alone(const struct request *r) {
                          : s->resize                              ? "--resize"
                                                                   : NULL;
     if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
+    if (r->model->scored) die_hint(FAIL_USAGE, "-i FILE", "%s: a refiner needs a picture to begin from", r->model->checkpoint->name);
     if (takes_mask(r->model))
         die_hint(FAIL_USAGE, "diffuse -m MODEL -i picture.png --mask mask.png \"what to paint there\"",
                  "%s: an inpainting checkpoint needs a picture and a mask", r->model->checkpoint->name);
@@ -49,7 +51,7 @@ struct image init_read(struct request *r) {
     if (!s->image) return check_alone(r), (struct image){0};
     check_together(r);
     struct image image = image_read(r->arena, s->image);
-    if (isnan(s->strength)) s->strength = s->mask ? 1 : 0.8;
+    if (isnan(s->strength)) s->strength = s->mask ? r->model->class->masked.strength : r->model->class->image.strength;
     if (!s->width) s->width = image.W / multiple * multiple;
     if (!s->height) s->height = image.H / multiple * multiple;
     if (s->width > SIDE_MAX || s->height > SIDE_MAX)
@@ -112,7 +114,7 @@ static void encode(struct request *r, const float *pixels, float *moments) {
     const struct model *m = r->model;
     struct device *dev = m->device;
     size_t mark = arena_mark(dev);
-    enum dtype dtype = r->settings.vae_dtype_given ? r->settings.vae_dtype : dev->dtype;
+    enum dtype dtype = latent_encode_dtype(r);
     struct view y = view_alloc_as(dev, dtype, 1, r->latent_height, r->latent_width, 2 * m->channels);
     struct view x = view_alloc_as(dev, dtype, 1, r->settings.height, r->settings.width, 3);
     dev->ops->upload(dev, x, pixels);
@@ -129,12 +131,12 @@ void init_prepare(struct request *r) {
 
 void init_sample(const struct request *r, const float *moments, struct rng *rng, float *latents) {
     size_t Z = (size_t)r->model->channels, pixels = (size_t)r->latent_width * (size_t)r->latent_height;
-    float scale = (float)r->model->vae->scaling_factor;
     rng_normal(rng, latents, Z * pixels, r->settings.rng_dtype);
     for (size_t c = 0; c < Z; c++)
         for (size_t i = 0; i < pixels; i++) {
             float mean = moments[i * 2 * Z + c], log_variance = fminf(fmaxf(moments[i * 2 * Z + Z + c], -30), 20);
             float *x = &latents[c * pixels + i];
-            *x = scale * (mean + expf(0.5f * log_variance) * *x);
+            *x = mean + expf(0.5f * log_variance) * *x;
         }
+    latent_scale(r->model, latents, pixels, r->init->mask);
 }

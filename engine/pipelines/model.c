@@ -7,6 +7,7 @@
 
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec) {
     struct component *component = checkpoint_find(c, spec->name);
+    if (!component && spec->optional) return NULL;
     if (!component) die(FAIL_UNSUPPORTED, "%s: the checkpoint has no '%s'", c->dir, spec->name);
     const char *path = json_path(c->index ? c->index : component->config);
     bool known = !spec->classes;
@@ -18,22 +19,38 @@ struct component *model_part(const struct checkpoint *c, const struct part_spec 
 }
 
 static enum component_kind kind_of(enum part part) {
-    return part == PART_SCHEDULER ? COMPONENT_SCHEDULER : part == PART_TOKENIZER ? COMPONENT_TOKENIZER : COMPONENT_NET;
+    return part == PART_SCHEDULER ? COMPONENT_SCHEDULER : part < PART_TEXT_ENCODER ? COMPONENT_TOKENIZER : COMPONENT_NET;
 }
 
 static struct clip_bpe *open_tokenizer(struct arena *a, const struct component *c) {
     return c->builtin ? clip_bpe_builtin(a, c->builtin) : clip_bpe_open(a, c->dir);
 }
 
+static void bind_text(struct model *m, const struct component *c, const struct component *tokenizer, struct clip_text *net) {
+    const char *dir = m->checkpoint->dir;
+    if (!tokenizer) die(FAIL_UNSUPPORTED, "%s: '%s' has no tokenizer", dir, c->name);
+    struct text_part *t = &m->texts[m->n_texts++];
+    *t = (struct text_part){c, open_tokenizer(m->arena, tokenizer), net};
+    int n_words = clip_bpe_vocab_size(t->tokenizer), n_tokens = prompt_limit(t->tokenizer, net->max_positions);
+    if (n_words > net->vocab_size)
+        die(FAIL_UNSUPPORTED, "%s: %s has %d tokens, but %s/config.json: 'vocab_size' %d", dir, tokenizer->name, n_words, c->name,
+            net->vocab_size);
+    if (m->n_tokens && n_tokens != m->n_tokens)
+        die(FAIL_UNSUPPORTED, "%s: prompts of %d tokens for one text encoder and of %d for the other", dir, m->n_tokens, n_tokens);
+    m->n_tokens = n_tokens;
+    m->context_dim += net->layers.hidden_size;
+    if (m->class->penultimate) m->pooled_dim = net->projection_dim;
+}
+
 static void bind(struct model *m, const struct part_spec *spec) {
     struct component *c = m->parts[spec->part];
-    if (spec->part == PART_TOKENIZER) m->tokenizer = open_tokenizer(m->arena, c);
-    if (!part_is_net(spec->part)) return;
+    if (!c || !part_is_net(spec->part)) return;
     const struct net_class *class = net_find(c->class_name);
     struct binder *binder = m->binders[m->n_binders++] = binder_new(c);
     void *net = class->bind(binder);
     binder_check(binder);
-    if (spec->part == PART_TEXT_ENCODER) m->text = net;
+    if (spec->part == PART_TEXT_ENCODER) bind_text(m, c, m->parts[PART_TOKENIZER], net);
+    if (spec->part == PART_TEXT_ENCODER_2) bind_text(m, c, m->parts[PART_TOKENIZER_2], net);
     if (spec->part == PART_VAE) m->vae = net;
     if (class->denoiser) m->denoiser = class->denoiser(net);
 }
@@ -46,7 +63,7 @@ struct model *model_open(struct arena *a, struct source source) {
     checkpoint_check_modules(m->checkpoint);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++) m->parts[spec->part] = model_part(m->checkpoint, spec);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++)
-        component_open(m->checkpoint, m->parts[spec->part], kind_of(spec->part), source.variant);
+        if (m->parts[spec->part]) component_open(m->checkpoint, m->parts[spec->part], kind_of(spec->part), source.variant);
     if (!m->checkpoint->file) checkpoint_check_variant(m->checkpoint, source.variant);
     for (const struct part_spec *spec = m->class->parts; spec->name; spec++) bind(m, spec);
     m->class->check(m);
@@ -54,25 +71,28 @@ struct model *model_open(struct arena *a, struct source source) {
     m->picture_channels = m->vae ? m->vae->out_channels : m->channels;
     m->factor = m->vae ? m->vae->factor : 1;
     m->size_multiple = m->factor * m->denoiser.size_multiple;
-    if (m->text) m->n_tokens = prompt_limit(m->tokenizer, m->text->max_positions);
     return m;
 }
 
+/* NULL: the class has no such part, or the checkpoint. */
 static struct component *open_part(const struct checkpoint *c, const struct pipeline_class *class, enum part part,
                                    enum component_kind kind) {
     const struct part_spec *spec = class->parts;
     while (spec->name && spec->part != part) spec++;
-    if (!spec->name) die(FAIL_UNSUPPORTED, "%s: a %s draws without a prompt: it has no tokenizer", c->name, class->name);
-    struct component *component = model_part(c, spec);
-    component_open(c, component, kind, NULL);
+    struct component *component = spec->name ? model_part(c, spec) : NULL;
+    if (component) component_open(c, component, kind, NULL);
     return component;
 }
 
 struct clip_bpe *model_tokenizer(struct arena *a, struct source source, int *n_tokens) {
     const struct checkpoint *c = checkpoint_list(a, &source);
     const struct pipeline_class *class = pipeline_class_of(a, c);
-    struct clip_bpe *tokenizer = open_tokenizer(a, open_part(c, class, PART_TOKENIZER, COMPONENT_TOKENIZER));
-    struct component *text = open_part(c, class, PART_TEXT_ENCODER, COMPONENT_CONFIG);
+    if (!class->takes_prompt) die(FAIL_UNSUPPORTED, "%s: a %s draws without a prompt: it has no tokenizer", c->name, class->name);
+    struct component *files = open_part(c, class, PART_TOKENIZER, COMPONENT_TOKENIZER),
+                     *text = open_part(c, class, PART_TEXT_ENCODER, COMPONENT_CONFIG);
+    if (!files) files = open_part(c, class, PART_TOKENIZER_2, COMPONENT_TOKENIZER);
+    if (!text) text = open_part(c, class, PART_TEXT_ENCODER_2, COMPONENT_CONFIG);
+    struct clip_bpe *tokenizer = open_tokenizer(a, files);
     *n_tokens = prompt_limit(tokenizer, clip_text_max_positions(a, text->config));
     return tokenizer;
 }

@@ -26,7 +26,14 @@
 /* All that the shapes of one picture's operands follow from. */
 struct picture_shape {
     int copies, height, width, n_rows, history, saves;
+    int task; /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees */
     enum dtype vae_dtype;
+};
+
+struct text_part {
+    const struct component *component; /* the encoder's */
+    struct clip_bpe *tokenizer;
+    struct clip_text *net;
 };
 
 struct model {
@@ -34,13 +41,16 @@ struct model {
     const struct pipeline_class *class;
     struct checkpoint *checkpoint;
     struct component *parts[N_PARTS]; /* NULL where the class has no such part */
-    struct clip_bpe *tokenizer;       /* these, too */
-    struct clip_text *text;
-    struct vae *vae;
+    int n_texts;
+    struct text_part texts[TEXTS_MAX]; /* the text encoders there are, in order */
+    struct vae *vae;                   /* or NULL */
     struct denoiser denoiser;
     int n_binders;
     struct binder *binders[N_PARTS]; /* of the nets, in order of use: what they bound is loaded */
     int n_tokens;                    /* length ids are padded to: 77 */
+    bool zeros_for_no_negative;      /* without a negative prompt zeros stand for what "" would make */
+    bool scored;                     /* the refiner: it takes an aesthetic score in place of the target size, and only pictures */
+    int context_dim, pooled_dim;     /* of what the text encoders make of a prompt; 0: there is none */
     int channels;                    /* of what is denoised */
     int picture_channels;            /* 3, or 1: grey */
     int factor;                      /* pixels per latent: the VAE's, or 1 */
@@ -81,11 +91,11 @@ void model_finish_load(struct model *m);
 void model_forget(struct model *m);
 void model_close(struct model *m);
 
-/* The tokenizer alone, no weight looked at; *n_tokens receives the length of a context, as in the model. Dies FAIL_UNSUPPORTED where the
- * class takes no prompt. */
+/* The first tokenizer alone, no weight looked at; *n_tokens receives the length of a context, as in the model. Dies FAIL_UNSUPPORTED where
+ * the class takes no prompt. */
 struct clip_bpe *model_tokenizer(struct arena *a, struct source source, int *n_tokens);
 
-/* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has none, or one of another class. */
+/* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has one of another class, or none: NULL where it is optional. */
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec);
 
 #endif

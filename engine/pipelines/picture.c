@@ -28,7 +28,7 @@ static struct step step_of(const struct request *r, const struct latents *l) {
     s.denoiser = &r->model->denoiser;
     s.denoiser_run = r->denoiser_run;
     s.input = r->input;
-    s.context = r->context;
+    s.context = r->given.context;
     s.temb = r->temb;
     s.latents = *l;
     s.copies = r->copies;
@@ -44,7 +44,7 @@ static void run_step(void *data) {
     struct device *dev = s->device;
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
-    struct view out = view_alloc(dev, s->copies, l->H, l->W, d->out_channels), temb = view_alloc(dev, 1, 1, 1, d->n_temb);
+    struct view out = view_alloc(dev, s->copies, l->H, l->W, d->out_channels), temb = view_alloc(dev, 1, 1, 1, s->temb.C);
     op->next_row(dev, temb, s->temb);
     op->row_input(dev, view_slice(s->input, 0, l->C), l, s->copies);
     d->forward(dev, d->net, s->denoiser_run, out, s->input, temb);
@@ -247,8 +247,13 @@ static struct dump *start_dump(struct picture *p) {
     struct dump *dump = dump_open(p->arena, request_dump_dir(r, p->arena, p->k));
     struct dump_prompt prompts[2];
     int n = 0;
-    for (int i = r->copies - 1; r->context.p && i >= 0; i--)
-        prompts[n++] = (struct dump_prompt){i == r->copies - 1 ? "" : "negative_", r->prompts[i].ids, view_images(r->context, i, 1)};
+    for (int i = r->copies - 1; r->given.context.p && i >= 0; i--)
+        prompts[n++] = (struct dump_prompt){.prefix = i == r->copies - 1 ? "" : "negative_",
+                                            .ids = {r->prompts[i].ids[0], r->prompts[i].ids[1]},
+                                            .embeddings = view_images(r->given.context, i, 1),
+                                            .pooled = r->given.pooled.p ? view_images(r->given.pooled, i, 1) : no_view,
+                                            .numbers = r->given.numbers + i * r->given.n_numbers,
+                                            .n_numbers = r->given.n_numbers};
     if (n) dump_text(dump, dev, prompts, n, r->model->n_tokens);
     dump_noise(dump, p->noise, p->latents.C, p->latents.H, p->latents.W);
     return dump;
@@ -256,7 +261,9 @@ static struct dump *start_dump(struct picture *p) {
 
 /* Now that the device waits for us anyway. */
 static void remember_prompts(const struct request *r) {
-    for (int i = 0; r->context.p && i < r->copies; i++) prompt_remember(r->model, &r->prompts[i], view_images(r->context, i, 1));
+    const struct conditions *c = &r->given;
+    for (int i = 0; c->context.p && i < r->copies; i++)
+        prompt_remember(r->model, &r->prompts[i], view_images(c->context, i, 1), c->pooled.p ? view_images(c->pooled, i, 1) : no_view);
 }
 
 static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "engine/base/error.h"
 #include "engine/pipelines/init.h"
+#include "engine/pipelines/latent.h"
 #include "engine/pipelines/picture.h"
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
@@ -43,15 +44,27 @@ static void report_untrained_size(const struct model *m, const struct settings *
         warn("%dx%d: %s was trained on sides of %d to %d: expect less", s->width, s->height, m->checkpoint->name, g->size_min, g->size_max);
 }
 
+static double default_guidance(const struct pipeline_class *class, const struct settings *s) {
+    return s->mask ? class->masked.guidance : s->image ? class->image.guidance : class->guidance;
+}
+
+static void check_clip_skip(const struct model *m, int skip) {
+    for (int i = 0; i < m->n_texts; i++) {
+        int n_layers = m->texts[i].net->layers.n;
+        if (skip + m->class->penultimate > n_layers)
+            die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers%s", skip, n_layers,
+                m->class->penultimate ? ", and the last is never used" : "");
+    }
+}
+
 static void fill_defaults(struct request *r) {
     const struct model *m = r->model;
     struct settings *s = &r->settings;
     fill_from_checkpoint(m, s);
     if (s->clip_skip < 0) s->clip_skip = 0;
-    if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = m->class->guidance;
-    if (m->class->takes_prompt && !s->negative) s->negative = "";
-    if (m->text && s->clip_skip > m->text->layers.n)
-        die(FAIL_USAGE, "--clip-skip %d: the text encoder has %d layers", s->clip_skip, m->text->layers.n);
+    if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = default_guidance(m->class, s);
+    if (m->class->takes_prompt && !s->negative && !m->zeros_for_no_negative) s->negative = "";
+    check_clip_skip(m, s->clip_skip);
     r->copies = m->class->takes_prompt && s->guidance > 1 && !m->denoiser.takes_guidance ? 2 : 1;
     fill_size(m, s);
     check_size(m, s->width, "width");
@@ -109,15 +122,22 @@ static void report_unknown_words(const struct request *r, const char *what, cons
     if (words) warn("%s: words %s never learned: %s", what, r->model->checkpoint->name, words);
 }
 
+static const char *text_or(const char *text, const char *otherwise) {
+    return text && *text ? text : otherwise;
+}
+
 static void read_prompts(struct request *r) {
     const struct settings *s = &r->settings;
     int n = 0;
     if (!s->prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
-    struct prompt prompt = prompt_read(r->arena, r->model, "prompt", s->prompt, s->clip_skip, s->strict);
-    if (r->copies == 2) r->prompts[n++] = prompt_read(r->arena, r->model, "negative prompt", s->negative, 0, s->strict);
-    r->prompts[n] = prompt;
+    struct prompt prompt = prompt_read(r->arena, r->model, "prompt", s->prompt, text_or(s->prompt2, s->prompt), s->clip_skip, s->strict);
     report_unknown_words(r, "prompt", s->prompt);
-    if (r->copies == 2) report_unknown_words(r, "negative prompt", s->negative);
+    if (r->copies == 2 && s->negative) {
+        r->prompts[n] = prompt_read(r->arena, r->model, "negative prompt", s->negative, text_or(s->negative2, s->negative), 0, s->strict);
+        report_unknown_words(r, "negative prompt", s->negative);
+    }
+    if (r->copies == 2) n++; /* without ids: zeros */
+    r->prompts[n] = prompt;
 }
 
 /* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
@@ -171,7 +191,8 @@ static void prepare(struct request *r) {
     arena_release(m->device, 0);
     r->input = view_alloc(m->device, r->copies, r->latent_height, r->latent_width, m->denoiser.in_channels);
     if (m->class->prepare) m->class->prepare(r);
-    r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, r->context, r->settings.guidance, t, s->n_rows, &r->temb);
+    r->given.guidance = r->settings.guidance;
+    r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, &r->given, t, s->n_rows, &r->temb);
     r->mark = arena_mark(m->device);
 }
 
@@ -188,16 +209,15 @@ bool request_prepare(struct request *r) {
 }
 
 static struct picture_shape shape_of(const struct request *r) {
-    const struct settings *s = &r->settings;
     const struct schedule *schedule = r->schedule;
-    enum dtype vae_dtype = s->vae_dtype_given ? s->vae_dtype : r->model->dtype;
-    return (struct picture_shape){r->copies,         r->latent_height, r->latent_width, schedule->n_rows,
-                                  schedule->history, schedule->saves,  vae_dtype};
+    int task = !r->init ? 0 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
+    return (struct picture_shape){r->copies, r->latent_height,      r->latent_width, schedule->n_rows, schedule->history, schedule->saves,
+                                  task,      latent_decode_dtype(r)};
 }
 
 static bool same_shape(struct picture_shape a, struct picture_shape b) {
     return a.copies == b.copies && a.height == b.height && a.width == b.width && a.n_rows == b.n_rows && a.history == b.history &&
-           a.saves == b.saves && a.vae_dtype == b.vae_dtype;
+           a.saves == b.saves && a.task == b.task && a.vae_dtype == b.vae_dtype;
 }
 
 void request_plan(struct request *r) {

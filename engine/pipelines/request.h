@@ -21,11 +21,11 @@ struct request {
 
     /* Device memory, of the request that model->prepared names. */
     uint64_t number;
-    struct view context; /* [copies,1,n_tokens,C], or none */
-    struct view input;   /* [copies,H,W,denoiser.in_channels]: the latents' channels first, then what the class put there */
-    struct view temb;    /* a row for each of the schedule's */
-    void *denoiser_run;  /* the denoiser's own */
-    size_t mark;         /* of the device's arena, behind all that */
+    struct conditions given; /* of each copy */
+    struct view input;       /* [copies,H,W,denoiser.in_channels]: the latents' channels first, then what the class put there */
+    struct view temb;        /* a row for each of the schedule's */
+    void *denoiser_run;      /* the denoiser's own */
+    size_t mark;             /* of the device's arena, behind all that */
 };
 
 /* *settings is copied, what it points to is not. */

@@ -9,10 +9,18 @@
 
 enum { SIDE_MAX = 8192 /* pixels of a picture's width and height */ };
 
+struct extent {
+    int width, height;
+};
+struct place {
+    int x, y;
+};
+
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant, *config, *vae; /* as struct source has them */
-    const char *prompt, *negative;              /* negative NULL = "" */
+    const char *prompt, *negative;              /* negative NULL = "", or what SDXL has for none */
+    const char *prompt2, *negative2;            /* for the second text encoder; NULL or "": the same */
     uint64_t seed;
     bool seed_given;       /* else `seed` is a random one */
     int steps;             /* 0: the checkpoint's, else 50, DDPM 1000 */
@@ -36,7 +44,11 @@ struct settings {
     const char *dump;     /* directory, or NULL */
     bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
     enum dtype vae_dtype;
-    bool strict; /* a prompt that does not fit is an error, not a warning */
+    /* SDXL: sizes told to the UNet, which change what is drawn; of width 0: the picture's own. */
+    struct extent original_size, target_size, negative_original_size, negative_target_size;
+    struct place crop, negative_crop;
+    double aesthetic_score, negative_aesthetic_score; /* the refiner's; NAN: 6 and 2.5 */
+    bool strict;                                      /* a prompt that does not fit is an error, not a warning */
 };
 
 #endif

@@ -25,8 +25,8 @@ static struct view decode(const struct request *r, const struct latents *l) {
 static const char *const denoisers[] = {"UNet2DModel", "UNet2DConditionModel", NULL};
 
 static const struct part_spec parts[] = {
-    {PART_SCHEDULER, "scheduler", NULL},
-    {PART_DENOISER, "unet", denoisers},
+    {PART_SCHEDULER, "scheduler", NULL, false},
+    {PART_DENOISER, "unet", denoisers, false},
     {.name = NULL},
 };
 

@@ -74,15 +74,33 @@ def picture(name, width, height, channels):
     return out
 
 
+def nested(shapes):
+    """The tensors' names as a tree of their parts, which is a third as long."""
+    tree = {}
+    for name, shape in shapes.items():
+        at = tree
+        *path, last = name.split(".")
+        for part in path:
+            at = at.setdefault(part, {})
+        at[last] = shape
+    return tree
+
+
 class Checkpoint:
     """A pipeline saved to a directory, its weights replaced; `edit(path, data)` may change a JSON file before it is loaded again."""
 
     def __init__(self, name, pipe, links=(), edit=None, drop=()):
-        self.name, self.links, self.cases, self.tensors, self.pictures = name, dict(links), [], {}, {}
+        self.name, self.links, self.cases, self.tensors, self.pictures = name, {}, [], {}, {}
         self.dir = pathlib.Path(tempfile.mkdtemp())
-        pipe.save_pretrained(self.dir, safe_serialization=True)
         self.files, self.weights, self.single = {}, {}, {}
-        for path in sorted(self.dir.rglob("*")):
+        self.save("", pipe, links, edit, drop)
+
+    def save(self, folder, pipe, links=(), edit=None, drop=()):
+        """Another pipeline in a folder of the first."""
+        below = f"{folder}/" if folder else ""
+        self.links.update({below + name: target for name, target in dict(links).items()})
+        pipe.save_pretrained(self.dir / folder, safe_serialization=True)
+        for path in sorted((self.dir / folder).rglob("*")):
             where = path.relative_to(self.dir).as_posix()
             if any(where.startswith(d + "/") for d in self.links):
                 continue
@@ -99,8 +117,8 @@ class Checkpoint:
                 self.weights[where] = shapes
                 save_file({k: values(f"{where}:{k}", s) for k, s in shapes.items()}, path, {"format": "pt"})
 
-    def load(self, cls, **options):
-        pipe = cls.from_pretrained(self.dir, torch_dtype=torch.float32, **options)
+    def load(self, cls, folder="", **options):
+        pipe = cls.from_pretrained(self.dir / folder, torch_dtype=torch.float32, **options)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -132,10 +150,11 @@ class Checkpoint:
     def write(self):
         path = FIXTURES / "synthetic" / self.name
         save_tensors(path.with_suffix(".safetensors"), self.tensors)
+        weights = self.weights if self.single else {file: nested(shapes) for file, shapes in self.weights.items()}
         one = lambda d: "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in d.items()) + "\n}"
         cases = ",\n".join("  " + json.dumps(c) for c in self.cases)
         path.with_suffix(".json").write_text(
-            f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(self.weights)},\n'
+            f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(weights)},\n'
             + (f'"single": {one(self.single)},\n' if self.single else "") +
             f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{cases}\n]}}\n')
         print(self.name, len(self.cases), "cases")

@@ -1,0 +1,18 @@
+/* What the pipelines that denoise a VAE's latents have in common. */
+#ifndef ENGINE_PIPELINES_LATENT_H
+#define ENGINE_PIPELINES_LATENT_H
+
+#include "engine/ops.h"
+#include "engine/pipelines/request.h"
+
+/* Do prompt, denoiser and VAE fit together? Dies FAIL_UNSUPPORTED. */
+void latent_check(const struct model *m);
+/* The type the VAE decodes or encodes in. */
+enum dtype latent_decode_dtype(const struct request *r);
+enum dtype latent_encode_dtype(const struct request *r);
+/* The latents as a picture [1,height,width,3] in the device's arena. */
+struct view latent_decode(const struct request *r, const struct latents *l);
+/* x [Z,pixels], a sample of the encoder's, becomes what is denoised. masked: for inpainting, where diffusers leaves the statistics out. */
+void latent_scale(const struct model *m, float *x, size_t pixels, bool masked);
+
+#endif

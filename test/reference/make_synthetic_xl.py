@@ -1,0 +1,216 @@
+"""Writes test/fixtures/synthetic/xl*: SDXL, its kin and its tasks on tiny checkpoints (see synthetic.py).
+
+    make_synthetic_xl.py [NAME…]"""
+
+import sys
+
+import diffusers
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from common import FIXTURES, deterministic
+from synthetic import Checkpoint
+
+TOKENIZERS = {"tokenizer": "tiny-sd1/tokenizer", "tokenizer_2": "tiny-sd2/tokenizer"}  # they pad with the end and with "!"
+SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "timestep_spacing": "leading", "steps_offset": 1}
+PROMPT = "a photo of a cat"
+P, IDS, WIDTH = 16, 6, 8  # pooled prompt; numbers, each this wide
+
+
+def unet(**options):
+    return UNet2DConditionModel(**{"down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+                                   "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+                                   "block_out_channels": [8, 16, 16], "sample_size": 4, "layers_per_block": 1,
+                                   "transformer_layers_per_block": [1, 2, 3], "cross_attention_dim": 40, "attention_head_dim": [1, 2, 4],
+                                   "norm_num_groups": 4, "use_linear_projection": True, "addition_embed_type": "text_time",
+                                   "addition_time_embed_dim": WIDTH, "projection_class_embeddings_input_dim": P + IDS * WIDTH, **options})
+
+
+def vae(**options):
+    return AutoencoderKL(**{"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
+                            "block_out_channels": [8, 8, 8, 16], "layers_per_block": 1, "norm_num_groups": 4, "sample_size": 64,
+                            "scaling_factor": 0.13025, **options})
+
+
+def text(cls, tokenizer, **options):
+    n = len(tokenizer)
+    return cls(CLIPTextConfig(**{"vocab_size": n, "bos_token_id": n - 2, "eos_token_id": n - 1, "hidden_size": 16, "intermediate_size": 32,
+                                 "num_hidden_layers": 3, "num_attention_heads": 2, "projection_dim": P, **options}))
+
+
+def pipeline(cls=StableDiffusionXLPipeline, unet=None, vae=vae(), scheduler=None, first=True, second={}, **options):
+    one, two = (CLIPTokenizer.from_pretrained(FIXTURES / t) for t in TOKENIZERS.values())
+    return cls(vae=vae, text_encoder=text(CLIPTextModel, one) if first else None, tokenizer=one if first else None,
+               text_encoder_2=text(CLIPTextModelWithProjection, two, hidden_size=24, num_attention_heads=3, num_hidden_layers=4,
+                                   hidden_act="gelu", **second),
+               tokenizer_2=two, unet=unet or globals()["unet"](), scheduler=scheduler or EulerDiscreteScheduler(**SCHEDULER),
+               add_watermarker=False, **options)
+
+
+def checkpoint(name, **options):
+    return Checkpoint(name, pipeline(**options), TOKENIZERS)
+
+
+def refiner():
+    """The second text encoder alone; a score in place of the target size; no attention in the first level and the last."""
+    return pipeline(cls=StableDiffusionXLImg2ImgPipeline, first=False, force_zeros_for_empty_prompt=False, requires_aesthetics_score=True,
+                    unet=unet(down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+                              up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], cross_attention_dim=24,
+                              transformer_layers_per_block=2, projection_class_embeddings_input_dim=P + 5 * WIDTH))
+
+
+REFINER_LINKS = {"tokenizer_2": TOKENIZERS["tokenizer_2"]}
+
+
+def swapped(pipe, scheduler, **changes):
+    if scheduler:
+        pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config, **changes)
+    return pipe
+
+
+def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline, scheduler=None, changes={}, seeds=(7,), **options):
+    """One call for each seed, as pictures of one command are."""
+    images = []
+    for seed in seeds:
+        pipe = swapped(c.load(cls), scheduler, **changes)
+        images += pipe(prompt, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images
+    spelled = ",".join([scheduler, *(f"{k}={v}" for k, v in changes.items())]) if scheduler else None
+    count = ["--count", len(seeds)] if len(seeds) > 1 else []
+    c.add(name, [prompt, "-s", seeds[0], "--steps", steps, *count, *(["-x", spelled] if scheduler else []), *args], images)
+
+
+def xl():
+    c = checkpoint("xl")
+    draw(c, "plain")
+    draw(c, "guidance-1", ["-g", 1], guidance_scale=1.0)
+    draw(c, "negative-empty", ["-n", ""], negative_prompt="")
+    draw(c, "negative", ["-n", "bad"], negative_prompt="bad")
+    draw(c, "negative2", ["-n", "", "--negative2", "bad"], negative_prompt="", negative_prompt_2="bad")
+    draw(c, "negative2-alone", ["--negative2", "bad"], negative_prompt_2="bad")
+    draw(c, "prompt2", ["--prompt2", "an old castle", "-n", "dull"], prompt_2="an old castle", negative_prompt="dull")
+    draw(c, "prompt2-empty", ["--prompt2", ""], prompt_2="")
+    draw(c, "clip-skip", ["--clip-skip", 1, "-n", "dull"], clip_skip=1, negative_prompt="dull")
+    draw(c, "rescale", ["--guidance-rescale", 0.7], guidance_rescale=0.7)
+    draw(c, "sizes", ["--original-size", "3000x700", "--crop", "5,11", "--target-size", "96x48"], original_size=(700, 3000),
+         crops_coords_top_left=(11, 5), target_size=(48, 96))
+    draw(c, "sizes-negative", ["--negative-original-size", "20x30", "--negative-crop", "3,4", "--negative-target-size", "50x60"],
+         negative_original_size=(30, 20), negative_crops_coords_top_left=(4, 3), negative_target_size=(60, 50))
+    draw(c, "sizes-negative-one", ["--negative-original-size", "20x30"], negative_original_size=(30, 20))
+    draw(c, "odd", ["-W", 56, "-H", 72], width=56, height=72)
+    draw(c, "two", seeds=(7, 8))
+    for scheduler in SCHEDULERS:
+        draw(c, scheduler, scheduler=scheduler, steps=4)
+    return c
+
+
+SCHEDULERS = ["DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
+              "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler",
+              "LMSDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "LCMScheduler", "TCDScheduler"]
+
+
+def xl_lists():
+    """Transformers of their own depths per layer (SSD-1B, segmind-vega), where the middle takes the first of the last list;
+    force_zeros_for_empty_prompt false; the end told by the largest id."""
+    c = checkpoint("xl-lists", force_zeros_for_empty_prompt=False, second={"eos_token_id": 2},
+                   unet=unet(layers_per_block=[1, 2, 2], transformer_layers_per_block=[1, [2, 1], [2, 1]],
+                             reverse_transformer_layers_per_block=[[1, 1, 2], [2, 1, 1], 1]))
+    draw(c, "plain")
+    return c
+
+
+def xl_koala():
+    """KOALA: fewer blocks at every level, no middle."""
+    c = checkpoint("xl-koala", unet=unet(mid_block_type=None, transformer_layers_per_block=[0, 2, 1]))
+    draw(c, "plain")
+    return c
+
+
+IMAGE = ["-i", "@in.png"]
+MASK = [*IMAGE, "--mask", "@mask.png"]
+TASK_SCHEDULERS = [None, "DDIMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler",
+                   "LCMScheduler"]
+
+
+def xl_image():
+    """Statistics of the latents, as playground v2.5 has them, and EDM's schedulers."""
+    c = checkpoint("xl-image", vae=vae(latents_mean=[0.1, -0.2, 0.3, -0.4], latents_std=[0.5, 1.5, 0.8, 1.2], scaling_factor=0.5))
+    image, mask = c.add_picture("in.png", 40, 32), c.add_picture("mask.png", 40, 32, 1).convert("RGB")
+    draw(c, "plain")
+    for scheduler in ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"):
+        draw(c, scheduler, ["-g", 3], scheduler=scheduler, steps=4, guidance_scale=3.0)
+    for scheduler in TASK_SCHEDULERS:
+        draw(c, f"image-{scheduler}", [*IMAGE, "--strength", 0.6], cls=StableDiffusionXLImg2ImgPipeline, scheduler=scheduler, steps=5, image=image,
+             strength=0.6)
+        draw(c, f"mask-{scheduler}", MASK, cls=StableDiffusionXLInpaintPipeline, scheduler=scheduler, steps=4, image=image, mask_image=mask,
+             width=40, height=32)
+    draw(c, "image-defaults", IMAGE, cls=StableDiffusionXLImg2ImgPipeline, steps=7, image=image)
+    draw(c, "image-sizes", [*IMAGE, "--original-size", "90x50", "--crop", "3,1", "--negative-target-size", "30x20"], steps=4,
+         cls=StableDiffusionXLImg2ImgPipeline, image=image, original_size=(50, 90), crops_coords_top_left=(1, 3), negative_target_size=(20, 30))
+    draw(c, "mask-whole", [*MASK, "--strength", 1], cls=StableDiffusionXLInpaintPipeline, image=image, mask_image=mask, strength=1.0,
+         width=40, height=32)
+    return c
+
+
+def xl_nine():
+    c = Checkpoint("xl-nine", pipeline(cls=StableDiffusionXLInpaintPipeline, unet=unet(in_channels=9)), TOKENIZERS)
+    image, mask = c.add_picture("in.png", 40, 32), c.add_picture("mask.png", 40, 32, 1).convert("RGB")
+    for strength in (0.6, 1.0):
+        draw(c, f"strength-{strength}", [*MASK, "--strength", strength], cls=StableDiffusionXLInpaintPipeline, steps=4, image=image,
+             mask_image=mask, strength=strength, width=40, height=32)
+    return c
+
+
+def split(c, name, scheduler, steps, at, seeds=(7,), args=(), sizes={}, **options):
+    """Base, then refiner, one generator for both."""
+    images = []
+    for seed in seeds:
+        base, second = swapped(c.load(StableDiffusionXLPipeline), scheduler), swapped(c.load(StableDiffusionXLImg2ImgPipeline, "refiner"), scheduler)
+        generator = [torch.Generator("cpu").manual_seed(seed)]
+        latents = base(PROMPT, num_inference_steps=steps, denoising_end=at, generator=generator, output_type="latent", **sizes).images
+        images += second(PROMPT, image=latents, num_inference_steps=steps, denoising_start=at, generator=generator, output_type="pil", **sizes,
+                         **options).images
+    count = ["--count", len(seeds)] if len(seeds) > 1 else []
+    c.add(name, [PROMPT, "-s", seeds[0], "--steps", steps, *count, *(["-x", scheduler] if scheduler else []), "--refiner", "@refiner",
+                 "--refine-at", at, *args], images)
+
+
+def xl_refined():
+    c = checkpoint("xl-refined")
+    c.save("refiner", refiner(), REFINER_LINKS)
+    for scheduler, steps in ((None, 10), ("DDIMScheduler", 10), ("DPMSolverMultistepScheduler", 10), ("HeunDiscreteScheduler", 6),
+                             ("EulerAncestralDiscreteScheduler", 7), ("PNDMScheduler", 7), ("UniPCMultistepScheduler", 9)):
+        split(c, f"split-{scheduler}", scheduler, steps, 0.8)
+    split(c, "split-half", "HeunDiscreteScheduler", 7, 0.5)
+    split(c, "split-scores", None, 5, 0.6, args=["--aesthetic-score", 8, "--negative-aesthetic-score", 1.5, "--original-size", "70x30",
+                                                "--crop", "2,3"],
+          sizes={"original_size": (30, 70), "crops_coords_top_left": (3, 2)}, aesthetic_score=8.0, negative_aesthetic_score=1.5)
+    split(c, "split-two", None, 5, 0.6, seeds=(7, 8))
+    return c
+
+
+def xl_refiner():
+    c = Checkpoint("xl-refiner", refiner(), REFINER_LINKS)
+    image = c.add_picture("in.png", 40, 32)
+    cls = StableDiffusionXLImg2ImgPipeline
+    draw(c, "plain", IMAGE, cls=cls, steps=7, image=image)
+    draw(c, "scores", [*IMAGE, "--aesthetic-score", 8, "--negative-aesthetic-score", 1.5, "-n", "dull"], cls=cls, steps=7, image=image,
+         aesthetic_score=8.0, negative_aesthetic_score=1.5, negative_prompt="dull")
+    draw(c, "negative-crop", [*IMAGE, "--crop", "4,5", "--negative-crop", "6,7"], cls=cls, steps=7, image=image, crops_coords_top_left=(5, 4),
+         negative_crops_coords_top_left=(7, 6))
+    draw(c, "unguided", [*IMAGE, "-g", 1], cls=cls, steps=7, image=image, guidance_scale=1.0)
+    return c
+
+
+MAKERS = [xl, xl_lists, xl_koala, xl_image, xl_nine, xl_refined, xl_refiner]
+
+
+def main():
+    deterministic()
+    for make in MAKERS:
+        if not sys.argv[1:] or make.__name__.replace("_", "-") in sys.argv[1:]:
+            make().write()
+
+
+main()
