@@ -37,10 +37,7 @@ static void add_projection(struct listing *l, const char *prefix, const char *na
     else add_conv(l, prefix, name, C, C, 1);
 }
 
-static void add_transformer(struct listing *l, const char *prefix, int C, int cross, bool linear) {
-    const char *block = arena_printf(l->arena, "%stransformer_blocks.0.", prefix);
-    add_norm(l, prefix, "norm", C);
-    add_projection(l, prefix, "proj_in", C, linear);
+static void add_block(struct listing *l, const char *block, int C, int cross) {
     for (int i = 0; i < 3; i++) add_norm(l, block, (const char *[]){"norm1", "norm2", "norm3"}[i], C);
     for (int i = 0; i < 2; i++) {
         const char *attention = arena_printf(l->arena, "%sattn%d.", block, i + 1);
@@ -51,6 +48,12 @@ static void add_transformer(struct listing *l, const char *prefix, int C, int cr
     }
     add_linear(l, block, "ff.net.0.proj", 8 * C, C, true);
     add_linear(l, block, "ff.net.2", C, 4 * C, true);
+}
+
+static void add_transformer(struct listing *l, const char *prefix, int C, int cross, int depth, bool linear) {
+    add_norm(l, prefix, "norm", C);
+    add_projection(l, prefix, "proj_in", C, linear);
+    for (int i = 0; i < depth; i++) add_block(l, arena_printf(l->arena, "%stransformer_blocks.%d.", prefix, i), C, cross);
     add_projection(l, prefix, "proj_out", C, linear);
 }
 
@@ -60,13 +63,9 @@ static void add_self_attention(struct listing *l, const char *prefix, int C) {
     for (int i = 0; i < 4; i++) add_linear(l, prefix, (const char *[]){"to_q", "to_k", "to_v", "to_out.0"}[i], C, C, true);
 }
 
-static void add_attention(struct listing *l, const struct shape *m, const char *prefix, int C) {
-    if (m->text_layers) add_transformer(l, prefix, C, m->text_hidden, m->linear_projection);
+static void add_attention(struct listing *l, const struct shape *m, const char *prefix, int C, int depth) {
+    if (context_dim(m)) add_transformer(l, prefix, C, context_dim(m), depth, m->linear_projection);
     else add_self_attention(l, prefix, C);
-}
-
-static bool has_attention(const struct shape *m, int level) {
-    return m->text_layers ? level < 3 : level == 4;
 }
 
 void list_unet(struct listing *l, const struct shape *m) {
@@ -75,22 +74,24 @@ void list_unet(struct listing *l, const struct shape *m) {
     add_conv(l, "", "conv_in", C[0], m->pixel_channels, 3);
     add_linear(l, "", "time_embedding.linear_1", E, C[0], true);
     add_linear(l, "", "time_embedding.linear_2", E, E, true);
+    if (m->added) add_linear(l, "", "add_embedding.linear_1", E, m->added, true);
+    if (m->added) add_linear(l, "", "add_embedding.linear_2", E, E, true);
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < 2; j++) {
             add_resnet(l, NAME("down_blocks.%d.resnets.%d.", i, j), j ? C[i] : C[i ? i - 1 : 0], C[i], E);
-            if (has_attention(m, i)) add_attention(l, m, NAME("down_blocks.%d.attentions.%d.", i, j), C[i]);
+            if (m->depths[i]) add_attention(l, m, NAME("down_blocks.%d.attentions.%d.", i, j), C[i], m->depths[i]);
         }
         if (i < n - 1) add_conv(l, NAME("down_blocks.%d.downsamplers.0.", i), "conv", C[i], C[i], 3);
     }
     add_resnet(l, "mid_block.resnets.0.", C[n - 1], C[n - 1], E);
-    add_attention(l, m, "mid_block.attentions.0.", C[n - 1]);
+    add_attention(l, m, "mid_block.attentions.0.", C[n - 1], m->depths[n - 1] ? m->depths[n - 1] : m->depths[n - 2]);
     add_resnet(l, "mid_block.resnets.1.", C[n - 1], C[n - 1], E);
     for (int i = 0; i < n; i++) {
         int level = n - 1 - i, before = C[i ? level + 1 : n - 1];
         for (int j = 0; j < 3; j++) {
             int skip = C[j < 2 ? level : level ? level - 1 : 0];
             add_resnet(l, NAME("up_blocks.%d.resnets.%d.", i, j), (j ? C[level] : before) + skip, C[level], E);
-            if (has_attention(m, level)) add_attention(l, m, NAME("up_blocks.%d.attentions.%d.", i, j), C[level]);
+            if (m->depths[level]) add_attention(l, m, NAME("up_blocks.%d.attentions.%d.", i, j), C[level], m->depths[level]);
         }
         if (i < n - 1) add_conv(l, NAME("up_blocks.%d.upsamplers.0.", i), "conv", C[level], C[level], 3);
     }
@@ -128,20 +129,21 @@ void list_vae(struct listing *l, const struct shape *m) {
     add_conv(l, "", "post_quant_conv", 4, 4, 1);
 }
 
-void list_text_encoder(struct listing *l, const struct shape *m) {
-    int C = m->text_hidden;
+void list_text_encoder(struct listing *l, const struct text_shape *t) {
+    int C = t->hidden;
     add(l, "text_model.embeddings.", "token_embedding.weight", 2, VOCABULARY, C, 0);
     add(l, "text_model.embeddings.", "position_embedding.weight", 2, POSITIONS, C, 0);
-    for (int i = 0; i < m->text_layers; i++) {
+    for (int i = 0; i < t->layers; i++) {
         const char *layer = NAME("text_model.encoder.layers.%d.", i);
         for (int j = 0; j < 4; j++)
             add_linear(l, layer, (const char *[]){"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj"}[j], C,
                        C, true);
         add_norm(l, layer, "layer_norm1", C);
-        add_linear(l, layer, "mlp.fc1", m->text_intermediate, C, true);
-        add_linear(l, layer, "mlp.fc2", C, m->text_intermediate, true);
+        add_linear(l, layer, "mlp.fc1", t->intermediate, C, true);
+        add_linear(l, layer, "mlp.fc2", C, t->intermediate, true);
         add_norm(l, layer, "layer_norm2", C);
     }
     add_norm(l, "text_model.", "final_layer_norm", C);
+    if (t->projection) add_linear(l, "", "text_projection", t->projection, C, false);
 }
 #undef NAME

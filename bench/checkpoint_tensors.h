@@ -6,15 +6,22 @@
 #include <stdint.h>
 #include "engine/base/arena.h"
 
-enum { VOCABULARY = 49408, POSITIONS = 77, TENSORS_MAX = 1024 };
+enum { VOCABULARY = 49408, POSITIONS = 77, TENSORS_MAX = 2048 };
+
+struct text_shape {
+    int hidden, layers, intermediate, heads;
+    const char *act;
+    int projection; /* 0: none */
+};
 
 struct shape {
     const char *name;
-    int n_levels, channels[6];                                   /* of the UNet */
-    int pixel_channels;                                          /* of what it denoises */
-    int text_hidden, text_layers, text_intermediate, text_heads; /* text_layers 0: no text, no VAE */
-    const char *text_act;
-    const char *heads; /* attention_head_dim of unet/config.json */
+    int n_levels, channels[6];  /* of the UNet */
+    int pixel_channels;         /* of what it denoises */
+    int depths[6];              /* transformer blocks of each level; 0: it has no attention */
+    struct text_shape texts[2]; /* of the text encoders; layers 0: there is none, without any there is no VAE either */
+    int added;                  /* SDXL: of what is added to the time embedding; else 0 */
+    const char *heads;          /* attention_head_dim of unet/config.json */
     bool linear_projection;
     int sample_size;
     const char *prediction;
@@ -33,8 +40,13 @@ struct listing {
     struct listed tensors[TENSORS_MAX];
 };
 
+/* Of the UNet's context. */
+static inline int context_dim(const struct shape *m) {
+    return m->texts[0].hidden + m->texts[1].hidden;
+}
+
 void list_unet(struct listing *l, const struct shape *m);
 void list_vae(struct listing *l, const struct shape *m);
-void list_text_encoder(struct listing *l, const struct shape *m);
+void list_text_encoder(struct listing *l, const struct text_shape *t);
 
 #endif

@@ -1,8 +1,8 @@
-/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1, or of google/ddpm-cat-256, with seeded random weights,
- * for measuring.
+/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1, SDXL or its refiner, or of google/ddpm-cat-256,
+ * with seeded random weights, for measuring.
  *
- *     make_checkpoint sd15|sd21|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]
- *     make_checkpoint sd15|sd21|ddpm-cat --list          every tensor: COMPONENT NAME SHAPE
+ *     make_checkpoint MODEL DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]
+ *     make_checkpoint MODEL --list          every tensor: COMPONENT NAME SHAPE
  *
  * Matrices are uniform with the variance that keeps activations O(1), norms 1, biases small. --sparse leaves the data a hole in the file
  * (zeros): names, shapes and sizes as real, no disk used. */
@@ -21,11 +21,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define CLIP_L \
+    { 768, 12, 3072, 12, "quick_gelu", 0 }
+#define OPENCLIP_H \
+    { 1024, 23, 4096, 16, "gelu", 0 }
+#define OPENCLIP_BIGG \
+    { 1280, 32, 5120, 20, "gelu", 1280 }
+
 static const struct shape models[] = {
-    {"sd15", 4, {320, 640, 1280, 1280}, 4, 768, 12, 3072, 12, "quick_gelu", "8", false, 64, "epsilon"},
-    {"sd21", 4, {320, 640, 1280, 1280}, 4, 1024, 23, 4096, 16, "gelu", "[5, 10, 20, 20]", true, 96, "v_prediction"},
-    {.name = "ddpm-cat", .n_levels = 6, .channels = {128, 128, 256, 256, 512, 512}, .pixel_channels = 3},
+    {"sd15", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {CLIP_L}, 0, "8", false, 64, "epsilon"},
+    {"sd21", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {OPENCLIP_H}, 0, "[5, 10, 20, 20]", true, 96, "v_prediction"},
+    {"sdxl", 3, {320, 640, 1280}, 4, {0, 2, 10}, {CLIP_L, OPENCLIP_BIGG}, 2816, "[5, 10, 20]", true, 128, "epsilon"},
+    {"sdxl-refiner", 4, {384, 768, 1536, 1536}, 4, {0, 4, 4, 0}, {{0}, OPENCLIP_BIGG}, 2560, "[6, 12, 24, 24]", true, 128, "epsilon"},
+    {.name = "ddpm-cat", .n_levels = 6, .channels = {128, 128, 256, 256, 512, 512}, .pixel_channels = 3, .depths = {0, 0, 0, 0, 1, 0}},
 };
+
+static bool has_text(const struct shape *m) {
+    return context_dim(m) > 0;
+}
+
+static bool is_refiner(const struct shape *m) {
+    return m->added && !m->texts[0].layers;
+}
+
+/* A folder's name, of the first text encoder or the second. */
+static const char *numbered(struct arena *a, const char *name, int i) {
+    return i ? arena_printf(a, "%s_2", name) : name;
+}
 
 /* ---- values and files -------------------------------------------------------------------------------------------- */
 
@@ -122,15 +144,21 @@ static void make_dir(struct arena *a, const char *dir, const char *name) {
     if (mkdir(path, 0777) != 0 && errno != EEXIST) die(FAIL_CREATE, "%s: %s", path, strerror(errno));
 }
 
-static void copy_tokenizer(struct arena *a, const struct order *r, const char *from) {
+/* SDXL's second tokenizer is the first but for its padding. */
+static void copy_tokenizer(struct arena *a, const struct order *r, const char *from, int which) {
     static const char *const files[] = {"vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"};
+    const char *folder = numbered(a, "tokenizer", which);
     for (int i = 0; i < 4; i++) {
         size_t n;
         char *path = arena_printf(a, "%s/%s", from, files[i]);
         if (i >= 2 && !file_exists(path)) continue;
         char *text = read_file(a, path, 32 << 20, &n);
-        publish_file(a, arena_printf(a, "%s/tokenizer/%s", r->dir, files[i]), text, n, EXISTS_OVERWRITE);
+        publish_file(a, arena_printf(a, "%s/%s/%s", r->dir, folder, files[i]), text, n, EXISTS_OVERWRITE);
     }
+    if (which)
+        write_text(a, r, arena_printf(a, "%s/special_tokens_map.json", folder),
+                   "{\"bos_token\": \"<|startoftext|>\", \"eos_token\": \"<|endoftext|>\", \"unk_token\": \"<|endoftext|>\", "
+                   "\"pad_token\": \"!\"}\n");
 }
 
 /* The published ddpm-cat-256's, but for its folders. */
@@ -152,46 +180,103 @@ static void write_unconditional_configs(struct arena *a, const struct order *r) 
         " \"downsample_padding\": 0, \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-06, \"norm_num_groups\": 32}\n");
 }
 
-static void write_configs(struct arena *a, const struct order *r) {
-    const struct shape *m = r->model;
-    if (!m->text_layers) {
-        write_unconditional_configs(a, r);
-        return;
-    }
-    write_text(
-        a, r, "model_index.json",
-        "{\"_class_name\": \"StableDiffusionPipeline\", \"_diffusers_version\": \"0.42.1\", \"requires_safety_checker\": false,\n"
-        " \"safety_checker\": [null, null], \"feature_extractor\": [null, null], \"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n"
-        " \"text_encoder\": [\"transformers\", \"CLIPTextModel\"], \"tokenizer\": [\"transformers\", \"CLIPTokenizer\"],\n"
-        " \"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", \"AutoencoderKL\"]}\n");
+static void write_index(struct arena *a, const struct order *r) {
+    static const char *const parts = " \"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", \"AutoencoderKL\"]}\n";
+    const char *first = "\"text_encoder\": [\"transformers\", \"CLIPTextModel\"], \"tokenizer\": [\"transformers\", \"CLIPTokenizer\"]",
+               *second = "\"text_encoder_2\": [\"transformers\", \"CLIPTextModelWithProjection\"], \"tokenizer_2\": [\"transformers\", "
+                         "\"CLIPTokenizer\"]";
+    if (!r->model->added)
+        write_text(
+            a, r, "model_index.json",
+            arena_printf(a,
+                         "{\"_class_name\": \"StableDiffusionPipeline\", \"_diffusers_version\": \"0.42.1\", "
+                         "\"requires_safety_checker\": false,\n \"safety_checker\": [null, null], \"feature_extractor\": [null, null], "
+                         "\"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n %s,\n%s",
+                         first, parts));
+    else
+        write_text(a, r, "model_index.json",
+                   arena_printf(a,
+                                "{\"_class_name\": \"%s\", \"_diffusers_version\": \"0.42.1\", \"force_zeros_for_empty_prompt\": %s,\n"
+                                " \"requires_aesthetics_score\": %s, \"scheduler\": [\"diffusers\", \"EulerDiscreteScheduler\"],\n"
+                                " %s,\n %s,\n%s",
+                                is_refiner(r->model) ? "StableDiffusionXLImg2ImgPipeline" : "StableDiffusionXLPipeline",
+                                is_refiner(r->model) ? "false" : "true", is_refiner(r->model) ? "true" : "false",
+                                is_refiner(r->model) ? "\"text_encoder\": [null, null], \"tokenizer\": [null, null]" : first, second,
+                                parts));
+}
+
+static void write_scheduler_config(struct arena *a, const struct order *r) {
     write_text(
         a, r, "scheduler/scheduler_config.json",
-        arena_printf(
-            a,
-            "{\"_class_name\": \"PNDMScheduler\", \"beta_start\": 0.00085, \"beta_end\": 0.012, \"beta_schedule\": \"scaled_linear\",\n"
-            " \"num_train_timesteps\": 1000, \"set_alpha_to_one\": false, \"skip_prk_steps\": true, \"steps_offset\": 1,\n"
-            " \"clip_sample\": false, \"trained_betas\": null, \"prediction_type\": \"%s\"}\n",
-            m->prediction));
+        arena_printf(a,
+                     "{\"_class_name\": \"%s\", \"beta_start\": 0.00085, \"beta_end\": 0.012, \"beta_schedule\": \"scaled_linear\",\n"
+                     " \"num_train_timesteps\": 1000, \"steps_offset\": 1, \"trained_betas\": null, \"prediction_type\": \"%s\",\n"
+                     " %s}\n",
+                     r->model->added ? "EulerDiscreteScheduler" : "PNDMScheduler", r->model->prediction,
+                     r->model->added ? "\"timestep_spacing\": \"leading\", \"interpolation_type\": \"linear\""
+                                     : "\"set_alpha_to_one\": false, \"skip_prk_steps\": true, \"clip_sample\": false"));
+}
+
+static void write_text_config(struct arena *a, const struct order *r, int which) {
+    const struct text_shape *t = &r->model->texts[which];
     write_text(
-        a, r, "text_encoder/config.json",
-        arena_printf(
-            a,
-            "{\"architectures\": [\"CLIPTextModel\"], \"model_type\": \"clip_text_model\", \"vocab_size\": %d, \"hidden_size\": %d,\n"
-            " \"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"max_position_embeddings\": %d,\n"
-            " \"hidden_act\": \"%s\", \"layer_norm_eps\": 1e-05, \"bos_token_id\": 49406, \"eos_token_id\": 49407,\n"
-            " \"pad_token_id\": 1}\n",
-            VOCABULARY, m->text_hidden, m->text_intermediate, m->text_layers, m->text_heads, POSITIONS, m->text_act));
+        a, r, arena_printf(a, "%s/config.json", numbered(a, "text_encoder", which)),
+        arena_printf(a,
+                     "{\"architectures\": [\"%s\"], \"model_type\": \"clip_text_model\", \"vocab_size\": %d,\n"
+                     " \"hidden_size\": %d, \"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d,\n"
+                     " \"max_position_embeddings\": %d, \"hidden_act\": \"%s\", \"layer_norm_eps\": 1e-05, \"bos_token_id\": 49406,\n"
+                     " \"eos_token_id\": 49407, \"pad_token_id\": 1, \"projection_dim\": %d}\n",
+                     t->projection ? "CLIPTextModelWithProjection" : "CLIPTextModel", VOCABULARY, t->hidden, t->intermediate, t->layers,
+                     t->heads, POSITIONS, t->act, t->projection ? t->projection : t->hidden));
+}
+
+/* "[1, 2, 10]", and the names of the blocks with attention and without. */
+static void write_unet_config(struct arena *a, const struct order *r) {
+    const struct shape *m = r->model;
+    const char *channels = "", *depths = "", *down = "", *up = "";
+    for (int i = 0; i < m->n_levels; i++) {
+        const char *comma = i ? ", " : "";
+        bool attention = m->depths[i], attention_up = m->depths[m->n_levels - 1 - i];
+        int depth = attention ? m->depths[i] : i + 1 == m->n_levels ? m->depths[i - 1] : 1; /* the last is the middle's */
+        channels = arena_printf(a, "%s%s%d", channels, comma, m->channels[i]);
+        depths = arena_printf(a, "%s%s%d", depths, comma, depth);
+        down = arena_printf(a, "%s%s\"%sDownBlock2D\"", down, comma, attention ? "CrossAttn" : "");
+        up = arena_printf(a, "%s%s\"%sUpBlock2D\"", up, comma, attention_up ? "CrossAttn" : "");
+    }
+    const char *added = m->added ? arena_printf(a,
+                                                ",\n \"addition_embed_type\": \"text_time\", \"addition_time_embed_dim\": 256,"
+                                                " \"projection_class_embeddings_input_dim\": %d",
+                                                m->added)
+                                 : "";
     write_text(a, r, "unet/config.json",
                arena_printf(a,
                             "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d, \"in_channels\": 4, \"out_channels\": 4,\n"
-                            " \"block_out_channels\": [320, 640, 1280, 1280], \"layers_per_block\": 2, \"cross_attention_dim\": %d,\n"
-                            " \"attention_head_dim\": %s, \"use_linear_projection\": %s}\n",
-                            m->sample_size, m->text_hidden, m->heads, m->linear_projection ? "true" : "false"));
-    write_text(a, r, "vae/config.json",
-               "{\"_class_name\": \"AutoencoderKL\", \"block_out_channels\": [128, 256, 512, 512], \"layers_per_block\": 2,\n"
-               " \"latent_channels\": 4, \"scaling_factor\": 0.18215, \"sample_size\": 512,\n"
-               " \"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\"],\n"
-               " \"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\", \"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}\n");
+                            " \"block_out_channels\": [%s], \"layers_per_block\": 2, \"cross_attention_dim\": %d,\n"
+                            " \"down_block_types\": [%s],\n \"up_block_types\": [%s],\n \"transformer_layers_per_block\": [%s],\n"
+                            " \"attention_head_dim\": %s, \"use_linear_projection\": %s%s}\n",
+                            m->sample_size, channels, context_dim(m), down, up, depths, m->heads, m->linear_projection ? "true" : "false",
+                            added));
+}
+
+static void write_configs(struct arena *a, const struct order *r) {
+    if (!has_text(r->model)) {
+        write_unconditional_configs(a, r);
+        return;
+    }
+    write_index(a, r);
+    write_scheduler_config(a, r);
+    for (int i = 0; i < 2; i++)
+        if (r->model->texts[i].layers) write_text_config(a, r, i);
+    write_unet_config(a, r);
+    write_text(
+        a, r, "vae/config.json",
+        arena_printf(
+            a,
+            "{\"_class_name\": \"AutoencoderKL\", \"block_out_channels\": [128, 256, 512, 512], \"layers_per_block\": 2,\n"
+            " \"latent_channels\": 4, \"scaling_factor\": %s, \"sample_size\": %d, \"force_upcast\": true,\n"
+            " \"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\"],\n"
+            " \"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\", \"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}\n",
+            r->model->added ? "0.13025" : "0.18215", r->model->added ? 1024 : 512));
 }
 
 static void print_list(const struct listing *l) {
@@ -202,32 +287,46 @@ static void print_list(const struct listing *l) {
     }
 }
 
+static void put_component(struct arena *a, const struct order *r, const char *name, struct listing *l, const char *file) {
+    l->component = name;
+    if (r->dir) write_component(a, r, l, file);
+    else print_list(l);
+}
+
+static struct listing *listing_new(struct arena *a) {
+    struct listing *l = arena_alloc(a, sizeof *l);
+    l->arena = a;
+    return l;
+}
+
 static void each_component(struct arena *a, const struct order *r) {
-    static const struct {
-        const char *name, *file;
-        void (*list)(struct listing *l, const struct shape *m);
-    } components[] = {{"unet", "diffusion_pytorch_model.safetensors", list_unet},
-                      {"vae", "diffusion_pytorch_model.safetensors", list_vae},
-                      {"text_encoder", "model.safetensors", list_text_encoder}};
-    for (int i = 0; i < (r->model->text_layers ? 3 : 1); i++) {
-        struct listing *l = arena_alloc(a, sizeof *l);
-        l->arena = a;
-        l->component = components[i].name;
-        components[i].list(l, r->model);
-        if (r->dir) write_component(a, r, l, components[i].file);
-        else print_list(l);
+    static const char *const file = "diffusion_pytorch_model.safetensors";
+    struct listing *l = listing_new(a);
+    list_unet(l, r->model);
+    put_component(a, r, "unet", l, file);
+    if (!has_text(r->model)) return;
+    l = listing_new(a);
+    list_vae(l, r->model);
+    put_component(a, r, "vae", l, file);
+    for (int i = 0; i < 2; i++) {
+        if (!r->model->texts[i].layers) continue;
+        l = listing_new(a);
+        list_text_encoder(l, &r->model->texts[i]);
+        put_component(a, r, numbered(a, "text_encoder", i), l, "model.safetensors");
     }
 }
 
 static const struct shape *find_model(const char *name) {
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (strcmp(models[i].name, name) == 0) return &models[i];
-    die(FAIL_USAGE, "unknown model '%s': sd15, sd21 or ddpm-cat", name);
+    die(FAIL_USAGE, "unknown model '%s': sd15, sd21, sdxl, sdxl-refiner or ddpm-cat", name);
 }
 
 int main(int argc, char **argv) {
     struct arena a = {0};
-    if (argc < 3) die(FAIL_USAGE, "usage: make_checkpoint sd15|sd21|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]");
+    if (argc < 3)
+        die(FAIL_USAGE,
+            "usage: make_checkpoint sd15|sd21|sdxl|sdxl-refiner|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]");
     struct order r = {.model = find_model(argv[1]), .dtype = DT_F32};
     if (strcmp(argv[2], "--list") != 0) {
         if (argc < 4) die(FAIL_USAGE, "no TOKENIZER_DIR given");
@@ -238,10 +337,15 @@ int main(int argc, char **argv) {
             else if (strcmp(argv[i], "--dtype") == 0 && i + 1 < argc) r.dtype = strcmp(argv[++i], "F16") == 0 ? DT_F16 : DT_F32;
             else die(FAIL_USAGE, "unknown option '%s'", argv[i]);
         }
-        const char *dirs[] = {"", "unet", "scheduler", "vae", "text_encoder", "tokenizer"};
-        for (int i = 0; i < (r.model->text_layers ? 6 : 3); i++) make_dir(&a, r.dir, dirs[i]);
+        const char *dirs[] = {"", "unet", "scheduler", "vae"};
+        for (int i = 0; i < (has_text(r.model) ? 4 : 3); i++) make_dir(&a, r.dir, dirs[i]);
+        for (int i = 0; i < 2; i++) {
+            if (!r.model->texts[i].layers) continue;
+            make_dir(&a, r.dir, numbered(&a, "text_encoder", i));
+            make_dir(&a, r.dir, numbered(&a, "tokenizer", i));
+            copy_tokenizer(&a, &r, argv[3], i);
+        }
         write_configs(&a, &r);
-        if (r.model->text_layers) copy_tokenizer(&a, &r, argv[3]);
     }
     each_component(&a, &r);
     arena_free(&a);
