@@ -17,7 +17,8 @@
 
 static void inspect(struct arena *a, const struct options *o) {
     struct settings settings = o->settings;
-    struct model *m = model_open(a, settings_source(&settings));
+    struct model *m = model_open_both(a, &settings);
+    settings.incomplete = true;
     if (m->class->takes_prompt && !settings.prompt) settings.prompt = "";
     inspect_print(request_open(a, m, &settings), o->json);
     model_close(m);

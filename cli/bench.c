@@ -37,17 +37,17 @@ static void measure(struct request *r, uint8_t *rgb, struct measured *m) {
     add(m, IMAGE, clock_ms() - start);
     if (r->model->n_texts) add(m, TEXT, p->timings.text_ms);
     if (r->model->vae) add(m, VAE, p->timings.vae_ms);
-    for (int i = 0; i < r->schedule->n_rows; i++) add(m, STEP, p->timings.step_ms[i]);
+    for (int i = 0; i < request_rows(r); i++) add(m, STEP, p->timings.step_ms[i]);
     arena_free(&a);
 }
 
 static void measure_all(struct request *r, const struct options *o, struct measured *m) {
     uint8_t *rgb = arena_alloc(r->arena, request_pixel_count(r));
     for (int i = 0; i < N_STAGES; i++)
-        m->values[i] = arena_array(r->arena, (size_t)(o->bench + 1) * (size_t)(i == STEP ? r->schedule->n_rows : 1), sizeof(double));
+        m->values[i] = arena_array(r->arena, (size_t)(o->bench + 1) * (size_t)(i == STEP ? request_rows(r) : 1), sizeof(double));
     progress_begin(o->progress, o->color, o->quiet);
     for (int k = 0; k <= o->bench; k++) {
-        progress_image(k, o->bench + 1, r->schedule->n_rows);
+        progress_image(k, o->bench + 1, request_rows(r));
         measure(r, rgb, m);
         if (k == 0)
             for (int i = 0; i < N_STAGES; i++) m->n[i] = 0; /* that was the warm-up */
@@ -64,7 +64,7 @@ static void print_text(struct buffer *b, const struct request *r, const struct o
     struct memory_plan plan = model_memory(model);
     buffer_printf(b, "%s (%s) %s%s%s, %dx%d, %s, %d steps (%d model calls of %d image%s)\n", about->device, model->device->product,
                   about->dtype, s->vae_dtype_given ? ", vae " : "", s->vae_dtype_given ? dtype_word(s->vae_dtype) : "", s->width, s->height,
-                  about->scheduler_class, s->steps, r->schedule->n_rows, r->copies, r->copies > 1 ? "s" : "");
+                  about->scheduler_class, s->steps, request_rows(r), r->copies, r->copies > 1 ? "s" : "");
     buffer_printf(b, "%-6s %12s %12s %12s   ms, of %d run%s after one\n", "", "median", "p95", "min", o->bench, o->bench > 1 ? "s" : "");
     for (int i = 0; i < N_STAGES; i++)
         if (m->n[i])
@@ -96,7 +96,7 @@ static void print_json(struct json_out *j, const struct request *r, const struct
     json_out_string(j, "version", DIFFUSE_VERSION);
     json_out_u64(j, "bench", (uint64_t)o->bench);
     json_out_string(j, "product", model->device->product);
-    json_out_u64(j, "model_calls", (uint64_t)r->schedule->n_rows);
+    json_out_u64(j, "model_calls", (uint64_t)request_rows(r));
     json_out_u64(j, "images_a_call", (uint64_t)r->copies);
     json_out_open(j, "ms", '{');
     for (int i = 0; i < N_STAGES; i++)

@@ -25,6 +25,7 @@ static const struct foreign_option table[] = {
     {"init-img init-image image-path input-image", .ours = "image"},
     {"denoise denoising-strength", .ours = "strength"},
     {"mask-image", .ours = "mask"},
+    {"refiner-switch-at denoising-end denoising-start high-noise-frac", .ours = "refine-at"},
     {"vae-path vae-name", .ours = "vae"},
 
     /* near: ours is named */
@@ -118,14 +119,14 @@ static const struct foreign_option table[] = {
      .unsupported = true, .hint = "it has no meaning outside Python"},
     {"styles style subseed subseed-strength seed-resize-from-w seed-resize-from-h sampler-index "
      "eta-noise-seed-delta ensd outpath-grids prompt-for-display do-not-save-samples do-not-save-grid grid "
-     "n-rows s-churn s-tmin s-tmax s-noise s-min-uncond refiner refiner-switch-at override-settings "
+     "n-rows s-churn s-tmin s-tmax s-noise s-min-uncond override-settings "
      "script-name script-args send-images save-images alwayson-scripts firstphase-width firstphase-height "
      "hr-second-pass-steps hr-resize-x hr-resize-y hr-prompt hr-negative-prompt hr-sampler-name "
      "hr-scheduler hr-checkpoint-name add-noise start-at-step end-at-step return-with-leftover-noise "
      "latent-image weight-dtype stop-at-clip-layer",
      .unsupported = true, .hint = NULL},
     {"server port listen share api webui", .unsupported = true, .hint = "it draws and ends; there is no server"},
-    {"mode-list interactive embed-resolution denoising-end denoising-start", .unsupported = true, .hint = NULL},
+    {"mode-list interactive embed-resolution", .unsupported = true, .hint = NULL},
 };
 
 static bool same_name(const char *theirs, size_t n, const char *typed, size_t m) {

@@ -46,7 +46,7 @@ bool check_outputs(struct arena *a, const struct request *r, const struct option
             continue;
         }
         missing |= publish_check(path, o->on_exists);
-        for (int step = o->save_every; o->save_every && step < r->schedule->n_rows; step += o->save_every)
+        for (int step = o->save_every; o->save_every && step < request_rows(r); step += o->save_every)
             publish_check(path_of_image(a, r, o, k, step), o->on_exists);
     }
     return missing;
@@ -91,7 +91,7 @@ static void save_snapshot(const struct run *run, struct picture *p, int step) {
 
 static void on_step(void *data, struct picture *p, int row) {
     struct run *run = data;
-    int every = run->options->save_every, n_rows = run->request->schedule->n_rows;
+    int every = run->options->save_every, n_rows = request_rows(run->request);
     event_step(run->k + 1, row + 1, n_rows, p->timings.step_ms[row]);
     if (every && (row + 1) % every == 0 && row + 1 < n_rows) save_snapshot(run, p, row + 1);
     progress_row(row + 1);
@@ -142,7 +142,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     double start = clock_ms();
     if (!to_stdout) check_own(a, run, path);
     if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
-    progress_image(run->k, o->settings.count, request->schedule->n_rows);
+    progress_image(run->k, o->settings.count, request_rows(request));
     uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
     struct picture *p = picture_open(a, request, run->k);
     p->on_step = on_step;
@@ -252,11 +252,14 @@ static void plan(struct request *r, const struct options *o, struct startup *t) 
 static struct request *open_files(struct arena *a, const struct options *o, struct startup *t, bool *wanted) {
     const struct settings *settings = &o->settings;
     double start = clock_ms();
-    struct model *m = model_open(a, settings_source(settings));
+    struct model *m = model_open_both(a, settings);
     struct request *r = request_open(a, m, settings);
     if (!o->quiet) print_single(m->checkpoint);
     if (o->verbose) print_generation(&m->checkpoint->generation);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
+    if (o->verbose && r->then)
+        fprintf(stderr, "refiner: %s draws the last %d of %d rows; both models are in memory\n", m->refiner->checkpoint->name,
+                r->then->schedule->n_rows, request_rows(r));
     note_unused(r, settings);
     *wanted = o->bench || check_outputs(a, r, o) || o->dry_run;
     t->files = clock_ms() - start;

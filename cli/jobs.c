@@ -180,7 +180,7 @@ int jobs(struct arena *a, const struct options *o) {
     if (o->verbose && o->shard.count) report_shard(&o->shard);
     lines_open(a, &b.lines, o->batch);
     check_lines(a, &b);
-    b.model = model_open(a, settings_source(&o->settings));
+    b.model = model_open_both(a, &o->settings);
     if (!o->quiet) print_single(b.model->checkpoint);
     model_read_ahead(b.model);
     model_use(b.model, device_open(o));

@@ -18,7 +18,7 @@ static struct template_fields fields_of(const struct options *o, const struct se
 const char *path_of_image(struct arena *a, const struct request *r, const struct options *o, int k, int step) {
     if (!strcmp(o->output, "-")) return o->output;
     struct template_fields fields = fields_of(o, &r->settings, r->scheduler, k);
-    fields.step = step < 0 ? r->schedule->n_rows : step;
+    fields.step = step < 0 ? request_rows(r) : step;
     return template_expand(a, step < 0 ? o->output : template_with_step(a, o->output), &fields);
 }
 

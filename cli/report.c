@@ -46,7 +46,7 @@ void report_load(const struct model *m) {
 
 void report_picture(const struct picture *p, double png_ms) {
     const struct request *r = p->request;
-    int n = r->schedule->n_rows;
+    int n = request_rows(r);
     struct arena a = {0};
     double *steps = arena_array(&a, (size_t)n, sizeof *steps), sum = 0;
     memcpy(steps, p->timings.step_ms, (size_t)n * sizeof *steps);

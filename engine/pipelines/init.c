@@ -26,7 +26,9 @@ static void check_alone(const struct request *r) {
                          : s->resize                              ? "--resize"
                                                                   : NULL;
     if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
-    if (r->model->scored) die_hint(FAIL_USAGE, "-i FILE", "%s: a refiner needs a picture to begin from", r->model->checkpoint->name);
+    if (s->incomplete) return;
+    if (r->model->scored && r->from == 0)
+        die_hint(FAIL_USAGE, "-i FILE", "%s: a refiner needs a picture to begin from", r->model->checkpoint->name);
     if (takes_mask(r->model))
         die_hint(FAIL_USAGE, "diffuse -m MODEL -i picture.png --mask mask.png \"what to paint there\"",
                  "%s: an inpainting checkpoint needs a picture and a mask", r->model->checkpoint->name);

@@ -97,48 +97,94 @@ struct clip_bpe *model_tokenizer(struct arena *a, struct source source, int *n_t
     return tokenizer;
 }
 
-void model_read_ahead(const struct model *m) {
+static void check_refiner(const struct model *m, const struct model *refiner) {
+    const char *dir = refiner->checkpoint->dir;
+    if (!m->class->penultimate || !refiner->class->penultimate)
+        die(FAIL_UNSUPPORTED, "--refiner: a %s is not refined by a %s: only SDXL is, by its kin", m->class->name, refiner->class->name);
+    if (m->channels != refiner->channels || m->factor != refiner->factor || refiner->denoiser.in_channels != refiner->channels)
+        die(FAIL_UNSUPPORTED, "%s: --refiner: its latents are not those of %s", dir, m->checkpoint->dir);
+}
+
+struct model *model_open_both(struct arena *a, const struct settings *settings) {
+    struct model *m = model_open(a, settings_source(settings));
+    if (!settings->refiner) return m;
+    struct source source = settings_source(settings);
+    source.model = settings->refiner;
+    source.config = NULL;
+    m->refiner = m->partner = model_open(a, source);
+    m->refiner->partner = m;
+    check_refiner(m, m->refiner);
+    return m;
+}
+
+static void read_ahead(const struct model *m) {
     for (int i = 0; i < m->n_binders; i++) {
         const struct component *c = m->binders[i]->component;
         for (int j = 0; j < c->n_files; j++) st_read_ahead(c->files[j]);
     }
 }
 
+void model_read_ahead(const struct model *m) {
+    read_ahead(m);
+    if (m->refiner) read_ahead(m->refiner);
+}
+
 void model_use(struct model *m, struct device *device) {
     m->device = device;
     m->dtype = device->dtype;
+    if (m->refiner) model_use(m->refiner, device);
+}
+
+/* Of the model and its refiner, in order of use. */
+struct binders {
+    int n;
+    struct binder *items[2 * N_PARTS];
+};
+
+static struct binders all_binders(const struct model *m) {
+    struct binders all = {0};
+    for (const struct model *each = m; each; each = each->refiner)
+        for (int i = 0; i < each->n_binders; i++) all.items[all.n++] = each->binders[i];
+    return all;
 }
 
 struct memory_plan model_memory(const struct model *m) {
-    return (struct memory_plan){weights_packed_bytes(m->device, m->binders, m->n_binders), m->device->arena_peak,
+    struct binders all = all_binders(m);
+    return (struct memory_plan){weights_packed_bytes(m->device, all.items, all.n), m->device->arena_peak,
                                 m->device->scratch_bytes(m->device)};
 }
 
 void model_load(struct model *m) {
+    struct binders all = all_binders(m);
     if (m->device->planning) m->device->plan_end(m->device);
-    if (!m->recording) m->recording = m->device->recording_new(m->device);
-    uint64_t bytes = weights_load(m->device, m->binders, m->n_binders);
+    for (struct model *each = m; each; each = each->refiner)
+        if (!each->recording) each->recording = m->device->recording_new(m->device);
+    uint64_t bytes = weights_load(m->device, all.items, all.n);
     m->bytes_read += bytes;
     if (bytes) m->loaded = false;
+    if (m->refiner) m->refiner->loaded = true;   /* what is waited for is the model's affair */
     if (!m->device->async) model_finish_load(m); /* else it goes on behind the first picture */
 }
 
 void model_finish_load(struct model *m) {
+    struct binders all = all_binders(m);
     if (m->loaded) return;
-    m->load_ms = weights_wait(m->device, m->binders, m->n_binders);
+    m->load_ms = weights_wait(m->device, all.items, all.n);
     m->loaded = true;
 }
 
 void model_forget(struct model *m) {
-    m->prepared = 0;
-    prompt_cache_free(&m->prompts);
+    for (; m; m = m->refiner) {
+        m->prepared = 0;
+        prompt_cache_free(&m->prompts);
+    }
 }
 
 void model_close(struct model *m) {
-    if (m->device) {
-        if (m->recording) m->device->recording_free(m->device, m->recording);
-        m->device->close(m->device);
+    for (struct model *each = m; each; each = each->refiner) {
+        if (each->recording) each->device->recording_free(each->device, each->recording);
+        prompt_cache_free(&each->prompts);
+        checkpoint_close(each->checkpoint);
     }
-    prompt_cache_free(&m->prompts);
-    checkpoint_close(m->checkpoint);
+    if (m->device) m->device->close(m->device);
 }

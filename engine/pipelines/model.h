@@ -56,7 +56,10 @@ struct model {
     int factor;                      /* pixels per latent: the VAE's, or 1 */
     int size_multiple;               /* width and height are multiples of it */
 
-    struct device *device;       /* owned from model_use on */
+    struct model *refiner; /* draws the last steps of this model's pictures, on its device; or NULL */
+    struct model *partner; /* the refiner, or whose refiner this is: what one prepares takes the place of the other's */
+
+    struct device *device;       /* owned from model_use on; the refiner's is its partner's */
     enum dtype dtype;            /* of all but the VAE: the device's own, outside decoding */
     struct recording *recording; /* of the loop's step; keyed by all it depends on, so it outlives the requests that go on alike */
     uint64_t bytes_read;
@@ -73,6 +76,8 @@ struct model *model_open(struct arena *a, struct source source);
 static inline struct source settings_source(const struct settings *s) {
     return (struct source){s->model, s->variant, s->config, s->vae};
 }
+/* The model the settings name, and its refiner. Dies FAIL_UNSUPPORTED where the two do not go together. */
+struct model *model_open_both(struct arena *a, const struct settings *settings);
 /* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
 void model_read_ahead(const struct model *m);
 /* The device all requests run on, in its planning phase. */

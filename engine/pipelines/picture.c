@@ -73,7 +73,8 @@ void picture_plan(struct request *r) {
     struct latents l = alloc_latents(r);
     struct step step = step_of(r, &l);
     run_step(&step);
-    r->model->class->decode(r, &l);
+    const struct request *decoder = request_decoder(r);
+    decoder->model->class->decode(decoder, &l);
 }
 
 /* ---- what is not finite ------------------------------------------------------------------------------------------- */
@@ -106,7 +107,7 @@ static void check_latents(const struct picture *p, int step) {
 
 /* rgb: host bytes [height,width,picture_channels], of the latents as they stand. The image stays in the device's arena. */
 static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
-    const struct request *r = p->request;
+    const struct request *r = request_decoder(p->request);
     struct view image = r->model->class->decode(r, &p->latents);
     int64_t bad = r->model->device->ops->to_rgb8(r->model->device, rgb, image);
     if (!bad) return image;
@@ -120,9 +121,10 @@ static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
 /* Row i has been given to the device, and `ahead` more: waits for it and says so. */
 static void finish_row(struct picture *p, int i, int ahead) {
     struct device *dev = p->request->model->device;
-    p->timings.step_ms[i] = dev->time_wait(dev, i + 1);
-    if (!ahead) check_latents(p, i + 1);
-    if (p->on_step) p->on_step(p->on_step_data, p, i);
+    int row = p->first_row + i;
+    p->timings.step_ms[row] = dev->time_wait(dev, i + 1);
+    if (!ahead) check_latents(p, row + 1);
+    if (p->on_step) p->on_step(p->on_step_data, p, row);
     if (p->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
 }
 
@@ -152,7 +154,7 @@ static void denoise(struct picture *p, int from, int to, struct dump *dump) {
         row_noise(p, &rows[i]);
         if (dump) run_step(&step);
         else dev->replay(dev, r->model->recording, run_step, &step, sizeof step);
-        if (dump) dump_step(dump, dev, i, rows[i].t, r->input, &p->latents);
+        if (dump) dump_step(dump, dev, p->first_row + i, rows[i].t, r->input, &p->latents);
         dev->time_mark(dev, i + 1);
         if (i >= from + ahead) finish_row(p, i - ahead, ahead);
     }
@@ -177,7 +179,7 @@ struct picture *picture_open(struct arena *a, struct request *r, int k) {
     p->k = k;
     p->arena = a;
     p->noise = arena_array(a, request_latent_count(r), sizeof *p->noise);
-    p->timings.step_ms = arena_array(a, (size_t)r->schedule->n_rows, sizeof *p->timings.step_ms);
+    p->timings.step_ms = arena_array(a, (size_t)request_rows(r), sizeof *p->timings.step_ms);
     rng_init(&p->rng, s->rng, s->seed + (uint64_t)k, s->rng_sms);
     r->model->device->recover(r->model->device); /* the picture before may have died anywhere */
     prepare_timed(p);
@@ -279,15 +281,35 @@ static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
     }
 }
 
+/* All rows of p->request; the latents come to lie in p->noise, too. */
+static void denoise_all(struct picture *p, struct dump *dump) {
+    const struct request *r = p->request;
+    denoise(p, 0, r->schedule->n_rows, dump);
+    model_finish_load(r->model);
+    check_latents(p, p->first_row + r->schedule->n_rows);
+    remember_prompts(r);
+}
+
+/* The refiner goes on with the latents as they stand, and with the generator. */
+static void refine(struct picture *p, struct dump *dump) {
+    struct device *dev = p->request->model->device;
+    p->first_row = p->request->schedule->n_rows;
+    p->request = p->request->then;
+    request_prepare(p->request);
+    p->latents = alloc_latents(p->request);
+    const struct latents *l = &p->latents;
+    dev->ops->upload_latents(dev, l->x, p->noise, 1, l->H, l->W, l->C);
+    denoise_all(p, dump);
+}
+
 void picture_draw(struct picture *p, uint8_t *rgb) {
     struct request *r = p->request;
     start_latents(p);
     struct dump *dump = start_dump(p);
-    denoise(p, 0, r->schedule->n_rows, dump);
-    model_finish_load(r->model);
-    check_latents(p, r->schedule->n_rows);
-    remember_prompts(r);
+    denoise_all(p, dump);
+    if (r->then) refine(p, dump);
     decode(p, dump, rgb);
+    p->request = r;
 }
 
 void picture_snapshot(struct picture *p, uint8_t *rgb) {

@@ -8,11 +8,12 @@
 /* Milliseconds of each stage. */
 struct timings {
     double text_ms, vae_ms; /* text_ms 0: done for an earlier picture */
-    double *step_ms;        /* n_rows */
+    double *step_ms;        /* request_rows */
 };
 
 struct picture {
-    struct request *request;
+    struct request *request; /* while the refiner draws: its own */
+    int first_row;           /* … and how many came before its rows */
     int k;
     struct arena *arena;
     struct rng rng;

@@ -76,6 +76,35 @@ static void fill_defaults(struct request *r) {
 
 /* ---- the schedule ------------------------------------------------------------------------------------------------ */
 
+/* Between base and refiner, in timesteps of the training (diffusers: denoising_end, denoising_start). */
+static double cutoff_at(const struct request *r, double part) {
+    double n = sched_config_train_timesteps(r->sched_config);
+    return rint(n - part * n);
+}
+
+static int rows_from(const struct schedule *s, double cutoff) {
+    int n = 0;
+    for (int i = 0; i < s->n_rows; i++) n += s->rows[i].t >= cutoff;
+    return n;
+}
+
+/* The base's rows are those above the cutoff; it may lie between the two calls of a step. */
+static void cut_end(struct request *r) {
+    int n = rows_from(r->schedule, cutoff_at(r, r->to));
+    if (n == 0 || n == r->schedule->n_rows)
+        die(FAIL_USAGE, "--refine-at %g: of %d rows of the schedule the model has %d, the refiner %d", r->to, r->schedule->n_rows, n,
+            r->schedule->n_rows - n);
+    r->schedule->n_rows = n;
+}
+
+/* The steps the refiner leaves out: it begins with a whole one. */
+static int refined_skip(const struct request *r, int n_steps) {
+    const struct schedule *whole = schedule_plan(r->arena, r->scheduler, r->sched_config, n_steps);
+    int n = whole->n_rows - rows_from(whole, cutoff_at(r, r->from));
+    if (whole->order == 2 && n % 2 == 0) n++;
+    return (whole->n_rows - n) / whole->order;
+}
+
 static void open_schedule(struct request *r, const struct component *stored, const struct pipeline_class *class) {
     struct sched_choice choice = sched_choice_parse(r->arena, r->settings.scheduler);
     if (!choice.target && class->scheduler) choice.target = scheduler_find(class->scheduler);
@@ -87,9 +116,11 @@ static void open_schedule(struct request *r, const struct component *stored, con
     if (r->settings.steps == 0)
         r->settings.steps = class->steps < most ? class->steps : most; /* what nobody asked for must not be too much */
     bool kept = r->settings.image && class->strength_to_scheduler && sched_config_set_strength(r->sched_config, r->settings.strength);
-    int steps = r->settings.steps, skip = kept ? 0 : init_skip(r, steps);
-    if (skip == steps) die(FAIL_USAGE, "--strength %g: none of %d steps remain; at least %.3g", r->settings.strength, steps, 1.0 / steps);
+    int steps = r->settings.steps, skip = kept ? 0 : r->from > 0 ? refined_skip(r, steps) : init_skip(r, steps);
+    if (skip == steps && r->from == 0)
+        die(FAIL_USAGE, "--strength %g: none of %d steps remain; at least %.3g", r->settings.strength, steps, 1.0 / steps);
     r->schedule = schedule_plan_from(r->arena, r->scheduler, r->sched_config, steps, skip);
+    if (r->to > 0) cut_end(r);
 }
 
 struct schedule *request_schedule(struct arena *a, const struct settings *settings) {
@@ -164,11 +195,14 @@ static const float *read_latents(const struct request *r) {
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
 
-struct request *request_open(struct arena *a, struct model *m, const struct settings *settings) {
+/* from, to: as in struct request. */
+static struct request *open_part(struct arena *a, struct model *m, const struct settings *settings, double from, double to) {
     struct request *r = arena_alloc(a, sizeof *r);
     r->model = m;
     r->arena = a;
     r->settings = *settings;
+    r->from = from;
+    r->to = to;
     r->number = ++m->n_requests;
     if (r->settings.prompt && !m->class->takes_prompt)
         die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", m->checkpoint->name, m->class->name);
@@ -179,6 +213,28 @@ struct request *request_open(struct arena *a, struct model *m, const struct sett
     if (m->class->takes_prompt) read_prompts(r);
     if (r->settings.latents) r->given_noise = read_latents(r);
     r->init = init_open(r, &image);
+    return r;
+}
+
+/* What it goes on with are latents: nothing is read, encoded or noised. */
+static struct request *open_refiner(const struct request *base, const struct settings *settings) {
+    struct settings s = *settings;
+    if (s.mask) die(FAIL_USAGE, "--refiner: a picture painted anew in parts is not refined");
+    s.image = s.latents = NULL;
+    s.strength = NAN;
+    s.resize = 0;
+    s.steps = base->settings.steps;
+    s.width = base->settings.width;
+    s.height = base->settings.height;
+    return open_part(base->arena, base->model->refiner, &s, base->to, 0);
+}
+
+struct request *request_open(struct arena *a, struct model *m, const struct settings *settings) {
+    double at = isnan(settings->refine_at) ? 0.8 : settings->refine_at;
+    if (!m->refiner) return open_part(a, m, settings, 0, 0);
+    if (at <= 0 || at >= 1) die(FAIL_USAGE, "--refine-at: expected a number between 0 and 1, found %g", at);
+    struct request *r = open_part(a, m, settings, 0, at);
+    r->then = open_refiner(r, settings);
     return r;
 }
 
@@ -201,6 +257,7 @@ bool request_prepare(struct request *r) {
     bool there = m->prepared == r->number;
     if (!there) {
         m->prepared = 0;
+        if (m->partner) m->partner->prepared = 0;
         prepare(r);
         m->prepared = r->number;
     }
@@ -220,19 +277,26 @@ static bool same_shape(struct picture_shape a, struct picture_shape b) {
            a.saves == b.saves && a.task == b.task && a.vae_dtype == b.vae_dtype;
 }
 
+static bool is_planned(const struct request *r) {
+    return same_shape(shape_of(r), r->model->planned) && (!r->then || is_planned(r->then));
+}
+
 void request_plan(struct request *r) {
-    struct model *m = r->model;
-    struct picture_shape shape = shape_of(r);
-    if (!m->device->planning && same_shape(shape, m->planned)) return;
-    m->planned = (struct picture_shape){0};
-    m->prepared = 0;
-    m->n_plans++;
-    m->device->recover(m->device); /* a picture may have died anywhere */
-    m->device->plan_begin(m->device);
-    prepare(r);
-    picture_plan(r);
-    arena_release(m->device, 0);
-    m->planned = shape;
+    struct device *dev = r->model->device;
+    if (!dev->planning && is_planned(r)) return;
+    for (struct request *each = r; each; each = each->then) {
+        each->model->planned = (struct picture_shape){0};
+        each->model->prepared = 0;
+    }
+    r->model->n_plans++;
+    dev->recover(dev); /* a picture may have died anywhere */
+    dev->plan_begin(dev);
+    for (struct request *each = r; each; each = each->then) {
+        prepare(each);
+        picture_plan(each);
+        arena_release(dev, 0);
+    }
+    for (struct request *each = r; each; each = each->then) each->model->planned = shape_of(each);
 }
 
 const char *request_dump_dir(const struct request *r, struct arena *a, int k) {

@@ -17,6 +17,8 @@ struct request {
     int copies;               /* of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1 */
     struct prompt prompts[2]; /* one for each copy, in that order */
     const float *given_noise; /* --latents, [C,H,W], or NULL */
+    struct request *then;     /* the refiner's, which goes on where this one ends, or NULL */
+    double from, to;          /* of base and refiner: where in the noise schedule it begins or ends; 0: with it */
     struct init *init;        /* the picture to begin from (init.h), or NULL */
 
     /* Device memory, of the request that model->prepared names. */
@@ -30,6 +32,15 @@ struct request {
 
 /* *settings is copied, what it points to is not. */
 struct request *request_open(struct arena *a, struct model *m, const struct settings *settings);
+/* The refiner's rows too. */
+static inline int request_rows(const struct request *r) {
+    return r->schedule->n_rows + (r->then ? r->then->schedule->n_rows : 0);
+}
+/* Who makes pixels of the latents. */
+static inline const struct request *request_decoder(const struct request *r) {
+    return r->then ? r->then : r;
+}
+
 /* Plans one picture on the model's device, unless the pictures before had its shape. */
 void request_plan(struct request *r);
 /* Computes what all pictures share, unless it is there; false if it was. */

@@ -44,10 +44,13 @@ struct settings {
     const char *dump;     /* directory, or NULL */
     bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
     enum dtype vae_dtype;
+    const char *refiner; /* the checkpoint that draws the last steps, or NULL */
+    double refine_at;    /* from which part of the noise schedule on, 0 to 1; NAN: 0.8 */
     /* SDXL: sizes told to the UNet, which change what is drawn; of width 0: the picture's own. */
     struct extent original_size, target_size, negative_original_size, negative_target_size;
     struct place crop, negative_crop;
     double aesthetic_score, negative_aesthetic_score; /* the refiner's; NAN: 6 and 2.5 */
+    bool incomplete;                                  /* nothing will be drawn: what the model needs to begin from may be missing */
     bool strict;                                      /* a prompt that does not fit is an error, not a warning */
 };
 

@@ -68,9 +68,10 @@ static float *numbers_of(const struct request *r) {
     const struct settings *s = &r->settings;
     struct extent drawn = {s->width, s->height}, original = extent_or(s->original_size, drawn), target = extent_or(s->target_size, drawn);
     float *numbers = arena_array(r->arena, (size_t)r->copies * NUMBERS_MAX, sizeof *numbers), *y = numbers;
-    bool negative_alone = !s->image && !(s->negative_original_size.width && s->negative_target_size.width);
+    bool from_picture = s->image || r->from > 0;
+    bool negative_alone = !from_picture && !(s->negative_original_size.width && s->negative_target_size.width);
     if (r->copies == 2) {
-        struct place crop = s->image && !r->model->scored ? s->crop : s->negative_crop;
+        struct place crop = from_picture && !r->model->scored ? s->crop : s->negative_crop;
         if (negative_alone) put_numbers(r, y, original, s->crop, target, 0);
         else
             put_numbers(r, y, extent_or(s->negative_original_size, original), crop, extent_or(s->negative_target_size, target),

@@ -139,7 +139,7 @@ def xl_image():
     image, mask = c.add_picture("in.png", 40, 32), c.add_picture("mask.png", 40, 32, 1).convert("RGB")
     draw(c, "plain")
     for scheduler in ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"):
-        draw(c, scheduler, ["-g", 3], scheduler=scheduler, steps=4, guidance_scale=3.0)
+        draw(c, scheduler, ["-g", 3], scheduler=scheduler, changes={"sigma_min": 0.002, "sigma_max": 80.0}, steps=4, guidance_scale=3.0)
     for scheduler in TASK_SCHEDULERS:
         draw(c, f"image-{scheduler}", [*IMAGE, "--strength", 0.6], cls=StableDiffusionXLImg2ImgPipeline, scheduler=scheduler, steps=5, image=image,
              strength=0.6)
