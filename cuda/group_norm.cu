@@ -120,7 +120,7 @@ template <class T, int PIXELS> struct tile {
                 float u = (in[i] - center[i]) * scale[i] + shift[i];
                 out.v[i] = from_f32<T>(p.silu ? silu(u) : u);
             }
-            *reinterpret_cast<vec16<T> *>(y + k * step) = out;
+            store16(y + k * step, out);
         }
     }
 };

@@ -27,6 +27,15 @@ __device__ __forceinline__ struct affine affine_of(float pivot, float mean, floa
     return {center, (pivot - center) + mean, rsqrtf(variance + eps)};
 }
 
+/* V values by 16 bytes: of a vector of weights, which is aligned as every block of the device's memory is. */
+template <int V> __device__ __forceinline__ void load16(float (&v)[V], const float *p) {
+#pragma unroll
+    for (int i = 0; i < V; i += 4) {
+        float4 four = *reinterpret_cast<const float4 *>(p + i);
+        v[i] = four.x, v[i + 1] = four.y, v[i + 2] = four.z, v[i + 3] = four.w;
+    }
+}
+
 /* VECS vectors of the row per lane, or fewer. */
 template <class T, int VECS> __global__ void __launch_bounds__(32 * ROWS) layer_norm_rows(const struct layer_norm p) {
     constexpr int V = vec16<T>::N;
@@ -59,12 +68,12 @@ template <class T, int VECS> __global__ void __launch_bounds__(32 * ROWS) layer_
         for (int k = 0; k < VECS; k++) {
             if (lane + 32 * k >= n) continue;
             vec16<T> out;
+            float w[V], b[V];
+            load16(w, p.w + (lane + 32 * k) * V);
+            load16(b, p.b + (lane + 32 * k) * V);
 #pragma unroll
-            for (int i = 0; i < V; i++) {
-                int c = (lane + 32 * k) * V + i;
-                out.v[i] = from_f32<T>(((to_f32(v[k].v[i]) - a.center) - a.rest) * a.rstd * p.w[c] + p.b[c]);
-            }
-            y[lane + 32 * k] = out;
+            for (int i = 0; i < V; i++) out.v[i] = from_f32<T>(((to_f32(v[k].v[i]) - a.center) - a.rest) * a.rstd * w[i] + b[i]);
+            store16(&y[lane + 32 * k], out);
         }
     }
 }

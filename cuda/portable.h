@@ -40,7 +40,7 @@ typedef __nv_bfloat16 bf16;
 
 /* ---- values ------------------------------------------------------------------------------------------------------ */
 
-/* 16 bytes of T, read and written at once. */
+/* 16 bytes of T, read at once; written by store16, for nvcc takes an assignment apart, value by value. */
 template <class T> struct alignas(16) vec16 {
     static constexpr int N = 16 / sizeof(T);
     T v[N];
@@ -49,6 +49,11 @@ template <class T> struct alignas(16) vec16 {
 template <class T, int V> struct alignas(V * sizeof(T)) vec { T v[V]; };
 template <class T, int V> __device__ __forceinline__ const vec<T, V> &vec_at(const void *p, size_t i) {
     return *reinterpret_cast<const vec<T, V> *>(static_cast<const T *>(p) + i);
+}
+template <class T> __device__ __forceinline__ void store16(void *p, const vec16<T> &v) {
+    uint4 raw;
+    memcpy(&raw, &v, sizeof raw);
+    __stcg(static_cast<uint4 *>(p), raw);
 }
 
 __device__ __forceinline__ float to_f32(float x) {
@@ -98,8 +103,9 @@ __device__ __forceinline__ float exp2_approx(float x) {
 #endif
 }
 
+/* __fdividef: 2 units in the last place, without a division's branch for what is subnormal; above 2^126 it is 0. */
 __device__ __forceinline__ float silu(float x) {
-    return x / (1.0f + __expf(-x));
+    return __fdividef(x, 1.0f + __expf(-x));
 }
 __device__ __forceinline__ float gelu_erf(float x) {
     return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
@@ -108,7 +114,7 @@ __device__ __forceinline__ float relu(float x) {
     return x < 0 ? 0 : x; /* NaN stays */
 }
 __device__ __forceinline__ float quick_gelu(float x) {
-    return x / (1.0f + __expf(-1.702f * x));
+    return __fdividef(x, 1.0f + __expf(-1.702f * x));
 }
 
 /* ---- asynchronous copies to shared memory (sm_80) ---------------------------------------------------------------- */
