@@ -8,19 +8,20 @@ extern "C" {
 #include "cuda/gemm.h"
 }
 
-/* v = p[0..n), n <= 8; by 16 bytes where `whole`: n is 8 and p is aligned. */
-template <class T> __device__ __forceinline__ void load8(float (&v)[8], const T *p, int n, bool whole) {
+/* v = p[0..n), n <= 8, and zeros; by 16 bytes where `whole`: n is 8 and p is aligned. */
+template <class T> __device__ __forceinline__ void load8(T (&v)[8], const T *p, int n, bool whole) {
     constexpr int V = vec16<T>::N;
     if (whole) {
 #pragma unroll
         for (int i = 0; i < 8; i += V) {
             vec16<T> a = *reinterpret_cast<const vec16<T> *>(p + i);
 #pragma unroll
-            for (int j = 0; j < V; j++) v[i + j] = to_f32(a.v[j]);
+            for (int j = 0; j < V; j++) v[i + j] = a.v[j];
         }
     } else {
 #pragma unroll
-        for (int i = 0; i < 8; i++) v[i] = i < n ? to_f32(p[i]) : 0;
+        for (int i = 0; i < 8; i++)
+            if (i < n) v[i] = p[i];
     }
 }
 
@@ -32,7 +33,7 @@ template <class T> __device__ __forceinline__ void store8(T *p, const float (&v)
             vec16<T> a;
 #pragma unroll
             for (int j = 0; j < V; j++) a.v[j] = from_f32<T>(v[i + j]);
-            *reinterpret_cast<vec16<T> *>(p + i) = a;
+            store16(p + i, a);
         }
     } else {
 #pragma unroll
@@ -41,34 +42,40 @@ template <class T> __device__ __forceinline__ void store8(T *p, const float (&v)
     }
 }
 
-template <class T> __device__ __forceinline__ void add8(float (&v)[8], const T *p, int n, bool whole) {
-    float a[8];
-    load8(a, p, n, whole);
-#pragma unroll
-    for (int i = 0; i < 8; i++) v[i] += a[i];
+/* What is added to columns j..j+7 of row m, as it comes from memory: asked for before the sums are ready, so that one wait is for all. */
+template <class T> struct addends {
+    float bias[8];
+    T temb[8], residual[8];
+};
+template <class T> __device__ __forceinline__ struct addends<T> fetch8(const struct gemm &g, int m, int j) {
+    struct addends<T> a = {};
+    int n = min(8, g.N - j), at = g.interleave ? j / 2 : j;
+    bool whole = n == 8 && g.vectors;
+    if (g.bias) load8(a.bias, g.bias + j, n, whole);
+    if (g.temb) load8(a.temb, static_cast<const T *>(g.temb) + (g.temb_ld ? m / (g.Ho * g.Wo) * g.temb_ld : 0) + j, n, whole);
+    if (g.residual) load8(a.residual, static_cast<const T *>(g.residual) + m * g.residual_ld + at, n, whole);
+    return a;
 }
 
 /* Columns j..j+7 of row m, j % 8 == 0, from sums[0..8), and the gates' sums[8..16) where interleaved by 8. */
-template <class T> __device__ __forceinline__ void finish8(const struct gemm &g, int m, int j, const float *sums) {
+template <class T>
+__device__ __forceinline__ void finish8(const struct gemm &g, int m, int j, const float *sums, const struct addends<T> &a) {
     int n = min(8, g.N - j), at = g.interleave ? j / 2 : j;
     bool whole = n == 8 && g.vectors;
     float v[8];
 #pragma unroll
-    for (int i = 0; i < 8; i++) v[i] = sums[i];
-    if (g.bias) add8(v, g.bias + j, n, whole);
-    if (g.temb) add8(v, static_cast<const T *>(g.temb) + (g.temb_ld ? m / (g.Ho * g.Wo) * g.temb_ld : 0) + j, n, whole);
+    for (int i = 0; i < 8; i++) v[i] = sums[i] + a.bias[i] + to_f32(a.temb[i]);
     if (g.interleave) {
-        float gate[8];
+        float gate[8] = {};
+        if (g.bias) load8(gate, g.bias + j + 8, n, whole);
 #pragma unroll
-        for (int i = 0; i < 8; i++) gate[i] = sums[8 + i];
-        if (g.bias) add8(gate, g.bias + j + 8, n, whole);
-#pragma unroll
-        for (int i = 0; i < 8; i++) v[i] *= gelu_erf(gate[i]);
+        for (int i = 0; i < 8; i++) v[i] *= gelu_erf(sums[8 + i] + gate[i]);
     } else if (g.act != ACT_NONE) {
 #pragma unroll
         for (int i = 0; i < 8; i++) v[i] = activated(g.act, v[i]);
     }
-    if (g.residual) add8(v, static_cast<const T *>(g.residual) + m * g.residual_ld + at, n, whole);
+#pragma unroll
+    for (int i = 0; i < 8; i++) v[i] += to_f32(a.residual[i]);
     store8(static_cast<T *>(g.y) + m * g.y_ld + at, v, n, whole);
 }
 

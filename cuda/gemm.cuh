@@ -136,8 +136,22 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>(
     constexpr int PITCH = WN + 8; /* 8 mod 32 or 24: a warp's pairs of sums fall into all banks */
     float *slab = reinterpret_cast<float *>(tiles) + warp * 16 * PITCH;
     int partial_ld = (g.N + 7) / 8 * 8;
+    constexpr int AHEAD = gemm_blocks<BM, BN>() < 4 && WN % 32 == 0 ? 2 : 1; /* 8 columns each, asked for at once; as registers allow */
 #pragma unroll
     for (int i = 0; i < WM / 16; i++) {
+        auto row_of = [&](int e) { return m0 + warp_m + i * 16 + e / (WN / 8); };
+        auto column_of = [&](int e) { return n0 + warp_n + e % (WN / 8) * 8; };
+        /* A gate is finished with its value. */
+        auto is_mine = [&](int e) {
+            return row_of(e) < g.M && column_of(e) < g.N && (partial || !g.interleave || column_of(e) / 8 % 2 == 0);
+        };
+        struct addends<T> added[AHEAD] = {};
+        auto fetch = [&](int e) {
+#pragma unroll
+            for (int k = 0; k < AHEAD; k++)
+                if (!partial && is_mine(e + 32 * k)) added[k] = fetch8<T>(g, row_of(e + 32 * k), column_of(e + 32 * k));
+        };
+        fetch(lane);
         __syncwarp();
 #pragma unroll
         for (int j = 0; j < WN / 8; j++) {
@@ -147,15 +161,19 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>(
         }
         __syncwarp();
 #pragma unroll 1
-        for (int e = lane; e < 16 * WN / 8; e += 32) {
-            int at = e / (WN / 8), j = e % (WN / 8) * 8, m = m0 + warp_m + i * 16 + at, n = n0 + warp_n + j;
-            const float *sums = slab + at * PITCH + j;
-            if (m >= g.M || n >= g.N) continue;
-            if (partial) {
-                float4 *to = reinterpret_cast<float4 *>(partial + ((int64_t)blockIdx.y * g.M + m) * partial_ld + n);
-                to[0] = *reinterpret_cast<const float4 *>(sums), to[1] = *reinterpret_cast<const float4 *>(sums + 4);
-            } else if (!g.interleave || n / 8 % 2 == 0) { /* a gate is finished with its value */
-                finish8<T>(g, m, n, sums);
+        for (int e = lane; e < 16 * WN / 8; e += 32 * AHEAD) {
+            if (e != lane) fetch(e);
+#pragma unroll
+            for (int k = 0; k < AHEAD; k++) {
+                int m = row_of(e + 32 * k), n = column_of(e + 32 * k);
+                const float *sums = slab + (m - m0 - warp_m - i * 16) * PITCH + n - n0 - warp_n;
+                if (!is_mine(e + 32 * k)) continue;
+                if (partial) {
+                    float4 *to = reinterpret_cast<float4 *>(partial + ((int64_t)blockIdx.y * g.M + m) * partial_ld + n);
+                    to[0] = *reinterpret_cast<const float4 *>(sums), to[1] = *reinterpret_cast<const float4 *>(sums + 4);
+                } else {
+                    finish8<T>(g, m, n, sums, added[k]);
+                }
             }
         }
     }
@@ -177,7 +195,7 @@ template <class T> __global__ void __launch_bounds__(256) gemm_reduce(const stru
                 sums[k] += p.x, sums[k + 1] += p.y, sums[k + 2] += p.z, sums[k + 3] += p.w;
             }
         }
-        finish8<T>(g, m, j, sums);
+        finish8<T>(g, m, j, sums, fetch8<T>(g, m, j));
     }
 }
 

@@ -47,7 +47,7 @@ struct gemm_tile {
     int M, N;
     int blocks; /* that one SM holds at once */
 };
-enum { GEMM_K = 32, GEMM_TILES = 7, GEMM_MOST_SPLITS = 32 };
+enum { GEMM_K = 32, GEMM_TILES = 8, GEMM_MOST_SPLITS = 32 };
 extern const struct gemm_tile gemm_tiles[GEMM_TILES];
 
 struct gemm_choice {
