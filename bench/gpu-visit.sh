@@ -1,8 +1,9 @@
 #!/bin/sh
 # A visit to a GPU machine, in commands of less than ten minutes that need nothing of each other. First, where the program
 # is built (there may be no GPU there):
-#   bench/gpu-visit.sh pack                      programs, the libraries they need and diffusers -> build/visit.tar.xz
-# On the GPU machine, in the repository, with that file or with what a build needs:
+#   bench/gpu-visit.sh pack                      programs, the libraries they need and diffusers -> build/visit.tar.gz
+# On the GPU machine, in the repository, with that file (git ignores build/: copy it by name) or with what a build needs:
+#   bench/gpu-visit.sh smoke                     a minute or two: where this fails, mend that first
 #   bench/gpu-visit.sh tests                     the kernels' tests; every PTX wrapper, lane by lane
 #   bench/gpu-visit.sh sanitizer [TOOL…]         memcheck racecheck synccheck initcheck on them
 #   bench/gpu-visit.sh ceilings                  GEMM, copies, launches, an empty context
@@ -14,14 +15,16 @@
 #   bench/gpu-visit.sh table                     all of it beside the goals, as bench/RESULTS.md has it
 # OUT (build/visit): a NAME.tsv and a NAME.log of each command    WORK (/tmp/diffuse-visit): programs and checkpoints
 # CUDA_ARCH (90)   PYTHON (python3, with torch)   ROUNDS (3)   MINUTES (9): a command starts nothing new after them
+# A machine may be taken back as soon as a command ends: chain stages in one, with END, a time of the epoch, for all of them:
+#   export END=$(($(date +%s) + 560)); for s in smoke tests ceilings; do bench/gpu-visit.sh $s || break; done
 set -u
 cd "$(dirname "$0")/.." || exit 1
 OUT=${OUT:-build/visit} WORK=${WORK:-/tmp/diffuse-visit} CUDA_ARCH=${CUDA_ARCH:-90} PYTHON=${PYTHON:-python3}
-ROUNDS=${ROUNDS:-3} PACK=build/visit.tar.xz PROMPT='a photo of an astronaut riding a horse on mars'
+ROUNDS=${ROUNDS:-3} PACK=build/visit.tar.gz PROMPT='a photo of an astronaut riding a horse on mars'
 BIN=$WORK/programs
 stage=${1:-help}
 [ $# -eq 0 ] || shift
-end=$(($(date +%s) + ${MINUTES:-9} * 60))
+end=${END:-$(($(date +%s) + ${MINUTES:-9} * 60))}
 mkdir -p "$OUT" "$WORK"
 
 die() {
@@ -72,7 +75,7 @@ pack() {
     # what the machine's Python lacks beside torch and transformers
     "$PYTHON" -m pip download -q --no-deps --only-binary=:all: -d $to/wheels importlib_metadata zipp \
         "$(grep '^diffusers==' test/reference/requirements.txt)" || echo 'gpu-visit: no diffusers in the pack: peers and compile need it installed' >&2
-    tar -C build/visit-pack -c programs | xz -T2 -6 >$PACK || die 'the pack was not written'
+    tar -C build/visit-pack -czf $PACK.new programs && mv $PACK.new $PACK || die 'the pack was not written'
     ls -l $PACK
 }
 
@@ -83,7 +86,7 @@ ours() (
 )
 
 find_programs() {
-    if [ ! -x "$BIN/diffuse" ] && [ -f $PACK ]; then tar -C "$WORK" -xJf $PACK || die "$PACK cannot be unpacked"; fi
+    if [ ! -x "$BIN/diffuse" ] && [ -f $PACK ]; then tar -C "$WORK" -xzf $PACK || die "$PACK cannot be unpacked"; fi
     [ -x "$BIN/diffuse" ] || build "$BIN"
     cublaslt=
     if ! ldconfig -p | grep -q 'libcublasLt\.so\.1[23]'; then
@@ -126,11 +129,24 @@ machine() {
 
 # ---- stages ----------------------------------------------------------------------------------------------------------
 
+# The wrappers, products, convolutions, whole pictures beside diffusers': where one is wrong, nothing else is worth the time.
+run_smoke() {
+    machine
+    for t in test_lanes test_cuda_linear test_cuda_conv2d test_cuda_pipeline; do
+        ours in_time 60 "$BIN/$t" >"$WORK/log" 2>&1
+        code=$?
+        cat "$WORK/log" >>"$OUT/smoke.log"
+        record "smoke.$t" "$code" "exit: $(tail -n 1 "$WORK/log")"
+        [ $code -eq 0 ] || die "$t failed: $OUT/smoke.log"
+    done
+}
+
+# The last one draws a picture in each of some 80 processes.
 run_tests() {
     failed=0
-    for t in test_lanes $(kernel_tests); do
+    for t in test_lanes $(kernel_tests | grep -v test_cuda_faults) test_cuda_faults; do
         began=$(date +%s)
-        ours in_time 120 "$BIN/$t" >"$WORK/log" 2>&1
+        ours in_time 240 "$BIN/$t" >"$WORK/log" 2>&1
         code=$?
         cat "$WORK/log" >>"$OUT/tests.log"
         [ $code -eq 0 ] || failed=1
@@ -154,10 +170,23 @@ sanitize() { # TOOL NAME COMMAND…
     record "sanitizer.$tool.$name" "$code" "$verdict"
 }
 
+# find_tool NAME: on the PATH, or where the toolkit puts it.
+find_tool() {
+    command -v "$1" >/dev/null || for dir in /usr/local/cuda/bin /usr/local/cuda/compute-sanitizer /opt/nvidia/nsight-compute/*; do
+        [ ! -x "$dir/$1" ] || PATH=$PATH:$dir
+    done
+    command -v "$1" >/dev/null || die "$1 is not here"
+}
+
+# What only a GPU can show comes first: races within a block, on the kernels of tensor cores.
 run_sanitizer() {
-    command -v compute-sanitizer >/dev/null || export PATH="$PATH:/usr/local/cuda/bin"
-    command -v compute-sanitizer >/dev/null || die 'compute-sanitizer is not here'
-    [ $# -gt 0 ] || set -- memcheck racecheck synccheck initcheck
+    find_tool compute-sanitizer
+    if [ $# -eq 0 ]; then
+        for t in test_cuda_attention test_cuda_conv2d test_cuda_linear test_cuda_norm; do
+            for tool in racecheck synccheck; do sanitize "$tool" "$t" "$BIN/$t"; done
+        done
+        set -- memcheck racecheck synccheck initcheck
+    fi
     for tool; do
         for model in tiny-sd1 tiny-sd2 tiny-ddpm; do
             prompt=x
@@ -227,16 +256,19 @@ run_models() {
     machine
 }
 
-# Two steps, of which the second is the graph's, less one step.
+# Two steps, of which the second is the graph's, less one step. The caches are left as they are: L2 holds most of a step. Every launch of the
+# longer run is kept, in order, with its grid: the table by name hides the layers.
 kernel_times() { # MODEL STEPS: "launches microseconds kernel"
-    picture "$1" "$2" fp16 in_time 240 ncu --clock-control none --graph-profiling node --csv \
-        --metrics gpu__time_duration.sum "$BIN/diffuse" -q -f -o "$WORK/profile.png" 2>>"$OUT/profile.log" |
-        "$PYTHON" -c '
+    picture "$1" "$2" fp16 in_time 240 ncu --clock-control none --cache-control none --graph-profiling node --csv \
+        --metrics gpu__time_duration.sum,launch__grid_size "$BIN/diffuse" -q -f -o "$WORK/profile.png" 2>>"$OUT/profile.log" |
+        tee "$OUT/launches-$1.csv" | "$PYTHON" -c '
 import collections, csv, re, sys
 rows = csv.DictReader(line for line in sys.stdin if line.startswith("\""))
 total = collections.defaultdict(lambda: [0, 0.0])
 scale = {"ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3}
 for row in rows:
+    if row["Metric Name"] != "gpu__time_duration.sum":
+        continue
     name = re.sub(r"\((anonymous namespace|int|bool)\)(::)?|<unnamed>::|^void ", "", row["Kernel Name"])
     name = re.sub(r"\(.*", "", name)
     total[name][0] += 1
@@ -246,7 +278,7 @@ for name, (n, us) in total.items():
 }
 
 run_profile() {
-    command -v ncu >/dev/null || die 'ncu is not here: no kernel table'
+    find_tool ncu
     [ $# -gt 0 ] || set -- sd15
     for model; do
         checkpoint "$model"
@@ -362,7 +394,7 @@ table() {
 
 case $stage in
 pack | table) "$stage" ;;
-tests | sanitizer | ceilings | models | profile | peers | compile)
+smoke | tests | sanitizer | ceilings | models | profile | peers | compile)
     find_programs
     rm -f "$OUT/$stage.tsv" "$OUT/$stage.log"
     "run_$stage" "$@"
