@@ -178,6 +178,9 @@ $(BUILD)/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/replay.o $(LIB
 
 $(BUILD)/make_checkpoint: $(BUILD)/bench/checkpoint_tensors.o
 
+$(BUILD)/%_verdict: $(BUILD)/test/reference/%_verdict.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
 $(BUILD)/%: $(BUILD)/bench/%.o $(LIBRARY)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
