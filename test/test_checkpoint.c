@@ -292,6 +292,7 @@ static void test_bind_types(void **state) {
     st_writer_add(w, "f8.scale_weight", DT_F32, 0, NULL, &quarter);
     st_writer_add(w, "f8.bias", DT_F8_E5M2, 1, (const int64_t[]){2}, (const uint8_t[]){0x3c, 0xbe}); /* 1, -1.5 */
     st_writer_add(w, "conv", DT_F64, 4, (const int64_t[]){2, 2, 1, 1}, bytes);
+    st_writer_add(w, "wide", DT_U8, 4, (const int64_t[]){2, 2, 2, 2}, bytes);
     st_write(w, in_dir("unet/" BASE ".safetensors"));
     put_weights(in_dir("vae/" BASE ".safetensors"), 0, NAMES("a"));
     struct component *c = checkpoint_find(open_dir(NULL), "unet");
@@ -304,6 +305,7 @@ static void test_bind_types(void **state) {
     assert_int_equal(tensor_read(weight_get(binder, WEIGHT_VECTOR, SHAPE(2), "f8.bias")->parts[0], x), 0);
     assert_true(x[0] == 1 && x[1] == -1.5f);
     assert_int_equal(weight_get(binder, WEIGHT_MATRIX, SHAPE(2, 2), "conv")->rank, 2); /* a 1x1 convolution as a matrix */
+    assert_dies(78, "tensor 'wide': expected [2,2], found [2,2,2,2]", weight_get(binder, WEIGHT_MATRIX, SHAPE(2, 2), "wide"));
 }
 
 static void test_load(void **state) {
@@ -384,6 +386,9 @@ static void test_dialect_names(void **state) {
         {&plain, "conv_in.weight", NULL, TAKE_ALL},
         {&text, "encoder.layers.22.self_attn.k_proj.bias", "transformer.resblocks.22.attn.in_proj_bias", TAKE_THIRD_2},
         {&text, "encoder.layers.0.mlp.fc1.weight", "transformer.resblocks.0.mlp.c_fc.weight", TAKE_ALL},
+        {&dialect_old_attention, "a.attentions.7.to_q.bias", "a.attentions.7.query.bias", TAKE_ALL},
+        {&dialect_old_attention, "a.attentions.7.to_k.bias", "a.attentions.7.key.bias", TAKE_ALL},
+        {&dialect_old_attention, "a.attentions.7.to_v.bias", "a.attentions.7.value.bias", TAKE_ALL},
         {&dialect_old_attention, "a.attentions.7.to_out.0.bias", "a.attentions.7.proj_attn.bias", TAKE_ALL},
         {&dialect_old_attention, "a.attentions.7.attn1.to_q.bias", NULL, TAKE_ALL},
     };

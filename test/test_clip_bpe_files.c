@@ -128,6 +128,7 @@ static const struct row rows[] = {
     {"T6 one empty field", 65, "merge 1: '' is not in the vocabulary", M, " b\n"},
     {"T6 CRLF", 0, "", M, "#version: 0.2\r\na b</w>\r\na b\r\n"},
     {"T6 no newline", 0, "", M, "#version: 0.2\na b</w>"},
+    {"T6 CR alone", 65, "is not in the vocabulary", M, "a b\na b</w>\r"}, /* no line's end without its newline */
     {"T6 no version", 0, "", M, "a b</w>\n"},
     {"T7 result", 65, "merge 1: 'ba' is not in the vocabulary", M, "b a\n"},
     {"T8 twice", 65, "merge 3: 'a b</w>' stands twice", M, "a b</w>\na b\na b</w>\n"},
@@ -349,6 +350,24 @@ static void test_converted(void **state) {
     arena_free(&a);
 }
 
+/* A word of the vocabulary that looks like a second vector is none: vectors are added tokens. */
+static void test_no_vector(void **state) {
+    (void)state;
+    struct arena a = {0};
+    static const char vocab[] = "{\"<c>_1\":8,\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5" BEGIN_END;
+    static const char added[] = "{\"<c>\":9}", both[] = "{\"<c>\":8,\"<c>_1\":9}";
+    clear();
+    put("vocab.json", vocab, sizeof vocab - 1);
+    put("merges.txt", MERGES, strlen(MERGES));
+    put("added_tokens.json", added, sizeof added - 1);
+    assert_string_equal(clip_bpe_convert(&a, clip_bpe_open(&a, dir), "a <c>"), "a <c>");
+    put("vocab.json", VOCAB, strlen(VOCAB));
+    put("added_tokens.json", both, sizeof both - 1);
+    assert_string_equal(clip_bpe_convert(&a, clip_bpe_open(&a, dir), "a <c>"), "a <c> <c>_1");
+    arena_free(&a);
+    clear();
+}
+
 /* Thousands of added tokens that agree in all but their end, and a text that agrees with them again and again. */
 static void test_added_linear(void **state) {
     (void)state;
@@ -392,9 +411,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_missing),      cmocka_unit_test(test_many_tokens),
-        cmocka_unit_test(test_large),     cmocka_unit_test(test_chain),        cmocka_unit_test(test_tokenizer_json),
-        cmocka_unit_test(test_converted), cmocka_unit_test(test_added_linear),
+        cmocka_unit_test(test_rows),      cmocka_unit_test(test_missing),   cmocka_unit_test(test_many_tokens),
+        cmocka_unit_test(test_large),     cmocka_unit_test(test_chain),     cmocka_unit_test(test_tokenizer_json),
+        cmocka_unit_test(test_converted), cmocka_unit_test(test_no_vector), cmocka_unit_test(test_added_linear),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

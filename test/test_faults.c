@@ -44,7 +44,7 @@ enum { CALLS(ID) N_CALLS };
 #define NAME(name, bad, result, parameters, arguments) #name,
 static const char *const call_names[] = {CALLS(NAME)};
 
-enum { ANYWHERE = 1 /* by a run that forks at each use */, FROM_START = 2, MAY_GO_ON = 4 /* 0 is right too */ };
+enum { ANYWHERE = 1 /* by a run that forks at each use */, FROM_START = 2, MAY_GO_ON = 4 /* 0 is right too */, FIRST = 8 /* use alone */ };
 static const struct fault {
     int call, error, code, how;
 } faults[] = {
@@ -70,7 +70,8 @@ static const struct fault {
     {ID_write, EIO, FAIL_IO, FROM_START},
     {ID_write, EAGAIN, 0, FROM_START},
     {ID_write, EINTR, 0, FROM_START},
-    {ID_fsync, EIO, FAIL_IO, FROM_START | MAY_GO_ON}, /* of the directory */
+    {ID_fsync, EIO, FAIL_IO, FROM_START | FIRST},     /* of the picture … */
+    {ID_fsync, EIO, FAIL_IO, FROM_START | MAY_GO_ON}, /* … and of the directory */
     {ID_fsync, EINTR, 0, FROM_START},
     {ID_linkat, EIO, FAIL_IO, FROM_START},
     {ID_linkat, ENOSPC, FAIL_IO, FROM_START},
@@ -237,7 +238,8 @@ static void draw_whole(void) {
 static void fail_from_start(const struct fault *f) {
     fault = f;
     if (!f->code && f->error == EINTR) failing_use = -1, judge(run(false));
-    for (failing_use = 1; failing_use <= uses_seen[f->call]; failing_use++) box_prepare(), judge(run(false));
+    int n = f->how & FIRST ? 1 : uses_seen[f->call];
+    for (failing_use = 1; failing_use <= n; failing_use++) box_prepare(), judge(run(false));
     fault = NULL;
 }
 

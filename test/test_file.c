@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -313,11 +314,30 @@ static void test_kill(void **state) {
     assert_true(n_seen > 0);
 }
 
+/* A temporary is swept when its writer is gone, and nothing else is: not one that is held, nor a link, nor a name that is not ours. */
+static void test_sweep(void **state) {
+    (void)state;
+    static const char *const kept[] = {".diffuse-held.tmp", ".diffuse-.png", "diffuse-1.tmp", "x.png"};
+    must(mkdir(in_dir("other"), 0700) == 0 && mkdir(in_dir("swept"), 0700) == 0, dir);
+    publish_check(in_dir("other/a.png"), EXISTS_OVERWRITE); /* the directory looked at last is not looked at again */
+    write_file(in_dir("swept/.diffuse-1-0.tmp"), "x", 1);
+    for (int i = 0; i < 4; i++) write_file(in_dir("swept/%s", kept[i]), "x", 1);
+    must(symlink("x.png", in_dir("swept/.diffuse-link.tmp")) == 0, "symlink");
+    int held = open(in_dir("swept/%s", kept[0]), O_RDONLY);
+    must(held >= 0 && flock(held, LOCK_EX) == 0, "flock");
+    assert_true(publish_check(in_dir("swept/a.png"), EXISTS_OVERWRITE));
+    close(held);
+    assert_false(name_exists(in_dir("swept/.diffuse-1-0.tmp")));
+    assert_true(name_exists(in_dir("swept/.diffuse-link.tmp")));
+    for (int i = 0; i < 4; i++)
+        if (!name_exists(in_dir("swept/%s", kept[i]))) fail_msg("%s was swept", kept[i]);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_read),     TEST(test_not_regular), TEST(test_exists), TEST(test_relative),  TEST(test_mode), TEST(test_links),
-        TEST(test_refusals), TEST(test_streams),     TEST(test_full),   TEST(test_fallbacks), TEST(test_kill),
+        TEST(test_refusals), TEST(test_streams),     TEST(test_full),   TEST(test_fallbacks), TEST(test_kill), TEST(test_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "test/support.h"
 
 #include <stdbool.h>
+#include <jpeglib.h>
 #include <zlib.h>
 #include "engine/base/error.h"
 #include "engine/images/read.h"
@@ -159,6 +160,30 @@ static size_t find(struct bytes b, const void *what, size_t n) {
     return (size_t)(at - b.p);
 }
 
+/* A progressive file of n scans: the coefficient of no frequency, then one after the other. */
+static struct bytes jpeg_of_scans(int n) {
+    static jpeg_scan_info scans[1 + 3 * 63] = {{3, {0, 1, 2}, 0, 0, 0, 0}};
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    unsigned char *file = NULL;
+    unsigned long size = 0;
+    for (int i = 1; i < n; i++) scans[i] = (jpeg_scan_info){1, {(i - 1) / 63}, (i - 1) % 63 + 1, (i - 1) % 63 + 1, 0, 0};
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &file, &size);
+    jpeg.image_width = jpeg.image_height = 8;
+    jpeg.input_components = 3;
+    jpeg.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&jpeg);
+    jpeg.scan_info = scans;
+    jpeg.num_scans = n;
+    jpeg_start_compress(&jpeg, TRUE);
+    for (int y = 0; y < 8; y++) jpeg_write_scanlines(&jpeg, &(JSAMPROW){(uint8_t[24]){0}}, 1);
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    return (struct bytes){file, size, size};
+}
+
 static void test_jpeg(void **state) {
     (void)state;
     struct arena a = {0};
@@ -176,6 +201,8 @@ static void test_jpeg(void **state) {
     struct bytes trailed = FRESH;
     add(&trailed, "garbage", 7);
     expect("trailing garbage", trailed, "");
+    expect("100 scans", jpeg_of_scans(100), "");
+    expect("101 scans", jpeg_of_scans(101), "jpeg: expected at most 100 scans");
     free(good.p);
     arena_free(&a);
 }

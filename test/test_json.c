@@ -83,6 +83,8 @@ static void test_scan_errors(void **state) {
     EXPECT_ERROR("[\"\\u12\"]", 6, "bad \\u escape");
     EXPECT_ERROR("[\"\\ud800\"]", 8, "surrogate");
     EXPECT_ERROR("[\"\\udc00\\ud800\"]", 8, "surrogate");
+    EXPECT_ERROR("[\"\\ud800\\udbff\"]", 14, "surrogate");
+    EXPECT_ERROR("[\"\\ud800\\ue000\"]", 14, "surrogate");
     EXPECT_ERROR("[\"\\u0000\"]", 8, "\\u0000");
     EXPECT_ERROR("[\"a\nb\"]", 3, "control character");
     EXPECT_ERROR("[\"a\0b\"]", 3, "control character");

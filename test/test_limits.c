@@ -47,6 +47,30 @@ static void test_version_2(void **state) {
     assert_true(cpu_quota(root) == 1.5);
 }
 
+/* The smallest counts, whichever group has it; what is in use already, though the limit came later, leaves the least there is. */
+static void test_smallest(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/b/cpu.max", "50000 100000\n");
+    put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+    put("/sys/fs/cgroup/cpu.max", "100000 100000\n");
+    assert_true(cpu_quota(root) == 0.5);
+    put("/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n");
+    assert_true(cpu_quota(root) == 1);
+    put("/sys/fs/cgroup/a/memory.max", "1000\n");
+    put("/sys/fs/cgroup/a/memory.current", "4000\n");
+    assert_int_equal(memory_available(root), 1);
+}
+
+/* A group is a path below the mount. */
+static void test_beside(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "0::/../beside\n");
+    put("/sys/fs/beside/cpu.max", "50000 100000\n");
+    put("/sys/fs/cgroup/x", "");
+    assert_true(cpu_quota(root) == 0);
+}
+
 static void test_version_1(void **state) {
     (void)state;
     put("/proc/self/cgroup", "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n0::/\n");
@@ -96,10 +120,9 @@ static void test_here(void **state) {
 int main(void) {
     if (!mkdtemp(root)) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_version_2, clear),
-        cmocka_unit_test_setup(test_version_1, clear),
-        cmocka_unit_test_setup(test_hostile, clear),
-        cmocka_unit_test(test_here),
+        cmocka_unit_test_setup(test_version_2, clear), cmocka_unit_test_setup(test_version_1, clear),
+        cmocka_unit_test_setup(test_smallest, clear),  cmocka_unit_test_setup(test_beside, clear),
+        cmocka_unit_test_setup(test_hostile, clear),   cmocka_unit_test(test_here),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     clear(NULL);

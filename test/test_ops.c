@@ -426,6 +426,48 @@ TEST_OP(sched_step, 11)
 
 /* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
+/* A mean between two floats, which all values are: what it loses when it is rounded is as much as they differ from it. */
+static void test_layer_norm_far(void **state) {
+    (void)state;
+    enum { C = 64 };
+    const double half = 0.03125, eps = 1e-5;
+    float x[C], y[C];
+    struct test_weight w[WEIGHTS];
+    struct test_case t = {.name = "layer_norm far", .dev = cpu_device_open(DT_F32, 1)};
+    for (int i = 0; i < WEIGHTS; i++) weight_new(&w[i], WEIGHT_VECTOR, SEED_W, C, 1, 0);
+    for (int i = 0; i < C; i++) x[i] = i % 2 ? 1000000.0625f : 1000000, w[0].values[i] = 1, w[1].values[i] = 0;
+    struct view views[] = {view_dense(x, DT_F32, 1, 1, 1, C), view_dense(y, DT_F32, 1, 1, 1, C)};
+    for (int pass = 0; pass < 2; pass++) {
+        t.dev->ops->layer_norm(t.dev, views[1], views[0], &w[0].w, &w[1].w, (float)eps);
+        if (!pass) begin_run(&t, 2, w);
+    }
+    for (int i = 0; i < C; i++) {
+        double want = (i % 2 ? half : -half) / sqrt(half * half + eps);
+        if (!(fabs((double)y[i] - want) <= 1e-5)) fail_msg("value %d: %.9g, expected %.9g", i, (double)y[i], want);
+    }
+    t.dev->close(t.dev);
+    free_all(2, w, 0, NULL);
+}
+
+/* Dynamic thresholding leaves alone what lies within [-1, 1], whatever the quantile (Saharia et al. 2022). */
+static void test_small_quantile(void **state) {
+    (void)state;
+    enum { N = 4 };
+    const float want[N] = {0.5f, -0.25f, 0.125f, 0};
+    float x[N], e[N], model[N] = {0};
+    memcpy(x, want, sizeof x);
+    struct device *dev = cpu_device_open(DT_F32, 1);
+    struct latents l = {1, 1, N, 1, .x = x, .e = e};
+    struct sched_row row = {.clip = CLIP_QUANTILE, .clip_value = 2, .clip_quantile = 0.5f, .dx = 1, .cd = {1}};
+    dev->ops->sched_step(dev, &l, view_dense(model, DT_F32, 1, 1, N, 1), (struct guidance){0});
+    dev->plan_end(dev);
+    dev->ops->set_schedule(dev, &row, 1, 1);
+    dev->ops->next_row(dev, no_view, no_view);
+    dev->ops->sched_step(dev, &l, view_dense(model, DT_F32, 1, 1, N, 1), (struct guidance){0});
+    assert_memory_equal(x, want, sizeof want);
+    dev->close(dev);
+}
+
 static void test_to_rgb8(void **state) {
     (void)state;
     const struct tensor *tensor;
@@ -605,6 +647,8 @@ int main(void) {
         cmocka_unit_test(test_timestep_embed),
         cmocka_unit_test(test_model_input),
         cmocka_unit_test(test_sched_step),
+        cmocka_unit_test(test_layer_norm_far),
+        cmocka_unit_test(test_small_quantile),
         cmocka_unit_test(test_to_rgb8),
         cmocka_unit_test(test_transfers),
         cmocka_unit_test(test_parts_and_shapes),

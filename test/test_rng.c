@@ -157,8 +157,14 @@ static void test_cuda_offset(void **state) {
     rng_normal(&r, y, 512, DT_F32);
     assert_int_equal(r.offset, 8);
     assert_true(x[0] != y[0]);
-    rng_normal(&r, y, 0, DT_F32);
+    rng_normal(&r, x, 0, DT_F32);
     assert_int_equal(r.offset, 8);
+    /* counter 1 is also that of a larger draw's second round: 2048 threads of one multiprocessor, four values each */
+    float *many = malloc((4 * 2048 + 512) * sizeof *many);
+    rng_init(&r, RNG_CUDA, 0, 1);
+    rng_normal(&r, many, 4 * 2048 + 512, DT_F32);
+    assert_memory_equal(y, many + 4 * 2048, sizeof y);
+    free(many);
 }
 
 static void test_half_is_rounded_f32_on_cuda(void **state) {

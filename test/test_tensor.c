@@ -194,6 +194,14 @@ static void test_sum_half(void **state) {
     check_parts(tensor_sum(&arena, &memory("base", DT_F16, DIMS(O, I), base)->tensor, &delta, 1), want);
 }
 
+/* Rounded once: neither product nor sum before the end is an f32. */
+static void test_sum_once(void **state) {
+    (void)state;
+    float base = 0x1p-24f, factor = 1 + 0x1p-12f, want = 1 + 0x1p-11f + 0x1p-23f;
+    struct low_rank delta = {floats("up", &factor, DIMS(1, 1)), floats("down", &factor, DIMS(1, 1)), 1};
+    check_parts(tensor_sum(&arena, floats("base", &base, DIMS(1, 1)), &delta, 1), &want);
+}
+
 /* Larger than the block it is computed in: rows are cut in their middle. */
 static void test_sum_blocks(void **state) {
     (void)state;
@@ -355,6 +363,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_stack, tear_down),
         cmocka_unit_test_teardown(test_sum, tear_down),
         cmocka_unit_test_teardown(test_sum_half, tear_down),
+        cmocka_unit_test_teardown(test_sum_once, tear_down),
         cmocka_unit_test_teardown(test_sum_blocks, tear_down),
         cmocka_unit_test_teardown(test_sum_refused, tear_down),
         cmocka_unit_test_teardown(test_scaled, tear_down),

@@ -76,7 +76,7 @@ static void test_utf8(void **state) {
 static void test_integers(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "", " 7", "7 ", "+7", "7x", "-1", "0x", "0xg", "1.5", "18446744073709551616", "1e3", "٣", "0x10000000000000000"};
+        "", " 7", "7 ", "+7", "7x", "a", "1a", "-1", "0x", "0xg", "1.5", "18446744073709551616", "1e3", "٣", "0x10000000000000000"};
     uint64_t u;
     int64_t i;
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
@@ -110,6 +110,8 @@ static void test_suggest(void **state) {
     static const char *const names[] = {"euler", "ddim", "pndm", "dpmsolver", NULL};
     assert_string_equal(suggest("Eulr", names), "euler");
     assert_string_equal(suggest("dpm-solver", names), "dpmsolver");
+    assert_string_equal(suggest("pdnm", names), "pndm"); /* two letters exchanged are one mistake … */
+    assert_null(suggest("ddxy", names));                 /* … and two mistakes in four letters too many */
     assert_null(suggest("heun", names));
     assert_null(suggest("", names));
     char longer[200];

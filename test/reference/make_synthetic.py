@@ -40,12 +40,12 @@ def text(tokenizer, **options):
                                            "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **options}))
 
 
-def stable_diffusion(name, unet, vae=vae(), edit=None, drop=()):
+def stable_diffusion(name, unet, vae=vae(), edit=None, drop=(), faint=()):
     tokenizer = CLIPTokenizer.from_pretrained(FIXTURES / TOKENIZER)
     pipe = StableDiffusionPipeline(vae=vae, text_encoder=text(tokenizer), tokenizer=tokenizer, unet=unet,
                                    scheduler=DDIMScheduler.from_config(SD1_SCHEDULER), safety_checker=None, feature_extractor=None,
                                    requires_safety_checker=False)
-    return Checkpoint(name, pipe, {"tokenizer": TOKENIZER}, edit, drop)
+    return Checkpoint(name, pipe, {"tokenizer": TOKENIZER}, edit, drop, faint)
 
 
 def draw(checkpoint, name="plain", steps=3, args=(), cls=StableDiffusionPipeline, prompt="a photo of a cat", **options):
@@ -85,6 +85,17 @@ def small_differences():
             data.update(shift_factor=0.1159, latents_mean=[0.1, 0.2, 0.3, 0.4], latents_std=[1.0, 2.0, 3.0, 4.0], act_fn="swish")
 
     return draw(stable_diffusion("small-differences", unet(), vae(use_quant_conv=False), edit=edit))
+
+
+def faint():
+    """Every kind of norm behind values of about a thousandth: each eps decides what comes out."""
+    checkpoint = stable_diffusion("faint", unet(), faint=[
+        "_embedding.weight", "conv_in.", "down_blocks.0.resnets.0.conv2.", "down_blocks.0.resnets.0.time_emb_proj.", "down_blocks.0.attentions.0.proj_in.",
+        "mid_block.resnets.0.conv2.", "mid_block.resnets.0.conv_shortcut."])
+    draw(checkpoint)
+    image = checkpoint.add_picture("in.png", 64, 48)
+    task(checkpoint, StableDiffusionImg2ImgPipeline, "image", None, 4, ["-i", "@in.png", "--strength", 0.5], image=image, strength=0.5)
+    return checkpoint
 
 
 def vae_without_post_quant():
@@ -292,7 +303,7 @@ def latent_consistency():
     return checkpoint
 
 
-FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, vae_without_post_quant,
+FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, image_to_image, inpaint, inpaint_nine,
                  single_sd1, single_sd2]

@@ -87,10 +87,11 @@ def nested(shapes):
 
 
 class Checkpoint:
-    """A pipeline saved to a directory, its weights replaced; `edit(path, data)` may change a JSON file before it is loaded again."""
+    """A pipeline saved to a directory, its weights replaced; `edit(path, data)` may change a JSON file before it is loaded again. Tensors
+    whose "FILE:NAME" holds one of `faint` have a thousandth of their values, so that the eps of the norm behind them counts."""
 
-    def __init__(self, name, pipe, links=(), edit=None, drop=()):
-        self.name, self.links, self.cases, self.tensors, self.pictures = name, {}, [], {}, {}
+    def __init__(self, name, pipe, links=(), edit=None, drop=(), faint=()):
+        self.name, self.links, self.cases, self.tensors, self.pictures, self.faint = name, {}, [], {}, {}, list(faint)
         self.dir = pathlib.Path(tempfile.mkdtemp())
         self.files, self.weights, self.single = {}, {}, {}
         self.save("", pipe, links, edit, drop)
@@ -115,7 +116,10 @@ class Checkpoint:
                     shapes = {k: list(f.get_slice(k).get_shape()) for k in f.keys() if f.get_slice(k).get_dtype().startswith("F")}
                 shapes = {k: s for k, s in sorted(shapes.items()) if not any(d in k for d in drop)}
                 self.weights[where] = shapes
-                save_file({k: values(f"{where}:{k}", s) for k, s in shapes.items()}, path, {"format": "pt"})
+                save_file({k: self.values(f"{where}:{k}", s) for k, s in shapes.items()}, path, {"format": "pt"})
+
+    def values(self, name, shape):
+        return values(name, shape) * (0.001 if any(f in name for f in self.faint) else 1)
 
     def load(self, cls, folder="", **options):
         pipe = cls.from_pretrained(self.dir / folder, torch_dtype=torch.float32, **options)
@@ -155,6 +159,6 @@ class Checkpoint:
         cases = ",\n".join("  " + json.dumps(c) for c in self.cases)
         path.with_suffix(".json").write_text(
             f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(weights)},\n'
-            + (f'"single": {one(self.single)},\n' if self.single else "") +
+            + (f'"single": {one(self.single)},\n' if self.single else "") + (f'"faint": {json.dumps(self.faint)},\n' if self.faint else "") +
             f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{cases}\n]}}\n')
         print(self.name, len(self.cases), "cases")
