@@ -7,6 +7,8 @@
 #   make check-emu         the CUDA kernels on the CPU, every order and sanitizer; make check-gpu: on a real GPU
 #   make torture           each allocation and thread of a small run fails once, the libraries' too (STEP=100: every hundredth)
 #   make fuzz SECONDS=60   every parser under libFuzzer (clang)
+#   make mutants           plants each mistake of test/mutants and expects its test to fail (ONLY=pattern: some of them)
+#   make coverage          what the tests reach of the C sources, in lines and branches (gcovr)
 #   make valgrind          one whole generation, no leak, no bad access
 #   make bench             bench/run.sh: measured figures
 #   make clean             forgets settings too
@@ -52,7 +54,7 @@ CFLAGS_debug   := -O0
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -fsanitize=thread
 CFLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas -Wno-pass-failed
-CFLAGS_coverage := -O0 --coverage -fprofile-update=atomic
+CFLAGS_coverage := -O1 --coverage -fprofile-update=atomic
 CFLAGS  += $(CFLAGS_$(config)) $(EXTRA_CFLAGS)
 LDFLAGS += $(LDFLAGS_$(config))
 
@@ -215,6 +217,19 @@ fuzz:
 	for t in $(TARGETS); do mkdir -p build/corpus/$$t && build/fuzz/fuzz_$$t -max_total_time=$(SECONDS) -timeout=10 \
 	  $$([ ! -f test/fuzz/$$t.dict ] || echo -dict=test/fuzz/$$t.dict) build/corpus/$$t test/fuzz/corpus/$$t || exit 1; done
 
+mutants:
+	@ONLY='$(ONLY)' test/mutants/run.sh
+
+# Of a GPU's code check-emu runs every line. A test that fails counts too; what cannot be false is no branch.
+coverage:
+	+$(MAKE) config=coverage CUDA=no BUILD=build/coverage reach
+
+reach: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+	find $(BUILD) -name '*.gcda' -delete
+	-@BUILD=$(BUILD) test/run.sh $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+	gcovr -r . --object-directory $(BUILD) -f '(cli|engine|schedulers|tokenizer)/' -f main.c --exclude-branches-by-pattern '.*\bassert\(.*' \
+	  --branches --txt $(BUILD)/branches.txt --print-summary
+
 bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(BUILD)/first_touch
 	@BUILD=$(BUILD) bench/run.sh
 
@@ -240,6 +255,6 @@ help:
 clean:
 	rm -rf build diffuse
 
-.PHONY: all FORCE check test help uninstall check-emu check-gpu emu-tests valgrind torture demo fuzz bench install clean
+.PHONY: all FORCE check test help uninstall check-emu check-gpu emu-tests valgrind torture demo fuzz mutants coverage reach bench install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
