@@ -78,6 +78,12 @@ struct weight *weight_get(struct binder *b, enum weight_kind kind, const int64_t
     return weight_new(b, kind, shape, rank, name, parts, 1);
 }
 
+void weight_made_of(struct binder *b, struct weight *w, const struct tensor *t) {
+    const struct tensor **parts = arena_alloc(b->arena, sizeof *parts);
+    parts[0] = t;
+    w->parts = parts;
+}
+
 struct weight *weight_get_stacked(struct binder *b, enum weight_kind kind, int n, const char *const names[], const int64_t rows[],
                                   int64_t columns) {
     const struct tensor **parts = arena_array(b->arena, (size_t)n, sizeof *parts);

@@ -27,6 +27,8 @@ struct weight *weight_get(struct binder *b, enum weight_kind kind, const int64_t
  * of the given columns; columns 0 = a vector. */
 struct weight *weight_get_stacked(struct binder *b, enum weight_kind kind, int n, const char *const names[], const int64_t rows[],
                                   int64_t columns);
+/* w, of one part, is read from t, which is made of that part, instead. */
+void weight_made_of(struct binder *b, struct weight *w, const struct tensor *t);
 /* Dies FAIL_UNSUPPORTED listing the first missing tensors and their number, if any is, and a tensor of nearly that name that
  * nobody asked for. */
 void binder_check(const struct binder *b);

@@ -49,8 +49,8 @@ static void layer_forward(struct device *dev, const struct clip_layers *m, const
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     int T = h.W, C = h.C;
-    struct view n = view_alloc(dev, 1, 1, T, C), qkv = view_alloc(dev, 1, 1, T, 3 * C), a = view_alloc(dev, 1, 1, T, C);
-    struct view mlp = view_alloc(dev, 1, 1, T, m->intermediate_size);
+    struct view n = view_alloc_as(dev, h.dtype, 1, 1, T, C), qkv = view_alloc_as(dev, h.dtype, 1, 1, T, 3 * C),
+                a = view_alloc_as(dev, h.dtype, 1, 1, T, C), mlp = view_alloc_as(dev, h.dtype, 1, 1, T, m->intermediate_size);
 
     op->layer_norm(dev, n, h, l->layer_norm1_w, l->layer_norm1_b, m->eps);
     op->linear(dev, qkv, n, l->qkv_w, l->qkv_b, ACT_NONE, no_view);

@@ -1,4 +1,4 @@
-/* The transformer of CLIP (Radford et al. 2021), which its text and its image encoder have in common. */
+/* The transformer of CLIP (Radford et al. 2021), which its text and its image encoder have in common, and DPT's ViT with them. */
 #ifndef ENGINE_NETS_CLIP_LAYERS_H
 #define ENGINE_NETS_CLIP_LAYERS_H
 
@@ -7,7 +7,7 @@
 
 struct clip_layer {
     struct weight *layer_norm1_w, *layer_norm1_b; /* [C] */
-    struct weight *qkv_w, *qkv_b;                 /* [3C,C] [3C]: self_attn.q_proj, k_proj, v_proj stacked */
+    struct weight *qkv_w, *qkv_b;                 /* [3C,C] [3C]|NULL: self_attn.q_proj, k_proj, v_proj stacked */
     struct weight *out_proj_w, *out_proj_b;       /* [C,C] [C] */
     struct weight *layer_norm2_w, *layer_norm2_b; /* [C] */
     struct weight *fc1_w, *fc1_b;                 /* [M,C] [M] */
@@ -26,7 +26,7 @@ struct clip_layers {
 void clip_layers_config(struct clip_layers *l, const struct json *config);
 /* Binds "PREFIXencoder.layers.…". */
 void clip_layers_bind(struct clip_layers *l, struct binder *binder, const char *prefix);
-/* Layers [from,to) over h [1,1,T,C], in place; each is tapped as "PREFIXencoder.layers.I". */
+/* Layers [from,to) over h [1,1,T,C], in place, in h's type; each is tapped as "PREFIXencoder.layers.I". */
 void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int from, int to, const char *prefix);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "engine/nets/clip.h"
+#include "engine/nets/dpt.h"
 #include "engine/nets/unet.h"
 #include "engine/nets/vae.h"
 
@@ -11,6 +12,10 @@ static void *bind_clip_text(struct binder *binder) {
 
 static void *bind_vae(struct binder *binder) {
     return vae_bind(binder);
+}
+
+static void *bind_dpt(struct binder *binder) {
+    return dpt_bind(binder);
 }
 
 static void *bind_unet(struct binder *binder) {
@@ -52,6 +57,7 @@ static const struct net_class classes[] = {
     {"UNet2DConditionModel", bind_unet, denoiser_unet},
     {"UNet2DModel", bind_unet, denoiser_unet},
     {"AutoencoderKL", bind_vae, NULL},
+    {"DPTForDepthEstimation", bind_dpt, NULL},
 };
 
 const struct net_class *net_find(const char *name) {

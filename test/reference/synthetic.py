@@ -52,14 +52,19 @@ def gain(name):
     return next((g for end, g in GAINS.items() if name.endswith(end)), 1.0)
 
 
+def base(name):
+    return 1 if name.endswith((".weight", ".running_var")) else 0.5 if name.endswith(("_embeds_weights", "head.head.4.bias")) else 0
+
+
 def values(name, shape):
-    """Matrices and filters keep the variance of what they are applied to; scales are near 1, biases near 0."""
+    """Matrices and filters keep the variance of what they are applied to; scales are near 1, a safety checker's thresholds and a depth's bias 0.5,
+    biases near 0."""
     n = int(np.prod(shape, dtype=np.int64))
     x = noise(name, n)
     if len(shape) >= 2:
         x = x * np.float32(np.sqrt(3.0 * shape[0] / n) * gain(name))
     else:
-        x = x * np.float32(0.25) + np.float32(1 if name.endswith(".weight") else 0)
+        x = x * np.float32(0.25) + np.float32(base(name))
     return torch.from_numpy(x.reshape(shape))
 
 

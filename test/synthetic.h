@@ -1,0 +1,184 @@
+/* Checkpoints whose weights follow from their tensors' names: test/fixtures/synthetic/NAME.json says what is in them (test/reference/
+ * synthetic.py). */
+#ifndef TEST_SYNTHETIC_H
+#define TEST_SYNTHETIC_H
+
+#include "test/files.h"
+
+#include <math.h>
+#include <png.h>
+
+#include <cjson/cJSON.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/file.h"
+#include "engine/files/safetensors.h"
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t name_hash(const char *name) {
+    uint64_t h = 0xcbf29ce484222325; /* FNV-1a */
+    for (; *name; name++) h = (h ^ (uint8_t)*name) * 0x100000001b3;
+    return h;
+}
+
+/* Value i of the name: in [-1, 1), a multiple of 2^-23 (splitmix64). */
+static float noise(uint64_t hash, size_t i) {
+    uint64_t z = hash + (i + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    z ^= z >> 31;
+    return (float)(z >> 40) * 0x1p-23f - 1;
+}
+
+static bool ends_in(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+static double gain(const char *name) {
+    static const struct {
+        const char *end;
+        double gain;
+    } gains[] = {{"time_emb_proj.weight", 2},    {"q_proj.weight", 1.5},   {"k_proj.weight", 1.5},
+                 {"attn2.to_out.0.weight", 0.4}, {"conv2.weight", 0.5},    {"proj_out.weight", 0.5},
+                 {"attn1.to_out.0.weight", 0.5}, {"ff.net.2.weight", 0.5}, {"decoder.conv_out.weight", 0.7}};
+    for (size_t i = 0; i < sizeof gains / sizeof *gains; i++)
+        if (ends_in(name, gains[i].end)) return gains[i].gain;
+    return 1;
+}
+
+static const cJSON *faint; /* the fixture's: parts of names of tensors a thousandth as large */
+
+static bool is_faint(const char *name) {
+    const cJSON *part;
+    cJSON_ArrayForEach(part, faint) if (strstr(name, part->valuestring)) return true;
+    return false;
+}
+
+static float *values(struct arena *a, const char *name, const int64_t *shape, int rank) {
+    size_t n = 1;
+    for (int i = 0; i < rank; i++) n *= (size_t)shape[i];
+    float *x = arena_array(a, n, sizeof *x), base = 0;
+    if (rank < 2 && (ends_in(name, ".weight") || ends_in(name, ".running_var"))) base = 1;
+    if (rank < 2 && (ends_in(name, "_embeds_weights") || ends_in(name, "head.head.4.bias"))) base = 0.5f; /* thresholds; depths above 0 */
+    float scale = rank < 2 ? 0.25f : (float)(sqrt(3.0 * (double)shape[0] / (double)n) * gain(name));
+    uint64_t hash = name_hash(name);
+    float factor = is_faint(name) ? 0.001f : 1;
+    for (size_t i = 0; i < n; i++) x[i] = (base + scale * noise(hash, i)) * factor;
+    return x;
+}
+
+/* ---- the checkpoint ---------------------------------------------------------------------------------------------- */
+
+static void make_parent(const char *path) {
+    char *copy = strdup(path), *slash = strrchr(copy, '/');
+    *slash = 0;
+    if (mkdir(copy, 0777) != 0 && errno == ENOENT) {
+        make_parent(copy);
+        mkdir(copy, 0777);
+    }
+    free(copy);
+}
+
+/* A tree of the parts of names, whose leaves are shapes. */
+static void add_tensors(struct arena *a, struct st_writer *w, const char *file, const char *prefix, const cJSON *tree) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, tree) {
+        const char *name = arena_printf(a, "%s%s%s", prefix, *prefix ? "." : "", item->string);
+        if (!cJSON_IsArray(item)) {
+            add_tensors(a, w, file, name, item);
+            continue;
+        }
+        int64_t shape[8];
+        int rank = cJSON_GetArraySize(item);
+        for (int i = 0; i < rank; i++) shape[i] = cJSON_GetArrayItem(item, i)->valueint;
+        st_writer_add(w, name, DT_F32, rank, shape, values(a, arena_printf(a, "%s:%s", file, name), shape, rank));
+    }
+}
+
+static void write_weights(const char *dir, const cJSON *file) {
+    struct arena a = {0};
+    struct st_writer *w = st_writer_new(&a);
+    add_tensors(&a, w, file->string, "", file);
+    const char *path = path_in(dir, "%s", file->string);
+    make_parent(path);
+    st_write(w, path);
+    arena_free(&a);
+}
+
+/* A file of tensors made of others: [axis…, "FILE:NAME"…], the file by its number in "weights"; of none: values of its own. */
+static void write_single(const char *dir, const cJSON *fixture, const cJSON *file) {
+    struct arena a = {0};
+    struct st_writer *w = st_writer_new(&a);
+    const cJSON *tensor;
+    cJSON_ArrayForEach(tensor, file) {
+        int64_t shape[8];
+        int rank = 0, n_items = cJSON_GetArraySize(tensor);
+        size_t n = 1, at = 0;
+        for (; rank < n_items && cJSON_IsNumber(cJSON_GetArrayItem(tensor, rank)); rank++)
+            n *= (size_t)(shape[rank] = cJSON_GetArrayItem(tensor, rank)->valueint);
+        float *x = rank == n_items ? values(&a, tensor->string, shape, rank) : arena_array(&a, n, sizeof *x);
+        for (int i = rank; i < n_items; i++) {
+            const char *part = cJSON_GetArrayItem(tensor, i)->valuestring, *name = strchr(part, ':') + 1;
+            const cJSON *source = cJSON_GetArrayItem(cJSON_GetObjectItem(fixture, "weights"), atoi(part)), *axes;
+            assert_non_null(axes = cJSON_GetObjectItemCaseSensitive(source, name));
+            int64_t own[8];
+            size_t count = 1;
+            for (int k = 0; k < cJSON_GetArraySize(axes); k++) count *= (size_t)(own[k] = cJSON_GetArrayItem(axes, k)->valueint);
+            assert_true(at + count <= n);
+            memcpy(x + at, values(&a, arena_printf(&a, "%s:%s", source->string, name), own, cJSON_GetArraySize(axes)), count * sizeof *x);
+            at += count;
+        }
+        st_writer_add(w, tensor->string, DT_F32, rank, shape, x);
+    }
+    st_write(w, path_in(dir, "%s", file->string));
+    arena_free(&a);
+}
+
+static void write_picture(const char *dir, const cJSON *picture) {
+    int W = cJSON_GetArrayItem(picture, 0)->valueint, H = cJSON_GetArrayItem(picture, 1)->valueint,
+        C = cJSON_GetArrayItem(picture, 2)->valueint, across = (W + 7) / 8;
+    struct arena a = {0};
+    uint8_t *pixels = arena_array(&a, (size_t)W * (size_t)H, (size_t)C);
+    for (int c = 0; c < C; c++) {
+        uint64_t hash = name_hash(arena_printf(&a, "%s.%d", picture->string, c));
+        for (int y = 0; y < H; y++)
+            for (int x = 0; x < W; x++) {
+                int level = (int)((noise(hash, (size_t)(y / 8 * across + x / 8)) + 1) * 64);
+                level += x * 127 / (W > 1 ? W - 1 : 1) * (c + 1) / C + y * 63 / (H > 1 ? H - 1 : 1);
+                pixels[((size_t)y * (size_t)W + (size_t)x) * (size_t)C + (size_t)c] = (uint8_t)(level % 256);
+            }
+    }
+    png_image png = {.version = PNG_IMAGE_VERSION,
+                     .width = (png_uint_32)W,
+                     .height = (png_uint_32)H,
+                     .format = C == 1   ? PNG_FORMAT_GRAY
+                               : C == 3 ? PNG_FORMAT_RGB
+                                        : PNG_FORMAT_RGBA};
+    must(png_image_write_to_file(&png, path_in(dir, "%s", picture->string), 0, pixels, 0, NULL), picture->string);
+    arena_free(&a);
+}
+
+static void write_checkpoint(const char *dir, const cJSON *fixture) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "files")) {
+        char *text = cJSON_Print(item);
+        const char *path = path_in(dir, "%s", item->string);
+        make_parent(path);
+        write_file(path, text, strlen(text));
+        free(text);
+    }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "links")) {
+        char target[PATH_MAX];
+        must(realpath(path_in("test/fixtures", "%s", item->valuestring), target) != NULL, item->valuestring);
+        const char *path = path_in(dir, "%s", item->string);
+        make_parent(path);
+        must(symlink(target, path) == 0, path);
+    }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "weights")) write_weights(dir, item);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "single")) write_single(dir, fixture, item);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "pictures")) write_picture(dir, item);
+}
+
+#endif
