@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
     case CMD_INFO: code = pictures_info(&options); break;
     case CMD_VERIFY: code = pictures_verify(&options); break;
     case CMD_INSPECT: inspect(&arena, &options); break;
-    case CMD_GENERATE: code = (options.batch ? jobs : generate)(&arena, &options); break;
+    case CMD_GENERATE: code = (options_many(&options) ? jobs : generate)(&arena, &options); break;
     }
     result_close();
     arena_free(&arena);

@@ -97,6 +97,12 @@ void event_skipped(int n, const char *file) {
     end();
 }
 
+void event_sheet(const char *file) {
+    if (!begin("sheet")) return;
+    json_out_string(&line, "file", file);
+    end();
+}
+
 void event_error(int code, const char *message) {
     if (!begin("error")) return;
     json_out_u64(&line, "code", (uint64_t)code);

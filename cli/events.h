@@ -23,6 +23,8 @@ void event_step(int n, int row, int n_rows, double ms);
 void event_image(int n, const char *file, uint64_t seed, double ms);
 /* It existed, and --on-exists skip left it. */
 void event_skipped(int n, const char *file);
+/* --sheet's file is complete. */
+void event_sheet(const char *file);
 void event_error(int code, const char *message);
 /* Tells also how long the process took. */
 void event_end(int code);

@@ -165,12 +165,21 @@ static struct result make_image(struct arena *a, struct run *run) {
     return r;
 }
 
+static void add_contact(struct arena *a, const struct run *run, const char *path) {
+    const struct settings *s = &run->request->settings;
+    const struct options *o = run->options;
+    unsigned long long seed = s->seed + (uint64_t)run->k;
+    const char *label = !o->id ? arena_printf(a, "seed=%llu", seed) : s->count > 1 ? arena_printf(a, "%s %llu", o->id, seed) : o->id;
+    contacts_add(run->contacts, (int)run->line - 1, path, label, s->width, s->height);
+}
+
 /* Standard output lost ends the run, whatever images are left. */
 static void report(struct arena *a, const struct run *run, const struct result *r) {
     if (!strcmp(r->path, "-")) {
         result_write(r->file, r->size);
         return;
     }
+    add_contact(a, run, r->path);
     if (r->skipped && !run->options->quiet) fprintf(stderr, "skipped %s: the file exists\n", r->path);
     if (r->skipped) event_skipped(run->k + 1, r->path);
     else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->ms);
@@ -273,12 +282,13 @@ void run_load(struct run *run) {
     announce_load(run);
 }
 
-static int make_pictures(struct request *r, const struct options *o, const struct startup *t) {
-    struct run run = {.request = r, .options = o};
+static int make_pictures(struct request *r, const struct options *o, struct contacts *contacts, const struct startup *t) {
+    struct run run = {.request = r, .options = o, .contacts = contacts};
     run_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
     int code = run_images(&run) ? FAIL_ITEMS : 0;
     if (run.drained) code = run_drained(o);
+    else contacts_publish(contacts);
     if (o->verbose) report_end(r->model, t);
     event_end(code);
     return code;
@@ -317,16 +327,18 @@ int generate(struct arena *a, const struct options *o) {
     }
     bool wanted;
     struct request *r = open_files(a, o, &startup, &wanted);
+    struct contacts *contacts = contacts_new(a, o);
     if (wanted) plan(r, o, &startup);
     if (!wanted) {
-        run_skip(a, &(struct run){.request = r, .options = o});
+        run_skip(a, &(struct run){.request = r, .options = o, .contacts = contacts});
+        contacts_publish(contacts);
         event_end(0);
     } else if (o->dry_run) {
         print_plan(a, r, o);
     } else {
         if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
         if (o->verbose) report_start(r->model, &startup);
-        code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, &startup);
+        code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, contacts, &startup);
     }
     model_close(r->model);
     return code;

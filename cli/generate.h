@@ -2,6 +2,7 @@
 #ifndef CLI_GENERATE_H
 #define CLI_GENERATE_H
 
+#include "cli/contacts.h"
 #include "cli/metadata.h"
 #include "cli/names.h"
 #include "cli/options.h"
@@ -17,8 +18,9 @@ struct run {
     const struct options *options;
     const char *place; /* "FILE: line N", for messages; NULL: no batch, and where there is one image its failure is the command's */
     uint64_t line;
-    struct names *written; /* "DEVICE:INODE" of every file the batch has made, and the line it is of; NULL: no batch */
-    int k;                 /* the image under way */
+    struct contacts *contacts; /* --sheet, or NULL */
+    struct names *written;     /* "DEVICE:INODE" of every file the batch has made, and the line it is of; NULL: no batch */
+    int k;                     /* the image under way */
     bool load_reported;
     bool drained; /* SIGUSR1 came, and images are left */
 };

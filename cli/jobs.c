@@ -14,6 +14,7 @@
 #include "cli/prompt_notes.h"
 #include "cli/report.h"
 #include "cli/signals.h"
+#include "cli/sweep.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 
@@ -178,7 +179,9 @@ int jobs(struct arena *a, const struct options *o) {
         error_set_reporter(events_failure);
     }
     if (o->verbose && o->shard.count) report_shard(&o->shard);
-    lines_open(a, &b.lines, o->batch);
+    if (o->sweep) sweep_lines(a, o->sweep, &b.lines);
+    else lines_open(a, &b.lines, o->batch);
+    b.run.contacts = contacts_new(a, o);
     check_lines(a, &b);
     b.model = model_open_both(a, &o->settings);
     if (!o->quiet) print_single(b.model->checkpoint);
@@ -187,6 +190,7 @@ int jobs(struct arena *a, const struct options *o) {
     if (b.model->device->own_memory) t.memory_free = b.model->device->memory_free(b.model->device);
     progress_begin(o->progress, o->color, o->quiet);
     int code = draw_lines(&b);
+    if (code != EXIT_DRAINED) contacts_publish(b.run.contacts);
     if (o->verbose) report_end(b.model, &t);
     event_end(code);
     model_close(b.model);

@@ -20,6 +20,12 @@ void lines_open(struct arena *a, struct lines *l, const char *path) {
     l->start = lseek(l->fd, 0, SEEK_CUR);
 }
 
+void lines_of_text(struct arena *a, struct lines *l, const char *name, const char *text, size_t n) {
+    *l = (struct lines){.fd = -1, .data = arena_alloc(a, n + 1), .text = text, .text_n = n, .start = -1};
+    escape_text(l->name, sizeof l->name, name, strlen(name));
+    lines_rewind(l);
+}
+
 /* False: asked to stop meanwhile. */
 static bool fill(struct lines *l) {
     memmove(l->data, l->data + l->begin, l->end - l->begin);
@@ -67,13 +73,15 @@ const char *lines_next(struct lines *l, size_t *n) {
 
 bool lines_seekable(const struct lines *l) {
     struct stat st;
-    return l->start >= 0 && fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode);
+    return l->text || (l->start >= 0 && fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode));
 }
 
 void lines_rewind(struct lines *l) {
-    if (lseek(l->fd, l->start, SEEK_SET) < 0) die(FAIL_INPUT, "%s: %s", l->name, strerror(errno));
-    l->begin = l->end = l->number = 0;
-    l->over = false;
+    if (l->text) memcpy(l->data, l->text, l->text_n);
+    else if (lseek(l->fd, l->start, SEEK_SET) < 0) die(FAIL_INPUT, "%s: %s", l->name, strerror(errno));
+    l->begin = l->number = 0;
+    l->end = l->text_n;
+    l->over = l->text != NULL;
     l->format = LINES_UNKNOWN;
 }
 

@@ -11,7 +11,9 @@
 enum { LINE_BYTES_MAX = 1 << 20, LINES_NAME_MAX = 256 };
 
 struct lines {
-    int fd;
+    int fd;           /* -1: a text in memory */
+    const char *text; /* which; NULL: a file */
+    size_t text_n;
     off_t start;               /* where it was opened; -1: it cannot seek */
     char name[LINES_NAME_MAX]; /* of the file, printable */
     char *data;                /* LINE_BYTES_MAX + 1 */
@@ -24,6 +26,8 @@ struct lines {
 
 /* Dies FAIL_INPUT. "-": standard input. The buffer lies in the arena. */
 void lines_open(struct arena *a, struct lines *l, const char *path);
+/* The lines of a text, that stays as it is; name: for messages. */
+void lines_of_text(struct arena *a, struct lines *l, const char *name, const char *text, size_t n);
 /* The next that is not blank, without BOM and CR, NUL behind it, and its length; it stays until the next call. NULL behind the last. The
  * first one says what all of them are: '{' first, JSON objects; anything else, prompts. Dies FAIL_DATA where a line is too long. */
 const char *lines_next(struct lines *l, size_t *n);

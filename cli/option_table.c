@@ -7,6 +7,7 @@
 #include "cli/man.h"
 #include "cli/recorded.h"
 #include "cli/settings_table.h"
+#include "cli/sweep.h"
 #include "engine/base/error.h"
 #include "schedulers/scheduler.h"
 
@@ -51,6 +52,12 @@ static void set_from(const struct given *g) {
     recorded_apply(r, &o->settings);
     o->from = r;
     options_take_dtype(o, recorded_fact(r, "dtype"));
+}
+
+static void set_sweep(const struct given *g) {
+    struct options *o = g->base;
+    if (!o->sweep) o->sweep = arena_alloc(g->arena, sizeof *o->sweep);
+    sweep_add(g->arena, o->sweep, g->name, g->value);
 }
 
 static void set_tokens(const struct given *g) {
@@ -115,6 +122,7 @@ static const struct field_kind kind_info = {.set = set_info}, kind_verify = {.se
 static const struct field_kind kind_inspect = {.set = set_inspect}, kind_show_schedule = {.set = set_show_schedule};
 static const struct field_kind kind_tokens = {.set = set_tokens}, kind_list = {.set = set_list};
 static const struct field_kind kind_force = {.set = set_force}, kind_no_clobber = {.set = set_no_clobber};
+static const struct field_kind kind_sweep = {.set = set_sweep};
 static const struct field_kind kind_shard = {.set = set_shard};
 static const struct field_kind kind_verbose = {.set = count_verbose}, kind_completion = {.set = set_completion};
 static const struct field_kind kind_help = {.set = set_help}, kind_version = {.set = set_version}, kind_man = {.set = set_man};
@@ -160,6 +168,10 @@ static const struct field option_fields[] = {
      &kind_shard, NO_PLACE, RARE},
     {0, "halt", "WHEN", GROUP_OUTPUT, "once a job of the batch failed, end: never, soon (after it), now", &kind_enum, AT(halt),
      .preset = "never", ONE_OF(halts), RARE},
+    {0, "sweep", "NAME=V,V", GROUP_OUTPUT, "draw every combination of settings' values, as a batch; --sheet shows them", &kind_sweep,
+     NO_PLACE, RARE},
+    {0, "sheet", "FILE", GROUP_OUTPUT, "also all pictures of the run, small and labelled, on one", &kind_path, AT(sheet),
+     .completion = COMPLETE_FILE, RARE},
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", &kind_force, NO_PLACE},
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_enum, AT(on_exists), .preset = "error",
      ONE_OF(on_exists), OF_JOB},

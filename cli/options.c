@@ -13,6 +13,7 @@
 #include "cli/prompt_notes.h"
 #include "cli/recorded.h"
 #include "cli/settings_table.h"
+#include "cli/sweep.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
 #include "engine/images/write.h"
@@ -208,7 +209,7 @@ static void check_output(struct arena *a, struct options *o) {
     if (o->json && o->null_separated) die_pair("--json", "--null", "JSON lines end with a newline");
     if (o->json && o->tsv) die_pair("--json", "--tsv", "expected one of them");
     if (o->tsv && o->command != CMD_SHOW_SCHEDULE) die(FAIL_USAGE, "--tsv: expected --show-schedule with it, found none");
-    if (o->batch) {
+    if (options_many(o)) {
         o->output = template_with_id(a, template_of_jobs(a, o->output));
         template_resolve(a, o->output, 1);
     } else if (o->output && !strcmp(o->output, "-")) {
@@ -237,23 +238,39 @@ static void check_bench(const struct options *o) {
     if (o->dry_run) die_pair("--bench", "--dry-run", "expected one of them");
 }
 
-/* Lines say what is drawn, each into files of its own. */
+/* Lines or values say what is drawn, each into files of its own. */
+static void check_many(const struct options *o) {
+    const char *name = o->sweep ? "--sweep" : "--batch";
+    if (!options_many(o)) return;
+    if (o->command != CMD_GENERATE) die(FAIL_USAGE, "%s: expected pictures to draw, found another command", name);
+    if (o->bench) die_pair(name, "--bench", "one request is measured");
+    if (o->dry_run) die_pair(name, "--dry-run", "expected one of them");
+    if (o->settings.dump) die_pair(name, "--dump", "jobs would share it; \"dump\" in a line is for that job");
+    if (o->output && !strcmp(o->output, "-")) die_pair(name, "--output -", "expected a file for each job");
+}
+
+static void check_sweep(const struct options *o) {
+    if (o->sheet && o->command != CMD_GENERATE) die(FAIL_USAGE, "--sheet: expected pictures to draw, found another command");
+    if (o->sheet && o->bench) die_pair("--sheet", "--bench", "no picture is written");
+    if (o->sheet && o->shard.count) die_pair("--sheet", "--shard", "the other pictures are others'");
+    if (o->sheet && o->output && !strcmp(o->output, "-")) die_pair("--sheet", "--output -", "expected a file for each picture");
+    if (!o->sweep) return;
+    if (o->batch) die_pair("--sweep", "--batch", "expected one of them");
+    if (o->settings.count > 1) die_pair("--sweep", "--count", "--sweep seed=1,2,3 draws several");
+}
+
 static void check_batch(struct arena *a, const struct options *o, const char *operand) {
-    const struct settings *s = &o->settings;
-    const char *prompt = operand ? operand : s->prompt;
-    if (!o->batch) {
+    const char *prompt = operand ? operand : o->settings.prompt;
+    check_many(o);
+    check_sweep(o);
+    if (!options_many(o)) {
         if (o->shard.count) die(FAIL_USAGE, "--shard: expected --batch with it, found none");
         if (o->halt) die(FAIL_USAGE, "--halt: expected --batch with it, found none");
-        return;
     }
+    if (!o->batch) return;
     if (!o->batch[strspn(o->batch, "0123456789")])
         die_hint(FAIL_USAGE, arena_printf(a, "-c %s draws so many images; ./%s is the file", o->batch, o->batch),
                  "--batch: expected a file of jobs or -, found '%s'", o->batch);
-    if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--batch: expected pictures to draw, found another command");
-    if (o->bench) die_pair("--batch", "--bench", "one request is measured");
-    if (o->dry_run) die_pair("--batch", "--dry-run", "expected one of them");
-    if (s->dump) die_pair("--batch", "--dump", "jobs would share it; \"dump\" in a line is for that job");
-    if (o->output && !strcmp(o->output, "-")) die_pair("--batch", "--output -", "expected a file for each job");
     if (prompt && !strcmp(prompt, "-")) die_pair("--batch", "the prompt -", "the lines are the prompts");
 }
 
@@ -330,9 +347,14 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     check_batch(a, o, operand);
     check_output(a, o);
     check_prompt(a, o, operand);
-    if (!s->model && !s->prompt && !o->batch && o->command == CMD_GENERATE) die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
+    if (!s->model && !s->prompt && !options_many(o) && o->command == CMD_GENERATE)
+        die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
     if (!s->model && o->command != CMD_LIST_SCHEDULERS && o->command != CMD_INFO && o->command != CMD_VERIFY)
         die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
     if (!s->seed_given) s->seed = rng_random_seed();
+    if (o->sweep && !s->seed_given && !sweep_has(o->sweep, "seed")) { /* one for all */
+        if (!o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)s->seed);
+        s->seed_given = true;
+    }
     options_check_seeds(s);
 }

@@ -18,6 +18,7 @@ enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 struct recorded;
 struct scheduler;
+struct sweep;
 
 struct options {
     enum command command;
@@ -28,6 +29,8 @@ struct options {
     struct settings settings;
     const char *output;          /* template, checked and completed by template_resolve; "-" = PNG on stdout */
     const char *batch;           /* jobs, a line each: a file, or "-"; NULL: none. output is then the default of each */
+    struct sweep *sweep;         /* --sweep: its jobs are drawn as a batch's; NULL: none */
+    const char *sheet;           /* all pictures on one, in this file; NULL: no */
     const char *id;              /* of the job under way */
     struct shard shard;          /* which of the jobs */
     enum halt halt;              /* what a job that fails does to those behind it */
@@ -59,6 +62,10 @@ struct options {
 /* Parses and checks argv; dies FAIL_USAGE with one line that names the option. --help, --version and --completion print to stdout
  * and exit 0. Sets error_quiet. What is odd about the prompt is said on stderr. */
 void options_parse(struct arena *a, struct options *o, int argc, char **argv);
+/* Many jobs with one model: of a batch or a sweep. */
+static inline bool options_many(const struct options *o) {
+    return o->batch || o->sweep;
+}
 /* Dies FAIL_USAGE where seed + count - 1 wraps. */
 void options_check_seeds(const struct settings *s);
 

@@ -11,6 +11,7 @@
 #include "cli/settings_table.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/text.h"
 #include "engine/images/read.h"
 #include "engine/images/write.h"
 #include "engine/pipelines/picture.h"
@@ -61,9 +62,11 @@ static struct options again(struct arena *a, const struct options *o, const stru
 
 /* What image_decode makes of the file that these pixels would be saved as. */
 static struct image as_saved(struct arena *a, const struct image *drawn, enum image_format format, const struct recorded *r) {
-    const char *quality = recorded_fact(r, "quality");
+    const char *recorded = recorded_fact(r, "quality");
+    uint64_t quality;
     size_t n;
-    const void *file = image_encode(a, format, drawn, (struct image_comments){0}, quality ? atoi(quality) : QUALITY_DEFAULT, &n);
+    if (!recorded || !parse_u64(recorded, &quality) || quality < 1 || quality > 100) quality = QUALITY_DEFAULT;
+    const void *file = image_encode(a, format, drawn, (struct image_comments){0}, (int)quality, &n);
     return image_decode(a, file, n, r->file);
 }
 

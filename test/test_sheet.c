@@ -7,10 +7,10 @@
 
 static struct arena arena;
 
-/* Cell i is one colour, i in red; number 2 is not there. */
+/* Cell i is one colour, i in red; number 2 and those behind 8 are not there. */
 static bool plain(void *data, struct arena *a, int cell, struct image *out) {
     const int *size = data;
-    if (cell == 2) return false;
+    if (cell == 2 || cell > 8) return false;
     *out = image_new(a, size[0], size[1], 3);
     for (int i = 0; i < size[0] * size[1]; i++) out->pixels[3 * i] = (uint8_t)(cell + 1);
     return true;
