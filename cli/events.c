@@ -74,12 +74,13 @@ void event_step(int n, int row, int n_rows, double ms) {
 }
 
 /* A signal finds the line told and counted, or neither. */
-void event_image(int n, const char *file, uint64_t seed, double ms) {
+void event_image(int n, const char *file, uint64_t seed, enum verdict verdict, double ms) {
     sigset_t all, before;
     if (!begin("image")) return;
     json_out_u64(&line, "n", (uint64_t)n);
     json_out_string(&line, "file", file);
     json_out_u64(&line, "seed", seed);
+    if (verdict) json_out_bool(&line, "nsfw", verdict == VERDICT_FLAGGED);
     add_ms(ms);
     sigfillset(&all);
     sigdelset(&all, SIGPIPE); /* a reader that went is noticed as ever */

@@ -19,8 +19,8 @@ void event_start(const struct metadata *m, int count);
 void event_load(uint64_t bytes, double ms);
 /* Image n (from 1) has done `row` of n_rows model calls; ms: of this one. */
 void event_step(int n, int row, int n_rows, double ms);
-/* The file is complete. */
-void event_image(int n, const char *file, uint64_t seed, double ms);
+/* The file is complete; verdict: the safety checker's. */
+void event_image(int n, const char *file, uint64_t seed, enum verdict verdict, double ms);
 /* It existed, and --on-exists skip left it. */
 void event_skipped(int n, const char *file);
 /* --sheet's file is complete. */

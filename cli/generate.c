@@ -52,24 +52,27 @@ bool check_outputs(struct arena *a, const struct request *r, const struct option
     return missing;
 }
 
-static void write_request(struct arena *a, const struct request *r, int k) {
+static void write_request(struct arena *a, const struct picture *p) {
+    const struct request *r = p->request;
     struct json_out j = {.text = {.arena = a}};
-    struct metadata m = about_image(r, k);
+    struct metadata m = about_image(r, p->k);
+    m.verdict = p->verdict;
     json_out_open(&j, NULL, '{');
     metadata_fields(&j, &m);
     json_out_close(&j, '{');
-    const char *path = arena_printf(a, "%s/request.json", request_dump_dir(r, a, k));
+    const char *path = arena_printf(a, "%s/request.json", request_dump_dir(r, a, p->k));
     publish_file(a, path, j.text.data, j.text.length, EXISTS_OVERWRITE);
 }
 
 /* step: 0 for the finished picture */
-static const void *encode(struct arena *a, const struct run *run, uint8_t *rgb, int step, size_t *size) {
+static const void *encode(struct arena *a, const struct run *run, const struct picture *p, uint8_t *rgb, int step, size_t *size) {
     const struct settings *s = &run->request->settings;
     struct metadata m = about_image(run->request, run->k);
     enum image_format format = image_format_of(run->options->output);
     int quality = run->options->quality ? run->options->quality : QUALITY_DEFAULT;
     m.step = step;
     m.quality = format == IMAGE_PNG ? 0 : quality;
+    m.verdict = p->verdict;
     struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
     struct image image = {s->width, s->height, run->request->model->picture_channels, rgb};
@@ -82,7 +85,7 @@ static void save_snapshot(const struct run *run, struct picture *p, int step) {
     uint8_t *rgb = arena_alloc(&a, request_pixel_count(run->request));
     size_t size;
     picture_snapshot(p, rgb);
-    const void *file = encode(&a, run, rgb, step, &size);
+    const void *file = encode(&a, run, p, rgb, step, &size);
     progress_clear();
     const char *path = publish_file(&a, path_of_image(&a, run->request, run->options, run->k, step), file, size, run->options->on_exists);
     if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
@@ -103,6 +106,7 @@ struct result {
     bool skipped; /* the file was there and stays */
     const void *file;
     size_t size;
+    enum verdict verdict; /* the safety checker's */
     double ms;
 };
 
@@ -151,10 +155,13 @@ static struct result make_image(struct arena *a, struct run *run) {
     picture_draw(p, rgb);
     announce_load(run);
     double made = clock_ms();
-    if (request->settings.dump) write_request(a, request, run->k);
-    struct result r = {.path = path};
-    r.file = encode(a, run, rgb, 0, &r.size);
+    if (request->settings.dump) write_request(a, p);
+    struct result r = {.path = path, .verdict = p->verdict};
+    r.file = encode(a, run, p, rgb, 0, &r.size);
     progress_clear();
+    if (p->verdict == VERDICT_FLAGGED)
+        warn("the safety checker flagged %s: the picture is black (another seed or prompt, or --no-safety-checker)",
+             to_stdout ? "it" : path);
     if (!to_stdout) {
         const char *published = publish_file(a, path, r.file, r.size, o->on_exists);
         r.skipped = !published; /* somebody else made it meanwhile */
@@ -182,7 +189,7 @@ static void report(struct arena *a, const struct run *run, const struct result *
     add_contact(a, run, r->path);
     if (r->skipped && !run->options->quiet) fprintf(stderr, "skipped %s: the file exists\n", r->path);
     if (r->skipped) event_skipped(run->k + 1, r->path);
-    else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->ms);
+    else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->verdict, r->ms);
     if (!run->options->json) result_path(a, r->path, run->options->null_separated);
 }
 

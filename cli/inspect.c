@@ -81,6 +81,12 @@ static const char *prediction_text(struct arena *a, const struct checkpoint *c) 
     return arena_printf(a, "%s, by %s", c->prediction.type, c->prediction.why);
 }
 
+static void checker_text(struct buffer *b, const struct model *m) {
+    bool there = checkpoint_find(m->checkpoint, "safety_checker") != NULL;
+    if (!m->class->takes_prompt) return;
+    buffer_printf(b, "%-14s %s\n", "safety checker", m->safety ? "runs on every picture" : there ? "is there, does not run" : "none");
+}
+
 static void inspect_text(struct buffer *b, const struct request *r, struct memory_plan m) {
     const struct checkpoint *c = r->model->checkpoint;
     const char *version = c->diffusers_version;
@@ -90,6 +96,7 @@ static void inspect_text(struct buffer *b, const struct request *r, struct memor
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
     buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
     defaults_text(b, r);
+    checker_text(b, r->model);
     buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", r->scheduler->class_name,
                   sched_config_prediction_type(r->sched_config), sched_config_train_timesteps(r->sched_config));
     buffer_printf(b, "%-14s %.2f GB in fp32: weights %.2f, activations %.2f\n", "memory", (double)(m.weights + m.activations) / 1e9,
@@ -116,6 +123,7 @@ static void inspect_json(struct json_out *j, const struct request *r, struct mem
     json_out_string(j, "scheduler", r->scheduler->class_name);
     json_out_string(j, "prediction_type", sched_config_prediction_type(r->sched_config));
     json_out_u64(j, "train_timesteps", (uint64_t)sched_config_train_timesteps(r->sched_config));
+    json_out_bool(j, "safety_checker", r->model->safety != NULL);
     json_out_u64(j, "weight_bytes", m.weights);
     json_out_u64(j, "activation_bytes", m.activations);
     json_out_close(j, '{');

@@ -33,6 +33,8 @@ static void check_job(const struct options *o, const struct settings *given) {
     if (!same_text(s->config, given->config)) die(FAIL_USAGE, "config: a batch has one, found '%s'", s->config);
     if (!same_text(s->vae, given->vae)) die(FAIL_USAGE, "vae: a batch has one, found '%s'", s->vae);
     if (!same_text(s->refiner, given->refiner)) die(FAIL_USAGE, "refiner: a batch has one, found '%s'", s->refiner ? s->refiner : "");
+    if (s->no_safety_checker != given->no_safety_checker)
+        die(FAIL_USAGE, "no_safety_checker: a batch is drawn all with the checker or all without");
     if (s->prompt && strlen(s->prompt) > TEXT_MAX) die(FAIL_USAGE, "prompt: expected at most %d bytes, found more", TEXT_MAX);
     if (s->negative && strlen(s->negative) > TEXT_MAX) die(FAIL_USAGE, "negative: expected at most %d bytes, found more", TEXT_MAX);
     if (s->image && !strcmp(s->image, "-")) die(FAIL_USAGE, "image: expected a file for a job, found -");

@@ -68,6 +68,7 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     json_out_string(j, "schedule_type", m->schedule_type);
     json_out_string(j, "model", model_name(j->text.arena, m));
     json_out_string(j, "revision", m->revision);
+    if (m->verdict) json_out_bool(j, "nsfw", m->verdict == VERDICT_FLAGGED);
     json_out_string(j, "dtype", m->dtype);
     json_out_string(j, "device", m->device);
     if (m->product) json_out_string(j, "product", m->product);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include "cli/json_out.h"
 #include "engine/images/write.h"
-#include "engine/pipelines/settings.h"
+#include "engine/pipelines/picture.h"
 
 /* One image: the settings in force, defaults filled in, and what the run found out. */
 struct metadata {
@@ -19,6 +19,7 @@ struct metadata {
     const char *dtype, *device;      /* "fp32", "cpu" */
     const char *product, *isa;       /* one of them: what the last bits depend on, "NVIDIA H100" or "avx2". Not on the number of threads */
     int quality;                     /* of a JPEG or WebP; 0: none */
+    enum verdict verdict;            /* the safety checker's, of the finished image */
 };
 
 enum { METADATA_COMMENTS_MAX = 3 };

@@ -57,6 +57,7 @@ void report_picture(const struct picture *p, double png_ms) {
     if (r->given.context.p && p->timings.text_ms > 0) fprintf(stderr, "text: %.1f ms\n", p->timings.text_ms);
     fprintf(stderr, "steps: %d, median %.2f ms, p95 %.2f ms, in all %.1f ms\n", n, s.median, s.p95, sum);
     if (r->model->vae) fprintf(stderr, "vae: %.1f ms\n", p->timings.vae_ms);
+    if (p->verdict) fprintf(stderr, "safety checker: %.1f ms\n", p->timings.safety_ms);
     fprintf(stderr, "png: %.1f ms\n", png_ms);
 }
 

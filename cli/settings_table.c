@@ -108,11 +108,16 @@ static void write_vae_dtype(struct json_out *j, const char *key, const struct fi
     if (s->vae_dtype_given) json_out_string(j, key, dtype_word(s->vae_dtype));
 }
 
+static void write_where_set(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    if (*(const bool *)((const char *)base + f->offset)) json_out_bool(j, key, true);
+}
+
 static const struct field_kind kind_seed = {set_seed, write_seed, JSON_COUNT};
 static const struct field_kind kind_side = {set_side, field_write_int, JSON_COUNT};
 static const struct field_kind kind_size = {set_size, NULL, JSON_TEXT};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
+static const struct field_kind kind_off = {field_set_flag, write_where_set, JSON_FLAG}; /* of what runs unless told otherwise */
 static const struct field_kind kind_scheduler = {set_scheduler, field_write_text, JSON_TEXT};
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
@@ -196,6 +201,8 @@ const struct field settings_fields[] = {
     {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", &kind_path, AT(variant), RECORDED},
     {0, "vae-dtype", "TYPE", GROUP_MODEL, "the VAE's, which needs more range", &kind_vae_dtype, AT(vae_dtype), .preset = "auto",
      .words = dtype_words, .completion = COMPLETE_WORDS, RECORDED},
+    {0, "no-safety-checker", NULL, GROUP_MODEL, "do not black out what the model's own checker flags", &kind_off, AT(no_safety_checker),
+     RARE, RECORDED},
 
     {0, "dump", "DIR", GROUP_OUTPUT, "write every intermediate tensor as safetensors", &kind_path, AT(dump), .completion = COMPLETE_DIR},
 

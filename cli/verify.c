@@ -32,8 +32,8 @@ static void leave_model(struct resident *m) {
 /* All that model_open is told, and the type. */
 static const char *key_of(struct arena *a, const struct options *o) {
     const struct settings *s = &o->settings;
-    return arena_printf(a, "%s %s %s %s %s", s->model, s->variant ? s->variant : "", s->config ? s->config : "", s->vae ? s->vae : "",
-                        o->dtype);
+    return arena_printf(a, "%s %s %s %s %s %d", s->model, s->variant ? s->variant : "", s->config ? s->config : "", s->vae ? s->vae : "",
+                        o->dtype, s->no_safety_checker);
 }
 
 static struct model *enter_model(struct resident *m, const struct options *o) {

@@ -24,8 +24,9 @@ static const char *shape_text(char text[SHAPE_TEXT], const int64_t *shape, int r
     return text;
 }
 
-/* A 1x1 convolution is a matrix: trailing axes of one do not count. */
+/* A 1x1 convolution is a matrix: trailing axes of one do not count. A vector is a table of one row. */
 static bool same_shape(const int64_t *a, int rank_a, const int64_t *b, int rank_b) {
+    if (rank_a == 2 && rank_b == 1) return a[0] == 1 && a[1] == b[0];
     if (rank_a == rank_b || (rank_a == 2 && rank_b == 4) || (rank_a == 4 && rank_b == 2)) {
         for (int i = 0; i < rank_a || i < rank_b; i++)
             if ((i < rank_a ? a[i] : 1) != (i < rank_b ? b[i] : 1)) return false;

@@ -20,7 +20,8 @@ struct binder *binder_new(const struct component *c);
 #define SHAPE(...) (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
 /* The tensor named by fmt, checked against shape. Dies FAIL_UNSUPPORTED with file, tensor, expected, found on a wrong shape; a missing
- * tensor is remembered and reported by binder_check with all the others. A [K,C] matrix accepts a [K,C,1,1] tensor and the reverse. */
+ * tensor is remembered and reported by binder_check with all the others. A [K,C] matrix accepts a [K,C,1,1] tensor and the reverse, a [1,C]
+ * table a [C] one. */
 struct weight *weight_get(struct binder *b, enum weight_kind kind, const int64_t *shape, int rank, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 /* One weight made of n tensors one below the other (to_q, to_k, to_v as one GEMM), shapes as found, checked: names[i] has rows[i] rows

@@ -160,8 +160,10 @@ static void write_picture(const char *dir, const cJSON *picture) {
     arena_free(&a);
 }
 
+/* The fixture's files in dir, an empty folder. */
 static void write_checkpoint(const char *dir, const cJSON *fixture) {
     const cJSON *item;
+    faint = cJSON_GetObjectItem(fixture, "faint");
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "files")) {
         char *text = cJSON_Print(item);
         const char *path = path_in(dir, "%s", item->string);
@@ -179,6 +181,15 @@ static void write_checkpoint(const char *dir, const cJSON *fixture) {
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "weights")) write_weights(dir, item);
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "single")) write_single(dir, fixture, item);
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "pictures")) write_picture(dir, item);
+}
+
+static inline cJSON *read_fixture(const char *name) {
+    struct arena a = {0};
+    size_t length;
+    cJSON *fixture = cJSON_Parse(read_file(&a, arena_printf(&a, "test/fixtures/synthetic/%s.json", name), 1 << 24, &length));
+    assert_non_null(fixture);
+    arena_free(&a);
+    return fixture;
 }
 
 #endif

@@ -1,9 +1,11 @@
-/* Text encoder, UNet and VAE decoder against what diffusers recorded on the same tiny checkpoints, block by block.
+/* Text encoder, UNet, VAE decoder and safety checker against what diffusers recorded on the same tiny checkpoints, block by block.
  * test_cuda_models.c runs them on the CUDA device. */
 #include "test/support.h"
+#include "test/synthetic.h"
 
 #include "engine/files/checkpoint.h"
 #include "engine/nets/clip.h"
+#include "engine/nets/safety_checker.h"
 #include "engine/cpu/cpu.h"
 #include "engine/nets/unet.h"
 #include "engine/nets/vae.h"
@@ -30,6 +32,7 @@ struct fixture {
     struct device *device;
     const char *scene; /* the case being run: prefix of the recorded names */
     int n_compared;
+    double share; /* of the device's tolerance: what is recorded is shallower */
 };
 
 static void compare_tap(struct device *dev, const char *name, struct view y) {
@@ -51,18 +54,26 @@ static void compare_tap(struct device *dev, const char *name, struct view y) {
     }
     float most = 1;
     for (size_t i = 0; i < n; i++) most = fmaxf(most, fabsf(want[i]));
-    assert_close(path, turned, want, one_row ? (const int64_t[]){1, y.C} : t->shape, t->rank, device_case->tolerance * (double)most);
+    assert_close(path, turned, want, one_row ? (const int64_t[]){1, y.C} : t->shape, t->rank,
+                 device_case->tolerance * f->share * (double)most);
     f->n_compared++;
 }
 
-static struct fixture *fixture_open(const char *name) {
+static struct fixture *fixture_open_at(const char *name, const char *dir) {
     struct fixture *f = calloc(1, sizeof *f);
-    f->checkpoint = checkpoint_list(&f->arena, &(struct source){.model = arena_printf(&f->arena, "test/fixtures/%s", name)});
+    f->share = 1;
+    f->checkpoint = checkpoint_list(&f->arena, &(struct source){.model = dir});
     f->recorded = st_open(&f->arena, arena_printf(&f->arena, "test/fixtures/models/%s.safetensors", name));
     f->device = OPEN_DEVICE(device_case->dtype);
     f->device->tap = compare_tap;
     f->device->tap_data = f;
     return f;
+}
+
+static struct fixture *fixture_open(const char *name) {
+    char dir[256];
+    snprintf(dir, sizeof dir, "test/fixtures/%s", name);
+    return fixture_open_at(name, dir);
 }
 
 static void fixture_close(struct fixture *f) {
@@ -192,6 +203,57 @@ static void vae_matches(const char *name) {
     fixture_close(f);
 }
 
+/* ---- the safety checker ------------------------------------------------------------------------------------------ */
+
+static void tower_case(struct fixture *f, const struct safety_checker *m) {
+    f->scene = "tower";
+    size_t mark = arena_mark(f->device);
+    struct view x = upload(f, "pixels"), y = view_alloc(f->device, 1, 1, 1, m->projection_dim);
+    safety_checker_embed(f->device, m, y, x);
+    arena_release(f->device, mark);
+}
+
+/* Cosines as torch has them, and for torch's cosines its very scores and decisions. */
+static void decisions_match(struct fixture *f, const struct safety_checker *m) {
+    const struct tensor *t;
+    float *embeds = fixture_f32(&f->arena, f->recorded, "compare/embeds", &t),
+          *flagged = fixture_f32(&f->arena, f->recorded, "rule/flagged", &t);
+    float *cosines = fixture_f32(&f->arena, f->recorded, "compare/cosines", &t),
+          *scores = fixture_f32(&f->arena, f->recorded, "rule/scores", &t);
+    int n = (int)t->shape[0], n_flagged = 0;
+    for (int i = 0; i < n; i++) {
+        struct safety_cosines c = safety_checker_compare(m, &f->arena, embeds + i * m->projection_dim);
+        assert_close("cosines", c.cosine, cosines + i * SAFETY_ALL, (const int64_t[]){SAFETY_ALL}, 1, 1e-6);
+        float got[SAFETY_ALL];
+        memcpy(c.cosine, cosines + i * SAFETY_ALL, sizeof c.cosine);
+        bool is_flagged = safety_checker_rule(&c, got);
+        assert_memory_equal(got, scores + i * SAFETY_ALL, sizeof got);
+        if (is_flagged != (flagged[i] != 0)) fail_msg("embedding %d: %s", i, is_flagged ? "flagged" : "not flagged");
+        n_flagged += is_flagged;
+    }
+    assert_true(n_flagged > n / 4 && n_flagged < n);
+}
+
+static void test_safety_checker(void **state) {
+    (void)state;
+    cJSON *files = read_fixture("safety-checker");
+    char *dir = strdup(temp_dir());
+    write_checkpoint(dir, files);
+    struct fixture *f = fixture_open_at("safety-checker", dir);
+    struct binder *b = open_part(f, "safety_checker");
+    struct safety_checker *m = safety_checker_bind(b);
+    if (device_case->dtype == DT_F32) f->share = 0.1;
+    tower_case(f, m);
+    load(f, b);
+    tower_case(f, m);
+    assert_int_equal(f->n_compared, m->vision.layers.n + 4);
+    decisions_match(f, m);
+    fixture_close(f);
+    remove_tree(dir);
+    free(dir);
+    cJSON_Delete(files);
+}
+
 static void test_text_sd1(void **state) {
     (void)state, text_matches("tiny-sd1");
 }
@@ -221,7 +283,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2),  cmocka_unit_test(test_unet_sd1),
         cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_unet_ddpm), cmocka_unit_test(test_unet_ddpm_new),
-        cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),
+        cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),   cmocka_unit_test(test_safety_checker),
     };
     int n_failed = 0;
     for (size_t i = 0; i < sizeof device_cases / sizeof *device_cases; i++) {

@@ -1,6 +1,7 @@
 /* Whole command lines against diffusers on checkpoints whose weights follow from their tensors' names (test/reference/synthetic.py):
  *     test_synthetic            every fixture of test/fixtures/synthetic
  *     test_synthetic NAME…      these
+ *     test_synthetic --write DIR NAME   the fixture's checkpoint and pictures alone, into an empty folder
  * DIFFUSE is the program; SYNTHETIC_ARGS more arguments for each call ("--device cuda --dtype fp32"). */
 #include "test/synthetic.h"
 
@@ -96,12 +97,9 @@ static void run_case(const char *fixture, const char *dir, const cJSON *c, const
 static void test_fixture(void **state) {
     const char *name = *state;
     struct arena a = {0};
-    size_t length;
-    cJSON *fixture = cJSON_Parse(read_file(&a, arena_printf(&a, "test/fixtures/synthetic/%s.json", name), 1 << 24, &length));
-    assert_non_null(fixture);
+    cJSON *fixture = read_fixture(name);
     struct st_file *recorded = st_open(&a, arena_printf(&a, "test/fixtures/synthetic/%s.safetensors", name));
     const char *dir = arena_strdup(&a, temp_dir());
-    faint = cJSON_GetObjectItem(fixture, "faint");
     write_checkpoint(dir, fixture);
     const cJSON *cases = cJSON_GetObjectItem(fixture, "cases"), *c;
     assert_int_equal(cJSON_GetArraySize(cases), recorded->n_tensors);
@@ -112,8 +110,16 @@ static void test_fixture(void **state) {
     arena_free(&a);
 }
 
+static int write_only(const char *dir, const char *name) {
+    cJSON *fixture = read_fixture(name);
+    write_checkpoint(dir, fixture);
+    cJSON_Delete(fixture);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     struct arena a = {0};
+    if (argc == 4 && !strcmp(argv[1], "--write")) return write_only(argv[2], argv[3]);
     glob_t found = {0};
     for (int i = 1; i < argc; i++)
         if (glob(arena_printf(&a, "test/fixtures/synthetic/%s.json", argv[i]), i > 1 ? GLOB_APPEND : 0, NULL, &found)) return 2;

@@ -36,7 +36,7 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     if (strchr(repo, '/'))
         hint = arena_printf(a,
                             "hf download %s%s%s --include '*.json' --include '*.txt' --include '*diffusion_pytorch_model.safetensors' "
-                            "--include 'text_encoder/model.safetensors'",
+                            "--include '*/model.safetensors'",
                             repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : "");
     die_hint(FAIL_INPUT, hint, "%s: no such directory, and not in the Hugging Face cache", model);
 }
@@ -73,6 +73,7 @@ bool component_in(struct arena *a, const char *dir, enum component_kind kind) {
     static const char *const files[][2] = {[COMPONENT_NET] = {"config.json", "config.json"},
                                            [COMPONENT_SCHEDULER] = {"scheduler_config.json", "scheduler_config.json"},
                                            [COMPONENT_TOKENIZER] = {"tokenizer.json", "vocab.json"},
+                                           [COMPONENT_EXTRACTOR] = {"preprocessor_config.json", "preprocessor_config.json"},
                                            [COMPONENT_CONFIG] = {"config.json", "config.json"}};
     for (int i = 0; i < 2; i++)
         if (name_exists(arena_printf(a, "%s/%s", dir, files[kind][i]))) return true;
@@ -107,6 +108,7 @@ void component_open(const struct checkpoint *c, struct component *m, enum compon
     if (kind == COMPONENT_SCHEDULER && !m->config) m->config = load_config(c, m, "scheduler_config.json");
     if (kind == COMPONENT_SCHEDULER && !json_n_keys(m->config))
         warn("%s: no scheduler beside the model: %s as it is by default; -x NAME for another", c->dir, m->class_name);
+    if (kind == COMPONENT_EXTRACTOR) m->config = load_config(c, m, "preprocessor_config.json");
     if (kind != COMPONENT_NET && kind != COMPONENT_CONFIG) return;
     if (!m->config) m->config = load_config(c, m, "config.json");
     component_check_config(m->config);

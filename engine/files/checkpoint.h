@@ -12,10 +12,11 @@
 
 /* What a model is made of, as its user names it. */
 struct source {
-    const char *model;   /* a directory, a safetensors file, or ORG/NAME[@REVISION] in the local Hugging Face cache */
-    const char *variant; /* "fp16" …: the weight files taken where there are such; or NULL */
-    const char *config;  /* a directory or ORG/NAME whose configuration a file is read by, else the one of its kind; or NULL */
-    const char *vae;     /* a directory or safetensors file in place of the checkpoint's own; or NULL */
+    const char *model;      /* a directory, a safetensors file, or ORG/NAME[@REVISION] in the local Hugging Face cache */
+    const char *variant;    /* "fp16" …: the weight files taken where there are such; or NULL */
+    const char *config;     /* a directory or ORG/NAME whose configuration a file is read by, else the one of its kind; or NULL */
+    const char *vae;        /* a directory or safetensors file in place of the checkpoint's own; or NULL */
+    bool no_safety_checker; /* leave it out, where there is one */
 };
 
 struct component {
@@ -23,7 +24,7 @@ struct component {
     const char *library;    /* "diffusers" */
     const char *class_name; /* "UNet2DConditionModel": the index's word; a lone model's own */
     const char *dir;        /* its folder, or the checkpoint's own (root layout, one file) */
-    struct json *config;    /* config.json, or NULL where the component has none (tokenizer) */
+    struct json *config;    /* config.json or as its kind names it, or NULL where it has none (tokenizer) */
     const char *builtin;    /* the text of a tokenizer's config where the vocabulary is the built-in one, else NULL */
     struct arena *arena;
     int n_files; /* weight files, headers read and checked; 0 for tokenizer and scheduler */
@@ -59,7 +60,13 @@ void checkpoint_check_modules(const struct checkpoint *c);
 
 /* Opens what a component's kind has: its config, a net's with the headers of its weight files, a tokenizer's folder. variant NULL or
  * "fp16" …: taken where its files exist. Dies FAIL_INPUT where the folder or a file is not there, FAIL_DATA, FAIL_UNSUPPORTED. */
-enum component_kind { COMPONENT_NET, COMPONENT_SCHEDULER, COMPONENT_TOKENIZER, COMPONENT_CONFIG /* a net's config alone */ };
+enum component_kind {
+    COMPONENT_NET,
+    COMPONENT_SCHEDULER,
+    COMPONENT_TOKENIZER,
+    COMPONENT_EXTRACTOR,
+    COMPONENT_CONFIG /* a net's config alone */
+};
 void component_open(const struct checkpoint *c, struct component *m, enum component_kind kind, const char *variant);
 /* After the last is opened: dies FAIL_INPUT where a variant was asked for that none has. */
 void checkpoint_check_variant(const struct checkpoint *c, const char *variant);

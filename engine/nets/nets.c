@@ -3,6 +3,7 @@
 #include <string.h>
 #include "engine/nets/clip.h"
 #include "engine/nets/dpt.h"
+#include "engine/nets/safety_checker.h"
 #include "engine/nets/unet.h"
 #include "engine/nets/vae.h"
 
@@ -20,6 +21,10 @@ static void *bind_dpt(struct binder *binder) {
 
 static void *bind_unet(struct binder *binder) {
     return unet_bind(binder);
+}
+
+static void *bind_safety_checker(struct binder *binder) {
+    return safety_checker_bind(binder);
 }
 
 static void *prepare_unet(struct device *dev, const void *net, struct arena *a, const struct conditions *given, const float *t, int n_rows,
@@ -58,6 +63,7 @@ static const struct net_class classes[] = {
     {"UNet2DModel", bind_unet, denoiser_unet},
     {"AutoencoderKL", bind_vae, NULL},
     {"DPTForDepthEstimation", bind_dpt, NULL},
+    {"StableDiffusionSafetyChecker", bind_safety_checker, NULL},
 };
 
 const struct net_class *net_find(const char *name) {

@@ -15,7 +15,18 @@ struct picture;
 struct request;
 
 /* The components that do something here. */
-enum part { PART_SCHEDULER, PART_TOKENIZER, PART_TOKENIZER_2, PART_TEXT_ENCODER, PART_TEXT_ENCODER_2, PART_DENOISER, PART_VAE, N_PARTS };
+enum part {
+    PART_SCHEDULER,
+    PART_TOKENIZER,
+    PART_TOKENIZER_2,
+    PART_FEATURE_EXTRACTOR,
+    PART_TEXT_ENCODER, /* nets from here on */
+    PART_TEXT_ENCODER_2,
+    PART_DENOISER,
+    PART_VAE,
+    PART_SAFETY_CHECKER,
+    N_PARTS
+};
 
 static inline bool part_is_net(enum part part) {
     return part >= PART_TEXT_ENCODER;
@@ -42,7 +53,7 @@ struct pipeline_class {
     const char *scheduler;              /* the class any stored scheduler is converted to, or NULL */
     enum sched_fixup fixup;
     bool strength_to_scheduler;    /* see sched_config_set_strength */
-    const struct part_spec *parts; /* nets in order of use */
+    const struct part_spec *parts; /* nets in order of use; safety checker and feature extractor, where the checkpoint has them */
     /* The context is the last hidden state but one of each text encoder, side by side, and the last of them pools the prompt; else it is
      * the normed last state of the one there is. */
     bool penultimate;

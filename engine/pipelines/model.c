@@ -3,6 +3,7 @@
 #include <string.h>
 #include "engine/base/error.h"
 #include "engine/nets/nets.h"
+#include "engine/pipelines/safety.h"
 #include "engine/weights.h"
 
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec) {
@@ -19,7 +20,10 @@ struct component *model_part(const struct checkpoint *c, const struct part_spec 
 }
 
 static enum component_kind kind_of(enum part part) {
-    return part == PART_SCHEDULER ? COMPONENT_SCHEDULER : part < PART_TEXT_ENCODER ? COMPONENT_TOKENIZER : COMPONENT_NET;
+    return part == PART_SCHEDULER           ? COMPONENT_SCHEDULER
+           : part == PART_FEATURE_EXTRACTOR ? COMPONENT_EXTRACTOR
+           : part < PART_TEXT_ENCODER       ? COMPONENT_TOKENIZER
+                                            : COMPONENT_NET;
 }
 
 static struct clip_bpe *open_tokenizer(struct arena *a, const struct component *c) {
@@ -44,6 +48,7 @@ static void bind_text(struct model *m, const struct component *c, const struct c
 
 static void bind(struct model *m, const struct part_spec *spec) {
     struct component *c = m->parts[spec->part];
+    if (spec->part == PART_FEATURE_EXTRACTOR) safety_open(m);
     if (!c || !part_is_net(spec->part)) return;
     const struct net_class *class = net_find(c->class_name);
     struct binder *binder = m->binders[m->n_binders++] = binder_new(c);
@@ -52,20 +57,59 @@ static void bind(struct model *m, const struct part_spec *spec) {
     if (spec->part == PART_TEXT_ENCODER) bind_text(m, c, m->parts[PART_TOKENIZER], net);
     if (spec->part == PART_TEXT_ENCODER_2) bind_text(m, c, m->parts[PART_TOKENIZER_2], net);
     if (spec->part == PART_VAE) m->vae = net;
+    if (spec->part == PART_SAFETY_CHECKER) m->safety = net;
     if (class->denoiser) m->denoiser = class->denoiser(net);
+}
+
+/* For each part of the class that `which` names. */
+static void for_parts(struct model *m, bool (*which)(enum part part), void (*act)(struct model *m, const struct part_spec *spec)) {
+    for (const struct part_spec *spec = m->class->parts; spec->name; spec++)
+        if (which(spec->part)) act(m, spec);
+}
+
+static bool draws(enum part part) {
+    return part != PART_FEATURE_EXTRACTOR && part != PART_SAFETY_CHECKER;
+}
+
+static bool checks(enum part part) {
+    return !draws(part);
+}
+
+static void find(struct model *m, const struct part_spec *spec) {
+    m->parts[spec->part] = model_part(m->checkpoint, spec);
+}
+
+static void open_part_of(struct model *m, const struct part_spec *spec) {
+    struct component *c = m->parts[spec->part];
+    if (c) component_open(m->checkpoint, c, kind_of(spec->part), m->variant);
+}
+
+/* Where the checkpoint has a checker, it comes with its feature extractor. Whatever is wrong with them, pictures can be drawn without. */
+static void open_checker(struct model *m) {
+    struct job job;
+    if (job_enter(&job)) {
+        for_parts(m, checks, find);
+        for_parts(m, checks, open_part_of);
+        for_parts(m, checks, bind);
+        job_leave(&job);
+        return;
+    }
+    die_hint(job.code, *job.hint ? arena_printf(m->arena, "%s; or --no-safety-checker", job.hint) : "--no-safety-checker", "%s",
+             job.message);
 }
 
 struct model *model_open(struct arena *a, struct source source) {
     struct model *m = arena_alloc(a, sizeof *m);
     m->arena = a;
+    m->variant = source.variant;
     m->checkpoint = checkpoint_list(a, &source);
     m->class = pipeline_class_of(a, m->checkpoint);
     checkpoint_check_modules(m->checkpoint);
-    for (const struct part_spec *spec = m->class->parts; spec->name; spec++) m->parts[spec->part] = model_part(m->checkpoint, spec);
-    for (const struct part_spec *spec = m->class->parts; spec->name; spec++)
-        if (m->parts[spec->part]) component_open(m->checkpoint, m->parts[spec->part], kind_of(spec->part), source.variant);
+    for_parts(m, draws, find);
+    for_parts(m, draws, open_part_of);
+    for_parts(m, draws, bind);
+    if (!source.no_safety_checker && !m->checkpoint->file && checkpoint_find(m->checkpoint, "safety_checker")) open_checker(m);
     if (!m->checkpoint->file) checkpoint_check_variant(m->checkpoint, source.variant);
-    for (const struct part_spec *spec = m->class->parts; spec->name; spec++) bind(m, spec);
     m->class->check(m);
     m->channels = m->vae ? m->vae->latent_channels : m->denoiser.in_channels;
     m->picture_channels = m->vae ? m->vae->out_channels : m->channels;

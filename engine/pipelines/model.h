@@ -15,8 +15,10 @@
 #define ENGINE_PIPELINES_MODEL_H
 
 #include "engine/files/checkpoint.h"
+#include "engine/images/extract.h"
 #include "engine/nets/clip.h"
 #include "engine/nets/denoiser.h"
+#include "engine/nets/safety_checker.h"
 #include "engine/nets/vae.h"
 #include "engine/pipelines/classes.h"
 #include "engine/pipelines/prompt.h"
@@ -39,11 +41,14 @@ struct text_part {
 struct model {
     struct arena *arena;
     const struct pipeline_class *class;
+    const char *variant; /* of weight files, or NULL */
     struct checkpoint *checkpoint;
     struct component *parts[N_PARTS]; /* NULL where the class has no such part */
     int n_texts;
     struct text_part texts[TEXTS_MAX]; /* the text encoders there are, in order */
     struct vae *vae;                   /* or NULL */
+    struct safety_checker *safety;     /* NULL too where it is switched off */
+    struct extractor extractor;        /* pictures for it */
     struct denoiser denoiser;
     int n_binders;
     struct binder *binders[N_PARTS]; /* of the nets, in order of use: what they bound is loaded */
@@ -74,7 +79,7 @@ struct model {
 
 struct model *model_open(struct arena *a, struct source source);
 static inline struct source settings_source(const struct settings *s) {
-    return (struct source){s->model, s->variant, s->config, s->vae};
+    return (struct source){s->model, s->variant, s->config, s->vae, s->no_safety_checker};
 }
 /* The model the settings name, and its refiner. Dies FAIL_UNSUPPORTED where the two do not go together. */
 struct model *model_open_both(struct arena *a, const struct settings *settings);

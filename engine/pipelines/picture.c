@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "engine/pipelines/dump.h"
 #include "engine/pipelines/init.h"
+#include "engine/pipelines/safety.h"
 #include "engine/weights.h"
 
 /* ---- one row ----------------------------------------------------------------------------------------------------- */
@@ -75,6 +76,7 @@ void picture_plan(struct request *r) {
     run_step(&step);
     const struct request *decoder = request_decoder(r);
     decoder->model->class->decode(decoder, &l);
+    if (decoder->model->safety) safety_plan(decoder);
 }
 
 /* ---- what is not finite ------------------------------------------------------------------------------------------- */
@@ -114,6 +116,16 @@ static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
     blame_weights(r->model, "is the decoded image");
     die_hint(FAIL_INTERNAL, range_hint(image.dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
              "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, request_pixel_count(r));
+}
+
+/* As in diffusers the flagged picture is black, not the grey that zeros decode to. */
+static void check_safety(struct picture *p, uint8_t *rgb) {
+    const struct request *r = request_decoder(p->request);
+    if (!r->model->safety) return;
+    double start = clock_ms();
+    p->verdict = safety_flags(r, p->arena, rgb) ? VERDICT_FLAGGED : VERDICT_HARMLESS;
+    if (p->verdict == VERDICT_FLAGGED) memset(rgb, 0, request_pixel_count(r));
+    p->timings.safety_ms = clock_ms() - start;
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
@@ -274,6 +286,7 @@ static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
     double start = clock_ms();
     struct view image = decode_rgb(p, rgb);
     p->timings.vae_ms = clock_ms() - start;
+    check_safety(p, rgb);
     if (dump) {
         float *decoded = arena_array(p->arena, request_pixel_count(r), sizeof *decoded);
         dev->ops->download(dev, decoded, image);
@@ -316,5 +329,6 @@ void picture_snapshot(struct picture *p, uint8_t *rgb) {
     struct device *dev = p->request->model->device;
     size_t mark = arena_mark(dev);
     decode_rgb(p, rgb);
+    check_safety(p, rgb);
     arena_release(dev, mark);
 }

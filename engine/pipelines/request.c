@@ -6,6 +6,7 @@
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
 #include "engine/pipelines/picture.h"
+#include "engine/pipelines/safety.h"
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
@@ -69,6 +70,7 @@ static void fill_defaults(struct request *r) {
     fill_size(m, s);
     check_size(m, s->width, "width");
     check_size(m, s->height, "height");
+    if (m->safety) safety_check(r);
     report_untrained_size(m, s);
     r->latent_width = s->width / m->factor;
     r->latent_height = s->height / m->factor;

@@ -19,6 +19,7 @@ struct place {
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant, *config, *vae; /* as struct source has them */
+    bool no_safety_checker;                     /* likewise */
     const char *prompt, *negative;              /* negative NULL = "", or what SDXL has for none */
     const char *prompt2, *negative2;            /* for the second text encoder; NULL or "": the same */
     uint64_t seed;

@@ -40,7 +40,9 @@ static void prepare(struct request *r) {
 }
 
 static const char *const text_encoders[] = {"CLIPTextModel", NULL}, *const denoisers[] = {"UNet2DConditionModel", "UNet2DModel", NULL},
-                         *const vaes[] = {"AutoencoderKL", NULL}, *const tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL};
+                         *const vaes[] = {"AutoencoderKL", NULL}, *const tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL},
+                         *const checkers[] = {"StableDiffusionSafetyChecker", NULL},
+                         *const extractors[] = {"CLIPImageProcessor", "CLIPFeatureExtractor", "CLIPImageProcessorFast", NULL};
 
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL, false},
@@ -48,6 +50,8 @@ static const struct part_spec parts[] = {
     {PART_TEXT_ENCODER, "text_encoder", text_encoders, false},
     {PART_DENOISER, "unet", denoisers, false},
     {PART_VAE, "vae", vaes, false},
+    {PART_FEATURE_EXTRACTOR, "feature_extractor", extractors, false},
+    {PART_SAFETY_CHECKER, "safety_checker", checkers, false},
     {.name = NULL},
 };
 

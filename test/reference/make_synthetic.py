@@ -10,7 +10,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline
 from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel, UNet2DModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import original_layout
 from common import FIXTURES, deterministic
@@ -226,6 +227,56 @@ def single_sd2():
     return single("single-sd2", True, use_linear_projection=True)
 
 
+def checker(**vision):
+    config = CLIPConfig(text_config={}, vision_config={"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+                                                       "image_size": 42, "patch_size": 14, **vision}, projection_dim=16)
+    return StableDiffusionSafetyChecker(config)
+
+
+def checked(name, cls=StableDiffusionPipeline, edit=None, rename=lambda where, tensor: tensor, in_channels=4):
+    tokenizer = CLIPTokenizer.from_pretrained(FIXTURES / TOKENIZER)
+    extractor = CLIPImageProcessor(size={"shortest_edge": 42}, crop_size={"height": 42, "width": 42})
+    pipe = cls(vae=vae(), text_encoder=text(tokenizer), tokenizer=tokenizer, unet=unet(in_channels=in_channels), scheduler=DDIMScheduler.from_config(SD1_SCHEDULER),
+               safety_checker=checker(), feature_extractor=extractor)
+    return Checkpoint(name, pipe, {"tokenizer": TOKENIZER}, edit, rename=rename)
+
+
+def safety_checker():
+    """A picture it flags beside one that it does not; each task."""
+    checkpoint = checked("safety-checker")
+    image, mask = checkpoint.add_picture("in.png", 64, 48), checkpoint.add_picture("mask.png", 64, 48, 1).convert("RGB")
+    house(checkpoint, "three", ["-c", 3], seeds=(2, 3, 4))
+    house(checkpoint, "wide", ["-W", 72, "-H", 40, "-c", 2], seeds=(2, 3), width=72, height=40)
+    house(checkpoint, "off", ["--no-safety-checker"], seeds=(3,), options={"safety_checker": None})
+    for strength, seed in ((0.5, 0), (1.0, 3)):  # harmless, flagged
+        house(checkpoint, f"image-{strength}", ["-i", "@in.png", "--strength", strength], StableDiffusionImg2ImgPipeline, (seed,), image=image, strength=strength)
+        house(checkpoint, f"mask-{strength}", ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength], StableDiffusionInpaintPipeline, (seed,),
+              image=image, mask_image=mask, strength=strength, width=64, height=48)
+    return checkpoint
+
+
+def house(checkpoint, name, args, cls=StableDiffusionPipeline, seeds=(2,), options={}, **call):
+    pipe = checkpoint.load(cls, **options)
+    result = pipe(["a red house"] * len(seeds), num_inference_steps=3, generator=[torch.Generator("cpu").manual_seed(s) for s in seeds], output_type="pil", **call)
+    print(checkpoint.name, name, result.nsfw_content_detected)
+    checkpoint.add(name, ["a red house", "-s", seeds[0], "--steps", 3, *args], result.images)
+
+
+def safety_checker_old():
+    """As SD 1.4 has it: names with the prefix twice, sizes as numbers, the extractor by its old name, which the pinned transformers have no more."""
+
+    def edit(path, data):
+        if path == "feature_extractor/preprocessor_config.json":
+            data.update(size=42, crop_size=42, feature_extractor_type="CLIPFeatureExtractor")
+            del data["do_rescale"], data["rescale_factor"]
+
+    twice = lambda where, tensor: ("vision_model." if where.startswith("safety") and tensor.startswith("vision_model.") else "") + tensor
+    checkpoint = checked("safety-checker-old", edit=edit, rename=twice)
+    house(checkpoint, "two", ["-c", 2], seeds=(0, 1))
+    checkpoint.files["model_index.json"]["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
+    return checkpoint
+
+
 def pixels(name, **options):
     model = UNet2DModel(**{"sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
                            "norm_num_groups": 4, "attention_head_dim": 4, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
@@ -306,7 +357,7 @@ def latent_consistency():
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, image_to_image, inpaint, inpaint_nine,
-                 single_sd1, single_sd2]
+                 single_sd1, single_sd2, safety_checker, safety_checker_old]
 
 
 def main():
@@ -317,4 +368,5 @@ def main():
             make().write()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -92,10 +92,11 @@ def nested(shapes):
 
 
 class Checkpoint:
-    """A pipeline saved to a directory, its weights replaced; `edit(path, data)` may change a JSON file before it is loaded again. Tensors
-    whose "FILE:NAME" holds one of `faint` have a thousandth of their values, so that the eps of the norm behind them counts."""
+    """A pipeline saved to a directory, its weights replaced; `edit(path, data)` may change a JSON file, `rename(path, tensor)` a tensor's name
+    before it is loaded again. Tensors whose "FILE:NAME" holds one of `faint` have a thousandth of their values, so that the eps of the norm
+    behind them counts."""
 
-    def __init__(self, name, pipe, links=(), edit=None, drop=(), faint=()):
+    def __init__(self, name, pipe, links=(), edit=None, drop=(), faint=(), rename=lambda where, tensor: tensor):
         self.name, self.links, self.cases, self.tensors, self.pictures, self.faint = name, {}, [], {}, {}, list(faint)
         self.dir = pathlib.Path(tempfile.mkdtemp())
         self.files, self.weights, self.single = {}, {}, {}
@@ -119,7 +120,7 @@ class Checkpoint:
             elif path.suffix == ".safetensors":
                 with safe_open(path, "pt") as f:
                     shapes = {k: list(f.get_slice(k).get_shape()) for k in f.keys() if f.get_slice(k).get_dtype().startswith("F")}
-                shapes = {k: s for k, s in sorted(shapes.items()) if not any(d in k for d in drop)}
+                shapes = {rename(where, k): s for k, s in sorted(shapes.items()) if not any(d in k for d in drop)}
                 self.weights[where] = shapes
                 save_file({k: self.values(f"{where}:{k}", s) for k, s in shapes.items()}, path, {"format": "pt"})
 
