@@ -32,7 +32,8 @@ struct fixture {
     struct device *device;
     const char *scene; /* the case being run: prefix of the recorded names */
     int n_compared;
-    double share; /* of the device's tolerance: what is recorded is shallower */
+    double share;  /* of the device's tolerance: what is recorded is shallower */
+    char *written; /* the directory of a synthetic checkpoint, which goes with the test */
 };
 
 static void compare_tap(struct device *dev, const char *name, struct view y) {
@@ -70,16 +71,26 @@ static struct fixture *fixture_open_at(const char *name, const char *dir) {
     return f;
 }
 
+/* name: a checkpoint of test/fixtures, or of test/fixtures/synthetic. */
 static struct fixture *fixture_open(const char *name) {
     char dir[256];
     snprintf(dir, sizeof dir, "test/fixtures/%s", name);
-    return fixture_open_at(name, dir);
+    if (access(dir, F_OK) == 0) return fixture_open_at(name, dir);
+    cJSON *synthetic = read_fixture(name);
+    char *written = strdup(temp_dir());
+    write_checkpoint(written, synthetic);
+    cJSON_Delete(synthetic);
+    struct fixture *f = fixture_open_at(name, written);
+    f->written = written;
+    return f;
 }
 
 static void fixture_close(struct fixture *f) {
     f->device->close(f->device);
     st_close(f->recorded);
     checkpoint_close(f->checkpoint);
+    if (f->written) remove_tree(f->written);
+    free(f->written);
     arena_free(&f->arena);
     free(f);
 }
@@ -114,12 +125,18 @@ static struct view upload(struct fixture *f, const char *name) {
     return v;
 }
 
-static void text_case(struct fixture *f, const struct clip_text *m, int skip, const char *name) {
+static const int32_t *recorded_ids(struct fixture *f, const char *scene, int *T) {
     const struct tensor *t;
-    float *ids = fixture_f32(&f->arena, f->recorded, "text/ids", &t);
-    int T = (int)t->shape[t->rank - 1];
-    int32_t *host = arena_array(&f->arena, (size_t)T, sizeof *host);
-    for (int i = 0; i < T; i++) host[i] = (int32_t)ids[i];
+    float *ids = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/ids", scene), &t);
+    *T = (int)t->shape[t->rank - 1];
+    int32_t *host = arena_array(&f->arena, (size_t)*T, sizeof *host);
+    for (int i = 0; i < *T; i++) host[i] = (int32_t)ids[i];
+    return host;
+}
+
+static void text_case(struct fixture *f, const struct clip_text *m, int skip, const char *name) {
+    int T;
+    const int32_t *host = recorded_ids(f, "text", &T);
     size_t mark = arena_mark(f->device);
     struct view y = view_alloc(f->device, 1, 1, T, m->layers.hidden_size);
     f->scene = skip ? "none" : "text"; /* the blocks are recorded for the plain case */
@@ -143,6 +160,30 @@ static void text_matches(const char *name) {
     fixture_close(f);
 }
 
+/* SDXL's reading: the last state but one in a part of a wider context, and what is pooled. */
+static void states_case(struct fixture *f, const struct clip_text *m, const char *scene) {
+    int T, C = m->layers.hidden_size;
+    const int32_t *ids = recorded_ids(f, scene, &T);
+    size_t mark = arena_mark(f->device);
+    struct view context = view_alloc(f->device, 1, 1, T, C + 16), y = view_slice(context, 16, C);
+    struct view pooled = m->text_projection ? view_alloc(f->device, 1, 1, 1, m->projection_dim) : no_view;
+    f->scene = scene;
+    clip_text_states(f->device, m, y, pooled, ids, 1);
+    if (!f->device->planning) compare_tap(f->device, "hidden", y);
+    arena_release(f->device, mark);
+}
+
+static void states_match(const char *part, const char *scene, int n_compared) {
+    struct fixture *f = fixture_open("xl");
+    struct binder *b = open_part(f, part);
+    struct clip_text *m = clip_text_bind(b);
+    states_case(f, m, scene);
+    load(f, b);
+    states_case(f, m, scene);
+    assert_int_equal(f->n_compared, n_compared);
+    fixture_close(f);
+}
+
 static void unet_case(struct fixture *f, const struct unet *m, const char *scene) {
     f->scene = scene;
     size_t mark = arena_mark(f->device);
@@ -151,9 +192,15 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
     struct view x = upload(f, "sample"), context = m->conditional ? upload(f, "context") : no_view;
     struct view y = view_alloc(f->device, x.N, x.H, x.W, m->out_channels);
     /* two rows, the second one used: the row is looked up, not assumed */
-    struct unet_run *run = unet_prepare(f->device, m, &f->arena, &(struct conditions){.context = context}, (float[]){7, timestep[0]}, 2);
+    struct conditions given = {.context = context};
+    if (m->added_dim) {
+        given.pooled = upload(f, "pooled");
+        given.numbers = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/numbers", scene), &t);
+        given.n_numbers = (int)t->shape[1];
+    }
+    struct unet_run *run = unet_prepare(f->device, m, &f->arena, &given, (float[]){7, timestep[0]}, 2);
     int before = f->n_compared;
-    struct view temb = view_alloc(f->device, 1, 1, 1, m->n_temb);
+    struct view temb = view_alloc(f->device, 1, 1, 1, run->temb.C);
     f->device->ops->set_schedule(f->device, (struct sched_row[2]){0}, 2, 0);
     for (int row = 0; row < 2; row++) f->device->ops->next_row(f->device, temb, run->temb);
     unet_forward(f->device, m, run, y, x, temb);
@@ -260,6 +307,15 @@ static void test_text_sd1(void **state) {
 static void test_text_sd2(void **state) {
     (void)state, text_matches("tiny-sd2");
 }
+static void test_text_xl(void **state) {
+    (void)state, states_match("text_encoder", "text", 1);
+}
+static void test_text_xl_2(void **state) {
+    (void)state, states_match("text_encoder_2", "text_2", 2);
+}
+static void test_unet_xl(void **state) {
+    (void)state, unet_matches("xl", (const char *const[]){"unet_two", "unet_odd", NULL}, 2 * 25);
+}
 static void test_unet_sd1(void **state) {
     (void)state, unet_matches("tiny-sd1", conditional_scenes, 2 * 25);
 }
@@ -284,6 +340,8 @@ int main(void) {
         cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2),  cmocka_unit_test(test_unet_sd1),
         cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_unet_ddpm), cmocka_unit_test(test_unet_ddpm_new),
         cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),   cmocka_unit_test(test_safety_checker),
+        cmocka_unit_test(test_text_xl),  cmocka_unit_test(test_text_xl_2), cmocka_unit_test(test_unet_xl),
+        cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),
     };
     int n_failed = 0;
     for (size_t i = 0; i < sizeof device_cases / sizeof *device_cases; i++) {

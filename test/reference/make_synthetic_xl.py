@@ -213,4 +213,5 @@ def main():
             make().write()
 
 
-main()
+if __name__ == "__main__":
+    main()
