@@ -10,6 +10,8 @@
 #define VAE_W "vae/diffusion_pytorch_model.safetensors"
 #define W_INDEX "unet/diffusion_pytorch_model.safetensors.index.json"
 #define UNET "unet/config.json"
+#define DEPTHS "\"transformer_layers_per_block\": 1"
+#define ADDITION "\"addition_embed_type\": null"
 #define VAE "vae/config.json"
 #define TEXT "text_encoder/config.json"
 #define SCHEDULER "scheduler/scheduler_config.json"
@@ -506,6 +508,16 @@ static const struct row config_rows[] = {
     {"C19", 65, "block_out_channels", UNET, EDIT("\"block_out_channels\": [", "\"block_out_channels\": 8, \"x\": [")},
     {"C19", 65, "beta_schedule", SCHEDULER, EDIT("\"scaled_linear\"", "[\"scaled_linear\"]")},
     {"C19", 65, "expected [LIBRARY, CLASS]", INDEX, EDIT("\"diffusers\",\n    \"UNet2DConditionModel\"", "\"diffusers\"")},
+    {"C19", 65, "expected lists of 1 to 33 items, found 0", UNET, EDIT(DEPTHS, "\"transformer_layers_per_block\": [[], 1, 1, 1]")},
+    {"C19", 65, "transformer_layers_per_block", UNET, EDIT(DEPTHS, "\"transformer_layers_per_block\": [[1.5], 1, 1, 1]")},
+    {"C19", 65, "transformer_layers_per_block", UNET, EDIT(DEPTHS, "\"transformer_layers_per_block\": [1, 1, 1, 1000000000]")},
+    {"C19", 78, "a list of 2 for 1 layers", UNET, EDIT(DEPTHS, "\"transformer_layers_per_block\": [[1, 1], 1, 1, 1]")},
+    {"C19", 78, "'reverse_transformer_layers_per_block' must be there too", UNET,
+     EDIT(DEPTHS, "\"transformer_layers_per_block\": [[1], 1, 1, 1]")},
+    {"C19", 78, "3 'transformer_layers_per_block' for 4", UNET, EDIT(DEPTHS, "\"transformer_layers_per_block\": [1, 1, 1]")},
+    {"C19", 78, "addition_embed_type", UNET, EDIT(ADDITION, "\"addition_embed_type\": \"text_image\"")},
+    {"C19", 78, "an even 'addition_time_embed_dim'", UNET, EDIT(ADDITION, "\"addition_embed_type\": \"text_time\"")},
+    {"C19", 65, "latents_std", VAE, EDIT("\"latents_std\": null", "\"latents_std\": [1, \"1\"]")},
     {"C20", 78, "48", UNET, .names = "", EDIT("\"cross_attention_dim\": 32", "\"cross_attention_dim\": 48")},
     {"C21", 78, "expected [1001,32], found [1000,32]", TEXT, .names = "model.safetensors", .make = edit, .a = "\"vocab_size\": 1000",
      .b = "\"vocab_size\": 1001"},

@@ -185,6 +185,15 @@ static void test_getters(void **state) {
     assert_int_equal(json_int_array(o, "i", integers, 3, -3, 3, true), 1);
     assert_int_equal(integers[0], -3);
     assert_int_equal(json_int_array(o, "absent", integers, 3, 0, 1, true), -1);
+    int counts[3];
+    int64_t rows[3 * 2];
+    static const char lists[] = "{\"l\": [1, [2, 3], [4]]}";
+    struct json *nested = json_parse(&arena, lists, sizeof lists - 1, "x.json");
+    assert_int_equal(json_int_lists(nested, "l", rows, counts, 3, 2, 0, 9), 3);
+    assert_true(rows[0] == 1 && rows[2] == 2 && rows[3] == 3 && rows[4] == 4 && counts[0] == 0 && counts[1] == 2 && counts[2] == 1);
+    assert_int_equal(json_int_lists(nested, "absent", rows, counts, 3, 2, 0, 9), -1);
+    assert_dies(65, "expected lists of 1 to 1 items, found 2", json_int_lists(nested, "l", rows, counts, 3, 1, 0, 9));
+    assert_dies(65, "expected an integer from 0 to 3, found 4", json_int_lists(nested, "l", rows, counts, 3, 2, 0, 3));
     assert_int_equal(json_number_array(o, "list", numbers, 3), 3);
     assert_int_equal(json_string_array(o, "names", names, 2), 2);
     assert_string_equal(names[0], "a");

@@ -103,8 +103,7 @@ static void cut_end(struct request *r) {
 static int refined_skip(const struct request *r, int n_steps) {
     const struct schedule *whole = schedule_plan(r->arena, r->scheduler, r->sched_config, n_steps);
     int n = whole->n_rows - rows_from(whole, cutoff_at(r, r->from));
-    if (whole->order == 2 && n % 2 == 0) n++;
-    return (whole->n_rows - n) / whole->order;
+    return (whole->n_rows - n) / whole->order; /* rounded down: a step of two calls that was cut is begun anew */
 }
 
 static void open_schedule(struct request *r, const struct component *stored, const struct pipeline_class *class) {

@@ -6,7 +6,8 @@
 #include "engine/nets/unet.h"
 #include "test/fuzz/refusal.h"
 
-static const char *const nets[] = {"CLIPTextModel", "UNet2DConditionModel", "UNet2DModel", "AutoencoderKL", "DPTForDepthEstimation"};
+static const char *const nets[] = {"CLIPTextModel", "UNet2DConditionModel",  "UNet2DModel",
+                                   "AutoencoderKL", "DPTForDepthEstimation", "CLIPTextModelWithProjection"};
 enum { N_NETS = sizeof nets / sizeof *nets, N_CLASSES = N_NETS + 2 };
 
 static void check_unet(const struct json *config, bool conditional) {

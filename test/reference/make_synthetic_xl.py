@@ -120,10 +120,16 @@ def xl_lists():
     return c
 
 
-def xl_koala():
-    """KOALA: fewer blocks at every level, no middle."""
-    c = checkpoint("xl-koala", unet=unet(mid_block_type=None, transformer_layers_per_block=[0, 2, 1]))
-    draw(c, "plain")
+def xl_distilled():
+    """Fewer blocks at every level and no middle (KOALA), told its guidance (LCM-SDXL), and what few steps are drawn with: SDXL-Turbo, Lightning
+    (its model of one step predicts the sample), Hyper."""
+    c = checkpoint("xl-distilled", unet=unet(mid_block_type=None, transformer_layers_per_block=[0, 2, 1], time_cond_proj_dim=8))
+    draw(c, "lcm", ["-g", 8], steps=4, scheduler="LCMScheduler", guidance_scale=8.0)
+    for name, scheduler, steps, changes in (("turbo", "EulerAncestralDiscreteScheduler", 1, {}), ("turbo-4", "EulerAncestralDiscreteScheduler", 4, {}),
+                                            ("lightning", "EulerDiscreteScheduler", 4, {}),
+                                            ("lightning-1", "EulerDiscreteScheduler", 1, {"prediction_type": "sample"}),
+                                            ("hyper", "DDIMScheduler", 2, {}), ("hyper-tcd", "TCDScheduler", 4, {})):
+        draw(c, name, ["-g", 0], steps=steps, scheduler=scheduler, changes={"timestep_spacing": "trailing", **changes}, guidance_scale=0.0)
     return c
 
 
@@ -203,7 +209,7 @@ def xl_refiner():
     return c
 
 
-MAKERS = [xl, xl_lists, xl_koala, xl_image, xl_nine, xl_refined, xl_refiner]
+MAKERS = [xl, xl_lists, xl_distilled, xl_image, xl_nine, xl_refined, xl_refiner]
 
 
 def main():
