@@ -186,9 +186,10 @@ def xl_refined():
     c = checkpoint("xl-refined")
     c.save("refiner", refiner(), REFINER_LINKS)
     for scheduler, steps in ((None, 10), ("DDIMScheduler", 10), ("DPMSolverMultistepScheduler", 10), ("HeunDiscreteScheduler", 6),
-                             ("EulerAncestralDiscreteScheduler", 7), ("PNDMScheduler", 7), ("UniPCMultistepScheduler", 9)):
+                             ("PNDMScheduler", 7), ("UniPCMultistepScheduler", 9)):
         split(c, f"split-{scheduler}", scheduler, steps, 0.8)
     split(c, "split-half", "HeunDiscreteScheduler", 7, 0.5)
+    split(c, "split-noise", "EulerAncestralDiscreteScheduler", 7, 0.3)  # whose noise shows
     split(c, "split-scores", None, 5, 0.6, args=["--aesthetic-score", 8, "--negative-aesthetic-score", 1.5, "--original-size", "70x30",
                                                 "--crop", "2,3"],
           sizes={"original_size": (30, 70), "crops_coords_top_left": (3, 2)}, aesthetic_score=8.0, negative_aesthetic_score=1.5)
