@@ -46,7 +46,7 @@ int main(int argc, char **argv) {
     settings.clip_skip = -1;
     settings.rng_dtype = DT_F32;
     settings.count = 1;
-    struct model *m = model_open(&a, settings.model, NULL);
+    struct model *m = model_open(&a, settings_source(&settings));
     struct request *r = request_open(&a, m, &settings);
     model_use(m, cuda_device_open(!strcmp(type, "bf16") ? DT_BF16 : !strcmp(type, "fp32") ? DT_F32 : DT_F16, -1));
     request_plan(r);
