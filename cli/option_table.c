@@ -13,11 +13,24 @@
 
 /* ---- handlers of single options ---------------------------------------------------------------------------------- */
 
+/* One of the words, or "cuda:N", whose N goes into *number. */
+static int device_word(const struct given *g, int *number) {
+    const struct field *f = g->field;
+    struct given word = *g;
+    uint64_t n;
+    if (strncmp(g->value, "cuda:", 5)) return field_word(g);
+    if (!parse_digits(g->value + 5, &n) || (double)n < f->min || (double)n > f->max)
+        die(FAIL_USAGE, "%s: expected cuda:N with N from %.0f to %.0f, found '%s'", g->name, f->min, f->max, g->value);
+    *number = (int)n;
+    word.value = "cuda";
+    return field_word(&word);
+}
+
 static void set_device(const struct given *g) {
     struct options *o = g->base;
     o->device_given = true;
     o->device_index = -1;
-    o->device = (enum device_kind)field_indexed(g, &o->device_index);
+    o->device = (enum device_kind)device_word(g, &o->device_index);
 }
 
 static void set_command(const struct given *g, enum command command) {

@@ -50,27 +50,48 @@ static void set_size(const struct given *g) {
     s->width = width;
 }
 
-int field_indexed(const struct given *g, int *number) {
-    const struct field *f = g->field;
-    struct given word = *g;
-    uint64_t n;
-    if (strncmp(g->value, "cuda:", 5)) return field_word(g);
-    if (!parse_digits(g->value + 5, &n) || (double)n < f->min || (double)n > f->max)
-        die(FAIL_USAGE, "%s: expected cuda:N with N from %.0f to %.0f, found '%s'", g->name, f->min, f->max, g->value);
-    *number = (int)n;
-    word.value = "cuda";
-    return field_word(&word);
+/* N multiprocessors, of T threads each: N[xT]. */
+static bool parse_gpu(struct arena *a, const char *text, struct rng_gpu *gpu) {
+    uint64_t n, t = rng_gpu_h100.threads_per_sm;
+    size_t length = strcspn(text, "xX");
+    if (!parse_digits(arena_printf(a, "%.*s", (int)length, text), &n) || (text[length] && !parse_digits(text + length + 1, &t)))
+        return false;
+    if (n < 1 || n > 1024 || t < 256 || t > 4096) return false;
+    *gpu = (struct rng_gpu){(int)n, (int)t};
+    return true;
+}
+
+static _Noreturn void die_gpu(const struct given *g) {
+    const char *near = rng_gpu_suggest(g->value + strlen("cuda:"));
+    if (near) die_hint(FAIL_USAGE, arena_printf(g->arena, "did you mean cuda:%s?", near), "%s: unknown GPU '%s'", g->name, g->value);
+    die_hint(FAIL_USAGE, "torch.cuda.get_device_properties(0) says both numbers",
+             "%s: expected cuda:N or cuda:NxT, N multiprocessors (1 to 1024) of T threads (256 to 4096), or a GPU's name, found '%s'",
+             g->name, g->value);
 }
 
 static void set_rng(const struct given *g) {
     struct settings *s = g->base;
-    s->rng = (enum rng_kind)field_indexed(g, &s->rng_sms);
+    struct given word = *g;
+    bool named = !strncmp(g->value, "cuda:", 5);
+    struct rng_gpu gpu = named ? rng_gpu_named(g->value + 5) : (struct rng_gpu){0};
+    if (named && !gpu.n_sms && !parse_gpu(g->arena, g->value + 5, &gpu)) die_gpu(g);
+    if (named) word.value = "cuda";
+    s->rng = (enum rng_kind)field_word(&word);
+    s->rng_gpu = gpu;
+}
+
+/* As it can be given again. */
+static const char *rng_text(struct arena *a, const struct settings *s) {
+    const struct rng_gpu *gpu = &s->rng_gpu;
+    if (s->rng == RNG_CPU || !gpu->n_sms) return s->rng == RNG_CPU ? "cpu" : "cuda";
+    if (gpu->threads_per_sm == rng_gpu_h100.threads_per_sm) return arena_printf(a, "cuda:%d", gpu->n_sms);
+    return arena_printf(a, "cuda:%dx%d", gpu->n_sms, gpu->threads_per_sm);
 }
 
 static void write_rng(struct json_out *j, const char *key, const struct field *f, const void *base) {
     const struct settings *s = base;
     (void)f;
-    json_out_string(j, key, s->rng == RNG_CPU ? "cpu" : arena_printf(j->text.arena, "cuda:%d", s->rng_sms));
+    json_out_string(j, key, rng_text(j->text.arena, s));
 }
 
 static _Noreturn void die_scheduler(const struct given *g, struct scheduler_words w) {
@@ -156,8 +177,8 @@ const struct field settings_fields[] = {
     {0, "eta", "X", GROUP_PICTURE, "0 to 1, the noise DDIM adds in each step", &kind_number, AT(eta), .preset = "0", IN(0, 1), RECORDED},
     {0, "clip-skip", "N", GROUP_PICTURE, "leave out the last N layers of the text encoder", &kind_int, AT(clip_skip), .preset = "0",
      IN(0, 1000), RECORDED},
-    {0, "rng", "KIND", GROUP_PICTURE, "cpu, cuda, cuda:N SMs; --rng-dtype", &kind_rng, AT(rng), .preset = "cpu", IN(1, 1024),
-     .words = rng_kinds, .completion = COMPLETE_WORDS, RECORDED},
+    {0, "rng", "KIND", GROUP_PICTURE, "cpu, cuda, cuda:GPU, cuda:N[xT] SMs", &kind_rng, AT(rng), .preset = "cpu", .words = rng_kinds,
+     .completion = COMPLETE_WORDS, RECORDED},
     {0, "rng-dtype", "TYPE", GROUP_PICTURE, "of the noise: fp32, fp16, bf16", &kind_enum, AT(rng_dtype), .preset = "fp32",
      .words = dtype_words + 1, .completion = COMPLETE_WORDS, RARE, RECORDED},
     {'i', "image", "FILE", GROUP_PICTURE, "begin from this picture: PNG, JPEG, WebP; - = stdin", &kind_path, AT(image),
@@ -214,7 +235,7 @@ const int n_settings_fields = sizeof settings_fields / sizeof *settings_fields;
 /* ---- defaults, JSON ---------------------------------------------------------------------------------------------- */
 
 struct settings settings_defaults(struct arena *a) {
-    struct settings s = {.rng_sms = 132};
+    struct settings s = {0};
     field_presets(a, settings_fields, n_settings_fields, &s);
     return s;
 }

@@ -11,8 +11,8 @@ extern const int n_settings_fields;
 
 struct settings settings_defaults(struct arena *a);
 /* Changes *s by the keys of the object: the long names of options, '_' for '-' if you like; null leaves what is there. Texts come to
- * lie in `a`. An unknown key, another type or a value out of range dies (FAIL_DATA or FAIL_USAGE) naming json_path(o) and the key. A
- * seed of 2^53 and more is given as a string. others: keys that the caller takes, NULL-terminated, or NULL. */
+ * lie in `a`. An unknown key, another type or a value out of range dies (FAIL_DATA or FAIL_USAGE) naming json_path(o) and the key.
+ * others: keys that the caller takes, NULL-terminated, or NULL. */
 void settings_from_json(struct arena *a, struct settings *s, const struct json *o, const char *const *others);
 /* Adds every recorded setting to the object being written. */
 void settings_write(struct json_out *j, const struct settings *s);
@@ -21,8 +21,5 @@ void settings_write(struct json_out *j, const struct settings *s);
 const char *dtype_word(enum dtype dtype);
 enum dtype dtype_of(const char *word, enum dtype otherwise);
 extern const char *const dtype_words[]; /* "auto" first */
-
-/* One of the field's words, or "cuda:N" with N in [min, max], which goes into *number. */
-int field_indexed(const struct given *g, int *number);
 
 #endif

@@ -335,6 +335,7 @@ struct device *cuda_device_open(enum dtype dtype, int index) {
     snprintf(dev->name, sizeof dev->name, "cuda:%d", dev->index);
     snprintf(dev->product, sizeof dev->product, "%s", prop.name);
     fill_table(dev, dtype);
+    dev->base.gpu = {prop.multiProcessorCount, prop.maxThreadsPerMultiProcessor};
     CUDA(StreamCreateWithFlags, &dev->stream, cudaStreamNonBlocking);
     dev->blaslt = cublaslt_open();
     transfer_open(dev);

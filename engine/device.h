@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "engine/base/dtype.h"
+#include "engine/base/rng.h"
 
 struct ops;
 struct pool;
@@ -41,6 +42,7 @@ struct device {
     const char *name;      /* "cpu", "cuda:0" */
     const char *product;   /* "NVIDIA H200", "AMD EPYC 9B14": as it calls itself */
     const char *isa;       /* what results depend on beside it: "avx2"; NULL: the product says it */
+    struct rng_gpu gpu;    /* zeros: it is none */
     enum dtype dtype;      /* of what is allocated without saying otherwise */
     const struct ops *ops; /* ops_checked: what models call */
     const struct ops *own; /* what that calls, planning's or running's; in planning's NULL where there is nothing to plan */

@@ -113,7 +113,7 @@ static void test_json(void **state) {
     settings.model = "org/name";
     m.revision = "abc";
     settings.rng = RNG_CUDA;
-    settings.rng_sms = 108;
+    settings.rng_gpu = (struct rng_gpu){108, 2048};
     settings.rng_dtype = DT_F16;
     settings.guidance = 0.1;
     const char *text = comment(&m, "full", "diffuse", &n);
@@ -161,7 +161,7 @@ static void test_settings_from_json(void **state) {
     assert_string_equal(s.prompt, "a cat");
     assert_null(s.negative);
     assert_true(s.seed_given && s.seed == 9007199254740991u && s.steps == 7 && s.guidance == 2.5 && s.guidance_rescale == 0.25);
-    assert_true(s.width == 64 && s.height == 72 && s.rng == RNG_CUDA && s.rng_sms == 40 && s.rng_dtype == DT_BF16 && s.clip_skip == 2);
+    assert_true(s.width == 64 && s.height == 72 && s.rng == RNG_CUDA && s.rng_gpu.n_sms == 40 && s.rng_dtype == DT_BF16 && s.clip_skip == 2);
     assert_string_equal(s.scheduler, "euler:karras");
     assert_true(s.vae_dtype_given && s.vae_dtype == DT_F16 && s.strict);
     s = read_settings("{\"prompt\":\"\\\"seed\\\":1\",\"seed\":9007199254740993}");
@@ -171,7 +171,7 @@ static void test_settings_from_json(void **state) {
     s = read_settings("{\"seed\":\"18446744073709551615\",\"size\":\"64x72\",\"strict\":false}");
     assert_true(s.seed == UINT64_MAX && s.width == 64 && s.height == 72 && !s.strict);
     s = read_settings("{}");
-    assert_true(isnan(s.guidance) && s.count == 1 && s.rng_sms == 132 && !s.seed_given && !s.prompt && s.width == 0);
+    assert_true(isnan(s.guidance) && s.count == 1 && s.rng_gpu.n_sms == 0 && !s.seed_given && !s.prompt && s.width == 0);
 }
 
 static void test_bad_settings_in_json(void **state) {
@@ -209,7 +209,7 @@ static void comes_back(const char *text) {
 static void test_settings_come_back(void **state) {
     (void)state;
     comes_back("{\"prompt\":\"a\",\"negative\":\"b\",\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0.5,"
-               "\"width\":64,\"height\":72,\"scheduler\":\"ddim\",\"eta\":0.5,\"clip_skip\":1,\"rng\":\"cuda:7\","
+               "\"width\":64,\"height\":72,\"scheduler\":\"ddim\",\"eta\":0.5,\"clip_skip\":1,\"rng\":\"cuda:7x1024\","
                "\"rng_dtype\":\"fp16\",\"latents\":\"c\",\"variant\":\"d\",\"vae_dtype\":\"bf16\"}");
     comes_back("{\"prompt\":\"a\",\"negative\":null,\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0,\"width\":64,"
                "\"height\":72,\"scheduler\":null,\"eta\":0,\"clip_skip\":0,\"rng\":\"cpu\",\"rng_dtype\":\"fp32\",\"image\":\"x.png\","

@@ -81,7 +81,7 @@ static void test_defaults(void **state) {
     assert_int_equal(options.settings.width + options.settings.height, 0);
     assert_null(options.settings.scheduler);
     assert_int_equal(options.settings.rng, RNG_CPU);
-    assert_int_equal(options.settings.rng_sms, 132);
+    assert_int_equal(options.settings.rng_gpu.n_sms, 0);
     assert_int_equal(options.settings.rng_dtype, DT_F32);
     assert_string_equal(options.dtype, "auto");
     assert_false(options.settings.vae_dtype_given);
@@ -104,7 +104,7 @@ static void test_values(void **state) {
     assert_int_equal(options.settings.width, 64);
     assert_int_equal(options.settings.height, 72);
     assert_int_equal(options.settings.rng, RNG_CUDA);
-    assert_int_equal(options.settings.rng_sms, 108);
+    assert_true(options.settings.rng_gpu.n_sms == 108 && options.settings.rng_gpu.threads_per_sm == 2048);
     assert_int_equal(parse("--cfg-scale=3 --size 512X768 --eta 1 --clip-skip 2 --device cuda:1 --threads 2 --rng-dtype bf16 -qvv0"), 0);
     assert_true(options.settings.guidance == 3 && options.settings.eta == 1);
     assert_int_equal(options.settings.width, 512);
@@ -140,6 +140,35 @@ static void test_last_one_wins(void **state) {
     assert_int_equal(options.on_exists, EXISTS_OVERWRITE);
     assert_int_equal(parse("-f --no-clobber"), 0);
     assert_int_equal(options.on_exists, EXISTS_NUMBER);
+}
+
+/* The GPU whose noise is drawn. */
+static void test_rng(void **state) {
+    (void)state;
+    static const struct {
+        const char *words;
+        struct rng_gpu gpu;
+    } good[] = {{"--rng cuda", {0, 0}},
+                {"--rng cuda:t4", {40, 1024}},
+                {"--rng cuda:RTX-3060", {28, 1536}},
+                {"--rng cuda:NVIDIA_GeForce_RTX_4090", {128, 1536}},
+                {"--rng cuda:28x1536", {28, 1536}},
+                {"--rng cuda:1X256", {1, 256}},
+                {"--rng cuda:1024x4096", {1024, 4096}}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(parse(good[i].words), 0);
+        struct rng_gpu gpu = options.settings.rng_gpu;
+        assert_true(options.settings.rng == RNG_CUDA && gpu.n_sms == good[i].gpu.n_sms && gpu.threads_per_sm == good[i].gpu.threads_per_sm);
+    }
+    static const char *const bad[] = {"", "0", "1025", "28x", "28x255", "28x4097", "x1536", "28x1536x", "-1", "28 x1536", "t"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char value[64];
+        snprintf(value, sizeof value, "--rng=cuda:%s", bad[i]);
+        char *argv[] = {"diffuse", value, "x"};
+        if (parse_argv(3, argv) != FAIL_USAGE) fail_msg("%s is taken", value);
+    }
+    expect_usage("--rng cuda:rtx3061", "--rng: unknown GPU 'cuda:rtx3061'");
+    assert_string_equal(job.hint, "did you mean cuda:rtx3060?");
 }
 
 static void test_scheduler(void **state) {
@@ -185,7 +214,9 @@ static void test_bad_values(void **state) {
     expect_usage("--eta 1.1", "--eta: expected a number from 0 to 1, found '1.1'");
     expect_usage("-c 0", "--count: expected a whole number from 1 to 1000000000, found '0'");
     expect_usage("--threads 0", "--threads: expected a whole number from 1 to 1024, found '0'");
-    expect_usage("--rng cuda:0", "--rng: expected cuda:N with N from 1 to 1024, found 'cuda:0'");
+    expect_usage(
+        "--rng cuda:0",
+        "--rng: expected cuda:N or cuda:NxT, N multiprocessors (1 to 1024) of T threads (256 to 4096), or a GPU's name, found 'cuda:0'");
     expect_usage("--rng cpu:4", "--rng: expected cpu or cuda, found 'cpu:4'");
     expect_usage("--device cuda:x", "--device: expected cuda:N with N from 0 to 255, found 'cuda:x'");
     expect_usage("--dtype fp61", "--dtype: expected auto, fp32, fp16 or bf16, found 'fp61'");
@@ -405,14 +436,23 @@ static void test_completion(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_last_one_wins),   cmocka_unit_test(test_scheduler),
-        cmocka_unit_test(test_bad_values),      cmocka_unit_test(test_bad_sizes),
-        cmocka_unit_test(test_unknown_options), cmocka_unit_test(test_combinations),
-        cmocka_unit_test(test_prompts),         cmocka_unit_test(test_order_does_not_matter),
-        cmocka_unit_test(test_stdin),           cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_odd_argv),        cmocka_unit_test(test_random_seeds_differ),
-        cmocka_unit_test(test_table),           cmocka_unit_test(test_help),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_last_one_wins),
+        cmocka_unit_test(test_rng),
+        cmocka_unit_test(test_scheduler),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_bad_sizes),
+        cmocka_unit_test(test_unknown_options),
+        cmocka_unit_test(test_combinations),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_order_does_not_matter),
+        cmocka_unit_test(test_stdin),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_odd_argv),
+        cmocka_unit_test(test_random_seeds_differ),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_help),
         cmocka_unit_test(test_completion),
     };
     int failed = cmocka_run_group_tests(tests, set_up, NULL);

@@ -21,7 +21,6 @@
 /* torch's vector logarithm and sine differ from libm's by up to 3 ulp of values below 6; a GPU's fast sine by a little
  * more. */
 static const double cpu_tolerance = 1e-6, cuda_tolerance = 2e-6;
-enum { GOLDEN_SMS = 132 };
 
 static int n_failures, n_checked;
 
@@ -51,12 +50,12 @@ static void check_end(const char *what, const cJSON *values, const float *x, siz
 static void check_draw(const char *path, const char *list, const cJSON *c, enum rng_kind kind, double tolerance) {
     size_t n = (size_t)number(c, "n");
     uint64_t seed = (uint64_t)number(c, "seed");
-    const cJSON *sms = cJSON_GetObjectItem(c, "sms");
+    const cJSON *gpu = cJSON_GetObjectItem(c, "gpu");
     char what[256];
     snprintf(what, sizeof what, "%s: %s: seed %llu n %zu", path, list, (unsigned long long)seed, n);
     float *x = malloc(n * sizeof *x);
     struct rng r;
-    rng_init(&r, kind, seed, sms ? (int)sms->valuedouble : GOLDEN_SMS);
+    rng_init(&r, kind, seed, gpu ? rng_gpu_named(gpu->valuestring) : rng_gpu_h100);
     rng_normal(&r, x, n, DT_F32);
     check_end(what, cJSON_GetObjectItem(c, "first"), x, n, false, tolerance);
     check_end(what, cJSON_GetObjectItem(c, "last"), x, n, true, tolerance);
@@ -82,7 +81,7 @@ static void check_half(const char *path, const cJSON *c) {
     size_t n = (size_t)number(c, "n"), at = 0;
     assert_true(n <= sizeof x / sizeof *x && cJSON_GetArraySize(values) == (int)n);
     struct rng r;
-    rng_init(&r, RNG_CPU, (uint64_t)number(c, "seed"), 0);
+    rng_init(&r, RNG_CPU, (uint64_t)number(c, "seed"), (struct rng_gpu){0});
     rng_normal(&r, x, n, dtype);
     char what[256];
     snprintf(what, sizeof what, "%s: cpu_half: %s seed %.0f n %zu", path, type, number(c, "seed"), n);
@@ -98,7 +97,7 @@ static void check_half(const char *path, const cJSON *c) {
 /* Draws of several sizes from one generator, in order. */
 static void check_sequence(const char *path, const cJSON *sequence) {
     struct rng r;
-    rng_init(&r, RNG_CPU, 0, 0);
+    rng_init(&r, RNG_CPU, 0, (struct rng_gpu){0});
     const cJSON *c;
     int step = 0;
     cJSON_ArrayForEach(c, sequence) {
@@ -136,7 +135,7 @@ static void test_spare_survives(void **state) {
     (void)state;
     struct rng a, b;
     float one, two[2], many[32];
-    rng_init(&a, RNG_CPU, 7, 0);
+    rng_init(&a, RNG_CPU, 7, (struct rng_gpu){0});
     b = a;
     rng_normal(&a, two, 2, DT_F32);
     rng_normal(&b, &one, 1, DT_F32);
@@ -151,7 +150,7 @@ static void test_cuda_offset(void **state) {
     (void)state;
     struct rng r;
     float x[512], y[512];
-    rng_init(&r, RNG_CUDA, 0, GOLDEN_SMS);
+    rng_init(&r, RNG_CUDA, 0, rng_gpu_h100);
     rng_normal(&r, x, 512, DT_F32);
     assert_int_equal(r.offset, 4);
     rng_normal(&r, y, 512, DT_F32);
@@ -171,8 +170,8 @@ static void test_half_is_rounded_f32_on_cuda(void **state) {
     (void)state;
     struct rng a, b;
     float x[100], y[100];
-    rng_init(&a, RNG_CUDA, 3, GOLDEN_SMS);
-    rng_init(&b, RNG_CUDA, 3, GOLDEN_SMS);
+    rng_init(&a, RNG_CUDA, 3, rng_gpu_h100);
+    rng_init(&b, RNG_CUDA, 3, rng_gpu_h100);
     rng_normal(&a, x, 100, DT_F32);
     rng_normal(&b, y, 100, DT_F16);
     for (int i = 0; i < 100; i++) assert_true(y[i] == f16_to_f32(f32_to_f16(x[i])));
@@ -198,7 +197,7 @@ static void test_speed(void **state) {
     static float x[16384];
     struct rng r;
     double best = 1;
-    rng_init(&r, RNG_CPU, 0, 0);
+    rng_init(&r, RNG_CPU, 0, (struct rng_gpu){0});
     for (int i = 0; i < 20; i++) {
         double t = seconds();
         rng_normal(&r, x, 16384, DT_F32);
@@ -210,9 +209,9 @@ static void test_speed(void **state) {
 }
 
 int main(int argc, char **argv) {
-    static char *own[] = {"test/fixtures/rng/cpu.json", "test/fixtures/rng/cuda.json"};
+    static char *own[] = {"test/fixtures/rng/cpu.json", "test/fixtures/rng/cuda.json", "test/fixtures/rng/cuda_gpus.json"};
     char **files = argc > 1 ? argv + 1 : own;
-    int n_files = argc > 1 ? argc - 1 : 2;
+    int n_files = argc > 1 ? argc - 1 : (int)(sizeof own / sizeof *own);
     const struct CMUnitTest fixed[] = {
         cmocka_unit_test(test_spare_survives), cmocka_unit_test(test_cuda_offset), cmocka_unit_test(test_half_is_rounded_f32_on_cuda),
         cmocka_unit_test(test_random_seed),    cmocka_unit_test(test_speed),

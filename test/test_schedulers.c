@@ -254,7 +254,7 @@ static void run_case(const char *path, const cJSON *root, const cJSON *c, const 
     struct state state = {0};
     struct rng r;
     double outputs = magnitude(c), seen = 0, tolerance;
-    rng_init(&r, RNG_CPU, (uint64_t)(member(c, "seed") ? member(c, "seed")->valuedouble : 0), 0);
+    rng_init(&r, RNG_CPU, (uint64_t)(member(c, "seed") ? member(c, "seed")->valuedouble : 0), (struct rng_gpu){0});
     start(c, root, s, &state, &r);
     tolerance = row_tolerance(state.x, outputs, &seen);
     if (member(c, "noised") && !compare_list(path, c, "noised", member(c, "noised"), state.x, N, tolerance)) return;

@@ -121,7 +121,7 @@ static void philox_pair(uint32_t a, uint32_t b, float *first, float *second) {
 
 /* torch launches P = blocks * 256 threads; thread i makes four normals a round k and writes them to i + P (4k + j). */
 static void cuda_normal(struct rng *r, float *x, size_t n) {
-    size_t blocks = (size_t)r->n_sms * (size_t)(r->threads_per_sm / 256), needed = (n + 255) / 256;
+    size_t blocks = (size_t)r->gpu.n_sms * (size_t)(r->gpu.threads_per_sm / 256), needed = (n + 255) / 256;
     size_t threads = (needed < blocks ? needed : blocks) * 256, round = 0;
     for (size_t base = 0; base < n; base += 4 * threads, round++) {
         for (size_t i = 0; i < threads && base + i < n; i++) {
@@ -138,13 +138,12 @@ static void cuda_normal(struct rng *r, float *x, size_t n) {
 
 /* ---- both -------------------------------------------------------------------------------------------------------- */
 
-void rng_init(struct rng *r, enum rng_kind kind, uint64_t seed, int n_sms) {
-    assert(kind == RNG_CPU || n_sms > 0);
+void rng_init(struct rng *r, enum rng_kind kind, uint64_t seed, struct rng_gpu gpu) {
+    assert(kind == RNG_CPU || (gpu.n_sms > 0 && gpu.threads_per_sm >= 256));
     memset(r, 0, sizeof *r);
     r->kind = kind;
     r->seed = seed;
-    r->n_sms = n_sms;
-    r->threads_per_sm = 2048;
+    r->gpu = gpu;
     mt_seed(r, (uint32_t)seed); /* torch's CPU generator keeps 32 bits of the seed */
 }
 

@@ -192,7 +192,7 @@ struct picture *picture_open(struct arena *a, struct request *r, int k) {
     p->arena = a;
     p->noise = arena_array(a, request_latent_count(r), sizeof *p->noise);
     p->timings.step_ms = arena_array(a, (size_t)request_rows(r), sizeof *p->timings.step_ms);
-    rng_init(&p->rng, s->rng, s->seed + (uint64_t)k, s->rng_sms);
+    rng_init(&p->rng, s->rng, s->seed + (uint64_t)k, s->rng_gpu);
     r->model->device->recover(r->model->device); /* the picture before may have died anywhere */
     prepare_timed(p);
     p->latents = alloc_latents(r);

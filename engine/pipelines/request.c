@@ -282,8 +282,15 @@ static bool is_planned(const struct request *r) {
     return same_shape(shape_of(r), r->model->planned) && (!r->then || is_planned(r->then));
 }
 
+/* Whose noise is drawn where none was named. */
+static void find_gpu(struct request *r) {
+    struct rng_gpu *gpu = &r->settings.rng_gpu;
+    if (!gpu->n_sms) *gpu = r->model->device->gpu.n_sms ? r->model->device->gpu : rng_gpu_h100;
+}
+
 void request_plan(struct request *r) {
     struct device *dev = r->model->device;
+    for (struct request *each = r; each; each = each->then) find_gpu(each);
     if (!dev->planning && is_planned(r)) return;
     for (struct request *each = r; each; each = each->then) {
         each->model->planned = (struct picture_shape){0};

@@ -32,7 +32,7 @@ struct settings {
     int width, height;     /* pixels; 0: the checkpoint's, else sample_size * VAE factor; said where the other is given */
     const char *scheduler; /* "NAME[,key=value…]", or NULL for the checkpoint's own */
     enum rng_kind rng;
-    int rng_sms;
+    struct rng_gpu rng_gpu; /* of RNG_CUDA; zeros: the one in use, on the CPU an H100 */
     enum dtype rng_dtype;
     const char *image;    /* picture to begin from, or NULL; "-": standard input */
     double strength;      /* how much of it goes: 0 to 1, of the steps; NAN: 0.8, inpainting 1 */

@@ -33,6 +33,16 @@ expect_same dump16/step-0002.safetensors dump32/step-0002.safetensors
 grep -q '"dtype":"fp16","device":"cuda:0"}' dump16/request.json || fail "$(cat dump16/request.json)"
 grep -q '"vae_dtype":"fp32",.*"dtype":"fp16","device":"cuda:0"}' dump32/request.json || fail "$(cat dump32/request.json)"
 
+# --- noise of the GPU in use, and it is recorded so that another machine can draw it ---
+for n in 8 3; do
+    EMU_SM=$n fox --steps 1 --rng cuda --dump noise -f -o box/noise.png
+    grep -q "\"rng\":\"cuda:$n\"" noise/request.json || fail "$(cat noise/request.json)"
+done
+run --device cpu -m "$MODEL" -s 1 --steps 1 --size 64x64 --rng cuda --dump noise -f -o box/noise.png x
+grep -q '"rng":"cuda:132"' noise/request.json || fail "$(cat noise/request.json)"
+unset EMU_SM
+rm -r noise box/noise.png
+
 # --- fp16 ends at 65504: said, and the picture drawn with more range ---
 header='{"latents":{"dtype":"F32","shape":[1,4,8,8],"data_offsets":[0,1024]}}'
 {
