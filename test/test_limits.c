@@ -45,6 +45,10 @@ static void test_version_2(void **state) {
     put("/sys/fs/cgroup/a/memory.stat", "anon 5\nactive_file 1000000\ninactive_file 500000\n");
     assert_int_equal(memory_available(root), 3500000);
     assert_true(cpu_quota(root) == 1.5);
+    put("/sys/fs/cgroup/a/b/cpu.max", "250000 100000\n"); /* the smallest holds, wherever it stands */
+    assert_true(cpu_quota(root) == 1.5);
+    put("/sys/fs/cgroup/a/b/cpu.max", "50000 100000\n");
+    assert_true(cpu_quota(root) == 0.5);
 }
 
 /* The smallest counts, whichever group has it; what is in use already, though the limit came later, leaves the least there is. */
@@ -103,6 +107,10 @@ static void test_hostile(void **state) {
             assert_true(quota >= 0 && quota <= 1);
             memory_available(root);
         }
+    put("/proc/self/cgroup", "0::/../../../etc\n"); /* nothing outside is looked at */
+    put("/sys/fs/cgroup/cpu.max", "max 100000\n");
+    put("/etc/cpu.max", "25000 100000\n");
+    assert_true(cpu_quota(root) == 0);
     char *longer = malloc(40000);
     memset(longer, 'a', 39999);
     memcpy(longer, "0::/", 4);

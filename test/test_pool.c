@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "engine/base/pool.h"
 
@@ -46,6 +47,25 @@ static void test_every_item_once(void **state) {
     run_loops(NULL, 20);
 }
 
+/* Whoever still works is waited for. */
+static void rest(void *context, size_t begin, size_t end, int thread) {
+    atomic_int *n_done = context;
+    usleep((unsigned)thread * 2000); /* one is last */
+    atomic_fetch_add(n_done, (int)(end - begin));
+}
+
+static void test_the_slow_are_waited_for(void **state) {
+    (void)state;
+    struct pool *pool = pool_new(4);
+    for (int i = 0; i < 50; i++) {
+        atomic_int n_done = 0;
+        pool_for(pool, 16, 1e6, rest, &n_done);
+        assert_int_equal(n_done, 16);
+        usleep(i % 2 * 2000); /* asleep, or not yet */
+    }
+    pool_free(pool);
+}
+
 /* No memory for stacks: fewer threads, and the loops are run all the same. */
 static void test_refused(void **state) {
     (void)state;
@@ -64,6 +84,7 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_item_once), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_item_once), cmocka_unit_test(test_the_slow_are_waited_for),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
