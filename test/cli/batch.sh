@@ -30,7 +30,6 @@ cat >jobs.jsonl <<'END'
 {"id":"l","prompt":"a cat","seed":1,"rng":"cuda:132","scheduler":"euler-a","steps":2}
 {"id":"m","prompt":"a cat","seed":1}
 END
-sed -i 's/18446744073709551615/"&"/' jobs.jsonl
 batch -b jobs.jsonl -o box/
 expect_code 0
 expect_out box/a.png box/b.png box/c.png box/d.png box/e.png box/f.png box/g.png box/h.png box/i.png box/j.png box/k.png box/l.png box/m.png
@@ -105,6 +104,7 @@ wrong 65 "field 'id': expected a string, found 7" '{"prompt":"a","id":7}'
 wrong 65 "field 'output': expected a string, found 7" '{"prompt":"a","output":7}'
 wrong 2 "steps: expected a whole number from 1 to 1000000, found '0'" '{"prompt":"a","steps":0}'
 wrong 2 "output: expected a file, found '-'" '{"prompt":"a","output":"-"}'
+wrong 2 'image: expected a file for a job, found -' '{"prompt":"a","image":"-"}'
 wrong 2 "model: a batch has one, '$MODEL', found 'other'" '{"prompt":"a","model":"other"}'
 wrong 65 'expected UTF-8, found an invalid byte at column 12' "$(printf '{"prompt":"\377"}')"
 wrong 65 '"device" is the whole run'\''s: expected --device on the command line' '{"prompt":"a","device":"cpu"}'
