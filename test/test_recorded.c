@@ -80,7 +80,7 @@ static void test_facts(void **state) {
     s.eta = 0.5;
     s.negative = "bad";
     recorded_apply(r, &s);
-    assert_true(s.seed_given && s.seed == UINT64_MAX && s.rng == RNG_CUDA && s.rng_sms == 40 && s.invert_mask && s.eta == 0);
+    assert_true(s.seed_given && s.seed == UINT64_MAX && s.rng == RNG_CUDA && s.rng_gpu.n_sms == 40 && s.invert_mask && s.eta == 0);
     assert_string_equal(s.model, "here");
     assert_string_equal(s.scheduler, "euler,karras");
     assert_null(s.negative);
