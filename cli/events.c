@@ -90,10 +90,11 @@ void event_image(int n, const char *file, uint64_t seed, enum verdict verdict, d
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void event_skipped(int n, const char *file) {
+void event_skipped(int n, const char *file, const uint64_t *seed) {
     if (!begin("image")) return;
     json_out_u64(&line, "n", (uint64_t)n);
     json_out_string(&line, "file", file);
+    if (seed) json_out_u64(&line, "seed", *seed);
     json_out_bool(&line, "skipped", true);
     end();
 }

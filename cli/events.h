@@ -21,8 +21,8 @@ void event_load(uint64_t bytes, double ms);
 void event_step(int n, int row, int n_rows, double ms);
 /* The file is complete; verdict: the safety checker's. */
 void event_image(int n, const char *file, uint64_t seed, enum verdict verdict, double ms);
-/* It existed, and --on-exists skip left it. */
-void event_skipped(int n, const char *file);
+/* It existed, and --on-exists skip left it. seed: the one it says it has, or NULL. */
+void event_skipped(int n, const char *file, const uint64_t *seed);
 /* --sheet's file is complete. */
 void event_sheet(const char *file);
 void event_error(int code, const char *message);

@@ -7,12 +7,14 @@
 #include "cli/paths.h"
 #include "cli/print.h"
 #include "cli/progress.h"
+#include "cli/recorded.h"
 #include "cli/report.h"
 #include "cli/result.h"
 #include "cli/settings_table.h"
 #include "cli/signals.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -180,6 +182,23 @@ static void add_contact(struct arena *a, const struct run *run, const char *path
     contacts_add(run->contacts, (int)run->line - 1, path, label, s->width, s->height);
 }
 
+/* What the picture that stayed says of itself: false where it says nothing. */
+static bool seed_of(struct arena *a, const char *path, uint64_t *seed) {
+    struct job job;
+    if (!job_enter(&job)) return false;
+    const char *value = recorded_value(recorded_read(a, path), "seed");
+    job_leave(&job);
+    return value && parse_u64(value, seed);
+}
+
+static void report_skipped(struct arena *a, const struct run *run, const char *path) {
+    uint64_t seed;
+    bool said = seed_of(a, path, &seed);
+    if (!run->options->quiet && said) fprintf(stderr, "skipped %s: the file exists, seed %llu\n", path, (unsigned long long)seed);
+    if (!run->options->quiet && !said) fprintf(stderr, "skipped %s: the file exists\n", path);
+    event_skipped(run->k + 1, path, said ? &seed : NULL);
+}
+
 /* Standard output lost ends the run, whatever images are left. */
 static void report(struct arena *a, const struct run *run, const struct result *r) {
     if (!strcmp(r->path, "-")) {
@@ -187,8 +206,7 @@ static void report(struct arena *a, const struct run *run, const struct result *
         return;
     }
     add_contact(a, run, r->path);
-    if (r->skipped && !run->options->quiet) fprintf(stderr, "skipped %s: the file exists\n", r->path);
-    if (r->skipped) event_skipped(run->k + 1, r->path);
+    if (r->skipped) report_skipped(a, run, r->path);
     else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->verdict, r->ms);
     if (!run->options->json) result_path(a, r->path, run->options->null_separated);
 }

@@ -137,7 +137,7 @@ static void all_events(void) {
     event_load(1000, 1.23456);
     event_step(1, 2, 4, 0.5);
     event_image(1, "a\nb.png", 5, VERDICT_NONE, 10);
-    event_skipped(2, "c.png");
+    event_skipped(2, "c.png", NULL);
     event_error(74, "c.png: No space left on device");
     event_end(1);
 }

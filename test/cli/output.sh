@@ -26,6 +26,12 @@ draw x -o box/a.png --on-exists skip --json
 grep -q '"event":"image","n":1,"file":"box/a.png","skipped":true}' out || fail 'no event'
 ! grep -q '"event":"load"' out || fail 'the model was loaded to draw nothing'
 [ "$(cat box/a.png)" = mine ] || fail 'the file was changed'
+cp box/a.png mine
+cp first.png box/a.png # a picture says its seed, not the one that was asked for now
+draw x -s 9 -o box/a.png --on-exists skip --json
+grep -q '"event":"image","n":1,"file":"box/a.png","seed":1,"skipped":true}' out || fail 'no event with the seed of the file'
+[ "$(cat err)" = 'skipped box/a.png: the file exists, seed 1' ] || fail 'its seed is not said'
+cp mine box/a.png
 draw x -o box/a.png --no-clobber
 expect_code 0
 expect_out box/a-1.png
