@@ -65,6 +65,14 @@ void cpu_plan_dense(struct cpu_device *dev, struct weight *w, enum dtype dtype);
 /* The op will need this many bytes of dev->scratch. */
 void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes);
 
+/* struct device's alloc, free and memory_free. */
+void *cpu_alloc(struct device *dev, size_t bytes);
+void cpu_free(struct device *dev, void *p);
+size_t cpu_memory_free(struct device *dev);
+void cpu_free_all(struct device *dev);
+/* Page faults now, from all threads, and not in the first step. */
+void cpu_touch(struct device *dev, void *p, size_t bytes);
+
 /* Zeroed; dies with FAIL_MEMORY. For plans. */
 void *cpu_new(size_t bytes);
 /* Dies if a oneDNN call failed. */

@@ -1,9 +1,8 @@
-/* The CPU device: opening and closing, memory, planning's bookkeeping and the two tables of ops. */
+/* The CPU device: opening and closing, planning's bookkeeping and the two tables of ops. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include "engine/cpu/cpu.h"
 #include "engine/base/clock.h"
 #include "engine/cpu/dnnl_util.h"
@@ -13,63 +12,7 @@
 #include "engine/ops_check.h"
 #include "engine/files/safetensors.h"
 
-/* ---- memory: huge pages where the kernel has them, zero as the kernel gives it ----------------------------------- */
-
-enum { HUGE_PAGE = 2 << 20, PAGE = 4096 };
-
-struct cpu_block {
-    void *map;
-    size_t map_bytes;
-    void *p;
-    struct cpu_block *next;
-};
-
-static void *cpu_alloc(struct device *base, size_t bytes) {
-    struct cpu_device *dev = cpu_of(base);
-    size_t extra = bytes >= HUGE_PAGE ? HUGE_PAGE : 0; /* room to start on a huge page */
-    struct cpu_block *block = sys.calloc(1, sizeof *block);
-    void *map = MAP_FAILED;
-    if (block && bytes <= SIZE_MAX / 2)
-        map = sys.mmap(NULL, bytes + extra + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED) {
-        free(block);
-        die(FAIL_MEMORY, "cpu: out of memory: %.2f GB more needed", (double)bytes / 1e9);
-    }
-    size_t skip = extra ? -(uintptr_t)map % HUGE_PAGE : 0;
-    if (extra) madvise((char *)map + skip, bytes, MADV_HUGEPAGE);
-    *block = (struct cpu_block){map, bytes + extra + PAGE, (char *)map + skip, dev->blocks};
-    dev->blocks = block;
-    return block->p;
-}
-
-static void cpu_free(struct device *base, void *p) {
-    for (struct cpu_block **at = &cpu_of(base)->blocks; p && *at; at = &(*at)->next) {
-        struct cpu_block *block = *at;
-        if (block->p != p) continue;
-        *at = block->next;
-        munmap(block->map, block->map_bytes);
-        free(block);
-        return;
-    }
-    assert(!p);
-}
-
-static size_t cpu_memory_free(struct device *base) {
-    (void)base;
-    return (size_t)memory_available("");
-}
-
-/* Page faults now, from all threads, and not in the first step. */
-static void touch_pages(void *context, size_t begin, size_t end, int thread) {
-    (void)thread;
-    char *p = context;
-    for (size_t i = begin; i < end; i++) p[i * PAGE] = 0;
-}
-
-static void touch(struct device *base, void *p, size_t bytes) {
-    enum { PAGE_NS = 500 };
-    pool_for(base->pool, bytes / PAGE, PAGE_NS, touch_pages, p);
-}
+enum { ARENA_BASE = 4096 /* planning counts from it, and never dereferences it; not NULL, which means "no view" */ };
 
 /* ---- planning ---------------------------------------------------------------------------------------------------- */
 
@@ -287,7 +230,7 @@ static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) 
     cpu_free(base, p);
     *capacity = 0;
     p = cpu_alloc(base, bytes);
-    touch(base, p, bytes);
+    cpu_touch(base, p, bytes);
     *capacity = bytes;
     return p;
 }
@@ -295,7 +238,7 @@ static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) 
 static void cpu_plan_begin(struct device *base) {
     base->own = &planning_ops;
     base->planning = true;
-    base->arena_base = (char *)(uintptr_t)PAGE;
+    base->arena_base = (char *)(uintptr_t)ARENA_BASE;
     base->arena_used = base->arena_peak = 0;
     cpu_of(base)->round++;
 }
@@ -321,7 +264,7 @@ static void cpu_close(struct device *base) {
         next = plan->next;
         plan->destroy(plan);
     }
-    while (dev->blocks) cpu_free(base, dev->blocks->p);
+    cpu_free_all(base);
     free(dev->schedule.rows);
     free(dev->marks);
     cpu_primitives_destroy(dev);
@@ -384,7 +327,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .own = &planning_ops,
         .planning = true,
         .pool = pool,
-        .arena_base = (char *)(uintptr_t)PAGE, /* counted from, never dereferenced; not NULL, which means "no view" */
+        .arena_base = (char *)(uintptr_t)ARENA_BASE,
         .packed_bytes = cpu_packed_bytes,
         .pack = cpu_pack,
         .load = cpu_load,
