@@ -161,7 +161,8 @@ static void test_settings_from_json(void **state) {
     assert_string_equal(s.prompt, "a cat");
     assert_null(s.negative);
     assert_true(s.seed_given && s.seed == 9007199254740991u && s.steps == 7 && s.guidance == 2.5 && s.guidance_rescale == 0.25);
-    assert_true(s.width == 64 && s.height == 72 && s.rng == RNG_CUDA && s.rng_gpu.n_sms == 40 && s.rng_dtype == DT_BF16 && s.clip_skip == 2);
+    assert_true(s.width == 64 && s.height == 72 && s.rng == RNG_CUDA && s.rng_gpu.n_sms == 40 && s.rng_dtype == DT_BF16 &&
+                s.clip_skip == 2);
     assert_string_equal(s.scheduler, "euler:karras");
     assert_true(s.vae_dtype_given && s.vae_dtype == DT_F16 && s.strict);
     s = read_settings("{\"prompt\":\"\\\"seed\\\":1\",\"seed\":9007199254740993}");
@@ -210,11 +211,12 @@ static void test_settings_come_back(void **state) {
     (void)state;
     comes_back("{\"prompt\":\"a\",\"negative\":\"b\",\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0.5,"
                "\"width\":64,\"height\":72,\"scheduler\":\"ddim\",\"eta\":0.5,\"clip_skip\":1,\"rng\":\"cuda:7x1024\","
-               "\"rng_dtype\":\"fp16\",\"latents\":\"c\",\"variant\":\"d\",\"vae_dtype\":\"bf16\"}");
-    comes_back("{\"prompt\":\"a\",\"negative\":null,\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0,\"width\":64,"
-               "\"height\":72,\"scheduler\":null,\"eta\":0,\"clip_skip\":0,\"rng\":\"cpu\",\"rng_dtype\":\"fp32\",\"image\":\"x.png\","
-               "\"strength\":0.5,\"mask\":\"m.png\",\"invert_mask\":true,\"mask_blur\":2,\"resize\":\"crop\",\"latents\":null,"
-               "\"variant\":null}");
+               "\"rng_dtype\":\"fp16\",\"latents\":\"c\",\"config\":null,\"vae\":null,\"variant\":\"d\",\"vae_dtype\":\"bf16\"}");
+    comes_back(
+        "{\"prompt\":\"a\",\"negative\":null,\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0,\"width\":64,"
+        "\"height\":72,\"scheduler\":null,\"eta\":0,\"clip_skip\":0,\"rng\":\"cpu\",\"rng_dtype\":\"fp32\",\"image\":\"x.png\","
+        "\"strength\":0.5,\"mask\":\"m.png\",\"invert_mask\":true,\"mask_blur\":2,\"resize\":\"crop\",\"latents\":null,\"config\":null,\"vae\":null,"
+        "\"variant\":null}");
 }
 
 /* A1111's words for the schedulers, and for what their options make of them. */

@@ -160,7 +160,7 @@ static void test_cuda_offset(void **state) {
     assert_int_equal(r.offset, 8);
     /* counter 1 is also that of a larger draw's second round: 2048 threads of one multiprocessor, four values each */
     float *many = malloc((4 * 2048 + 512) * sizeof *many);
-    rng_init(&r, RNG_CUDA, 0, 1);
+    rng_init(&r, RNG_CUDA, 0, (struct rng_gpu){1, 2048});
     rng_normal(&r, many, 4 * 2048 + 512, DT_F32);
     assert_memory_equal(y, many + 4 * 2048, sizeof y);
     free(many);
