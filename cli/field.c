@@ -150,9 +150,23 @@ static const char *value_text(struct arena *a, const struct field *f, const stru
     return text;
 }
 
+/* A text, or a list of them, in place of what was there. */
+static void list_from_json(struct given *g, const struct json *o, const char *key) {
+    enum { ITEMS_MAX = 64 };
+    const char *items[ITEMS_MAX] = {json_is_string(o, key) ? json_string(o, key, "") : NULL};
+    int n = *items ? 1 : json_string_array(o, key, items, ITEMS_MAX);
+    g->field->kind->set(g);
+    for (int i = 0; i < n; i++) {
+        if (!items[i]) die(FAIL_DATA, "%s: expected texts, found null", g->name);
+        g->value = arena_strdup(g->arena, items[i]);
+        g->field->kind->set(g);
+    }
+}
+
 void field_from_json(struct arena *a, const struct field *f, void *base, const struct json *o, const char *key) {
     if (json_is_null(o, key)) return;
     struct given g = {.arena = a, .base = base, .field = f, .name = arena_printf(a, "%s: %s", json_path(o), key)};
+    if (f->kind->json == JSON_LIST) return list_from_json(&g, o, key);
     g.value = value_text(a, f, o, key);
     if (g.value) f->kind->set(&g);
     else *(bool *)field_value(&g) = false;

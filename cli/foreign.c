@@ -27,6 +27,8 @@ static const struct foreign_option table[] = {
     {"mask-image", .ours = "mask"},
     {"refiner-switch-at denoising-end denoising-start high-noise-frac", .ours = "refine-at"},
     {"vae-path vae-name", .ours = "vae"},
+    {"loras", .ours = "lora"},
+    {"lora-model-dir", .ours = "lora-dir"},
 
     /* near: ours is named */
     {"batch-size", .hint = "-c N (--count) is the number of images, drawn one after another"},
@@ -71,8 +73,8 @@ static const struct foreign_option table[] = {
     {"ip-adapter ip-adapter-image ip-adapter-strength ip-adapter-image-embeds ref-image ref-image-args "
      "ref-video ref-video-audio ref-audio increase-ref-index disable-auto-resize-ref-image",
      .unsupported = true, .hint = NULL},
-    {"lora loras lora-model-dir lora-apply-mode lora-scale cross-attention-kwargs hypernetwork", .unsupported = true,
-     .hint = "LoRA weights are not applied; merge them into the checkpoint"},
+    {"lora-scale cross-attention-kwargs", .hint = "--lora FILE:WEIGHT"},
+    {"lora-apply-mode hypernetwork", .unsupported = true, .hint = NULL},
     {"embedding embeddings embd-dir embeddings-dir textual-inversion", .unsupported = true,
      .hint = "a tokenizer with the tokens and a text encoder with their rows is read from the checkpoint alone"},
     {"vae-format audio-vae tae taesd taesd-preview-only preview-noisy vae-on-cpu "

@@ -98,7 +98,7 @@ static void prepare(struct arena *a, struct batch *b, const char *line, size_t n
     if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
     struct request *r = request_open(a, m, &o->settings);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
-    if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false);
+    if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, o->settings.lora_dir);
     note_unused(r, &o->settings);
     b->run.request = r;
     b->run.options = o;

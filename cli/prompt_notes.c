@@ -29,19 +29,20 @@ static bool has_word(const char *prompt, const char *word) {
 }
 
 /* The syntax the prompt has of others, as a list; "" for none. */
-static const char *foreign_syntax(const char *prompt) {
-    bool tag = strstr(prompt, "<lora:") || strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
+static const char *foreign_syntax(const char *prompt, bool loras) {
+    bool tag = (!loras && strstr(prompt, "<lora:")) || strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
     if (tag) return "<lora:…>";
     if (has_weight(prompt)) return "a weight such as (red:1.4)";
     if (has_word(prompt, "BREAK")) return "BREAK";
     return has_word(prompt, "AND") ? "AND" : "";
 }
 
-void prompt_notes(const char *prompt, bool from_stdin) {
-    const char *syntax = foreign_syntax(prompt);
+void prompt_notes(const char *prompt, bool from_stdin, bool loras) {
+    const char *syntax = foreign_syntax(prompt, loras);
     if (from_stdin && strchr(prompt, '\n')) warn("prompt: all lines of standard input are one prompt");
     if (!strcasecmp(prompt, "help")) warn("prompt: \"help\" is drawn; 'diffuse --help' explains the options");
     else if (!from_stdin && is_file(prompt + (*prompt == '@')))
         warn("prompt: the name of a file, %s, is drawn as text; 'diffuse - < FILE' draws what is in it", prompt + (*prompt == '@'));
-    if (*syntax) warn("prompt: %s is text here, with no meaning of its own", syntax);
+    bool lora = !strncmp(syntax, "<lora:", 6);
+    if (*syntax) warn("prompt: %s is text here, with no meaning of its own%s", syntax, lora ? ": --lora-dir DIR reads it" : "");
 }

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* from_stdin: line breaks may have been meant to part several prompts. */
-void prompt_notes(const char *prompt, bool from_stdin);
+/* from_stdin: line breaks may have been meant to part several prompts. loras: <lora:…> is read. */
+void prompt_notes(const char *prompt, bool from_stdin, bool loras);
 
 #endif

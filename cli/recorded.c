@@ -55,8 +55,16 @@ static bool is_fact(const char *path) {
     return !strncmp(path, "components.", 11);
 }
 
+/* The field of a value, or of the list it is an item of: "lora.0". */
+static const struct field *field_of(struct arena *a, const char *path) {
+    const char *dot = strrchr(path, '.');
+    if (!dot || dot[1 + strspn(dot + 1, "0123456789")]) return field_find(settings_fields, n_settings_fields, path);
+    const struct field *f = field_find(settings_fields, n_settings_fields, arena_printf(a, "%.*s", (int)(dot - path), path));
+    return f && f->kind->json == JSON_LIST ? f : NULL;
+}
+
 static void take_own(struct recorded *r, const struct json_value *v) {
-    const struct field *f = field_find(settings_fields, n_settings_fields, v->path);
+    const struct field *f = field_of(r->arena, v->path);
     if (v->is_null || !strcmp(v->path, "v")) return;
     if (f && f->recorded && !strcmp(f->name, "image") && !strcmp(v->text, "-"))
         recorded_leave(r, v->path, v->text, "it came from standard input; -i FILE");

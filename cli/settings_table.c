@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 #include "engine/images/process.h"
+#include "engine/pipelines/loras.h"
 #include "schedulers/scheduler.h"
 
 enum { SIZE_UNIT = 8 };
@@ -133,9 +134,35 @@ static void write_where_set(struct json_out *j, const char *key, const struct fi
     if (*(const bool *)((const char *)base + f->offset)) json_out_bool(j, key, true);
 }
 
+/* FILE[:WEIGHT]; a colon that no number follows is the file's. */
+static void set_lora(const struct given *g) {
+    struct lora_list *list = field_value(g);
+    if (!g->value) return *list = (struct lora_list){0}, (void)0;
+    const char *colon = strrchr(g->value, ':');
+    double weight = 1;
+    bool weighted = colon && parse_double(colon + 1, &weight);
+    const char *path = weighted ? arena_printf(g->arena, "%.*s", (int)(colon - g->value), g->value) : g->value;
+    if (!*path) die(FAIL_USAGE, "%s: expected FILE[:WEIGHT], found '%s'", g->name, g->value);
+    if (!(fabs(weight) <= 100)) die(FAIL_USAGE, "%s: expected a weight from -100 to 100, found '%s'", g->name, colon + 1);
+    loras_add(g->arena, list, path, weight);
+}
+
+static void write_loras(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    const struct lora_list *list = (const void *)((const char *)base + f->offset);
+    char number[NUMBER_TEXT_MAX];
+    if (!list->n) return;
+    json_out_open(j, key, '[');
+    for (int i = 0; i < list->n; i++) {
+        number_text(number, list->items[i].weight);
+        json_out_string(j, NULL, arena_printf(j->text.arena, "%s:%s", list->items[i].path, number));
+    }
+    json_out_close(j, '[');
+}
+
 static const struct field_kind kind_seed = {set_seed, write_seed, JSON_COUNT};
 static const struct field_kind kind_side = {set_side, field_write_int, JSON_COUNT};
 static const struct field_kind kind_size = {set_size, NULL, JSON_TEXT};
+static const struct field_kind kind_lora = {set_lora, write_loras, JSON_LIST};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
 static const struct field_kind kind_off = {field_set_flag, write_where_set, JSON_FLAG}; /* of what runs unless told otherwise */
@@ -214,11 +241,19 @@ const struct field settings_fields[] = {
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
      RECORDED},
 
+    {0, "lora", "FILE[:X]", GROUP_PICTURE, "add a LoRA, X times; may be given again", &kind_lora, AT(loras), .completion = COMPLETE_FILE,
+     RECORDED},
+    {0, "lora-dir", "DIR", GROUP_PICTURE, "read <lora:NAME:X> in the prompt as NAME.safetensors in DIR", &kind_path, AT(lora_dir),
+     .completion = COMPLETE_DIR, RARE},
+    {0, "lora-lenient", NULL, GROUP_PICTURE, "leave out what of a LoRA the model has no place for", &kind_flag, AT(lora_lenient), RARE,
+     RECORDED},
+
     {'m', "model", "PATH", GROUP_MODEL, "a directory, .safetensors, or ORG/NAME[@REV] cached", &kind_path, AT(model),
      .completion = COMPLETE_FILE},
     {0, "config", "DIR", GROUP_MODEL, "what a .safetensors model is read by, or ORG/NAME", &kind_path, AT(config),
      .completion = COMPLETE_DIR, RARE, RECORDED},
-    {0, "vae", "PATH", GROUP_MODEL, "the VAE of another file or directory", &kind_path, AT(vae), .completion = COMPLETE_FILE, RECORDED},
+    {0, "vae", "PATH", GROUP_MODEL, "the VAE of another file or directory", &kind_path, AT(vae), .completion = COMPLETE_FILE, RARE,
+     RECORDED},
     {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", &kind_path, AT(variant), RECORDED},
     {0, "vae-dtype", "TYPE", GROUP_MODEL, "the VAE's, which needs more range", &kind_vae_dtype, AT(vae_dtype), .preset = "auto",
      .words = dtype_words, .completion = COMPLETE_WORDS, RECORDED},

@@ -57,10 +57,12 @@ static const struct tensor *bind(struct binder *b, const int64_t *shape, int ran
     return t;
 }
 
-static struct weight *weight_new(struct binder *b, enum weight_kind kind, const int64_t *shape, int rank, const char *name,
+static struct weight *weight_new(struct binder *b, enum weight_kind kind, const int64_t *shape, int rank, const char *const names[],
                                  const struct tensor **parts, int n_parts) {
     struct weight *w = arena_alloc(b->arena, sizeof *w);
-    *w = (struct weight){.kind = kind, .name = arena_strdup(b->arena, name), .rank = rank, .parts = parts, .n_parts = n_parts};
+    const char **copies = arena_array(b->arena, (size_t)n_parts, sizeof *copies);
+    for (int i = 0; i < n_parts; i++) copies[i] = arena_strdup(b->arena, names[i]);
+    *w = (struct weight){.kind = kind, .name = copies[0], .rank = rank, .parts = parts, .names = copies, .n_parts = n_parts};
     memcpy(w->shape, shape, (size_t)rank * sizeof *shape);
     if (b->last) b->last->next = w;
     else b->first = w;
@@ -76,7 +78,7 @@ struct weight *weight_get(struct binder *b, enum weight_kind kind, const int64_t
     va_end(ap);
     const struct tensor **parts = arena_alloc(b->arena, sizeof *parts);
     parts[0] = bind(b, shape, rank, name);
-    return weight_new(b, kind, shape, rank, name, parts, 1);
+    return weight_new(b, kind, shape, rank, (const char *[]){name}, parts, 1);
 }
 
 void weight_made_of(struct binder *b, struct weight *w, const struct tensor *t) {
@@ -94,7 +96,7 @@ struct weight *weight_get_stacked(struct binder *b, enum weight_kind kind, int n
         parts[i] = bind(b, (const int64_t[]){rows[i], columns}, rank, names[i]);
         shape[0] += rows[i];
     }
-    return weight_new(b, kind, shape, rank, names[0], parts, n);
+    return weight_new(b, kind, shape, rank, names, parts, n);
 }
 
 /* ---- what is missing --------------------------------------------------------------------------------------------- */

@@ -22,7 +22,8 @@ struct weight {
     int rank;
     int64_t shape[4]; /* as the op sees it; several parts are concatenated along axis 0 */
     int n_parts;
-    const struct tensor *const *parts;
+    const struct tensor **parts;      /* what is read: the checkpoint's, or what LoRAs make of them */
+    const char *const *names;         /* of the parts, as they were asked for */
     void *packed;                     /* device memory, layout private to the device; NULL before weights_load */
     size_t packed_bytes, packed_room; /* of its layout; at `packed` */
     bool stale;                       /* set by the device: what lies at `packed` is not in the layout planned last */

@@ -107,13 +107,38 @@ static void write_weights(const char *dir, const cJSON *file) {
     arena_free(&a);
 }
 
-/* A file of tensors made of others: [axis…, "FILE:NAME"…], the file by its number in "weights"; of none: values of its own. */
+/* Puts texts about the file into its header, in place of none. */
+static void write_metadata(const char *path, const cJSON *metadata) {
+    struct arena a = {0};
+    size_t n;
+    char *file = read_file(&a, path, 1 << 24, &n), *text = cJSON_PrintUnformatted(metadata);
+    uint64_t length = 0, more = strlen(text) + strlen("\"__metadata__\":,");
+    memcpy(&length, file, sizeof length);
+    char *longer = arena_alloc(&a, n + more + 8), *at = longer + 8;
+    at += sprintf(at, "{\"__metadata__\":%s,", text);
+    memcpy(at, file + 9, n - 9);
+    length += more;
+    memcpy(longer, &length, sizeof length);
+    write_file(path, longer, n + more);
+    free(text);
+    arena_free(&a);
+}
+
+/* A file of tensors made of others: [axis…, "FILE:NAME"…], the file by its number in "weights"; of none: values of its own. Or a number. */
 static void write_single(const char *dir, const cJSON *fixture, const cJSON *file) {
     struct arena a = {0};
     struct st_writer *w = st_writer_new(&a);
     const cJSON *tensor;
+    const char *path = arena_strdup(&a, path_in(dir, "%s", file->string));
     cJSON_ArrayForEach(tensor, file) {
         int64_t shape[8];
+        if (cJSON_IsObject(tensor)) continue;
+        if (cJSON_IsNumber(tensor)) {
+            float *number = arena_alloc(&a, sizeof *number);
+            *number = (float)tensor->valuedouble;
+            st_writer_add(w, tensor->string, DT_F32, 0, shape, number);
+            continue;
+        }
         int rank = 0, n_items = cJSON_GetArraySize(tensor);
         size_t n = 1, at = 0;
         for (; rank < n_items && cJSON_IsNumber(cJSON_GetArrayItem(tensor, rank)); rank++)
@@ -132,7 +157,8 @@ static void write_single(const char *dir, const cJSON *fixture, const cJSON *fil
         }
         st_writer_add(w, tensor->string, DT_F32, rank, shape, x);
     }
-    st_write(w, path_in(dir, "%s", file->string));
+    st_write(w, path);
+    if (cJSON_HasObjectItem(file, "__metadata__")) write_metadata(path, cJSON_GetObjectItem(file, "__metadata__"));
     arena_free(&a);
 }
 

@@ -151,6 +151,10 @@ static void test_stack(void **state) {
 /* ---- low-rank sums ----------------------------------------------------------------------------------------------- */
 
 enum { O = 5, I = 3, K = 2, R1 = 2, R2 = 4 };
+#define LOW_RANK(up, down, factor) \
+    { .kind = DELTA_LOW_RANK, .a = (up), .b = (down), .scale = (factor) }
+#define PRODUCT(type, w1a, w1b, w2a, w2b, factor) \
+    { .kind = (type), .a = (w1a), .b = (w1b), .c = (w2a), .d = (w2b), .scale = (factor) }
 
 static void add_plain(double *w, const float *up, const float *down, int r, int columns, double scale) {
     for (int i = 0; i < O; i++)
@@ -169,8 +173,8 @@ static void test_sum(void **state) {
     add_plain(w, up2, down2, R2, COLUMNS, -0.5);
     for (int i = 0; i < O * COLUMNS; i++) want[i] = (float)w[i];
     struct memory *down = memory("down", DT_F32, DIMS(R1, I, K, K), down1);
-    struct low_rank deltas[] = {{floats("up", up1, DIMS(O, R1, 1, 1)), &down->tensor, 0.75},
-                                {floats("up", up2, DIMS(O, R2, 1, 1)), floats("down", down2, DIMS(R2, I, K, K)), -0.5}};
+    struct delta deltas[] = {LOW_RANK(floats("up", up1, DIMS(O, R1, 1, 1)), &down->tensor, 0.75),
+                             LOW_RANK(floats("up", up2, DIMS(O, R2, 1, 1)), floats("down", down2, DIMS(R2, I, K, K)), -0.5)};
     const struct tensor *b = floats("conv", base, DIMS(O, I, K, K)), *t = tensor_sum(&arena, b, deltas, 2);
     assert_true(t->dtype == DT_F32 && t->rank == 4 && t->shape[3] == K && t->bytes == sizeof want);
     check_parts(t, want);
@@ -190,16 +194,26 @@ static void test_sum_half(void **state) {
         want[i] = (float)(i + 1 + (i / I + 1) * (i % I + 1) / 1048576.0);
         assert_true(f16_to_f32(f32_to_f16(want[i])) != want[i]);
     }
-    struct low_rank delta = {&memory("up", DT_F16, DIMS(O, 1), up)->tensor, &memory("down", DT_F16, DIMS(1, I), down)->tensor, 1};
+    struct delta delta = LOW_RANK(&memory("up", DT_F16, DIMS(O, 1), up)->tensor, &memory("down", DT_F16, DIMS(1, I), down)->tensor, 1);
     check_parts(tensor_sum(&arena, &memory("base", DT_F16, DIMS(O, I), base)->tensor, &delta, 1), want);
 }
 
-/* Rounded once: neither product nor sum before the end is an f32. */
-static void test_sum_once(void **state) {
+/* A delta is computed in f32, in an order of its own: of rank 300, within the rounding of so many terms, base and all. */
+static void test_sum_rounding(void **state) {
     (void)state;
-    float base = 0x1p-24f, factor = 1 + 0x1p-12f, want = 1 + 0x1p-11f + 0x1p-23f;
-    struct low_rank delta = {floats("up", &factor, DIMS(1, 1)), floats("down", &factor, DIMS(1, 1)), 1};
-    check_parts(tensor_sum(&arena, floats("base", &base, DIMS(1, 1)), &delta, 1), &want);
+    enum { ROWS = 9, COLUMNS = 37, RANK = 300 };
+    float *base = eighths(ROWS * COLUMNS, 40), *up = eighths(ROWS * RANK, 41), *down = eighths(RANK * COLUMNS, 42), got[ROWS * COLUMNS];
+    for (int i = 0; i < ROWS * RANK; i++) up[i] /= 3;
+    struct delta delta = LOW_RANK(floats("up", up, DIMS(ROWS, RANK)), floats("down", down, DIMS(RANK, COLUMNS)), 0.1);
+    assert_int_equal(tensor_read(tensor_sum(&arena, floats("base", base, DIMS(ROWS, COLUMNS)), &delta, 1), got), 0);
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        double want = (double)base[i], size = fabs(want);
+        for (int k = 0; k < RANK; k++) {
+            double term = 0.1 * (double)up[i / COLUMNS * RANK + k] * (double)down[k * COLUMNS + i % COLUMNS];
+            want += term, size += fabs(term);
+        }
+        assert_true(fabs((double)got[i] - want) <= size * 0x1p-22);
+    }
 }
 
 /* Larger than the block it is computed in: rows are cut in their middle. */
@@ -208,22 +222,70 @@ static void test_sum_blocks(void **state) {
     enum { ROWS = 900, COLUMNS = 1300 };
     float *base = eighths((size_t)ROWS * COLUMNS, 10), *up = eighths(ROWS, 11), *down = eighths(COLUMNS, 12);
     float *got = malloc(sizeof(float) * ROWS * COLUMNS);
-    struct low_rank delta = {floats("up", up, DIMS(ROWS, 1)), floats("down", down, DIMS(1, COLUMNS)), 0.25};
+    struct delta delta = LOW_RANK(floats("up", up, DIMS(ROWS, 1)), floats("down", down, DIMS(1, COLUMNS)), 0.25);
     assert_int_equal(tensor_read(tensor_sum(&arena, floats("base", base, DIMS(ROWS, COLUMNS)), &delta, 1), got), 0);
     for (int i = 0; i < ROWS * COLUMNS; i++)
         if (got[i] != (float)((double)base[i] + 0.25 * (double)up[i / COLUMNS] * (double)down[i % COLUMNS])) fail_msg("value %d", i);
     free(got);
 }
 
+/* a b of [n,r] and [r,m] */
+static double *multiply(const float *a, const float *b, int n, int r, int m) {
+    double *y = arena_array(&arena, (size_t)n * (size_t)m, sizeof *y);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < m; j++)
+            for (int k = 0; k < r; k++) y[i * m + j] += (double)a[i * r + k] * (double)b[k * m + j];
+    return y;
+}
+
+static void test_sum_hadamard(void **state) {
+    (void)state;
+    enum { ROWS = 7, COLUMNS = 33, R = 3 };
+    float *base = eighths(ROWS * COLUMNS, 20), *a = eighths(ROWS * R, 21), *b = eighths(R * COLUMNS, 22), *c = eighths(ROWS * R, 23),
+          *d = eighths(R * COLUMNS, 24), want[ROWS * COLUMNS];
+    double *ab = multiply(a, b, ROWS, R, COLUMNS), *cd = multiply(c, d, ROWS, R, COLUMNS);
+    for (int i = 0; i < ROWS * COLUMNS; i++) want[i] = (float)((double)base[i] + 0.5 * ab[i] * cd[i]);
+    struct delta delta = PRODUCT(DELTA_HADAMARD, floats("a", a, DIMS(ROWS, R)), floats("b", b, DIMS(R, COLUMNS)),
+                                 floats("c", c, DIMS(ROWS, R)), floats("d", d, DIMS(R, COLUMNS)), 0.5);
+    check_parts(tensor_sum(&arena, floats("base", base, DIMS(ROWS, COLUMNS)), &delta, 1), want);
+    delta.d = floats("narrow", d, DIMS(R, COLUMNS - 1));
+    assert_dies(78, "'narrow'", tensor_check_delta(floats("base", base, DIMS(ROWS, COLUMNS)), &delta));
+}
+
+/* [2,3] x [3,4] with the outer one whole and the inner one a product, and the reverse. */
+static void test_sum_kronecker(void **state) {
+    (void)state;
+    enum { A = 2, B = 3, C = 3, D = 4, R = 2, ROWS = A * C, COLUMNS = B * D };
+    float *base = eighths(ROWS * COLUMNS, 30), *one = eighths(A * B, 31), *u = eighths(C * R, 32), *v = eighths(R * D, 33),
+          want[ROWS * COLUMNS];
+    double *two = multiply(u, v, C, R, D);
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < COLUMNS; j++)
+            want[i * COLUMNS + j] = (float)((double)base[i * COLUMNS + j] + 0.25 * (double)one[i / C * B + j / D] * two[i % C * D + j % D]);
+    const struct tensor *w = floats("base", base, DIMS(ROWS, COLUMNS)), *whole = floats("w1", one, DIMS(A, B)),
+                        *left = floats("w2_a", u, DIMS(C, R)), *right = floats("w2_b", v, DIMS(R, D));
+    struct delta delta = PRODUCT(DELTA_KRONECKER, whole, NULL, left, right, 0.25),
+                 turned = PRODUCT(DELTA_KRONECKER, left, right, whole, NULL, 0.25);
+    check_parts(tensor_sum(&arena, w, &delta, 1), want);
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < COLUMNS; j++)
+            want[i * COLUMNS + j] = (float)((double)base[i * COLUMNS + j] + 0.25 * (double)one[i % A * B + j % B] * two[i / A * D + j / B]);
+    check_parts(tensor_sum(&arena, w, &turned, 1), want);
+    struct delta bad[] = {PRODUCT(DELTA_KRONECKER, whole, NULL, floats("five", v, DIMS(1, 5)), NULL, 1),
+                          PRODUCT(DELTA_KRONECKER, whole, NULL, left, floats("rank", v, DIMS(3, 2)), 1),
+                          PRODUCT(DELTA_KRONECKER, floats("flat", one, DIMS(6)), NULL, left, right, 1)};
+    assert_dies(78, "tensor 'w1': does not fit the weight it changes: 2 x 3 of 1 x 5, expected 6 x 12", tensor_check_delta(w, &bad[0]));
+    assert_dies(78, "'w2_a'", tensor_check_delta(w, &bad[1]));
+    assert_dies(78, "'flat'", tensor_check_delta(w, &bad[2]));
+}
+
 static void test_sum_refused(void **state) {
     (void)state;
     float *x = eighths(64, 13);
     const struct tensor *base = floats("base", x, DIMS(4, 6)), *up = floats("up", x, DIMS(4, 2)), *down = floats("down", x, DIMS(2, 6));
-    struct low_rank bad[] = {{up, floats("narrow", x, DIMS(2, 5)), 1},
-                             {floats("short", x, DIMS(3, 2)), down, 1},
-                             {floats("rank", x, DIMS(4, 3)), down, 1},
-                             {up, floats("none", x, DIMS(0, 6)), 1},
-                             {&memory("ints", DT_I32, DIMS(4, 2), x)->tensor, down, 1}};
+    struct delta bad[] = {LOW_RANK(up, floats("narrow", x, DIMS(2, 5)), 1), LOW_RANK(floats("short", x, DIMS(3, 2)), down, 1),
+                          LOW_RANK(floats("rank", x, DIMS(4, 3)), down, 1), LOW_RANK(up, floats("none", x, DIMS(0, 6)), 1),
+                          LOW_RANK(&memory("ints", DT_I32, DIMS(4, 2), x)->tensor, down, 1)};
     const char *const names[] = {"'narrow'", "'short'", "'rank'", "'none'", "'ints': unsupported dtype I32"};
     for (int i = 0; i < 5; i++) assert_dies(78, names[i], tensor_sum(&arena, base, &bad[i], 1));
     assert_dies(78, "expected a matrix", tensor_sum(&arena, floats("bias", x, DIMS(4)), NULL, 0));
@@ -363,8 +425,10 @@ int main(void) {
         cmocka_unit_test_teardown(test_stack, tear_down),
         cmocka_unit_test_teardown(test_sum, tear_down),
         cmocka_unit_test_teardown(test_sum_half, tear_down),
-        cmocka_unit_test_teardown(test_sum_once, tear_down),
+        cmocka_unit_test_teardown(test_sum_rounding, tear_down),
         cmocka_unit_test_teardown(test_sum_blocks, tear_down),
+        cmocka_unit_test_teardown(test_sum_hadamard, tear_down),
+        cmocka_unit_test_teardown(test_sum_kronecker, tear_down),
         cmocka_unit_test_teardown(test_sum_refused, tear_down),
         cmocka_unit_test_teardown(test_scaled, tear_down),
         cmocka_unit_test_teardown(test_scaled_special, tear_down),

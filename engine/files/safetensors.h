@@ -33,6 +33,8 @@ struct st_file {
 struct st_file *st_open(struct arena *a, const char *path);
 void st_close(struct st_file *f);
 const struct tensor *st_find(const struct st_file *f, const char *name);
+/* The string at key of its __metadata__, NULL where there is none. */
+const char *st_metadata(struct arena *a, const struct st_file *f, const char *key);
 /* struct tensor's read, of the file's bytes. */
 int st_read(const struct tensor *t, void *dst, uint64_t offset, uint64_t n);
 /* Asks the system to begin reading it into its cache. */

@@ -40,14 +40,22 @@ const struct tensor *tensor_transpose(struct arena *a, const struct tensor *t);
  * Dies FAIL_UNSUPPORTED where they do not fit. */
 const struct tensor *tensor_stack(struct arena *a, const struct tensor *top, const struct tensor *bottom);
 
-/* scale * up * down, flattened to [O,r] and [r,I]: up [O,r] or [O,r,1,1], down [r,I] or [r,I,k,k]. */
-struct low_rank {
-    const struct tensor *up, *down;
+/* What is added to a weight [O,I] or [O,I,k,k], flattened to [O,C]: scale times
+ *   LOW_RANK     a b                 a [O,r] or [O,r,1,1], b [r,I] or [r,I,k,k]
+ *   HADAMARD     (a b) * (c d)       value by value: LoHa (Hyeon-Woo et al. 2022)
+ *   KRONECKER    (a b) x (c d)       b or d may be NULL, for a or c alone; the rows and columns of the two divide those of the whole: LoKr
+ */
+enum delta_kind { DELTA_LOW_RANK, DELTA_HADAMARD, DELTA_KRONECKER };
+struct delta {
+    enum delta_kind kind;
+    const struct tensor *a, *b, *c, *d;
     double scale;
 };
-/* base + the sum of n deltas, as F32, rounded once: base [O,I] or [O,I,k,k]. A read holds some rows, and the down of one delta. The deltas
- * are copied. Dies FAIL_UNSUPPORTED where a shape does not fit or a dtype is not a floating one. */
-const struct tensor *tensor_sum(struct arena *a, const struct tensor *base, const struct low_rank *deltas, int n);
+/* base + the sum of n deltas, as F32; each delta is computed in f32. A read holds some rows, and the deltas' factors. The deltas are
+ * copied. Dies FAIL_UNSUPPORTED where a shape does not fit or a dtype is not a floating one. */
+const struct tensor *tensor_sum(struct arena *a, const struct tensor *base, const struct delta *deltas, int n);
+/* That it fits the base, or, for NULL, that one could: dies as tensor_sum does. */
+void tensor_check_delta(const struct tensor *base, const struct delta *delta);
 
 /* An F8_E4M3 or F8_E5M2 tensor times its scale, F32 or F16 as `dtype` says. scale: one value, or one a row; NULL: 1. Dies FAIL_UNSUPPORTED
  * where it is neither or a dtype does not fit. */

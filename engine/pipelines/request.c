@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
+#include "engine/pipelines/loras.h"
 #include "engine/pipelines/picture.h"
 #include "engine/pipelines/safety.h"
 
@@ -207,6 +208,8 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     r->number = ++m->n_requests;
     if (r->settings.prompt && !m->class->takes_prompt)
         die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", m->checkpoint->name, m->class->name);
+    loras_from_prompt(a, &r->settings);
+    loras_open(r);
     struct image image = init_read(r);
     fill_defaults(r);
     open_schedule(r, m->parts[PART_SCHEDULER], m->class);
@@ -217,13 +220,16 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     return r;
 }
 
-/* What it goes on with are latents: nothing is read, encoded or noised. */
+/* What it goes on with are latents: nothing is read, encoded or noised. LoRAs are the base's. */
 static struct request *open_refiner(const struct request *base, const struct settings *settings) {
     struct settings s = *settings;
     if (s.mask) die(FAIL_USAGE, "--refiner: a picture painted anew in parts is not refined");
     s.image = s.latents = NULL;
     s.strength = NAN;
     s.resize = 0;
+    s.prompt = base->settings.prompt;
+    s.loras = (struct lora_list){0};
+    s.lora_dir = NULL;
     s.steps = base->settings.steps;
     s.width = base->settings.width;
     s.height = base->settings.height;
@@ -291,6 +297,7 @@ static void find_gpu(struct request *r) {
 void request_plan(struct request *r) {
     struct device *dev = r->model->device;
     for (struct request *each = r; each; each = each->then) find_gpu(each);
+    loras_apply(r);
     if (!dev->planning && is_planned(r)) return;
     for (struct request *each = r; each; each = each->then) {
         each->model->planned = (struct picture_shape){0};

@@ -19,7 +19,9 @@ struct request {
     const float *given_noise; /* --latents, [C,H,W], or NULL */
     struct request *then;     /* the refiner's, which goes on where this one ends, or NULL */
     double from, to;          /* of base and refiner: where in the noise schedule it begins or ends; 0: with it */
-    struct init *init;        /* the picture to begin from (init.h), or NULL */
+    int n_loras;
+    struct lora_use *loras;
+    struct init *init; /* the picture to begin from (init.h), or NULL */
 
     /* Device memory, of the request that model->prepared names. */
     uint64_t number;

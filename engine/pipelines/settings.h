@@ -16,6 +16,16 @@ struct place {
     int x, y;
 };
 
+/* LoRAs in the order given: what each adds is added up. The list is not changed once it is there; a longer one takes its place. */
+enum { LORAS_MAX = 32 };
+struct lora_list {
+    int n;
+    const struct lora_item {
+        const char *path; /* as lora_open takes it */
+        double weight;
+    } * items;
+};
+
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant, *config, *vae; /* as struct source has them */
@@ -34,12 +44,15 @@ struct settings {
     enum rng_kind rng;
     struct rng_gpu rng_gpu; /* of RNG_CUDA; zeros: the one in use, on the CPU an H100 */
     enum dtype rng_dtype;
-    const char *image;    /* picture to begin from, or NULL; "-": standard input */
-    double strength;      /* how much of it goes: 0 to 1, of the steps; NAN: 0.8, inpainting 1 */
-    const char *mask;     /* where it is white the image is painted anew; or NULL */
-    bool invert_mask;     /* where it is black */
-    double mask_blur;     /* radius in pixels of the mask */
-    int resize;           /* enum resize_mode: how image and mask come to the size */
+    const char *image; /* picture to begin from, or NULL; "-": standard input */
+    double strength;   /* how much of it goes: 0 to 1, of the steps; NAN: 0.8, inpainting 1 */
+    const char *mask;  /* where it is white the image is painted anew; or NULL */
+    bool invert_mask;  /* where it is black */
+    double mask_blur;  /* radius in pixels of the mask */
+    int resize;        /* enum resize_mode: how image and mask come to the size */
+    struct lora_list loras;
+    const char *lora_dir; /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
+    bool lora_lenient;    /* modules that are none of the model's are left out, not refused */
     const char *latents;  /* safetensors file with the initial noise, or NULL */
     int count;            /* images that will be asked for: --dump makes a folder for each of several */
     const char *dump;     /* directory, or NULL */
