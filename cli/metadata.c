@@ -26,14 +26,17 @@ static void add_number(struct buffer *b, const char *key, double value) {
 
 /* A path says more about its owner than about the model: its last component will do. A repository's name stays whole but for its
  * @REVISION, which is told as the commit it stands for. */
+static const char *last_part(struct arena *a, const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    size_t begin = n;
+    while (begin && path[begin - 1] != '/') begin--;
+    return arena_printf(a, "%.*s", (int)(n - begin), path + begin);
+}
+
 static const char *model_name(struct arena *a, const struct metadata *m) {
     const char *model = m->settings->model;
-    size_t n = strlen(model);
-    while (n > 1 && model[n - 1] == '/') n--;
-    size_t begin = n;
-    while (begin && model[begin - 1] != '/') begin--;
-    if (m->revision) return arena_printf(a, "%.*s", (int)strcspn(model, "@"), model);
-    return arena_printf(a, "%.*s", (int)(n - begin), model + begin);
+    return m->revision ? arena_printf(a, "%.*s", (int)strcspn(model, "@"), model) : last_part(a, model);
 }
 
 const char *metadata_infotext(struct arena *a, const struct metadata *m) {
@@ -49,6 +52,8 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
     add_pair(&b, "Seed", arena_printf(a, "%llu", (unsigned long long)m->seed));
     add_pair(&b, "Size", arena_printf(a, "%dx%d", s->width, s->height));
     add_pair(&b, "Model", model_name(a, m));
+    if (s->refiner) add_pair(&b, "Refiner", last_part(a, s->refiner));
+    if (s->refiner) add_number(&b, "Refiner switch at", isnan(s->refine_at) ? 0.8 : s->refine_at);
     if (s->clip_skip > 0) add_number(&b, "Clip skip", s->clip_skip + 1); /* theirs counts from the last layer = 1 */
     if (s->rng == RNG_CPU) add_pair(&b, "RNG", "CPU");                   /* absent means the GPU's */
     if (s->eta > 0) add_number(&b, "Eta DDIM", s->eta);

@@ -22,8 +22,12 @@ static uint8_t *draw_fresh(struct arena *a, const struct settings *settings, str
     return rgb;
 }
 
+static const char *refiner; /* of the models to come, or NULL */
+
 static struct settings first_settings(const char *model) {
     return (struct settings){.model = model,
+                             .refiner = refiner,
+                             .refine_at = 0.5,
                              .prompt = "a fox",
                              .seed = 7,
                              .steps = 3,
@@ -61,7 +65,7 @@ static void change(struct settings *s, int i) {
 static void compare_with_fresh(const char *model, struct device *(*open)(void), int at_once) {
     struct arena all = {0};
     struct settings s = first_settings(model);
-    struct model *m = model_open(&all, (struct source){.model = model});
+    struct model *m = model_open_both(&all, &s);
     model_use(m, open());
     const uint8_t *before = NULL;
     size_t n_before = 0;

@@ -66,7 +66,7 @@ static struct settings settings_of_scene(const struct scene *s) {
 
 /* A model opened for one request, planned and loaded; model_close ends it. */
 static struct request *open_request(struct arena *a, const struct settings *settings, struct device *device) {
-    struct model *m = model_open(a, settings_source(settings));
+    struct model *m = model_open_both(a, settings);
     struct request *r = request_open(a, m, settings);
     model_use(m, device);
     request_plan(r);

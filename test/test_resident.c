@@ -1,5 +1,6 @@
 /* A resident model on the CPU. */
 #include "test/resident.h"
+#include "test/synthetic.h"
 
 #include "engine/cpu/cpu.h"
 
@@ -17,6 +18,22 @@ static void test_requests(void **state) {
     if (cpu_has_bf16()) compare_with_fresh("test/fixtures/tiny-sd1", open_bf16, 1);
 }
 
+/* Base and refiner share a device: what one prepares there is lost when the other draws. */
+static void test_refined(void **state) {
+    (void)state;
+    cJSON *fixture = read_fixture("xl-refined");
+    char *dir = strdup(temp_dir()), *second = strdup(path_in(dir, "refiner"));
+    write_checkpoint(dir, fixture);
+    compare_with_fresh(dir, open_f32, 1);
+    refiner = second;
+    compare_with_fresh(dir, open_f32, 1);
+    refiner = NULL;
+    remove_tree(dir);
+    free(dir);
+    free(second);
+    cJSON_Delete(fixture);
+}
+
 static void test_remembered(void **state) {
     (void)state;
     compare_remembered("test/fixtures/tiny-sd1", open_f32);
@@ -30,6 +47,7 @@ static void test_failures(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_refined), cmocka_unit_test(test_remembered),
+                                       cmocka_unit_test(test_failures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
