@@ -56,6 +56,7 @@ struct device *device_open(const struct options *o) {
 
 static const char *memory_hint(const struct model *m) {
     bool own_memory = m->device->own_memory;
+    if (m->refiner) return "without --refiner one model is in memory, not two";
     if (m->dtype != DT_F32) return own_memory ? "a smaller --size, or --device cpu" : "a smaller --size";
     return own_memory ? "a smaller --size, --dtype fp16, or --device cpu" : "a smaller --size, or --dtype bf16";
 }
