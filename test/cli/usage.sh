@@ -30,6 +30,12 @@ run -m "$MODEL" -g nan x
 expect_error 2 "diffuse: --guidance: expected a number from 0 to 100, found 'nan'"
 run -m "$MODEL" -W 511 x
 expect_error 2 "diffuse: --width: expected a multiple of 8 from 8 to 8192, found '511'; the nearest are 504 and 512"
+run -m "$MODEL" --crop 5 x
+expect_error 2 "diffuse: --crop: expected X,Y, each from 0 to 65536, found '5'"
+run -m "$MODEL" --original-size 0x5 x
+expect_error 2 "diffuse: --original-size: expected WxH, each from 1 to 65536, found '0x5'"
+run -m "$MODEL" --refiner "$MODEL" x
+expect_error 78 'diffuse: --refiner: a StableDiffusionPipeline is not refined by a StableDiffusionPipeline: only SDXL is, by its kin'
 run -m "$MODEL" -x eulr x
 expect_error 2 "diffuse: --scheduler: unknown scheduler 'eulr'" "hint: did you mean 'euler'?"
 run -m "$MODEL" --on-exists overwite x
@@ -71,6 +77,10 @@ note 'prompt: the name of a file, p.txt, is drawn as text' @p.txt
 note '--eta has no effect: EulerDiscreteScheduler has none' --eta 0.5 -x euler x
 note '--guidance-rescale has no effect: --guidance is 1 or less' -g 1 --guidance-rescale 0.5 x
 note '--negative has no effect: --guidance is 1 or less' -g 1 -n y x
+note '--prompt2 has no effect: the model has no second text encoder' --prompt2 y x
+note '--original-size has no effect: this is no SDXL model' --original-size 9x9 x
+note '--negative-crop has no effect: this is no SDXL model' --negative-crop 1,2 x
+note '--aesthetic-score has no effect: this is no refiner' --aesthetic-score 5 x
 draw --dry-run -o box/n.png 'a fox (in the snow), 3:4 [b]'
 grep -q warning err && fail 'a warning about nothing'
 what='a prompt of several lines on standard input'

@@ -100,9 +100,9 @@ class Checkpoint:
         self.name, self.links, self.cases, self.tensors, self.pictures, self.faint = name, {}, [], {}, {}, list(faint)
         self.dir = pathlib.Path(tempfile.mkdtemp())
         self.files, self.weights, self.single = {}, {}, {}
-        self.save("", pipe, links, edit, drop)
+        self.save("", pipe, links, edit, drop, rename)
 
-    def save(self, folder, pipe, links=(), edit=None, drop=()):
+    def save(self, folder, pipe, links=(), edit=None, drop=(), rename=lambda where, tensor: tensor):
         """Another pipeline in a folder of the first."""
         below = f"{folder}/" if folder else ""
         self.links.update({below + name: target for name, target in dict(links).items()})
