@@ -47,11 +47,13 @@ int main(int argc, char **argv) {
     signals_init();
     sys_guard();
     events_enable(options_ask_json(argc, argv)); /* for usage errors; whoever draws goes on with it */
+    events_to(options_ask_progress(argc, argv));
     error_set_reporter(events_failure);
     options_parse(&arena, &options, argc, argv);
     events_enable(false);
     switch (options.command) {
     case CMD_LIST_SCHEDULERS: print_schedulers(options.listed, options.json); break;
+    case CMD_LIST_MODELS: print_models(options.json); break;
     case CMD_SHOW_SCHEDULE: show_schedule(&arena, &options); break;
     case CMD_TOKENS: show_tokens(&arena, &options); break;
     case CMD_INFO: code = pictures_info(&options); break;

@@ -15,6 +15,18 @@ static const char *values(struct arena *a, const struct field *s) {
     return b.data;
 }
 
+/* "ddim,eta= …": every scheduler with each of its options. */
+static const char *scheduler_options(struct arena *a) {
+    struct buffer b = {.arena = a};
+    for (int i = 0; schedulers[i]; i++)
+        for (const char *const *o = schedulers[i]->options; *o; o++)
+            buffer_printf(&b, "%s%s,%.*s=", b.length ? " " : "", schedulers[i]->names[0], (int)strcspn(*o, "="), *o);
+    return b.data;
+}
+
+/* What the shells ask for the models that are there. */
+#define CACHED_MODELS "diffuse --list models 2>/dev/null"
+
 static bool takes_path(const struct field *s) {
     return s->completion == COMPLETE_FILE || s->completion == COMPLETE_DIR;
 }
@@ -27,8 +39,14 @@ const char *completion_bash(struct arena *a) {
         if (!s->argument) continue;
         buffer_printf(&cases, "        --%s", s->name);
         if (s->letter) buffer_printf(&cases, "|-%c", s->letter);
+        buffer_printf(&cases, ") ");
         const char *words = takes_path(s) ? "-f" : arena_printf(a, "-W '%s'", values(a, s));
-        buffer_printf(&cases, ") COMPREPLY=($(compgen %s -- \"$word\")); return ;;\n", words);
+        if (s->completion == COMPLETE_MODEL) words = "-f -W \"$(" CACHED_MODELS ")\"";
+        if (s->completion == COMPLETE_SCHEDULER)
+            buffer_printf(
+                &cases, "[[ $word != *,* ]] || { compopt -o nospace 2>/dev/null; COMPREPLY=($(compgen -W '%s' -- \"$word\")); return; }; ",
+                scheduler_options(a));
+        buffer_printf(&cases, "COMPREPLY=($(compgen %s -- \"$word\")); return ;;\n", words);
     }
     return arena_printf(a,
                         "_diffuse() {\n"
@@ -55,6 +73,10 @@ const char *completion_zsh(struct arena *a) {
     for (int i = 0; i < option_count(); i++) {
         const struct field *s = option_row(i);
         const char *value = takes_path(s) ? ":FILE:_files" : s->argument ? arena_printf(a, ":value:(%s)", values(a, s)) : "";
+        if (s->completion == COMPLETE_MODEL) value = ":model:{compadd - $(" CACHED_MODELS "); _files}";
+        if (s->completion == COMPLETE_SCHEDULER)
+            value = arena_printf(a, ":scheduler:{if [[ $PREFIX == *,* ]]; then compadd -S \"\" - %s; else compadd - %s; fi}",
+                                 scheduler_options(a), values(a, s));
         const char *help = plain_help(a, s);
         if (s->letter) buffer_printf(&b, "  '-%c%s[%s]%s' \\\n", s->letter, s->argument ? "+" : "", help, value);
         buffer_printf(&b, "  '--%s%s[%s]%s' \\\n", s->name, s->argument ? "=" : "", help, value);
@@ -71,8 +93,12 @@ const char *completion_fish(struct arena *a) {
         buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s));
         if (s->letter) buffer_printf(&b, " -s %c", s->letter);
         if (takes_path(s)) buffer_printf(&b, " -rF");
+        else if (s->completion == COMPLETE_MODEL) buffer_printf(&b, " -rFa '(" CACHED_MODELS ")'");
         else if (s->argument) buffer_printf(&b, " -xa '%s'", values(a, s));
         buffer_printf(&b, "\n");
+        if (s->completion != COMPLETE_SCHEDULER) continue;
+        buffer_printf(&b, "complete -c diffuse -l %s -s %c -n 'string match -q \"*,*\" -- (commandline -ct)' -xa '%s'\n", s->name,
+                      s->letter, scheduler_options(a));
     }
     return b.data;
 }

@@ -1,5 +1,6 @@
 #include "cli/events.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,15 +8,25 @@
 #include "cli/report.h"
 #include "cli/result.h"
 #include "engine/base/clock.h"
+#include "engine/base/error.h"
 #include "engine/base/sys.h"
 
-static bool enabled;
-static int n_images; /* made and told of so far */
-static double began; /* the process */
+static bool enabled;    /* on stdout */
+static int progress_fd; /* --progress-fd's, where it is above 0 */
+static int n_images;    /* made and told of so far */
+static double began;    /* the process */
 
 void events_enable(bool on) {
     if (!began) began = process_began();
     enabled = on;
+}
+
+bool events_to(int fd) {
+    int flags = fd > STDOUT_FILENO ? fcntl(fd, F_GETFL) : -1;
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return false;
+    if (!began) began = process_began();
+    progress_fd = fd;
+    return true;
 }
 
 static const char *job_id;
@@ -29,7 +40,7 @@ static struct arena arena;
 static struct json_out line;
 
 static bool begin(const char *event) {
-    if (!enabled) return false;
+    if (!enabled && !progress_fd) return false;
     arena_free(&arena);
     line = (struct json_out){.text.arena = &arena};
     json_out_open(&line, NULL, '{');
@@ -42,7 +53,11 @@ static bool begin(const char *event) {
 static void end(void) {
     json_out_close(&line, '{');
     buffer_add(&line.text, "\n", 1);
-    result_write(line.text.data, line.text.length);
+    if (enabled) result_write(line.text.data, line.text.length);
+    int fd = progress_fd, error = fd ? write_all(fd, line.text.data, line.text.length) : 0;
+    if (!error) return;
+    progress_fd = 0; /* what is said of it goes elsewhere */
+    die(FAIL_IO, "--progress-fd %d: %s", fd, strerror(error));
 }
 
 /* Microseconds are enough. */
@@ -139,7 +154,7 @@ void events_abort(int signal_number) {
     static const char head[] = "{\"v\":1,\"event\":\"end\",\"code\":", middle[] = ",\"images\":", ms[] = ",\"ms\":", tail[] = "}\n";
     char text[112];
     size_t n = sizeof head - 1;
-    if (!enabled) return;
+    if (!enabled && !progress_fd) return;
     memcpy(text, head, n);
     n += add_number(text + n, 128u + (unsigned)signal_number);
     memcpy(text + n, middle, sizeof middle - 1);
@@ -150,5 +165,7 @@ void events_abort(int signal_number) {
     n += add_number(text + n, (unsigned)(clock_ms() - began));
     memcpy(text + n, tail, sizeof tail - 1);
     n += sizeof tail - 1;
-    if (sys.write(STDOUT_FILENO, text, n) < 0) return; /* the signal ends us whatever becomes of it */
+    /* the signal ends us whatever becomes of them */
+    if (enabled && sys.write(STDOUT_FILENO, text, n) < 0) return;
+    if (progress_fd && sys.write(progress_fd, text, n) < 0) return;
 }

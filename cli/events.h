@@ -1,5 +1,5 @@
-/* --json: what happens, as JSON lines on stdout, one write(2) each. Readers ignore fields they do not know; "v" changes only with an
- * incompatible change. Nothing is written until events_enable. */
+/* --json and --progress-fd: what happens, as JSON lines on stdout or another descriptor, one write(2) each. Readers ignore fields they do
+ * not know; "v" changes only with an incompatible change. Nothing is written until events_enable or events_to. */
 #ifndef CLI_EVENTS_H
 #define CLI_EVENTS_H
 
@@ -7,7 +7,9 @@
 #include <stdint.h>
 #include "cli/metadata.h"
 
-void events_enable(bool on);
+void events_enable(bool on); /* on stdout */
+/* Also to this descriptor, from here on; false where it is 0, 1 or not open for writing. */
+bool events_to(int fd);
 /* An error and the end: for error_set_reporter. */
 void events_failure(int code, const char *message);
 /* The end, from a signal's handler. */

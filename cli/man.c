@@ -53,6 +53,8 @@ static void add_list(struct buffer *b, const char *title, const char *const (*pa
 
 static const char *const environment[][2] = {
     {"DIFFUSE_MODEL", "what -m says, where it is not given."},
+    {"DIFFUSE_OPTIONS_FILE",
+     "a file of options, as a shell's words on any number of lines (quotes, \\, # comments); the command line's come after."},
     {"DIFFUSE_DEVICE", "what --device says, where it is not given."},
     {"HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME", "where Hugging Face's cache lies, as its own tools understand them."},
     {"CUDA_VISIBLE_DEVICES", "the GPUs to choose from."},

@@ -1,8 +1,10 @@
 #include "cli/option_table.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "cli/completion.h"
+#include "cli/events.h"
 #include "cli/help.h"
 #include "cli/man.h"
 #include "cli/recorded.h"
@@ -63,6 +65,8 @@ static void set_from(const struct given *g) {
     if (!*g->value) die(FAIL_USAGE, "%s: expected a picture, found an empty string", g->name);
     struct recorded *r = recorded_read(g->arena, g->value);
     recorded_apply(r, &o->settings);
+    o->elsewhere_width = o->settings.width;
+    o->elsewhere_height = o->settings.height;
     o->from = r;
     options_take_dtype(o, recorded_fact(r, "dtype"));
 }
@@ -73,6 +77,13 @@ static void set_sweep(const struct given *g) {
     sweep_add(g->arena, o->sweep, g->name, g->value);
 }
 
+/* Given twice, the later one holds. */
+static void set_progress_fd(const struct given *g) {
+    uint64_t fd;
+    if (!parse_digits(g->value, &fd) || fd > INT_MAX || !events_to((int)fd))
+        die_hint(FAIL_USAGE, "3>FILE opens 3", "%s: expected a descriptor above 1 that is open for writing, found '%s'", g->name, g->value);
+}
+
 static void set_tokens(const struct given *g) {
     set_command(g, CMD_TOKENS);
     ((struct options *)g->base)->tokens_text = g->value;
@@ -80,11 +91,11 @@ static void set_tokens(const struct given *g) {
 
 static void set_list(const struct given *g) {
     static const char one[] = "schedulers=";
-    set_command(g, CMD_LIST_SCHEDULERS);
     if (strncmp(g->value, one, sizeof one - 1)) {
-        field_word(g);
+        set_command(g, field_word(g) ? CMD_LIST_MODELS : CMD_LIST_SCHEDULERS);
         return;
     }
+    set_command(g, CMD_LIST_SCHEDULERS);
     const char *name = g->value + sizeof one - 1;
     struct scheduler_words w = scheduler_translate(g->arena, name);
     const struct scheduler *s = w.text ? sched_choice_parse(g->arena, w.text).target : NULL;
@@ -136,11 +147,12 @@ static const struct field_kind kind_inspect = {.set = set_inspect}, kind_show_sc
 static const struct field_kind kind_tokens = {.set = set_tokens}, kind_list = {.set = set_list};
 static const struct field_kind kind_force = {.set = set_force}, kind_no_clobber = {.set = set_no_clobber};
 static const struct field_kind kind_sweep = {.set = set_sweep};
+static const struct field_kind kind_progress_fd = {.set = set_progress_fd};
 static const struct field_kind kind_shard = {.set = set_shard};
 static const struct field_kind kind_verbose = {.set = count_verbose}, kind_completion = {.set = set_completion};
 static const struct field_kind kind_help = {.set = set_help}, kind_version = {.set = set_version}, kind_man = {.set = set_man};
 
-static const char *const lists[] = {"schedulers", NULL};
+static const char *const lists[] = {"schedulers", "models", NULL};
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
 static const char *const on_exists[] = {"error", "skip", "number", "overwrite", NULL};
 static const char *const halts[] = {"never", "soon", "now", NULL};
@@ -207,11 +219,13 @@ static const struct field option_fields[] = {
     {0, "tokens", "TEXT", GROUP_LOOK, "how TEXT is tokenized and what is cut off", &kind_tokens, NO_PLACE},
     {0, "show-schedule", NULL, GROUP_LOOK, "the rows the scheduler executes; -j, --tsv", &kind_show_schedule, NO_PLACE},
     {0, "tsv", NULL, GROUP_LOOK, "--show-schedule with tabs between the columns", &kind_flag, AT(tsv), .rare = true},
-    {0, "list", "schedulers", GROUP_LOOK, "what there is; schedulers=NAME: with its options", &kind_list, NO_PLACE, ONE_OF(lists)},
+    {0, "list", "WHAT", GROUP_LOOK, "schedulers, schedulers=NAME, models (cached ones)", &kind_list, NO_PLACE, ONE_OF(lists)},
 
     {'q', "quiet", NULL, GROUP_MESSAGES, "errors only", &kind_flag, AT(quiet)},
     {'v', "verbose", NULL, GROUP_MESSAGES, "timings, memory; more with -vv", &kind_verbose, NO_PLACE},
     {0, "progress", "WHEN", GROUP_MESSAGES, "auto, always, never", &kind_enum, AT(progress), .preset = "auto", ONE_OF(whens)},
+    {0, "progress-fd", "N", GROUP_MESSAGES, "what -j prints goes to this descriptor, 2 or more, as JSON lines", &kind_progress_fd, NO_PLACE,
+     RARE},
     {0, "color", "WHEN", GROUP_MESSAGES, "auto, always, never", &kind_enum, AT(color), .preset = "auto", ONE_OF(whens)},
     {0, "completion", "SHELL", GROUP_MESSAGES, "print the script for bash, zsh or fish", &kind_completion, NO_PLACE, ONE_OF(shells)},
     {0, "man", NULL, GROUP_MESSAGES, "print the man page", &kind_man, NO_PLACE},

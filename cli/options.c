@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "cli/find_model.h"
 #include "cli/foreign.h"
 #include "cli/option_table.h"
+#include "cli/options_file.h"
 #include "cli/prompt_notes.h"
 #include "cli/recorded.h"
 #include "cli/settings_table.h"
@@ -134,8 +136,8 @@ static void take_operand(struct operands *o, const char *word) {
 
 /* The later option holds; what it takes back is said. */
 static void note_size(struct arena *a, struct options *o, const struct settings *before, const struct given *later) {
-    int width = before->width, height = before->height;
-    if (o->from && strcmp(later->field->name, "from")) return; /* a picture's size is there to be changed */
+    bool elsewhere = before->width == o->elsewhere_width && before->height == o->elsewhere_height;
+    int width = elsewhere ? 0 : before->width, height = elsewhere ? 0 : before->height;
     if ((!width || width == o->settings.width) && (!height || height == o->settings.height)) return;
     const char *earlier = width && height ? arena_printf(a, "%dx%d", width, height)
                                           : arena_printf(a, width ? "width %d" : "height %d", width ? width : height);
@@ -196,6 +198,27 @@ static struct operands parse_words(struct arena *a, struct options *o, int argc,
     }
     while (optind < argc) take_operand(&operands, argv[optind++]);
     return operands;
+}
+
+struct file_options {
+    struct arena *arena;
+    struct options *options;
+};
+
+static void take_line(void *data, int argc, char **argv) {
+    struct file_options *f = data;
+    struct operands operands = parse_words(f->arena, f->options, argc, argv);
+    if (f->options->json) events_enable(true); /* what is wrong behind it is an event */
+    if (operands.n) die(FAIL_USAGE, "expected options, found '%s'", operands.words[0]);
+}
+
+/* DIFFUSE_OPTIONS_FILE's come before those of the command line. */
+static void take_options_file(struct arena *a, struct options *o) {
+    const char *path = getenv("DIFFUSE_OPTIONS_FILE");
+    if (!path || !*path) return;
+    options_file_read(a, path, take_line, &(struct file_options){a, o});
+    o->elsewhere_width = o->settings.width;
+    o->elsewhere_height = o->settings.height;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -331,9 +354,23 @@ bool options_ask_json(int argc, char **argv) {
     return false;
 }
 
+int options_ask_progress(int argc, char **argv) {
+    static const char name[] = "--progress-fd";
+    uint64_t fd = 0;
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        const char *value = strncmp(argv[i], name, sizeof name - 1) ? NULL : argv[i] + sizeof name - 1;
+        if (value && *value == '=') value++;
+        else if (value && !*value && i + 1 < argc) value = argv[i + 1];
+        else value = NULL;
+        if (value && (!parse_digits(value, &fd) || fd > INT_MAX)) fd = 0;
+    }
+    return (int)fd;
+}
+
 void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     static char *no_words[] = {"diffuse", NULL};
     *o = options_defaults(a);
+    take_options_file(a, o);
     struct operands operands = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
     struct settings *s = &o->settings;
     error_quiet = o->quiet;
@@ -349,7 +386,8 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     check_prompt(a, o, operand);
     if (!s->model && !s->prompt && !options_many(o) && o->command == CMD_GENERATE)
         die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
-    if (!s->model && o->command != CMD_LIST_SCHEDULERS && o->command != CMD_INFO && o->command != CMD_VERIFY)
+    bool needs_model = o->command != CMD_LIST_SCHEDULERS && o->command != CMD_LIST_MODELS && o->command != CMD_INFO;
+    if (!s->model && needs_model && o->command != CMD_VERIFY)
         die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
     if (!s->seed_given) s->seed = rng_random_seed();
     if (o->sweep && !s->seed_given && !sweep_has(o->sweep, "seed")) { /* one for all */

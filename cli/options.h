@@ -11,7 +11,7 @@
 
 enum { TEXT_MAX = 64 << 10 }; /* of a prompt, bytes */
 
-enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS, CMD_INFO, CMD_VERIFY };
+enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS, CMD_LIST_MODELS, CMD_INFO, CMD_VERIFY };
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum halt { HALT_NEVER, HALT_SOON, HALT_NOW };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
@@ -24,18 +24,19 @@ struct options {
     enum command command;
     /* prompt: valid UTF-8, at most 64 KiB; read from stdin already where it was "-"; NULL where none was given: some models take none.
      * negative NULL: absent, which some pipelines tell apart from "". model: -m, else DIFFUSE_MODEL, else the shipped one; NULL only with
-     * CMD_LIST_SCHEDULERS and CMD_INFO, and with CMD_VERIFY, where it is what -m says alone. scheduler: "NAME[,key=value…]", NAME known to
-     * scheduler_find. seed + count - 1 does not wrap. */
+     * CMD_LIST_SCHEDULERS, CMD_LIST_MODELS and CMD_INFO, and with CMD_VERIFY, where it is what -m says alone. scheduler:
+     * "NAME[,key=value…]", NAME known to scheduler_find. seed + count - 1 does not wrap. */
     struct settings settings;
-    const char *output;          /* template, checked and completed by template_resolve; "-" = PNG on stdout */
-    const char *batch;           /* jobs, a line each: a file, or "-"; NULL: none. output is then the default of each */
-    struct sweep *sweep;         /* --sweep: its jobs are drawn as a batch's; NULL: none */
-    const char *sheet;           /* all pictures on one, in this file; NULL: no */
-    const char *id;              /* of the job under way */
-    struct shard shard;          /* which of the jobs */
-    enum halt halt;              /* what a job that fails does to those behind it */
-    const struct recorded *from; /* --from: the picture whose settings these are where nothing else was said; NULL: none */
-    const char **pictures;       /* of CMD_INFO and CMD_VERIFY */
+    const char *output;                    /* template, checked and completed by template_resolve; "-" = PNG on stdout */
+    const char *batch;                     /* jobs, a line each: a file, or "-"; NULL: none. output is then the default of each */
+    struct sweep *sweep;                   /* --sweep: its jobs are drawn as a batch's; NULL: none */
+    const char *sheet;                     /* all pictures on one, in this file; NULL: no */
+    const char *id;                        /* of the job under way */
+    struct shard shard;                    /* which of the jobs */
+    enum halt halt;                        /* what a job that fails does to those behind it */
+    const struct recorded *from;           /* --from: the picture whose settings these are where nothing else was said; NULL: none */
+    int elsewhere_width, elsewhere_height; /* given by it or DIFFUSE_OPTIONS_FILE: there to be changed unsaid */
+    const char **pictures;                 /* of CMD_INFO and CMD_VERIFY */
     int n_pictures;
     const char *tokens_text;    /* --tokens TEXT, checked as the prompt is */
     const char *dtype;          /* "auto", "fp32", "bf16", "fp16" */
@@ -73,5 +74,7 @@ void options_check_seeds(const struct settings *s);
 void options_take_dtype(struct options *o, const char *recorded);
 /* Is -j or --json among the words, as far as can be told before they are parsed: what is wrong with them is then said as an event. */
 bool options_ask_json(int argc, char **argv);
+/* The same of --progress-fd; 0: no. */
+int options_ask_progress(int argc, char **argv);
 
 #endif

@@ -10,6 +10,7 @@
 #include "cli/result.h"
 #include "cli/terminal.h"
 #include "engine/base/text.h"
+#include "engine/files/checkpoint.h"
 
 static void print_buffer(struct buffer *b) {
     result_write(b->data, b->length);
@@ -19,6 +20,28 @@ static void print_buffer(struct buffer *b) {
 static void print_json(struct json_out *j) {
     buffer_add(&j->text, "\n", 1);
     print_buffer(&j->text);
+}
+
+/* ---- models ------------------------------------------------------------------------------------------------------ */
+
+void print_models(bool json) {
+    enum { LISTED_MAX = 1000 };
+    struct arena a = {0};
+    struct json_out j = {.text.arena = &a};
+    const char **repos = arena_array(&a, LISTED_MAX, sizeof *repos);
+    int n = hub_cache_list(&a, repos, LISTED_MAX);
+    if (!json) {
+        buffer_add(&j.text, "", 0);
+        for (int i = 0; i < n; i++) buffer_printf(&j.text, "%s\n", repos[i]);
+        print_buffer(&j.text);
+        return;
+    }
+    json_out_open(&j, NULL, '{');
+    json_out_open(&j, "models", '[');
+    for (int i = 0; i < n; i++) json_out_string(&j, NULL, repos[i]);
+    json_out_close(&j, '[');
+    json_out_close(&j, '{');
+    print_json(&j);
 }
 
 /* ---- schedule ---------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,8 @@ void print_schedule(const struct schedule *schedule, enum print_format format);
 void print_schedulers(const struct scheduler *one, bool json);
 /* On stderr: what a checkpoint in one file was taken for; nothing of others. */
 void print_single(const struct checkpoint *c);
+/* A line for each pipeline in Hugging Face's cache, or one JSON object. */
+void print_models(bool json);
 /* On stderr, for -v: what the checkpoint itself asks for, where it does. */
 void print_generation(const struct generation *g);
 /* On stderr, for -v: which options of the scheduler in force came from the checkpoint's config, which are its own defaults or the command

@@ -249,7 +249,7 @@ const struct field settings_fields[] = {
      RECORDED},
 
     {'m', "model", "PATH", GROUP_MODEL, "a directory, .safetensors, or ORG/NAME[@REV] cached", &kind_path, AT(model),
-     .completion = COMPLETE_FILE},
+     .completion = COMPLETE_MODEL},
     {0, "config", "DIR", GROUP_MODEL, "what a .safetensors model is read by, or ORG/NAME", &kind_path, AT(config),
      .completion = COMPLETE_DIR, RARE, RECORDED},
     {0, "vae", "PATH", GROUP_MODEL, "the VAE of another file or directory", &kind_path, AT(vae), .completion = COMPLETE_FILE, RARE,

@@ -224,7 +224,7 @@ static void test_bad_values(void **state) {
     expect_usage("--vae-dtype int8", "--vae-dtype: expected auto, fp32, fp16 or bf16, found 'int8'");
     expect_usage("--bench 0", "--bench: expected a whole number from 1 to 1000000, found '0'");
     expect_usage("-o ~", "--output: expected FILE, found an empty string");
-    expect_usage("--list models", "--list: expected schedulers, found 'models'");
+    expect_usage("--list samplers", "--list: expected schedulers or models, found 'samplers'");
 }
 
 static void test_bad_sizes(void **state) {

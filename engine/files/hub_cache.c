@@ -6,6 +6,7 @@
  * CACHE is $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE (old), $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
  * ~/.cache/huggingface/hub. */
 #include <ctype.h>
+#include <dirent.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "engine/files/checkpoint.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/sys.h"
 
 enum { COMMIT_LENGTH = 40, REPO_MAX = 96, REVISION_MAX = 255, REF_BYTES_MAX = 4096 };
 
@@ -128,4 +130,38 @@ const char *hub_cache_find(struct arena *a, const char *repo, const char **revis
     if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode)) return NULL;
     *revision = wanted;
     return dir;
+}
+
+/* "ORG/NAME" of a folder "models--ORG--NAME"; NULL for others. */
+static const char *repo_of_folder(struct arena *a, const char *folder) {
+    static const char prefix[] = "models--";
+    if (strncmp(folder, prefix, sizeof prefix - 1)) return NULL;
+    char *repo = arena_strdup(a, folder + sizeof prefix - 1), *dashes = strstr(repo, "--");
+    if (dashes) *dashes = '/', memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
+    return is_repo_id(repo) ? repo : NULL;
+}
+
+/* Its main revision is here, and a pipeline. */
+static bool is_pipeline(struct arena *a, const char *repo) {
+    size_t n;
+    const char *folder = repo_folder(a, repo), *ref = arena_printf(a, "%s/refs/main", folder);
+    if (!file_exists(ref)) return false;
+    const char *commit = arena_printf(a, "%.*s", COMMIT_LENGTH, read_file(a, ref, REF_BYTES_MAX, &n));
+    return is_commit(commit) && file_exists(arena_printf(a, "%s/snapshots/%s/model_index.json", folder, commit));
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int hub_cache_list(struct arena *a, const char *repos[], int max) {
+    DIR *d = sys.opendir(cache_dir(a));
+    int n = 0;
+    for (struct dirent *e; d && n < max && (e = readdir(d));) {
+        const char *repo = repo_of_folder(a, e->d_name);
+        if (repo && is_pipeline(a, repo)) repos[n++] = repo;
+    }
+    if (d) closedir(d);
+    qsort(repos, (size_t)n, sizeof *repos, compare_names);
+    return n;
 }

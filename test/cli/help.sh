@@ -32,6 +32,23 @@ run --list 'schedulers=DPM++ 2M'
 grep -q '^dpm++2m: ' out && grep -q 'solver_order=2' out || fail 'no details'
 run --list schedulers=nonesuch
 expect_error 2 "diffuse: --list: unknown scheduler 'nonesuch'" 'hint: --list schedulers'
+# Of the cache those that are pipelines, and whose main revision is there.
+commit=0123456789abcdef0123456789abcdef01234567
+export HF_HUB_CACHE=$PWD/hub
+for repo in models--org--name models--lone models--org--lora models--org--old datasets--org--data models--a--b--c; do
+    mkdir -p "hub/$repo/refs" "hub/$repo/snapshots/$commit"
+    printf %s $commit >"hub/$repo/refs/main"
+    echo '{}' >"hub/$repo/snapshots/$commit/model_index.json"
+done
+rm hub/models--org--lora/snapshots/$commit/model_index.json hub/models--org--old/refs/main
+run --list models
+expect_code 0
+expect_out lone org/name
+run --list models -j
+expect_out '{"models":["lone","org/name"]}'
+HF_HUB_CACHE=nowhere run --list models
+expect_error 0
+
 run --version
 [ "$(head -n 1 out)" = 'diffuse 0.1.0' ] || fail "first line: $(head -n 1 out)"
 if command -v bash >/dev/null; then
@@ -39,5 +56,11 @@ if command -v bash >/dev/null; then
     bash -n out 2>err || fail 'not a bash script'
     words=$(bash -c '. ./out; COMP_WORDS=(diffuse --on-exists = s); COMP_CWORD=3; _diffuse; echo "${COMPREPLY[@]}"')
     [ "$words" = skip ] || fail "completes to '$words', expected 'skip'"
+    # schedulers, their options, the models that are there
+    completed() { bash -c '. ./out; COMP_WORDS=(diffuse "$1" "$2"); COMP_CWORD=2; _diffuse; echo "${COMPREPLY[@]}"' - "$1" "$2"; }
+    [ "$(completed -x eul)" = 'euler euler_a' ] || fail "-x eul completes to '$(completed -x eul)'"
+    [ "$(completed -x unipc,solver_o)" = unipc,solver_order= ] || fail "options: '$(completed -x unipc,solver_o)'"
+    mkdir bin && ln -s "$DIFFUSE" bin/diffuse
+    [ "$(PATH=$PWD/bin:$PATH completed -m org/n)" = org/name ] || fail "models: '$(PATH=$PWD/bin:$PATH completed -m org/n)'"
 fi
 finish

@@ -1,0 +1,58 @@
+#include "cli/options_file.h"
+
+#include <string.h>
+#include "engine/base/buffer.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+
+/* The next word at *s, which moves behind it; NULL: none is left of the line. */
+static char *next_word(struct arena *a, const char **s) {
+    struct buffer b = {.arena = a};
+    const char *p = *s + strspn(*s, " \t\r");
+    char quote = 0;
+    buffer_add(&b, "", 0);
+    if (!*p || *p == '#') return NULL;
+    for (; *p && (quote || !strchr(" \t\r", *p)); p++) {
+        bool escape = *p == '\\' && quote != '\'' && (!quote || p[1] == '"' || p[1] == '\\');
+        if (escape && !p[1]) die(FAIL_USAGE, "expected a character after \\, found the line's end");
+        if (escape) buffer_add(&b, ++p, 1);
+        else if (*p == quote) quote = 0;
+        else if (!quote && (*p == '\'' || *p == '"')) quote = *p;
+        else buffer_add(&b, p, 1);
+    }
+    if (quote) die(FAIL_USAGE, "expected %c, found the line's end", quote);
+    *s = p;
+    return b.data;
+}
+
+static void take_line(struct arena *a, const char *line, void (*take)(void *data, int argc, char **argv), void *data) {
+    char **words = arena_array(a, OPTIONS_LINE_WORDS_MAX + 2, sizeof *words), *word;
+    int n = 0;
+    words[n++] = arena_strdup(a, "diffuse");
+    while ((word = next_word(a, &line)) != NULL) {
+        if (n > OPTIONS_LINE_WORDS_MAX) die(FAIL_USAGE, "expected at most %d words, found more", OPTIONS_LINE_WORDS_MAX);
+        words[n++] = word;
+    }
+    if (n > 1) take(data, n, words);
+}
+
+/* Dies with the line's place before the message. */
+static void take_placed(struct arena *a, const char *place, const char *line, void (*take)(void *data, int argc, char **argv), void *data) {
+    struct job job;
+    if (job_enter(&job)) {
+        take_line(a, line, take, data);
+        job_leave(&job);
+        return;
+    }
+    die_hint(job.code, *job.hint ? job.hint : NULL, "%s: %s", place, job.message);
+}
+
+void options_file_read(struct arena *a, const char *path, void (*take)(void *data, int argc, char **argv), void *data) {
+    size_t n;
+    char *text = read_file(a, path, OPTIONS_FILE_MAX, &n);
+    if (memchr(text, 0, n)) die(FAIL_DATA, "%s: expected text, found a NUL byte at offset %zu", path, strlen(text));
+    for (int number = 1; text; number++) {
+        const char *line = strsep(&text, "\n");
+        take_placed(a, arena_printf(a, "%s: line %d", path, number), line, take, data);
+    }
+}
