@@ -27,10 +27,7 @@ stage=${1:-help}
 end=${END:-$(($(date +%s) + ${MINUTES:-9} * 60))}
 mkdir -p "$OUT" "$WORK"
 
-die() {
-    echo "gpu-visit: $*" >&2
-    exit 1
-}
+die() { echo "gpu-visit: $*" >&2; exit 1; }
 
 left() { echo $((end - $(date +%s))); }
 
