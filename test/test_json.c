@@ -1,7 +1,7 @@
 /* The pull reader, the tree of small documents and its getters. */
 #include <math.h>
+#include <time.h>
 #include "engine/base/arena.h"
-#include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "test/files.h"
 
@@ -264,10 +264,10 @@ static void test_many_keys(void **state) {
     for (int i = 0; i < N; i++) end += sprintf(end, "%s\"key-%d\":%d", i ? "," : "{", i * 7919 % N, i);
     strcpy(end, "}");
     struct json *o = parse(text);
-    double start = clock_ms();
+    clock_t start = clock(); /* its own work, whatever else the machine does */
     assert_int_equal(json_n_keys(o), N);
     for (int i = 0; i < N; i++) assert_true(json_int(o, json_key(o, i), -1, 0, N) == i);
-    double ms = clock_ms() - start;
+    double ms = (double)(clock() - start) * 1e3 / CLOCKS_PER_SEC;
     if (ms > 200) fail_msg("%.0f ms", ms);
     assert_true(!json_has(o, "key-") && !json_has(o, "key-19900") && json_key(o, N) == NULL);
     arena_free(&arena);
