@@ -391,6 +391,7 @@ static const struct row file_rows[] = {
     {"I11", 0, "", W_INDEX, .make = good_shards, .a = "\"metadata\":{\"total_size\":\"x\"},", .b = "m-00001-of-00001.safetensors"},
     {"I12", 0, "", W_INDEX, .make = good_shards, .a = "", .b = "m-00001-of-00001.safetensors", .n = 1},
     {"I13", 65, PLAIN, W_INDEX, SHARD("diffusion_pytorch_model.safetensors.index.json")},
+    {"I13", 65, PLAIN, W_INDEX, SHARD(".a.safetensors")},
     {"I13", 65, "too many shards", W_INDEX, .make = many_shards},
     {"I14", 66, "No such file", NULL, .model = "./nowhere"},
     {"I14", 66, "found a file", NULL, .model = "../model/model_index.json"},

@@ -36,6 +36,7 @@ static void test_odd_levels(void **state) {
     assert_string_equal(plot(&a, (const float[]){1}, 1, 80), "");
     assert_string_equal(plot(&a, (const float[]){2, 2}, 2, 80), "");
     assert_string_equal(plot(&a, (const float[]){0, NAN, INFINITY, -1}, 4, 80), "");
+    assert_non_null(strstr(plot(&a, (const float[]){128, 2.64f, 1}, 3, 22), "|    ****\n       1 |")); /* at 5.6 of 7 */
     const char *text = plot(&a, (const float[]){INFINITY, 4, 2, 0}, 4, 80);
     assert_non_null(strstr(text, "\n       4 |                ****************\n"));
     float many[1000];

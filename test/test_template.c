@@ -108,6 +108,9 @@ static void test_slug(void **state) {
     expect_slug("I\xc4\xb0 \xe7\x8c\xab, cat", "i\xc4\xb0-\xe7\x8c\xab-cat"); /* only ASCII is lowered, whatever the locale */
     expect_slug("a/b\\c:d*e", "a-b-c-d-e");
     expect_slug(many, cut);
+    memset(many, 'a', 61), many[61] = 0;
+    memset(cut, 'a', 60), cut[60] = 0;
+    expect_slug(many, cut);
     expect_slug("\xe2\x80\xae"
                 "evil\xe2\x80\xae",
                 "evil"); /* right-to-left override */
