@@ -434,6 +434,34 @@ static void test_completion(void **state) {
     }
 }
 
+static int set_whole(struct options *o, int row, double value) {
+    const struct field *f = option_row(row);
+    struct given g = {
+        .arena = &arena, .base = option_base(o, row), .field = f, .name = f->name, .value = arena_printf(&arena, "%.0f", value)};
+    if (job_enter(&job)) {
+        f->kind->set(&g);
+        job_leave(&job);
+        assert_int_equal(*(int *)field_value(&g), (int)value);
+        return 0;
+    }
+    return job.code;
+}
+
+/* Both ends are allowed, and nothing beyond. */
+static void test_ends(void **state) {
+    (void)state;
+    int n = 0;
+    for (int i = 0; i < option_count(); i++) {
+        const struct field *f = option_row(i);
+        struct options o = options_defaults(&arena);
+        if (f->kind != &kind_int) continue;
+        if (set_whole(&o, i, f->min) || set_whole(&o, i, f->max)) fail_msg("--%s: an end is refused", f->name);
+        if (!set_whole(&o, i, f->max + 1) || (f->min > 0 && !set_whole(&o, i, f->min - 1))) fail_msg("--%s: beyond its ends", f->name);
+        n++;
+    }
+    assert_true(n >= 5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
@@ -453,6 +481,7 @@ int main(void) {
         cmocka_unit_test(test_random_seeds_differ),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_help),
+        cmocka_unit_test(test_ends),
         cmocka_unit_test(test_completion),
     };
     int failed = cmocka_run_group_tests(tests, set_up, NULL);

@@ -477,6 +477,29 @@ static void test_speed(void **state) {
     }
 }
 
+/* "lower_order_final … for len(timesteps) < 15": the order of the last step of so many, which is how many past values it has. */
+static int last_order(struct arena *a, const char *class, int n_steps) {
+    static const char *const overrides[] = {"final_sigmas_type=sigma_min", NULL};
+    bool deis = !strncmp(class, "DEIS", 4);
+    const char *text = arena_printf(a, "{\"_class_name\":\"%s\",\"solver_order\":2}", class);
+    const struct scheduler *found;
+    struct json *o = json_parse(a, text, strlen(text), "s.json");
+    struct sched_config *c = sched_config_load(a, o, "s.json", NULL, NULL, FIXUP_NONE, deis ? NULL : overrides, &found);
+    const struct schedule *s = schedule_plan(a, found, c, n_steps);
+    return s->rows[s->n_rows - 1].cd[1] != 0 ? 2 : 1;
+}
+
+static void test_last_order(void **state) {
+    (void)state;
+    struct arena a = {0};
+    static const char *const classes[] = {"DPMSolverMultistepScheduler", "DEISMultistepScheduler"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(last_order(&a, classes[i], 14), 1);
+        assert_int_equal(last_order(&a, classes[i], 15), 2);
+    }
+    arena_free(&a);
+}
+
 int main(int argc, char **argv) {
     glob_t own = {0};
     if (argc == 1 && glob("test/fixtures/schedulers/*.json", 0, NULL, &own)) {
@@ -487,7 +510,8 @@ int main(int argc, char **argv) {
     size_t n_files = argc > 1 ? (size_t)argc - 1 : own.gl_pathc, n = 0;
     const struct CMUnitTest fixed[] = {
         cmocka_unit_test(test_bad_configs), cmocka_unit_test(test_overrides), cmocka_unit_test(test_steps_range),
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_eta),       cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_eta),       cmocka_unit_test(test_last_order),
+        cmocka_unit_test(test_speed),
     };
     struct CMUnitTest *tests = calloc(sizeof fixed / sizeof *fixed + n_files, sizeof *tests);
     for (; n < sizeof fixed / sizeof *fixed; n++) tests[n] = fixed[n];
