@@ -460,6 +460,15 @@ static void test_hub_cache(void **state) {
         assert_dies(2, "not the name of a repository", hub_cache_find(&arena, bad[i], &revision));
     static const char *const revisions[] = {"a/../b", "/a", ".a", "a b", "", "a\xc3\xa9"};
     for (size_t i = 0; i < sizeof revisions / sizeof *revisions; i++) expect_no_revision(revisions[i]);
+    char longer[300] = "";
+    memset(longer, 'a', 256);
+    expect_no_revision(longer);
+    longer[97] = 0;
+    assert_dies(2, "not the name of a repository", hub_cache_find(&arena, longer, &revision));
+    longer[96] = 0;
+    assert_null(hub_cache_find(&arena, longer, &revision));
+    put_text(in_dir("models--org--name/snapshots/fedcba9876543210fedcba9876543210fedcba98"), "a file");
+    assert_null(hub_cache_find(&arena, "org/name", &revision));
     unsetenv("HF_HUB_CACHE");
 }
 

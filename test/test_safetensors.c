@@ -1,7 +1,7 @@
 /* Reading and writing safetensors files. What is malformed is in test_hostile.c. */
 #include <fcntl.h>
 #include "engine/base/arena.h"
-#include "engine/files/safetensors.h"
+#include "engine/files/safetensors_parse.h"
 #include "test/files.h"
 
 static struct arena arena;
@@ -141,6 +141,31 @@ static void test_replaced(void **state) {
 }
 
 /* After a refusal no descriptor is left once the arena is freed. */
+/* A header of n tensors of no bytes: 65536 are read, one more is refused. */
+static void parse_many(int n) {
+    struct arena a = {0};
+    char *text = arena_alloc(&a, (size_t)n * 64 + 2), *end = text;
+    for (int i = 0; i < n; i++) end += sprintf(end, "%s\"%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? "," : "{", i);
+    *end++ = '}';
+    struct st_file *f = arena_alloc(&arena, sizeof *f);
+    *f = (struct st_file){.path = "many", .fd = -1, .size = 8 + (uint64_t)(end - text)};
+    struct job job;
+    if (job_enter(&job)) {
+        st_parse_header(&arena, f, text, (size_t)(end - text));
+        job_leave(&job);
+    }
+    arena_free(&a);
+    assert_int_equal(job.code, n > ST_TENSORS_MAX ? 65 : 0);
+    if (job.code) assert_non_null(strstr(job.message, "too many tensors"));
+    else assert_int_equal(f->n_tensors, n);
+}
+
+static void test_many(void **state) {
+    (void)state;
+    parse_many(ST_TENSORS_MAX);
+    parse_many(ST_TENSORS_MAX + 1);
+}
+
 static void test_no_leak(void **state) {
     (void)state;
     write_file(path, "\2\0\0\0\0\0\0\0[]", 10);
@@ -157,7 +182,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip), TEST(test_empty),    TEST(test_order),        TEST(test_fixture), TEST(test_shrinks),
-        TEST(test_touched),    TEST(test_replaced), TEST(test_written_over), TEST(test_no_leak),
+        TEST(test_touched),    TEST(test_replaced), TEST(test_written_over), TEST(test_no_leak), TEST(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,6 +87,11 @@ static void test_fields(void **state) {
     expect_expanded("{model}/{scheduler}", "sd-1.5/dpm++2m");
     expect_expanded("{{seed}}{{{{", "{seed}}{{");
     expect_expanded("}%s%n", "}%s%n");
+    assert_string_equal(expand("{slug}-{model}-{scheduler}", &(struct template_fields){.seed = 1}), "untitled-_-_");
+    char name[301] = "";
+    memset(name, 'm', 300);
+    const char *path = expand("{model}", &(struct template_fields){.model = name});
+    assert_true(strlen(path) == 255 && strspn(path, "m") == 255);
 }
 
 static void expect_slug(const char *prompt, const char *want) {

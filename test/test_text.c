@@ -32,6 +32,7 @@ static void test_escape_cut(void **state) {
                                "b猫\xe2\x80\xaez";
     char whole[64], got[64];
     size_t length = escape_text(whole, sizeof whole, text, sizeof text - 1);
+    assert_int_equal(escape_text(NULL, 0, text, sizeof text - 1), 0);
     for (size_t cap = 1; cap <= sizeof got; cap++) {
         memset(got, '#', sizeof got);
         size_t n = escape_text(got, cap, text, sizeof text - 1), bad;
@@ -83,6 +84,7 @@ static void test_integers(void **state) {
         if (parse_u64(bad[k], &u)) fail_msg("parse_u64 takes '%s'", bad[k]);
     assert_true(parse_u64("18446744073709551615", &u) && u == UINT64_MAX);
     assert_true(parse_u64("0xFFfFffFFffFFffFF", &u) && u == UINT64_MAX);
+    assert_true(parse_u64("0X1f", &u) && u == 31);
     assert_true(parse_u64("007", &u) && u == 7);
     assert_true(parse_i64("-9223372036854775808", &i) && i == INT64_MIN);
     assert_true(parse_i64("9223372036854775807", &i) && i == INT64_MAX);
@@ -118,6 +120,7 @@ static void test_suggest(void **state) {
     memset(longer, 'e', sizeof longer - 1);
     longer[sizeof longer - 1] = 0;
     assert_null(suggest(longer, names));
+    assert_string_equal(suggest("Eulr", (const char *[]){longer, "euler", NULL}), "euler");
 }
 
 /* ---- element types ----------------------------------------------------------------------------------------------- */
