@@ -1,7 +1,7 @@
 /* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1, SDXL or its refiner, or of google/ddpm-cat-256,
  * with seeded random weights, for measuring.
  *
- *     make_checkpoint MODEL DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]
+ *     make_checkpoint MODEL DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] [--lora RANK]
  *     make_checkpoint MODEL --list          every tensor: COMPONENT NAME SHAPE
  *
  * Matrices are uniform with the variance that keeps activations O(1), norms 1, biases small. --sparse leaves the data a hole in the file
@@ -119,11 +119,13 @@ struct order {
     enum dtype dtype;
     uint64_t seed;
     bool sparse;
+    int lora_rank; /* of a LoRA of all modules, DIR/lora.safetensors; 0: none */
 };
 
-static void write_component(struct arena *a, const struct order *r, const struct listing *l, const char *file) {
+/* file: within DIR */
+static void write_listing(struct arena *a, const struct order *r, const struct listing *l, const char *file) {
     size_t header_bytes = 0, data_bytes = 0;
-    char *text = header(l, r->dtype, &header_bytes, &data_bytes), *path = arena_printf(a, "%s/%s/%s", r->dir, l->component, file);
+    char *text = header(l, r->dtype, &header_bytes, &data_bytes), *path = arena_printf(a, "%s/%s", r->dir, file);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) die(FAIL_CREATE, "%s: %s", path, strerror(errno));
     uint64_t length = header_bytes; /* little-endian as the machines this runs on */
@@ -287,10 +289,29 @@ static void print_list(const struct listing *l) {
     }
 }
 
-static void put_component(struct arena *a, const struct order *r, const char *name, struct listing *l, const char *file) {
+/* Factors for each linear layer and convolution of the component, under PEFT's names. */
+static void add_lora(struct listing *lora, const struct listing *l, int64_t rank) {
+    for (int i = 0; i < l->n; i++) {
+        const struct listed *t = &l->tensors[i];
+        if (t->rank < 2 || strstr(t->name, "embedding.weight")) continue;
+        int n = (int)(strlen(t->name) - strlen(".weight"));
+        struct listed down = *t, up = {.rank = t->rank, .shape = {t->shape[0], rank, 1, 1}};
+        down.shape[0] = rank;
+        down.name = arena_printf(lora->arena, "%s.%.*s.lora_A.weight", l->component, n, t->name);
+        up.name = arena_printf(lora->arena, "%s.%.*s.lora_B.weight", l->component, n, t->name);
+        if (lora->n + 2 > TENSORS_MAX) die(FAIL_INTERNAL, "too many tensors");
+        lora->tensors[lora->n++] = down;
+        lora->tensors[lora->n++] = up;
+    }
+}
+
+/* lora: what the component's layers are added to where one is asked for, or NULL. */
+static void put_component(struct arena *a, const struct order *r, const char *name, struct listing *l, const char *file,
+                          struct listing *lora) {
     l->component = name;
-    if (r->dir) write_component(a, r, l, file);
+    if (r->dir) write_listing(a, r, l, arena_printf(a, "%s/%s", name, file));
     else print_list(l);
+    if (lora && r->lora_rank) add_lora(lora, l, r->lora_rank);
 }
 
 static struct listing *listing_new(struct arena *a) {
@@ -301,19 +322,21 @@ static struct listing *listing_new(struct arena *a) {
 
 static void each_component(struct arena *a, const struct order *r) {
     static const char *const file = "diffusion_pytorch_model.safetensors";
-    struct listing *l = listing_new(a);
+    struct listing *l = listing_new(a), *lora = listing_new(a);
+    lora->component = "lora";
     list_unet(l, r->model);
-    put_component(a, r, "unet", l, file);
+    put_component(a, r, "unet", l, file, lora);
     if (!has_text(r->model)) return;
     l = listing_new(a);
     list_vae(l, r->model);
-    put_component(a, r, "vae", l, file);
+    put_component(a, r, "vae", l, file, NULL);
     for (int i = 0; i < 2; i++) {
         if (!r->model->texts[i].layers) continue;
         l = listing_new(a);
         list_text_encoder(l, &r->model->texts[i]);
-        put_component(a, r, numbered(a, "text_encoder", i), l, "model.safetensors");
+        put_component(a, r, numbered(a, "text_encoder", i), l, "model.safetensors", lora);
     }
+    if (r->lora_rank) write_listing(a, r, lora, "lora.safetensors");
 }
 
 static const struct shape *find_model(const char *name) {
@@ -326,13 +349,16 @@ int main(int argc, char **argv) {
     struct arena a = {0};
     if (argc < 3)
         die(FAIL_USAGE,
-            "usage: make_checkpoint sd15|sd21|sdxl|sdxl-refiner|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse]");
+            "usage: make_checkpoint sd15|sd21|sdxl|sdxl-refiner|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] "
+            "[--lora RANK]");
     struct order r = {.model = find_model(argv[1]), .dtype = DT_F32};
     if (strcmp(argv[2], "--list") != 0) {
         if (argc < 4) die(FAIL_USAGE, "no TOKENIZER_DIR given");
         r.dir = argv[2];
         for (int i = 4; i < argc; i++) {
+            uint64_t rank;
             if (strcmp(argv[i], "--sparse") == 0) r.sparse = true;
+            else if (strcmp(argv[i], "--lora") == 0 && i + 1 < argc && parse_u64(argv[i + 1], &rank)) r.lora_rank = (int)rank, i++;
             else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc && parse_u64(argv[i + 1], &r.seed)) i++;
             else if (strcmp(argv[i], "--dtype") == 0 && i + 1 < argc) r.dtype = strcmp(argv[++i], "F16") == 0 ? DT_F16 : DT_F32;
             else die(FAIL_USAGE, "unknown option '%s'", argv[i]);

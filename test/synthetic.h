@@ -124,7 +124,8 @@ static void write_metadata(const char *path, const cJSON *metadata) {
     arena_free(&a);
 }
 
-/* A file of tensors made of others: [axis…, "FILE:NAME"…], the file by its number in "weights"; of none: values of its own. Or a number. */
+/* A file of tensors made of others: [axis…, "FILE:NAME"…], the file by its number in "weights", behind a T the
+ * transpose; of none: values of its own. Or a number. */
 static void write_single(const char *dir, const cJSON *fixture, const cJSON *file) {
     struct arena a = {0};
     struct st_writer *w = st_writer_new(&a);
@@ -146,13 +147,16 @@ static void write_single(const char *dir, const cJSON *fixture, const cJSON *fil
         float *x = rank == n_items ? values(&a, tensor->string, shape, rank) : arena_array(&a, n, sizeof *x);
         for (int i = rank; i < n_items; i++) {
             const char *part = cJSON_GetArrayItem(tensor, i)->valuestring, *name = strchr(part, ':') + 1;
-            const cJSON *source = cJSON_GetArrayItem(cJSON_GetObjectItem(fixture, "weights"), atoi(part)), *axes;
+            bool turned = *part == 'T';
+            const cJSON *source = cJSON_GetArrayItem(cJSON_GetObjectItem(fixture, "weights"), atoi(part + turned)), *axes;
             assert_non_null(axes = cJSON_GetObjectItemCaseSensitive(source, name));
             int64_t own[8];
             size_t count = 1;
             for (int k = 0; k < cJSON_GetArraySize(axes); k++) count *= (size_t)(own[k] = cJSON_GetArrayItem(axes, k)->valueint);
             assert_true(at + count <= n);
-            memcpy(x + at, values(&a, arena_printf(&a, "%s:%s", source->string, name), own, cJSON_GetArraySize(axes)), count * sizeof *x);
+            const float *v = values(&a, arena_printf(&a, "%s:%s", source->string, name), own, cJSON_GetArraySize(axes));
+            size_t columns = turned ? (size_t)own[1] : 1, rows = count / columns;
+            for (size_t k = 0; k < count; k++) x[at + k] = v[k % rows * columns + k / rows];
             at += count;
         }
         st_writer_add(w, tensor->string, DT_F32, rank, shape, x);

@@ -3,18 +3,20 @@ it is drawn by diffusers with peft; the rest (its alphas of mixed files, the ori
 each file's own format says, the products of the last two by peft's functions."""
 
 import json
+import sys
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from peft.tuners.loha.layer import make_weight as loha_weight
 from peft.tuners.lokr.layer import make_kron
 from safetensors.torch import load_file, save_file
 
+import make_synthetic_xl
 import original_layout
 from common import deterministic
 from make_synthetic import TEXT, UNET, stable_diffusion, unet
-from synthetic import values
+from synthetic import Checkpoint, values
 
 PROMPT, COMMON = "a photo of a cat", ["a photo of a cat", "-s", 7, "--steps", 3]
 
@@ -176,9 +178,54 @@ def lora():
     return checkpoint
 
 
+TEXT_2, VAE = "text_encoder_2/model.safetensors", "vae/diffusion_pytorch_model.safetensors"
+
+
+def xl():
+    """SDXL as one file, and a LoRA as kohya's scripts name it there: blocks of the original layout, both text encoders."""
+    c = Checkpoint("single-xl", make_synthetic_xl.pipeline(unet=make_synthetic_xl.unet(layers_per_block=2)), make_synthetic_xl.TOKENIZERS)
+    make_synthetic_xl.draw(c, "plain")
+    w, config, out = c.weights, c.files["unet/config.json"], {}
+    for key, shape in w[UNET].items():
+        out["model.diffusion_model." + original_layout.unet_name(key, config)] = (shape, [(UNET, key)])
+    for key, shape in w[VAE].items():
+        name = original_layout.vae_name(key, c.files["vae/config.json"])
+        out["first_stage_model." + name] = ([*shape, 1, 1] if original_layout.is_square_filter(name) else shape, [(VAE, key)])
+    for key, shape in w[TEXT].items():
+        out["conditioner.embedders.0.transformer.text_model." + key.removeprefix("text_model.")] = (shape, [(TEXT, key)])
+    for name, keys in original_layout.openclip_parts(w[TEXT_2]).items():
+        shape, turned = w[TEXT_2][keys[0]], name == "text_projection"
+        out["conditioner.embedders.1.model." + name] = (shape[::-1] if turned else [shape[0] * len(keys), *shape[1:]],
+                                                        [(TEXT_2, k, True) if turned else (TEXT_2, k) for k in keys])
+    out["conditioner.embedders.1.model.logit_scale"] = ([], [])
+    c.add_single("whole.safetensors", out)
+    common = [PROMPT, "-s", 7, "--steps", 3]
+    c.add("whole", [*common, "-m", "@whole.safetensors", "--config", "@."], c.tensors["plain"].numpy(), same_as="plain")
+    tensors = {}
+    for name, shape in modules(c, UNET, ["attn1.to_q", "attn2.to_k", "ff.net.2", "proj_in"]).items():
+        theirs = "lora_unet_" + underscored(original_layout.unet_name(name + ".weight", config).removesuffix(".weight"))
+        tensors |= pair(theirs, shape, 4, ".lora_down.weight", ".lora_up.weight")
+        tensors[theirs + ".alpha"] = 2.0
+    for file, prefix in ((TEXT, "lora_te1_text_model_"), (TEXT_2, "lora_te2_text_model_")):
+        for name, shape in modules(c, file, ["fc1"]).items():
+            theirs = prefix + underscored(name.removeprefix("text_model."))
+            tensors |= pair(theirs, shape, 4, ".lora_down.weight", ".lora_up.weight")
+            tensors[theirs + ".alpha"] = 2.0
+    write(c, "kohya.safetensors", tensors)
+    pipe = c.load(StableDiffusionXLPipeline)
+    pipe.load_lora_weights(c.dir / "kohya.safetensors", adapter_name="a")
+    pipe.set_adapters(["a"], [0.6])
+    images = picture(pipe)
+    c.add("lora", [*common, "--lora", "@kohya.safetensors:0.6"], images)
+    c.add("lora-whole", [*common, "-m", "@whole.safetensors", "--config", "@.", "--lora", "@kohya.safetensors:0.6"], images, same_as="lora")
+    return c
+
+
 def main():
     deterministic()
-    lora().write()
+    for make in (lora, xl):
+        if len(sys.argv) == 1 or make.__name__ in sys.argv[1:]:
+            make().write()
 
 
 if __name__ == "__main__":

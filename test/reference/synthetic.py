@@ -134,11 +134,11 @@ class Checkpoint:
 
     def add_single(self, file, tensors):
         """A file of the same values under other names: tensors NAME -> (shape, parts), the parts one below the other; a part is (file, name) of a tensor of
-        the checkpoint, or none: values of its own."""
+        the checkpoint, (file, name, True) its transpose; none: values of its own."""
         order = list(self.weights)
-        self.single[file] = {k: [*shape, *(f"{order.index(f)}:{n}" for f, n in parts)] for k, (shape, parts) in tensors.items()}
-        data = {k: torch.cat([values(f"{f}:{n}", self.weights[f][n]) for f, n in parts]).reshape(shape) if parts else values(k, shape)
-                for k, (shape, parts) in tensors.items()}
+        self.single[file] = {k: [*shape, *(f"{'T' if turned else ''}{order.index(f)}:{n}" for f, n, *turned in parts)] for k, (shape, parts) in tensors.items()}
+        one = lambda f, n, turned=False: values(f"{f}:{n}", self.weights[f][n]).T if turned else values(f"{f}:{n}", self.weights[f][n])
+        data = {k: torch.cat([one(*p) for p in parts]).reshape(shape).contiguous() if parts else values(k, shape) for k, (shape, parts) in tensors.items()}
         save_file(data, self.dir / file, {"format": "pt"})
         return self.dir / file
 
