@@ -32,7 +32,7 @@ void field_set_flag(const struct given *g) {
     *(bool *)field_value(g) = true;
 }
 
-static void set_int(const struct given *g) {
+void field_set_int(const struct given *g) {
     const struct field *f = g->field;
     uint64_t n;
     if (!parse_digits(g->value, &n) || (double)n < f->min || (double)n > f->max)
@@ -107,7 +107,7 @@ static void write_enum(struct json_out *j, const char *key, const struct field *
 const struct field_kind kind_text = {set_text, field_write_text, JSON_TEXT};
 const struct field_kind kind_path = {set_path, field_write_text, JSON_TEXT};
 const struct field_kind kind_flag = {field_set_flag, write_flag, JSON_FLAG};
-const struct field_kind kind_int = {set_int, field_write_int, JSON_COUNT};
+const struct field_kind kind_int = {field_set_int, field_write_int, JSON_COUNT};
 const struct field_kind kind_number = {set_number, write_number, JSON_COUNT};
 const struct field_kind kind_enum = {set_enum, write_enum, JSON_TEXT};
 const struct field_kind kind_word = {set_word, field_write_text, JSON_TEXT};

@@ -62,7 +62,9 @@ static inline void *field_value(const struct given *g) {
     return (char *)g->base + g->field->offset;
 }
 
-void field_set_flag(const struct given *g); /* kind_flag's setter */
+/* Setters of kind_flag and kind_int, for kinds with writers of their own. */
+void field_set_flag(const struct given *g);
+void field_set_int(const struct given *g);
 /* Writers for kinds that store an int (negative is written as 0) or a text in their own way. */
 void field_write_int(struct json_out *j, const char *key, const struct field *f, const void *base);
 void field_write_text(struct json_out *j, const char *key, const struct field *f, const void *base);

@@ -25,6 +25,7 @@ static const struct foreign_option table[] = {
     {"init-img init-image image-path input-image", .ours = "image"},
     {"denoise denoising-strength", .ours = "strength"},
     {"mask-image", .ours = "mask"},
+    {"padding-mask-crop", .ours = "mask-crop"},
     {"refiner-switch-at denoising-end denoising-start high-noise-frac", .ours = "refine-at"},
     {"vae-path vae-name", .ours = "vae"},
     {"loras", .ours = "lora"},

@@ -68,7 +68,6 @@ static void write_request(struct arena *a, const struct picture *p) {
 
 /* step: 0 for the finished picture */
 static const void *encode(struct arena *a, const struct run *run, const struct picture *p, uint8_t *rgb, int step, size_t *size) {
-    const struct settings *s = &run->request->settings;
     struct metadata m = about_image(run->request, run->k);
     enum image_format format = image_format_of(run->options->output);
     int quality = run->options->quality ? run->options->quality : QUALITY_DEFAULT;
@@ -77,7 +76,7 @@ static const void *encode(struct arena *a, const struct run *run, const struct p
     m.verdict = p->verdict;
     struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
-    struct image image = {s->width, s->height, run->request->model->picture_channels, rgb};
+    struct image image = {run->request->width, run->request->height, run->request->model->picture_channels, rgb};
     return image_encode(a, format, &image, (struct image_comments){comments, n_comments}, quality, size);
 }
 

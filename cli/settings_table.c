@@ -130,6 +130,18 @@ static void write_vae_dtype(struct json_out *j, const char *key, const struct fi
     if (s->vae_dtype_given) json_out_string(j, key, dtype_word(s->vae_dtype));
 }
 
+static void set_mask_crop(const struct given *g) {
+    struct settings *s = g->base;
+    field_set_int(g);
+    s->mask_crop_given = true;
+}
+
+static void write_mask_crop(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    const struct settings *s = base;
+    (void)f;
+    if (s->mask_crop_given) json_out_u64(j, key, (uint64_t)s->mask_crop);
+}
+
 static void write_where_set(struct json_out *j, const char *key, const struct field *f, const void *base) {
     if (*(const bool *)((const char *)base + f->offset)) json_out_bool(j, key, true);
 }
@@ -165,14 +177,15 @@ static const struct field_kind kind_size = {set_size, NULL, JSON_TEXT};
 static const struct field_kind kind_lora = {set_lora, write_loras, JSON_LIST};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
+static const struct field_kind kind_mask_crop = {set_mask_crop, write_mask_crop, JSON_COUNT};
 static const struct field_kind kind_off = {field_set_flag, write_where_set, JSON_FLAG}; /* of what runs unless told otherwise */
 static const struct field_kind kind_scheduler = {set_scheduler, field_write_text, JSON_TEXT};
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
 const char *const dtype_words[] = {"auto", "fp32", "fp16", "bf16", NULL};
-static const char *const resize_modes[] = {"stretch", "fill", "crop", NULL};
-_Static_assert(RESIZE_STRETCH == 0 && RESIZE_FILL == 1 && RESIZE_CROP == 2, "order of resize_modes");
+static const char *const resize_modes[] = {"stretch", "fill", "crop", "crop-to-multiple", NULL};
+_Static_assert(RESIZE_STRETCH == 0 && RESIZE_FILL == 1 && RESIZE_CROP == 2 && RESIZE_CUT == 3, "order of resize_modes");
 static const char *const rng_kinds[] = {"cpu", "cuda", NULL};
 
 _Static_assert(DT_F32 == 0 && DT_F16 == 1 && DT_BF16 == 2, "order of dtype_words behind auto");
@@ -218,6 +231,8 @@ const struct field settings_fields[] = {
      .only_with_image = true},
     {0, "mask-blur", "PX", GROUP_PICTURE, "radius of a Gauss filter on the mask", &kind_number, AT(mask_blur), .preset = "0", IN(0, 256),
      RARE, RECORDED, .only_with_image = true},
+    {0, "mask-crop", "PX", GROUP_PICTURE, "draw the mask and PX around it alone, and lay that into the picture", &kind_mask_crop,
+     AT(mask_crop), IN(0, SIDE_MAX), RARE, RECORDED, .only_with_image = true},
     {0, "resize", "MODE", GROUP_PICTURE, "how image and mask come to the size: stretch, fill, crop", &kind_enum, AT(resize),
      .preset = "stretch", .words = resize_modes, .completion = COMPLETE_WORDS, RARE, RECORDED, .only_with_image = true},
     {0, "original-size", "WxH", GROUP_PICTURE, "SDXL: as of a picture this large before it was scaled (default -W, -H)", &kind_extent,

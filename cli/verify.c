@@ -167,7 +167,7 @@ static bool verify(struct arena *a, struct resident *resident, const struct opti
     request_plan(request);
     check_memory(model, &options);
     model_load(model);
-    struct image drawn = image_new(a, request->settings.width, request->settings.height, model->picture_channels);
+    struct image drawn = image_new(a, request->width, request->height, model->picture_channels);
     picture_draw(picture_open(a, request, 0), drawn.pixels);
     drawn = as_saved(a, &drawn, format, then);
     struct difference d = compare(&given, &drawn, then->file);

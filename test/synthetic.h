@@ -166,17 +166,32 @@ static void write_single(const char *dir, const cJSON *fixture, const cJSON *fil
     arena_free(&a);
 }
 
+/* [width, height, 1, x, y, w, h, soft]: a mask, white in the box and fading over so many pixels around it. */
+static int mask_level(const cJSON *picture, int x, int y) {
+    int n[5];
+    for (int i = 0; i < 5; i++) n[i] = cJSON_GetArrayItem(picture, 3 + i)->valueint;
+    int dx = x < n[0]           ? n[0] - x
+             : x >= n[0] + n[2] ? x - n[0] - n[2] + 1
+                                : 0,
+        dy = y < n[1]           ? n[1] - y
+             : y >= n[1] + n[3] ? y - n[1] - n[3] + 1
+                                : 0,
+        d = dx > dy ? dx : dy;
+    return d > n[4] ? 0 : 255 - 255 * d / (n[4] + 1);
+}
+
 static void write_picture(const char *dir, const cJSON *picture) {
     int W = cJSON_GetArrayItem(picture, 0)->valueint, H = cJSON_GetArrayItem(picture, 1)->valueint,
         C = cJSON_GetArrayItem(picture, 2)->valueint, across = (W + 7) / 8;
     struct arena a = {0};
     uint8_t *pixels = arena_array(&a, (size_t)W * (size_t)H, (size_t)C);
+    bool mask = cJSON_GetArraySize(picture) > 3;
     for (int c = 0; c < C; c++) {
         uint64_t hash = name_hash(arena_printf(&a, "%s.%d", picture->string, c));
         for (int y = 0; y < H; y++)
             for (int x = 0; x < W; x++) {
-                int level = (int)((noise(hash, (size_t)(y / 8 * across + x / 8)) + 1) * 64);
-                level += x * 127 / (W > 1 ? W - 1 : 1) * (c + 1) / C + y * 63 / (H > 1 ? H - 1 : 1);
+                int level = mask ? mask_level(picture, x, y) : (int)((noise(hash, (size_t)(y / 8 * across + x / 8)) + 1) * 64);
+                if (!mask) level += x * 127 / (W > 1 ? W - 1 : 1) * (c + 1) / C + y * 63 / (H > 1 ? H - 1 : 1);
                 pixels[((size_t)y * (size_t)W + (size_t)x) * (size_t)C + (size_t)c] = (uint8_t)(level % 256);
             }
     }

@@ -33,6 +33,8 @@ static struct image fit(struct arena *a, const struct image *in, int W, int H, b
 }
 
 struct image image_resize(struct arena *a, const struct image *in, int W, int H, enum resize_mode mode, enum resize_filter filter) {
+    int x = (in->W - W) / 2, y = (in->H - H) / 2;
+    if (mode == RESIZE_CUT) return image_crop(a, in, (struct image_box){x, y, x + W, y + H});
     return mode == RESIZE_STRETCH ? resize_pillow(a, in, W, H, filter) : fit(a, in, W, H, mode == RESIZE_FILL, filter);
 }
 

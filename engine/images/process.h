@@ -10,6 +10,7 @@ enum resize_mode {
     RESIZE_STRETCH, /* "default": both axes to size, the aspect is not kept */
     RESIZE_FILL,    /* the whole picture fits; above and below (or left and right) its edge rows go on */
     RESIZE_CROP,    /* covers the size; what sticks out goes */
+    RESIZE_CUT,     /* nothing is scaled: the middle of it, for a size no larger than the picture's */
 };
 
 /* To W x H. Dies FAIL_DATA where the picture is so thin that it would have no width or height left. */

@@ -4,7 +4,7 @@
  *                          ids_2, pooled [1,P] and numbers [1,n], of what the UNet adds to the time embedding, and negative ones
  *   noise.safetensors      noise [1,C,H,W], before init_noise_sigma
  *   step-0000.safetensors  per scheduler row: timestep [1], model_input [B,C,H,W], guided [1,C,H,W], latents [1,C,H,W] after the row
- *   image.safetensors      decoded [1,3,H,W] F32, image [H,W,3] U8
+ *   image.safetensors      decoded [1,3,H,W] F32, image [H,W,3] U8, before --mask-crop lays it into its surroundings
  * Several images: each in DIR/seed-SEED/. */
 #ifndef ENGINE_PIPELINES_DUMP_H
 #define ENGINE_PIPELINES_DUMP_H

@@ -23,6 +23,7 @@ static void check_alone(const struct request *r) {
                          : !isnan(s->strength) && s->strength > 0 ? "--strength"
                          : s->invert_mask                         ? "--invert-mask"
                          : s->mask_blur > 0                       ? "--mask-blur"
+                         : s->mask_crop_given                     ? "--mask-crop"
                          : s->resize                              ? "--resize"
                                                                   : NULL;
     if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
@@ -45,6 +46,9 @@ static void check_together(const struct request *r) {
     if (s->mask && !strcmp(s->image, "-") && !strcmp(s->mask, "-")) die(FAIL_USAGE, "--image and --mask: both read standard input");
     if (s->invert_mask && !s->mask) die(FAIL_USAGE, "--invert-mask: there is no --mask");
     if (s->mask_blur > 0 && !s->mask) die(FAIL_USAGE, "--mask-blur: there is no --mask");
+    if (s->mask_crop_given && !s->mask) die(FAIL_USAGE, "--mask-crop: there is no --mask");
+    if (s->mask_crop_given && s->resize != RESIZE_STRETCH && s->resize != RESIZE_FILL)
+        die(FAIL_USAGE, "--resize: with --mask-crop it is always fill");
 }
 
 struct image init_read(struct request *r) {
@@ -54,6 +58,12 @@ struct image init_read(struct request *r) {
     check_together(r);
     struct image image = image_read(r->arena, s->image);
     if (isnan(s->strength)) s->strength = s->mask ? r->model->class->masked.strength : r->model->class->image.strength;
+    if (s->mask_crop_given) { /* its size is not the drawn part's */
+        s->resize = RESIZE_FILL;
+        return image;
+    }
+    if (s->resize == RESIZE_CUT && (s->width || s->height))
+        die(FAIL_USAGE, "--resize crop-to-multiple: the size is the picture's: no -W, -H or --size with it");
     if (!s->width) s->width = image.W / multiple * multiple;
     if (!s->height) s->height = image.H / multiple * multiple;
     if (s->width > SIDE_MAX || s->height > SIDE_MAX)
@@ -71,18 +81,47 @@ int init_skip(const struct request *r, int n_steps) {
 
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */
 
-/* The mask as it comes from diffusers' load_image and mask processor: RGB to size, whatever its shape, then grey, then black or white. */
-static float *read_mask(struct request *r, const struct image *picture) {
+/* As it comes from diffusers' load_image, whatever its shape. */
+static struct image read_mask(struct request *r, const struct image *picture) {
     const struct settings *s = &r->settings;
     struct image mask = image_read(r->arena, s->mask);
-    if ((int64_t)mask.W * picture->H != (int64_t)mask.H * picture->W)
+    if (!s->mask_crop_given && (int64_t)mask.W * picture->H != (int64_t)mask.H * picture->W)
         warn("%s: %d x %d, of another shape than the picture, %d x %d: each is brought to %d x %d by itself", s->mask, mask.W, mask.H,
              picture->W, picture->H, s->width, s->height);
+    if (s->resize == RESIZE_CUT && (mask.W != picture->W || mask.H != picture->H))
+        die(FAIL_DATA, "%s: %d x %d: --resize crop-to-multiple wants a mask of the picture's size, %d x %d", s->mask, mask.W, mask.H,
+            picture->W, picture->H);
     if (s->mask_blur > 0) mask = image_blur(r->arena, &mask, (float)s->mask_blur);
     if (s->invert_mask) image_invert(&mask);
-    struct image sized = image_resize(r->arena, &mask, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
-    struct image grey = image_grey(r->arena, &sized);
-    float *white = arena_array(r->arena, (size_t)s->width * (size_t)s->height, sizeof *white);
+    return mask;
+}
+
+/* What of the picture is drawn, from the mask as it is read: padding_mask_crop. */
+static void open_crop(struct request *r, struct init *init, const struct image *picture, const struct image *mask) {
+    const struct settings *s = &r->settings;
+    if (mask->W != picture->W || mask->H != picture->H)
+        die(FAIL_DATA, "%s: %d x %d: --mask-crop wants a mask of the picture's size, %d x %d", s->mask, mask->W, mask->H, picture->W,
+            picture->H);
+    init->cropped = true;
+    init->original = *picture;
+    init->original_mask = image_grey(r->arena, mask);
+    if (!mask_crop_region(&init->original_mask, s->width, s->height, s->mask_crop, &init->box))
+        die(FAIL_DATA, "%s: the mask is all black: there is nothing to paint anew", s->mask);
+    r->width = picture->W;
+    r->height = picture->H;
+}
+
+/* The picture, or the part of it that is drawn, at the request's size. */
+static struct image at_size(struct request *r, const struct init *init, const struct image *in) {
+    const struct settings *s = &r->settings;
+    struct image part = init->cropped ? image_crop(r->arena, in, init->box) : *in;
+    return image_resize(r->arena, &part, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
+}
+
+/* RGB to size, then grey, then black or white. */
+static float *binarize(struct request *r, const struct init *init, const struct image *mask) {
+    struct image sized = at_size(r, init, mask), grey = image_grey(r->arena, &sized);
+    float *white = arena_array(r->arena, (size_t)grey.W * (size_t)grey.H, sizeof *white);
     mask_binarize(white, &grey);
     return white;
 }
@@ -93,13 +132,15 @@ struct init *init_open(struct request *r, const struct image *image) {
     if (!image->pixels) return NULL;
     size_t W = (size_t)s->width, H = (size_t)s->height, w = (size_t)r->latent_width, h = (size_t)r->latent_height;
     struct init *init = arena_alloc(r->arena, sizeof *init);
-    struct image sized = image_resize(r->arena, image, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
+    struct image mask = s->mask ? read_mask(r, image) : (struct image){0};
+    if (s->mask_crop_given) open_crop(r, init, image, &mask);
+    struct image sized = at_size(r, init, image);
     init->pixels = arena_array(r->arena, W * H, 3 * sizeof *init->pixels);
     image_signed(init->pixels, &sized);
     init->moments = arena_array(r->arena, w * h, 2 * (size_t)m->channels * sizeof *init->moments);
     if (!s->mask) return init;
 
-    const float *white = read_mask(r, image);
+    const float *white = binarize(r, init, &mask);
     init->mask = arena_array(r->arena, w * h, sizeof *init->mask);
     for (size_t y = 0; y < h; y++) /* nearest: the upper left pixel of each latent */
         for (size_t x = 0; x < w; x++) init->mask[y * w + x] = white[(y * W + x) * (size_t)m->factor];
@@ -108,6 +149,13 @@ struct init *init_open(struct request *r, const struct image *image) {
     init->masked_moments = arena_array(r->arena, w * h, 2 * (size_t)m->channels * sizeof *init->masked_moments);
     for (size_t i = 0; i < 3 * W * H; i++) init->masked[i] = white[i / 3] < 0.5f ? init->pixels[i] : 0;
     return init;
+}
+
+void init_overlay(const struct init *init, struct arena *a, uint8_t *rgb, const struct image *drawn) {
+    struct arena *scratch = image_scratch(a);
+    struct image whole = image_overlay(scratch, &init->original, &init->original_mask, drawn, &init->box, RESIZE_LANCZOS);
+    memcpy(rgb, whole.pixels, 3 * (size_t)whole.W * (size_t)whole.H);
+    arena_free(scratch);
 }
 
 /* ---- latents ----------------------------------------------------------------------------------------------------- */

@@ -16,13 +16,19 @@ struct init {
     float *mask;    /* [latent_height,latent_width]: 1 is painted anew; NULL: image to image */
     float *moments; /* [latent_height,latent_width,2Z] of pixels, once prepared */
     float *masked_moments;
+    /* Where only the surroundings of the mask are drawn (padding_mask_crop): what they are laid into. */
+    bool cropped;
+    struct image original, original_mask; /* RGB, grey; of one size */
+    struct image_box box;                 /* in that */
 };
 
 /* The picture the settings name, none: no pixels. What they leave open follows from it: the size is the picture's, cut to what the model
  * makes, strength is the task's. Dies FAIL_USAGE for what does not go together or with the model, FAIL_INPUT, FAIL_DATA for a bad file. */
 struct image init_read(struct request *r);
-/* Image and mask at the request's size. */
+/* Image and mask at the request's size; sets the size of the finished picture. Dies FAIL_DATA for a mask that does not fit. */
 struct init *init_open(struct request *r, const struct image *image);
+/* rgb = drawn, laid into the original where the mask is white        rgb: [H,W,3] of the original's size; init->cropped */
+void init_overlay(const struct init *init, struct arena *a, uint8_t *rgb, const struct image *drawn);
 /* The steps left out at the front: n - int(n * strength). */
 int init_skip(const struct request *r, int n_steps);
 /* Encodes the pictures; planning calls it too. */

@@ -115,7 +115,7 @@ static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
     if (!bad) return image;
     blame_weights(r->model, "is the decoded image");
     die_hint(FAIL_INTERNAL, range_hint(image.dtype, r->model->vae ? "--vae-dtype fp32, or bf16" : "--dtype bf16, or fp32"),
-             "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, request_pixel_count(r));
+             "decoded image: %lld of %zu values are not finite: no picture made", (long long)bad, request_drawn_count(r));
 }
 
 /* As in diffusers the flagged picture is black, not the grey that zeros decode to. */
@@ -124,7 +124,7 @@ static void check_safety(struct picture *p, uint8_t *rgb) {
     if (!r->model->safety) return;
     double start = clock_ms();
     p->verdict = safety_flags(r, p->arena, rgb) ? VERDICT_FLAGGED : VERDICT_HARMLESS;
-    if (p->verdict == VERDICT_FLAGGED) memset(rgb, 0, request_pixel_count(r));
+    if (p->verdict == VERDICT_FLAGGED) memset(rgb, 0, request_drawn_count(r));
     p->timings.safety_ms = clock_ms() - start;
 }
 
@@ -191,6 +191,10 @@ struct picture *picture_open(struct arena *a, struct request *r, int k) {
     p->k = k;
     p->arena = a;
     p->noise = arena_array(a, request_latent_count(r), sizeof *p->noise);
+    if (r->init && r->init->cropped) {
+        p->into = r->init;
+        p->drawn = image_new(a, s->width, s->height, 3);
+    }
     p->timings.step_ms = arena_array(a, (size_t)request_rows(r), sizeof *p->timings.step_ms);
     rng_init(&p->rng, s->rng, s->seed + (uint64_t)k, s->rng_gpu);
     r->model->device->recover(r->model->device); /* the picture before may have died anywhere */
@@ -288,7 +292,7 @@ static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
     p->timings.vae_ms = clock_ms() - start;
     check_safety(p, rgb);
     if (dump) {
-        float *decoded = arena_array(p->arena, request_pixel_count(r), sizeof *decoded);
+        float *decoded = arena_array(p->arena, request_drawn_count(r), sizeof *decoded);
         dev->ops->download(dev, decoded, image);
         dump_image(dump, decoded, rgb, image.H, image.W, image.C);
     }
@@ -321,14 +325,17 @@ void picture_draw(struct picture *p, uint8_t *rgb) {
     struct dump *dump = start_dump(p);
     denoise_all(p, dump);
     if (r->then) refine(p, dump);
-    decode(p, dump, rgb);
+    decode(p, dump, p->into ? p->drawn.pixels : rgb);
     p->request = r;
+    if (p->into) init_overlay(p->into, p->arena, rgb, &p->drawn);
 }
 
 void picture_snapshot(struct picture *p, uint8_t *rgb) {
     struct device *dev = p->request->model->device;
     size_t mark = arena_mark(dev);
-    decode_rgb(p, rgb);
-    check_safety(p, rgb);
+    uint8_t *drawn = p->into ? p->drawn.pixels : rgb;
+    decode_rgb(p, drawn);
+    check_safety(p, drawn);
+    if (p->into) init_overlay(p->into, p->arena, rgb, &p->drawn);
     arena_release(dev, mark);
 }

@@ -21,8 +21,10 @@ struct picture {
     int k;
     struct arena *arena;
     struct rng rng;
-    float *noise;           /* host memory [C,H,W] */
-    struct latents latents; /* in the device's arena */
+    float *noise;            /* host memory [C,H,W] */
+    struct image drawn;      /* host memory, where what is drawn is laid … */
+    const struct init *into; /* … into a picture; else NULL */
+    struct latents latents;  /* in the device's arena */
     struct timings timings;
     enum verdict verdict; /* of what was made last */
 

@@ -73,6 +73,8 @@ static void fill_defaults(struct request *r) {
     check_size(m, s->height, "height");
     if (m->safety) safety_check(r);
     report_untrained_size(m, s);
+    r->width = s->width;
+    r->height = s->height;
     r->latent_width = s->width / m->factor;
     r->latent_height = s->height / m->factor;
 }

@@ -14,6 +14,7 @@ struct request {
     struct sched_config *sched_config;
     struct schedule *schedule;
     int latent_height, latent_width;
+    int width, height;        /* of the finished picture: the settings', but for --mask-crop */
     int copies;               /* of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1 */
     struct prompt prompts[2]; /* one for each copy, in that order */
     const float *given_noise; /* --latents, [C,H,W], or NULL */
@@ -56,6 +57,10 @@ static inline size_t request_latent_count(const struct request *r) {
 
 /* Of the finished picture, in bytes or values. */
 static inline size_t request_pixel_count(const struct request *r) {
+    return (size_t)r->model->picture_channels * (size_t)r->width * (size_t)r->height;
+}
+/* Of what is decoded. */
+static inline size_t request_drawn_count(const struct request *r) {
     return (size_t)r->model->picture_channels * (size_t)r->settings.width * (size_t)r->settings.height;
 }
 

@@ -44,12 +44,14 @@ struct settings {
     enum rng_kind rng;
     struct rng_gpu rng_gpu; /* of RNG_CUDA; zeros: the one in use, on the CPU an H100 */
     enum dtype rng_dtype;
-    const char *image; /* picture to begin from, or NULL; "-": standard input */
-    double strength;   /* how much of it goes: 0 to 1, of the steps; NAN: 0.8, inpainting 1 */
-    const char *mask;  /* where it is white the image is painted anew; or NULL */
-    bool invert_mask;  /* where it is black */
-    double mask_blur;  /* radius in pixels of the mask */
-    int resize;        /* enum resize_mode: how image and mask come to the size */
+    const char *image;    /* picture to begin from, or NULL; "-": standard input */
+    double strength;      /* how much of it goes: 0 to 1, of the steps; NAN: 0.8, inpainting 1 */
+    const char *mask;     /* where it is white the image is painted anew; or NULL */
+    bool invert_mask;     /* where it is black */
+    double mask_blur;     /* radius in pixels of the mask */
+    bool mask_crop_given; /* the mask's surroundings alone are drawn, … */
+    int mask_crop;        /* … with so many pixels around it, and laid into the picture */
+    int resize;           /* enum resize_mode: how image and mask come to the size */
     struct lora_list loras;
     const char *lora_dir; /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
     bool lora_lenient;    /* modules that are none of the model's are left out, not refused */

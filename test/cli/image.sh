@@ -30,7 +30,29 @@ run -m "$MODEL" --mask in.png "a fox" -o x.png
 expect_code 2
 run -m "$MODEL" --strength 0.5 "a fox" -o x.png
 expect_code 2
-for option in --invert-mask '--mask-blur 3' '--resize crop'; do
+# the mask's surroundings alone: the rest is the picture's, to the last bit but for the soft edge
+run -m "$MODEL" -i in.png --mask in.png --mask-crop 8 "a fox" -s 1 --steps 2 -f -o crop.png
+expect_code 0
+[ "$(pngcheck crop.png | grep -c '72x56')" -eq 1 ] || fail 'not of the size of the picture'
+run --verify crop.png -m "$MODEL"
+expect_code 0
+run -m "$MODEL" -i in.png --mask in.png --mask-crop 8 --save-every 1 "a fox" -s 1 --steps 2 -f -o way.png
+expect_code 0
+[ "$(pngcheck way-step0001.png | grep -c '72x56')" -eq 1 ] || fail 'the picture on the way is of another size'
+run -m "$MODEL" -i in.png --mask-crop 8 "a fox" -o x.png
+expect_code 2
+run -m "$MODEL" -i in.png --mask in.png --mask-crop 8 --resize crop "a fox" -o x.png
+expect_code 2
+run -m "$MODEL" "a fox" -s 1 --steps 1 -W 64 -H 56 -f -o narrow.png
+run -m "$MODEL" -i in.png --mask narrow.png --mask-crop 8 "a fox" -o x.png
+expect_code 65
+grep -q 'narrow.png: 64 x 56: --mask-crop wants a mask of the picture.s size, 72 x 56' err || fail 'another message'
+run -m "$MODEL" -i in.png --mask narrow.png --resize crop-to-multiple "a fox" -o x.png
+expect_code 65
+run -m "$MODEL" -i in.png --resize crop-to-multiple -W 64 "a fox" -o x.png
+expect_code 2
+
+for option in --invert-mask '--mask-blur 3' '--resize crop' '--mask-crop 8'; do
     run -m "$MODEL" $option "a fox" -o x.png
     expect_code 2
 done

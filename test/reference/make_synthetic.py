@@ -137,6 +137,11 @@ def image_to_image():
     for strength, steps in ((0.05, 20), (0.3, 7), (0.75, 4), (1.0, 3)):
         task(checkpoint, StableDiffusionImg2ImgPipeline, f"strength-{strength}", None, steps, ["-i", "@in.png", "--strength", strength],
              image=image, strength=strength)
+    processor = diffusers.image_processor.VaeImageProcessor()
+    for mode, size in (("crop", (40, 48)), ("fill", (56, 32))):
+        task(checkpoint, StableDiffusionImg2ImgPipeline, f"resize-{mode}", None, 3, ["-i", "@in.png", "--resize", mode, "-W", size[0], "-H", size[1]],
+             image=processor.resize(image, size[1], size[0], resize_mode=mode))
+    task(checkpoint, StableDiffusionImg2ImgPipeline, "resize-none", None, 3, ["-i", "@in.png", "--resize", "crop-to-multiple"], image=image.crop((1, 0, 69, 52)))
     task(checkpoint, StableDiffusionImg2ImgPipeline, "unguided", None, 5, ["-i", "@in.png"], guidance=1.0, image=image)
     return checkpoint
 
@@ -227,6 +232,46 @@ def single_sd2():
     return single("single-sd2", True, use_linear_projection=True)
 
 
+
+
+def each_seed(checkpoint, cls, name, seeds, args, **options):
+    """Several pictures as diffuse draws them: each as if it were alone (inpainting draws the first one's latents with the first generator only)."""
+    pipe = checkpoint.load(cls)
+    pipe.scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
+    images = [pipe("a photo of a cat", num_inference_steps=3, guidance_scale=5.0, generator=torch.Generator("cpu").manual_seed(s), output_type="pil",
+                   **options).images[0] for s in seeds]
+    checkpoint.add(name, ["a photo of a cat", "-s", seeds[0], "-c", len(seeds), "--steps", 3, "-g", 5.0, "-x", "EulerAncestralDiscreteScheduler", *args], images)
+
+
+def inpaint_masks(name="inpaint-masks", in_channels=4):
+    """Masks that are nearly none or all; the mask's surroundings alone; two pictures."""
+    checkpoint = pipeline(name, StableDiffusionInpaintPipeline, unet(in_channels=in_channels))
+    image, soft = checkpoint.add_picture("in.png", 64, 48), checkpoint.add_mask("soft.png", 64, 48, 20, 12, 16, 16, 9)
+    masks = {"black": checkpoint.add_mask("black.png", 64, 48, 0, 0, 0, 0, -1), "white": checkpoint.add_mask("white.png", 64, 48, 0, 0, 64, 48),
+             "pixel": checkpoint.add_mask("pixel.png", 64, 48, 24, 16, 1, 1)}
+    size = {"width": 64, "height": 48}
+    run = lambda case, args, seeds=(7,), **options: each_seed(checkpoint, StableDiffusionInpaintPipeline, case, seeds, args, **options)
+    for case, mask in masks.items():
+        run(case, ["-i", "@in.png", "--mask", f"@{case}.png", "--strength", 0.7], image=image, mask_image=mask, strength=0.7, **size)
+    run("two", ["-i", "@in.png", "--mask", "@soft.png", "--strength", 0.7], (7, 8), image=image, mask_image=soft, strength=0.7, **size)
+    large, corner = checkpoint.add_picture("large.png", 151, 117), checkpoint.add_mask("corner.png", 151, 117, 131, 5, 9, 40, 6)
+    crop = lambda case, pad, args=(), seeds=(7,), mask=corner, size=(32, 32), file="corner.png", **options: run(
+        case, ["-i", "@large.png", "--mask", f"@{file}", "--mask-crop", pad, "-W", size[0], "-H", size[1], *args], seeds, image=large, mask_image=mask,
+        padding_mask_crop=pad, width=size[0], height=size[1], **options)
+    crop("crop-0", 0)
+    if in_channels == 9:
+        return checkpoint
+    crop("crop-tall", 3, size=(64, 24))
+    crop("crop-wide", 200, ["--strength", 0.6], (7, 8), size=(24, 40), strength=0.6)
+    blurred = diffusers.image_processor.VaeImageProcessor.blur(corner, 4)
+    crop("crop-blurred", 8, ["--mask-blur", 4], mask=blurred)
+    return checkpoint
+
+
+def inpaint_masks_nine():
+    return inpaint_masks("inpaint-masks-nine", 9)
+
+
 def checker(**vision):
     config = CLIPConfig(text_config={}, vision_config={"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
                                                        "image_size": 42, "patch_size": 14, **vision}, projection_dim=16)
@@ -252,6 +297,9 @@ def safety_checker():
         house(checkpoint, f"image-{strength}", ["-i", "@in.png", "--strength", strength], StableDiffusionImg2ImgPipeline, (seed,), image=image, strength=strength)
         house(checkpoint, f"mask-{strength}", ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength], StableDiffusionInpaintPipeline, (seed,),
               image=image, mask_image=mask, strength=strength, width=64, height=48)
+    large, corner = checkpoint.add_picture("large.png", 90, 70), checkpoint.add_mask("corner.png", 90, 70, 60, 5, 9, 30, 6)
+    house(checkpoint, "crop", ["-i", "@large.png", "--mask", "@corner.png", "--mask-crop", 4], StableDiffusionInpaintPipeline, (3,), image=large,
+          mask_image=corner, padding_mask_crop=4)
     return checkpoint
 
 
@@ -357,7 +405,7 @@ def latent_consistency():
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, image_to_image, inpaint, inpaint_nine,
-                 single_sd1, single_sd2, safety_checker, safety_checker_old]
+                 single_sd1, single_sd2, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old]
 
 
 def main():

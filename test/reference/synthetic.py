@@ -157,6 +157,16 @@ class Checkpoint:
         data = picture(file, width, height, channels)
         return Image.fromarray(data if channels > 1 else data[:, :, 0])
 
+    def add_mask(self, file, width, height, x, y, w, h, soft=0):
+        """As it comes from load_image: white in the box, fading over `soft` pixels around it."""
+        from PIL import Image
+
+        self.pictures[file] = [width, height, 1, x, y, w, h, soft]
+        j, i = np.mgrid[0:height, 0:width]
+        outside = lambda at, begin, n: np.maximum(np.maximum(begin - at, at - begin - n + 1), 0)
+        d = np.maximum(outside(i, x, w), outside(j, y, h))
+        return Image.fromarray(np.where(d > soft, 0, 255 - 255 * d // (soft + 1)).astype(np.uint8)).convert("RGB")
+
     def write(self):
         path = FIXTURES / "synthetic" / self.name
         save_tensors(path.with_suffix(".safetensors"), self.tensors)
