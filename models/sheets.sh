@@ -1,7 +1,8 @@
 #!/bin/sh
-# Draws README's two contact sheets with the shipped checkpoint, by ./diffuse (DIFFUSE) and ImageMagick's montage:
+# Draws README's contact sheets with the shipped checkpoint, by ./diffuse (DIFFUSE) and ImageMagick's montage:
 #   models/prompts.jpg      subjects down, styles across
 #   models/schedulers.jpg   one prompt and seed under every scheduler
+#   models/images.jpg       a picture, turned into another one, and with a part of it painted anew
 set -eu
 cd "$(dirname "$0")/.."
 DIFFUSE=${DIFFUSE:-./diffuse}
@@ -24,3 +25,11 @@ for scheduler in $("$DIFFUSE" --list schedulers | awk -F: '/^[a-z0-9+_-]+:/ {pri
     draw 'a red rocket in Picasso style' -s 4 -x "$scheduler" -o "$work/$scheduler.png" >/dev/null
 done
 montage -font DejaVu-Sans -pointsize 13 -label '%t' "$work"/*.png -tile 8x -geometry +2+2 -quality 88 models/schedulers.jpg
+
+rm "$work"/*.png
+
+draw 'a red house' -s 7 -o "$work/1.png" >/dev/null
+draw -i "$work/1.png" --strength 0.75 'a red house as pop art' -s 1 -o "$work/2.png" >/dev/null
+cp models/mask.png "$work/3.png"
+draw -i "$work/1.png" --mask "$work/3.png" --mask-crop 8 'a blue bird' -s 1 -o "$work/4.png" >/dev/null
+montage "$work"/*.png -tile 4x -geometry +2+2 -quality 88 models/images.jpg
