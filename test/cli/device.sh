@@ -40,4 +40,7 @@ expect_code 0
 run --device cuda -m "$MODEL" --inspect
 expect_code 0
 [ ! -s err ] || fail 'stderr is not empty'
+# what is given goes before the environment
+DIFFUSE_DEVICE=nowhere draw --dry-run --size 64x64 x
+expect_code 0
 finish
