@@ -34,6 +34,7 @@ struct metadata about_image(const struct request *r, int k) {
         .device = device ? device->name : NULL,
         .product = device && !device->isa ? device->product : NULL,
         .isa = device ? device->isa : NULL,
+        .model = r->model,
     };
 }
 
@@ -270,6 +271,7 @@ static void plan(struct request *r, const struct options *o, struct startup *t) 
     struct model *m = r->model;
     if (!o->dry_run) model_read_ahead(m);
     double checked = clock_ms();
+    if (!o->dry_run && strcmp(o->metadata, "none")) model_hash_weights(m);
     model_use(m, device_open(o));
     double opened = clock_ms();
     if (m->device->own_memory) t->memory_free = m->device->memory_free(m->device);

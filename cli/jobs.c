@@ -186,6 +186,7 @@ int jobs(struct arena *a, const struct options *o) {
     b.model = model_open_both(a, &o->settings);
     if (!o->quiet) print_single(b.model->checkpoint);
     model_read_ahead(b.model);
+    model_hash_weights(b.model);
     model_use(b.model, device_open(o));
     if (b.model->device->own_memory) t.memory_free = b.model->device->memory_free(b.model->device);
     progress_begin(o->progress, o->color, o->quiet);

@@ -63,6 +63,16 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
 
 /* ---- our own ----------------------------------------------------------------------------------------------------- */
 
+static void write_hashes(struct json_out *j, const struct model *m) {
+    const struct checkpoint *c = m->checkpoint;
+    json_out_open(j, "components", '{');
+    for (int i = 0; i < c->n_components; i++) {
+        const char *hash = weight_hash(j->text.arena, m->hashes, &c->components[i]);
+        if (hash) json_out_string(j, c->components[i].name, hash);
+    }
+    json_out_close(j, '{');
+}
+
 void metadata_fields(struct json_out *j, const struct metadata *m) {
     struct settings s = *m->settings;
     s.seed = m->seed;
@@ -78,6 +88,7 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     json_out_string(j, "device", m->device);
     if (m->product) json_out_string(j, "product", m->product);
     if (m->isa) json_out_string(j, "isa", m->isa);
+    if (m->model && m->model->hashes) write_hashes(j, m->model);
     if (m->quality) json_out_u64(j, "quality", (uint64_t)m->quality);
 }
 

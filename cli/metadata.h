@@ -18,6 +18,7 @@ struct metadata {
     const char *schedule_type;       /* A1111's: "Karras" …; NULL is its default */
     const char *dtype, *device;      /* "fp32", "cpu" */
     const char *product, *isa;       /* one of them: what the last bits depend on, "NVIDIA H100" or "avx2". Not on the number of threads */
+    const struct model *model;       /* whose weights' hashes are told where m->hashes knows them; or NULL */
     int quality;                     /* of a JPEG or WebP; 0: none */
     enum verdict verdict;            /* the safety checker's, of the finished image */
 };

@@ -42,6 +42,7 @@ static struct model *enter_model(struct resident *m, const struct options *o) {
     leave_model(m);
     struct model *model = model_open(&m->arena, settings_source(&o->settings));
     model_read_ahead(model);
+    model_hash_weights(model);
     model_use(model, device_open(o));
     m->model = model;
     m->key = key_of(&m->arena, o);
@@ -172,6 +173,7 @@ static bool verify(struct arena *a, struct resident *resident, const struct opti
     drawn = as_saved(a, &drawn, format, then);
     struct difference d = compare(&given, &drawn, then->file);
     struct json_out out = {.text.arena = a};
+    if (d.max) weight_hashes_finish(model->hashes);
     (o->json ? print_json : print_text)(&out, then, facts_now(a, request), &d);
     result_write(out.text.data, out.text.length);
     return d.max <= 1;

@@ -15,6 +15,7 @@
 #define ENGINE_PIPELINES_MODEL_H
 
 #include "engine/files/checkpoint.h"
+#include "engine/files/weight_hash.h"
 #include "engine/images/extract.h"
 #include "engine/nets/clip.h"
 #include "engine/nets/denoiser.h"
@@ -69,7 +70,8 @@ struct model {
     struct recording *recording; /* of the loop's step; keyed by all it depends on, so it outlives the requests that go on alike */
     uint64_t bytes_read;
     double load_ms;
-    bool loaded; /* load_ms is known; else after the first picture */
+    struct weight_hashes *hashes; /* or NULL: model_hash_weights */
+    bool loaded;                  /* load_ms is known; else after the first picture */
 
     uint64_t n_plans;
     struct picture_shape planned;  /* what the device is planned for; all 0: nothing */
@@ -86,6 +88,8 @@ static inline struct source settings_source(const struct settings *s) {
 struct model *model_open_both(struct arena *a, const struct settings *settings);
 /* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
 void model_read_ahead(const struct model *m);
+/* Has the weights' hashes found out, in the background: m->hashes. */
+void model_hash_weights(struct model *m);
 /* The device all requests run on, in its planning phase. */
 void model_use(struct model *m, struct device *device);
 /* Bytes the run will hold, known after planning. */
