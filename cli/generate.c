@@ -9,12 +9,15 @@
 #include "cli/progress.h"
 #include "cli/recorded.h"
 #include "cli/report.h"
+#include "cli/request_hash.h"
 #include "cli/result.h"
+#include "cli/resume.h"
 #include "cli/settings_table.h"
 #include "cli/signals.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
+#include "engine/pipelines/identity.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -38,8 +41,23 @@ struct metadata about_image(const struct request *r, int k) {
     };
 }
 
-bool check_outputs(struct arena *a, const struct request *r, const struct options *o) {
+static _Noreturn void die_other(const char *path) {
+    die_hint(FAIL_CREATE, "-f replaces it, --on-exists skip leaves it", "%s: the file exists, of another request", path);
+}
+
+/* Is the file of image k there and not to be drawn? Dies where it is in the way, or cannot be made. */
+static bool stays(struct arena *a, const struct run *run, int k, const char *path) {
+    const struct options *o = run->options;
+    enum resume found = o->resume ? resume_look(a, o, k, path, run->model) : RESUME_ABSENT;
+    if (found == RESUME_SAME) return true;
+    if (found == RESUME_OTHER && o->on_exists == EXISTS_ERROR) die_other(path);
+    return !publish_check(path, o->on_exists);
+}
+
+bool check_outputs(struct arena *a, const struct run *run) {
     enum { CHECKED_MAX = 10000 };
+    const struct request *r = run->request;
+    const struct options *o = run->options;
     bool missing = o->settings.count > CHECKED_MAX;
     if (!strcmp(o->output, "-")) return true;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
@@ -48,8 +66,9 @@ bool check_outputs(struct arena *a, const struct request *r, const struct option
             missing = true;
             continue;
         }
-        missing |= publish_check(path, o->on_exists);
-        for (int step = o->save_every; o->save_every && step < request_rows(r); step += o->save_every)
+        bool there = stays(a, run, k, path);
+        missing |= !there;
+        for (int step = o->save_every; o->save_every && !there && step < request_rows(r); step += o->save_every)
             publish_check(path_of_image(a, r, o, k, step), o->on_exists);
     }
     return missing;
@@ -75,6 +94,7 @@ static const void *encode(struct arena *a, const struct run *run, const struct p
     m.step = step;
     m.quality = format == IMAGE_PNG ? 0 : quality;
     m.verdict = p->verdict;
+    m.request = step ? NULL : run->hash;
     struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
     struct image image = {run->request->width, run->request->height, run->request->model->picture_channels, rgb};
@@ -147,7 +167,8 @@ static struct result make_image(struct arena *a, struct run *run) {
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
     if (!to_stdout) check_own(a, run, path);
-    if (!to_stdout && !publish_check(path, o->on_exists)) return (struct result){.path = path, .skipped = true};
+    if (!to_stdout && stays(a, run, run->k, path)) return (struct result){.path = path, .skipped = true};
+    run->hash = request_hash(a, o, request->settings.seed + (uint64_t)run->k, run->model);
     progress_image(run->k, o->settings.count, request_rows(request));
     uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
     struct picture *p = picture_open(a, request, run->k);
@@ -165,8 +186,10 @@ static struct result make_image(struct arena *a, struct run *run) {
         warn("the safety checker flagged %s: the picture is black (another seed or prompt, or --no-safety-checker)",
              to_stdout ? "it" : path);
     if (!to_stdout) {
-        const char *published = publish_file(a, path, r.file, r.size, o->on_exists);
+        bool others_stay = o->resume && o->on_exists == EXISTS_ERROR;
+        const char *published = publish_file(a, path, r.file, r.size, others_stay ? EXISTS_SKIP : o->on_exists);
         r.skipped = !published; /* somebody else made it meanwhile */
+        if (r.skipped && others_stay && !stays(a, run, run->k, path)) die_other(path);
         if (published) note_own(a, run, r.path = published);
     }
     r.ms = clock_ms() - start;
@@ -191,12 +214,14 @@ static bool seed_of(struct arena *a, const char *path, uint64_t *seed) {
     return value && parse_u64(value, seed);
 }
 
-static void report_skipped(struct arena *a, const struct run *run, const char *path) {
+static void report_skipped(struct arena *a, const struct options *o, int k, const char *path) {
+    bool talks = !o->quiet && !o->resume; /* with --resume, their number at the end will do */
     uint64_t seed;
+    if (!talks && !o->json) return;
     bool said = seed_of(a, path, &seed);
-    if (!run->options->quiet && said) fprintf(stderr, "skipped %s: the file exists, seed %llu\n", path, (unsigned long long)seed);
-    if (!run->options->quiet && !said) fprintf(stderr, "skipped %s: the file exists\n", path);
-    event_skipped(run->k + 1, path, said ? &seed : NULL);
+    if (talks && said) fprintf(stderr, "skipped %s: the file exists, seed %llu\n", path, (unsigned long long)seed);
+    if (talks && !said) fprintf(stderr, "skipped %s: the file exists\n", path);
+    event_skipped(k + 1, path, said ? &seed : NULL);
 }
 
 /* Standard output lost ends the run, whatever images are left. */
@@ -206,9 +231,18 @@ static void report(struct arena *a, const struct run *run, const struct result *
         return;
     }
     add_contact(a, run, r->path);
-    if (r->skipped) report_skipped(a, run, r->path);
+    if (r->skipped) report_skipped(a, run->options, run->k, r->path);
     else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->verdict, r->ms);
     if (!run->options->json) result_path(a, r->path, run->options->null_separated);
+    struct manifest_line line = {.id = run->options->id,
+                                 .line = run->line,
+                                 .seed = run->request->settings.seed + (uint64_t)run->k,
+                                 .file = r->path,
+                                 .request = run->hash,
+                                 .data = r->file,
+                                 .n = r->size,
+                                 .ms = r->ms};
+    if (!r->skipped) manifest_add(run->manifest, &line);
 }
 
 /* One of several images that fails is reported and the others are made. */
@@ -225,6 +259,8 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
     else fprintf(stderr, "diffuse: %s: image %d: %s\n", run->place, run->k + 1, job.message);
     if (*job.hint) fprintf(stderr, "hint: %s\n", job.hint);
     event_error(job.code, job.message);
+    manifest_add(run->manifest,
+                 &(struct manifest_line){.id = run->options->id, .line = run->line, .code = job.code, .message = job.message});
     return false;
 }
 
@@ -296,7 +332,8 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
         fprintf(stderr, "refiner: %s draws the last %d of %d rows; both models are in memory\n", m->refiner->checkpoint->name,
                 r->then->schedule->n_rows, request_rows(r));
     note_unused(r, settings);
-    *wanted = o->bench || check_outputs(a, r, o) || o->dry_run;
+    struct run run = {.request = r, .options = o, .model = model_identity(a, settings)};
+    *wanted = o->bench || check_outputs(a, &run) || o->dry_run;
     t->files = clock_ms() - start;
     return r;
 }
@@ -309,7 +346,8 @@ void run_load(struct run *run) {
 }
 
 static int make_pictures(struct request *r, const struct options *o, struct contacts *contacts, const struct startup *t) {
-    struct run run = {.request = r, .options = o, .contacts = contacts};
+    struct arena a = {0};
+    struct run run = {.request = r, .options = o, .contacts = contacts, .model = model_identity(&a, &o->settings)};
     run_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
     int code = run_images(&run) ? FAIL_ITEMS : 0;
@@ -334,6 +372,14 @@ void run_skip(struct arena *a, struct run *run) {
         report(a, run, &(struct result){.path = path_of_image(a, run->request, o, run->k, -1), .skipped = true});
 }
 
+void run_resumed(struct arena *a, const struct options *o) {
+    for (int k = 0; k < o->settings.count; k++) {
+        const char *path = path_before_model(a, o, k);
+        report_skipped(a, o, k, path);
+        if (!o->json) result_path(a, path, o->null_separated);
+    }
+}
+
 static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
     struct metadata m = about_image(r, 0);
     m.product = NULL; /* told beside it */
@@ -350,6 +396,11 @@ int generate(struct arena *a, const struct options *o) {
     if (o->json && !o->dry_run && !o->bench) {
         events_enable(true);
         error_set_reporter(events_failure);
+    }
+    if (o->resume && !o->dry_run && !o->bench && !o->sheet && resume_done(o, model_identity(a, &o->settings))) {
+        run_resumed(a, o);
+        event_end(0);
+        return 0;
     }
     bool wanted;
     struct request *r = open_files(a, o, &startup, &wanted);

@@ -3,6 +3,7 @@
 #define CLI_GENERATE_H
 
 #include "cli/contacts.h"
+#include "cli/manifest.h"
 #include "cli/metadata.h"
 #include "cli/names.h"
 #include "cli/options.h"
@@ -16,10 +17,13 @@ int generate(struct arena *a, const struct options *o);
 struct run {
     struct request *request;
     const struct options *options;
+    const char *model; /* model_identity */
     const char *place; /* "FILE: line N", for messages; NULL: no batch, and where there is one image its failure is the command's */
     uint64_t line;
     struct contacts *contacts; /* --sheet, or NULL */
     struct names *written;     /* "DEVICE:INODE" of every file the batch has made, and the line it is of; NULL: no batch */
+    struct manifest *manifest; /* or NULL */
+    const char *hash;          /* request_hash of the image under way */
     int k;                     /* the image under way */
     bool load_reported;
     bool drained; /* SIGUSR1 came, and images are left */
@@ -28,13 +32,15 @@ struct run {
 /* What image k will say of itself. */
 struct metadata about_image(const struct request *r, int k);
 /* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
-bool check_outputs(struct arena *a, const struct request *r, const struct options *o);
+bool check_outputs(struct arena *a, const struct run *run);
 /* Warns of what was given and changes nothing, with this model and this scheduler. */
 void note_unused(const struct request *r, const struct settings *given);
 /* Says what begins, and reads the weights that are not there yet. */
 void run_load(struct run *run);
 /* Images are left, and SIGUSR1 came: says so; the exit code. */
 int run_drained(const struct options *o);
+/* Every file is there, as resume_done says: the model is not opened, and the paths are told. */
+void run_resumed(struct arena *a, const struct options *o);
 /* Every file is there: no device, no weights, and this is said. */
 void run_skip(struct arena *a, struct run *run);
 /* Draws and publishes all images; returns the number of those that failed, each reported. Ends early at --halt now, and after SIGUSR1. */

@@ -5,6 +5,7 @@
 #include "cli/option_table.h"
 #include "cli/outdir.h"
 #include "cli/paths.h"
+#include "cli/resume.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -75,6 +76,7 @@ const struct options *job_read(struct arena *a, const struct options *defaults, 
     check_job(o, &defaults->settings);
     o->output = template_resolve(a, o->output, o->settings.count);
     if (o->quality && image_format_of(o->output) == IMAGE_PNG) die(FAIL_USAGE, "--quality: a PNG keeps every pixel, found '%s'", o->output);
+    resume_check(o);
     return o;
 }
 

@@ -13,22 +13,33 @@
 #include "cli/progress.h"
 #include "cli/prompt_notes.h"
 #include "cli/report.h"
+#include "cli/resume.h"
 #include "cli/signals.h"
 #include "cli/sweep.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/pipelines/identity.h"
 
 enum { PATHS_CHECKED = 10000 /* of one job */ };
 
 struct batch {
+    struct arena *arena;
     const struct options *defaults;
     struct lines lines;
-    const char *place; /* "FILE: line N" of the job under way */
-    struct model *model;
+    struct model *model; /* NULL: not opened yet */
+    struct startup startup;
+    uint64_t n_jobs, n_failed; /* jobs of all shards; of ours */
+    uint64_t n_resumed;
     struct run run;
-    bool wanted; /* a picture of the job under way is to be drawn */
-    int n_failed;
-    uint64_t n_jobs; /* of all shards */
+
+    /* The job under way. */
+    const char *line;
+    size_t length;
+    const char *place; /* "FILE: line N" */
+    const char *id;    /* its number as long as its own is not known */
+    const struct options *options;
+    bool resumed; /* its pictures are there, told without the model */
+    bool wanted;  /* a picture is to be drawn */
 };
 
 /* ---- before the first picture ------------------------------------------------------------------------------------ */
@@ -72,8 +83,8 @@ static void check_line(struct arena *a, struct batch *b, struct names *paths, co
 }
 
 /* All lines of a file that can be read twice, which is then where it was. */
-static void check_lines(struct arena *run, struct batch *b) {
-    struct names *paths = names_new(run);
+static void check_lines(struct batch *b) {
+    struct names *paths = names_new(b->arena);
     size_t n;
     if (!lines_seekable(&b->lines)) return;
     for (const char *line; (line = lines_next(&b->lines, &n)) != NULL; b->n_jobs++) {
@@ -87,14 +98,37 @@ static void check_lines(struct arena *run, struct batch *b) {
     b->n_jobs = 0;
 }
 
+/* ---- the model ---------------------------------------------------------------------------------------------------- */
+
+/* With --resume, not before a picture is wanted. */
+static void open_model(struct batch *b) {
+    const struct options *o = b->defaults;
+    if (b->model) return;
+    if (o->resume) device_start(o);
+    struct model *m = model_open_both(b->arena, &o->settings);
+    if (!o->quiet) print_single(m->checkpoint);
+    model_read_ahead(m);
+    model_hash_weights(m);
+    model_use(m, device_open(o));
+    if (m->device->own_memory) b->startup.memory_free = m->device->memory_free(m->device);
+    b->model = m;
+}
+
 /* ---- drawing ----------------------------------------------------------------------------------------------------- */
 
+/* What is asked for, and is it there? */
+static void begin(struct arena *a, struct batch *b) {
+    b->options = job_read(a, b->defaults, &b->lines, b->place, b->line, b->length);
+    b->id = b->options->id;
+    events_job(b->id);
+    b->resumed = b->options->resume && !b->defaults->sheet && resume_done(b->options, b->run.model);
+}
+
 /* Everything up to the first step of the job's first image. */
-static void prepare(struct arena *a, struct batch *b, const char *line, size_t n) {
-    const struct options *o = job_read(a, b->defaults, &b->lines, b->place, line, n);
+static void prepare(struct arena *a, struct batch *b) {
+    const struct options *o = b->options;
     const char *prompt = o->settings.prompt, *given = b->defaults->settings.prompt;
     struct model *m = b->model;
-    events_job(o->id);
     if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
     struct request *r = request_open(a, m, &o->settings);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
@@ -104,42 +138,44 @@ static void prepare(struct arena *a, struct batch *b, const char *line, size_t n
     b->run.options = o;
     b->run.place = b->place;
     b->run.line = b->lines.number;
-    b->wanted = check_outputs(a, r, o);
+    b->wanted = check_outputs(a, &b->run);
     if (!b->wanted) return;
     request_plan(r);
     check_memory(m, o);
     run_load(&b->run);
 }
 
-static bool prepared(struct arena *a, struct batch *b, const char *line, size_t n) {
+/* False where it died, which is then reported. */
+static bool attempt(void (*part)(struct arena *a, struct batch *b), struct arena *a, struct batch *b) {
     struct job job;
     if (job_enter(&job)) {
-        prepare(a, b, line, n);
+        part(a, b);
         job_leave(&job);
         return true;
     }
+    const char *reason = without_place(job.message, b->place);
     char message[2 * ERROR_MAX];
     put_message(message, b->place, job.message);
     progress_clear();
     fprintf(stderr, "diffuse: %s\n", message);
     if (*job.hint) fprintf(stderr, "hint: %s\n", job.hint);
-    event_error(job.code, without_place(job.message, b->place));
+    event_error(job.code, reason);
+    manifest_add(b->run.manifest, &(struct manifest_line){.id = b->id, .line = b->lines.number, .code = job.code, .message = reason});
     return false;
 }
 
 /* False where some of it failed. */
-static bool draw_job(struct arena *a, struct batch *b, const char *line, size_t n) {
-    struct model *m = b->model;
+static bool draw_job(struct arena *a, struct batch *b) {
+    if (!attempt(begin, a, b)) return false;
+    b->n_resumed += b->resumed;
+    if (b->resumed) return run_resumed(a, b->options), true;
+    open_model(b);
+    const struct model *m = b->model;
     uint64_t n_plans = m->n_plans, n_encoded = m->prompts.n_encoded, bytes = m->bytes_read;
-    b->run.drained = false;
-    if (!prepared(a, b, line, n)) return false;
-    if (!b->wanted) {
-        run_skip(a, &b->run);
-        return true;
-    }
+    if (!attempt(prepare, a, b)) return false;
+    if (!b->wanted) return run_skip(a, &b->run), true;
     bool made = run_images(&b->run) == 0;
-    if (b->defaults->verbose)
-        report_change(b->run.options->id, m->n_plans != n_plans, m->prompts.n_encoded - n_encoded, m->bytes_read - bytes);
+    if (b->defaults->verbose) report_change(b->id, m->n_plans != n_plans, m->prompts.n_encoded - n_encoded, m->bytes_read - bytes);
     return made;
 }
 
@@ -147,16 +183,17 @@ static bool draw_job(struct arena *a, struct batch *b, const char *line, size_t 
 static int draw_lines(struct batch *b) {
     const struct options *o = b->defaults;
     bool halted = false, drained = false;
-    size_t n;
     while (!halted && !drained) {
-        const char *line = lines_next(&b->lines, &n);
-        drained = b->lines.drained || (line && signals_drained());
-        if (!line || drained) break;
+        b->line = lines_next(&b->lines, &b->length);
+        drained = b->lines.drained || (b->line && signals_drained());
+        if (!b->line || drained) break;
         if (!shard_has(&o->shard, b->n_jobs++)) continue;
         struct arena a = {0};
         b->place = lines_place(&a, &b->lines);
-        events_job(arena_printf(&a, "%08llu", (unsigned long long)b->lines.number));
-        bool made = draw_job(&a, b, line, n);
+        b->id = arena_printf(&a, "%08llu", (unsigned long long)b->lines.number);
+        b->run.drained = false;
+        events_job(b->id);
+        bool made = draw_job(&a, b);
         b->n_failed += !made;
         halted = !made && o->halt != HALT_NEVER;
         drained = b->run.drained;
@@ -169,11 +206,9 @@ static int draw_lines(struct batch *b) {
 }
 
 int jobs(struct arena *a, const struct options *o) {
-    struct startup t = {.began = process_began()};
-    struct batch b = {.defaults = o};
-    b.run.written = names_new(a);
+    struct batch b = {.arena = a, .defaults = o, .startup.began = process_began()};
     signals_drain();
-    device_start(o);
+    if (!o->resume) device_start(o);
     if (o->json) {
         events_enable(true);
         error_set_reporter(events_failure);
@@ -182,18 +217,17 @@ int jobs(struct arena *a, const struct options *o) {
     if (o->sweep) sweep_lines(a, o->sweep, &b.lines);
     else lines_open(a, &b.lines, o->batch);
     b.run.contacts = contacts_new(a, o);
-    check_lines(a, &b);
-    b.model = model_open_both(a, &o->settings);
-    if (!o->quiet) print_single(b.model->checkpoint);
-    model_read_ahead(b.model);
-    model_hash_weights(b.model);
-    model_use(b.model, device_open(o));
-    if (b.model->device->own_memory) t.memory_free = b.model->device->memory_free(b.model->device);
+    check_lines(&b);
+    if (!o->resume) open_model(&b);
+    b.run.model = model_identity(a, &o->settings);
+    b.run.written = names_new(a);
+    b.run.manifest = o->manifest ? manifest_open(a, o->manifest) : NULL;
     progress_begin(o->progress, o->color, o->quiet);
     int code = draw_lines(&b);
     if (code != EXIT_DRAINED) contacts_publish(b.run.contacts);
-    if (o->verbose) report_end(b.model, &t);
+    if (b.n_resumed && !o->quiet) fprintf(stderr, "%llu jobs were done before\n", (unsigned long long)b.n_resumed);
+    if (b.model && o->verbose) report_end(b.model, &b.startup);
     event_end(code);
-    model_close(b.model);
+    if (b.model) model_close(b.model);
     return code;
 }

@@ -97,6 +97,7 @@ static const char *own_json(struct arena *a, const struct metadata *m) {
     json_out_open(&j, NULL, '{');
     json_out_u64(&j, "v", 1);
     json_out_string(&j, "version", DIFFUSE_VERSION);
+    if (m->request) json_out_string(&j, "request", m->request);
     metadata_fields(&j, m);
     json_out_close(&j, '{');
     return j.text.data;

@@ -16,6 +16,7 @@ struct metadata {
     const char *scheduler_class;     /* "PNDMScheduler" */
     const char *sampler;             /* A1111's name for it (sched_config_sampler) */
     const char *schedule_type;       /* A1111's: "Karras" …; NULL is its default */
+    const char *request;             /* request_hash, or NULL */
     const char *dtype, *device;      /* "fp32", "cpu" */
     const char *product, *isa;       /* one of them: what the last bits depend on, "NVIDIA H100" or "avx2". Not on the number of threads */
     const struct model *model;       /* whose weights' hashes are told where m->hashes knows them; or NULL */

@@ -15,6 +15,7 @@
 #include "cli/prompt_notes.h"
 #include "cli/recorded.h"
 #include "cli/settings_table.h"
+#include "cli/resume.h"
 #include "cli/sweep.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
@@ -288,6 +289,7 @@ static void check_batch(struct arena *a, const struct options *o, const char *op
     check_sweep(o);
     if (!options_many(o)) {
         if (o->shard.count) die(FAIL_USAGE, "--shard: expected --batch with it, found none");
+        if (o->manifest) die(FAIL_USAGE, "--manifest: expected --batch with it, found none");
         if (o->halt) die(FAIL_USAGE, "--halt: expected --batch with it, found none");
     }
     if (!o->batch) return;
@@ -389,8 +391,10 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     bool needs_model = o->command != CMD_LIST_SCHEDULERS && o->command != CMD_LIST_MODELS && o->command != CMD_INFO;
     if (!s->model && needs_model && o->command != CMD_VERIFY)
         die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");
+    if (!options_many(o) && o->command == CMD_GENERATE) resume_check(o);
     if (!s->seed_given) s->seed = rng_random_seed();
     if (o->sweep && !s->seed_given && !sweep_has(o->sweep, "seed")) { /* one for all */
+        if (o->resume) die_hint(FAIL_USAGE, "-s N", "--resume and --sweep: expected a seed, found none");
         if (!o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)s->seed);
         s->seed_given = true;
     }

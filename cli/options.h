@@ -34,6 +34,8 @@ struct options {
     const char *id;                        /* of the job under way */
     struct shard shard;                    /* which of the jobs */
     enum halt halt;                        /* what a job that fails does to those behind it */
+    const char *manifest;                  /* a file, or NULL */
+    bool resume;                           /* what is there of the same request stays and is not drawn */
     const struct recorded *from;           /* --from: the picture whose settings these are where nothing else was said; NULL: none */
     int elsewhere_width, elsewhere_height; /* given by it or DIFFUSE_OPTIONS_FILE: there to be changed unsaid */
     const char **pictures;                 /* of CMD_INFO and CMD_VERIFY */

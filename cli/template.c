@@ -91,6 +91,10 @@ bool template_needs_model(const char *template, const struct template_fields *v)
     return check_fields(template) & unknown;
 }
 
+bool template_has_seed(const char *template) {
+    return check_fields(template) & 1u << SEED;
+}
+
 const char *template_with_id(struct arena *a, const char *template) {
     if (check_fields(template) & (1u << ID | 1u << SEED | 1u << SLUG)) return template;
     const char *ext = extension(template);

@@ -26,6 +26,7 @@ const char *template_resolve(struct arena *a, const char *output, int count);
 /* The -o of a batch's jobs before template_resolve: by default, and in "DIR/", a job is called {id}.png. */
 const char *template_of_jobs(struct arena *a, const char *output);
 bool template_has_id(const char *template);
+bool template_has_seed(const char *template);
 /* For many jobs: "-{id}" is put before its extension unless it has {id}, {seed} or {slug} already. */
 const char *template_with_id(struct arena *a, const char *template);
 /* The template for pictures saved on the way: "-step{step}" is put before its extension unless it has {step} already. */

@@ -1,0 +1,72 @@
+#include "cli/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "cli/json_out.h"
+#include "engine/base/error.h"
+#include "engine/base/sha256.h"
+#include "engine/base/sys.h"
+
+struct manifest {
+    int fd;
+    const char *path;
+};
+
+static _Noreturn void fail(const struct manifest *m, int error, int otherwise) {
+    die(error_code(error, otherwise), "%s: %s", m->path, strerror(error));
+}
+
+static void leave(void *manifest) {
+    struct manifest *m = manifest;
+    if (m->fd >= 0) close(m->fd);
+}
+
+static void put(const struct manifest *m, const char *text, size_t n) {
+    int error = write_all(m->fd, text, n);
+    if (!error && TEMP_FAILURE_RETRY(sys.fsync(m->fd)) != 0 && errno != EINVAL) error = errno; /* a pipe cannot */
+    if (error) fail(m, error, FAIL_IO);
+}
+
+/* The machine went down in the middle of a line. */
+static void end_torn_line(const struct manifest *m) {
+    struct stat st;
+    char last = '\n';
+    if (fstat(m->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size && sys.pread(m->fd, &last, 1, st.st_size - 1) == 1 && last != '\n')
+        put(m, "\n", 1);
+}
+
+struct manifest *manifest_open(struct arena *a, const char *path) {
+    struct manifest *m = arena_alloc(a, sizeof *m);
+    *m = (struct manifest){-1, path};
+    arena_on_free(a, leave, m);
+    m->fd = (int)TEMP_FAILURE_RETRY(sys.open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
+    if (m->fd < 0) fail(m, errno, FAIL_CREATE);
+    end_torn_line(m);
+    return m;
+}
+
+void manifest_add(struct manifest *m, const struct manifest_line *l) {
+    if (!m) return;
+    struct arena a = {0};
+    struct json_out j = {.text.arena = &a};
+    char hex[SHA256_HEX];
+    json_out_open(&j, NULL, '{');
+    json_out_u64(&j, "v", 1);
+    if (l->id) json_out_string(&j, "id", l->id);
+    if (l->line) json_out_u64(&j, "line", l->line);
+    if (l->file) json_out_u64(&j, "seed", l->seed);
+    if (l->file) json_out_string(&j, "file", l->file);
+    if (l->request) json_out_string(&j, "request", l->request);
+    if (l->data) sha256(l->data, l->n, hex);
+    if (l->data) json_out_string(&j, "sha256", hex);
+    if (l->data) json_out_number(&j, "ms", (double)(int64_t)(l->ms * 1e3 + 0.5) / 1e3);
+    json_out_u64(&j, "code", (uint64_t)l->code);
+    if (l->message) json_out_string(&j, "message", l->message);
+    json_out_close(&j, '{');
+    buffer_add(&j.text, "\n", 1);
+    put(m, j.text.data, j.text.length);
+    arena_free(&a);
+}

@@ -1,0 +1,28 @@
+/* --manifest: one JSON line for each picture that was made and each that failed, appended and on the disk before the next is begun. */
+#ifndef CLI_MANIFEST_H
+#define CLI_MANIFEST_H
+
+#include <stdint.h>
+#include "engine/base/arena.h"
+
+struct manifest;
+
+/* What became of one. */
+struct manifest_line {
+    const char *id; /* of the job; NULL: no batch */
+    uint64_t line;  /* of the batch; 0 */
+    uint64_t seed;
+    const char *file, *request; /* NULL: not known */
+    const void *data;           /* what the file holds, n bytes */
+    size_t n;
+    double ms;
+    int code; /* 0, or why it failed … */
+    const char *message;
+};
+
+/* Made where it is not there; it is never shortened, and a line that was torn off is ended. Goes with the arena. Dies FAIL_CREATE. */
+struct manifest *manifest_open(struct arena *a, const char *path);
+/* One write(2), then synced. m NULL: does nothing. Dies FAIL_IO. */
+void manifest_add(struct manifest *m, const struct manifest_line *l);
+
+#endif

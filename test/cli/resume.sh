@@ -1,0 +1,216 @@
+#!/bin/sh
+# --resume: a picture of the same request is not drawn again, one of another request is not taken for it; --manifest.
+. "$(dirname "$0")/common"
+
+# batch ARGUMENT...: jobs of the smallest picture.
+batch() { run -m "$MODEL" --steps 1 --threads 1 -q -s 1 "$@"; }
+
+# drawn NAME...: of the batch just run, these were drawn and no other. With -v each says what it cost.
+drawn() {
+    names=$(sed -n 's/: anew:.*//p' err | tr '\n' ' ')
+    [ "$names" = "${*:+$* }" ] || fail "drawn were '$names', expected '$*'"
+}
+
+cat >jobs.jsonl <<'END'
+{"id":"a","prompt":"a cat"}
+{"id":"b","prompt":"a cat","steps":2,"scheduler":"ddim"}
+{"id":"c","prompt":"a dog","output":"box/c.jpg","quality":80}
+{"id":"d","prompt":"a dog","output":"box/d.webp","quality":100}
+{"id":"e","prompt":"a dog","count":3}
+{"id":"f","prompt":"a cat","output":"box/f-{steps}-{w}x{h}-{scheduler}.png"}
+END
+all='a b c d e f'
+batch -b jobs.jsonl -o box/ --resume -v
+expect_code 0
+drawn $all
+cp out paths
+cp -p -r box first
+
+# All there: the paths are told, nothing is drawn, no picture is touched.
+batch -b jobs.jsonl -o box/ --resume -v
+expect_code 0
+drawn
+expect_same paths out
+diff -r first box >check || fail "$(cat check)"
+[ "$(ls -l --time-style=full-iso box)" = "$(ls -l --time-style=full-iso first)" ] || fail 'a picture was written anew'
+batch -b jobs.jsonl -o box/ --resume
+expect_code 0
+[ ! -s err ] || fail 'something is said'
+
+# From a pipe, and what the command draws alone is the same request.
+what='the same from a pipe'
+"$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -v -b - -o box/ --resume <jobs.jsonl >out 2>err || fail 'it failed'
+cat jobs.jsonl | "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -v -b - -o box/ --resume >out 2>err || fail 'it failed'
+drawn
+expect_same paths out
+rm box/a.png box/e-2.png
+run -m "$MODEL" -q -s 1 --steps 1 --threads 1 'a cat' -o box/a.png
+expect_same first/a.png box/a.png
+batch -b jobs.jsonl -o box/ --resume -v
+expect_code 0
+drawn e
+diff -r first box >check || fail "$(cat check)"
+
+# changed COMMAND: jobs.jsonl as sed changes it; then each picture that is asked for otherwise is an error, whatever it was.
+changed() {
+    sed "$1" jobs.jsonl >other.jsonl
+    shift
+    batch -b other.jsonl -o box/ --resume -v
+    drawn
+    for name in "$@"; do grep -q "^diffuse: other.jsonl: line .: $name: the file exists, of another request" err || fail "$name is not told of"; done
+    [ "$(grep -c 'of another request' err)" = $# ] || fail 'more are told of'
+    if [ $# = 0 ]; then expect_code 0; else expect_code 1; fi
+}
+changed 's/a cat/a cow/' box/a.png box/b.png box/f-1-128x128-pndm.png
+changed 's/"steps":2/"steps":3/' box/b.png
+changed 's/ddim/ddim,eta=1/' box/b.png
+changed 's/"quality":80/"quality":81/' box/c.jpg
+changed 's/"prompt":"a cat"/"prompt":"a cat","negative":"blurry"/' box/a.png box/b.png box/f-1-128x128-pndm.png
+changed 's/"prompt":"a cat"/"prompt":"a cat","negative":"","clip-skip":0,"guidance-rescale":0/' # as it is anyway
+diff -r first box >check || fail "$(cat check)"
+
+# …or what --on-exists says.
+sed 's/a cat/a cow/' jobs.jsonl >other.jsonl
+batch -b other.jsonl -o box/ --resume --on-exists skip -v
+expect_code 0
+drawn
+diff -r first box >check || fail "$(cat check)"
+batch -b other.jsonl -o box/ --resume -f -v
+expect_code 0
+drawn a b f
+batch -b other.jsonl -o box/ --resume -f -v
+drawn
+
+# Another type, another model, or no word of ours in it: another request.
+rm -f box/*
+echo '{"id":"a","prompt":"a"}' >one.jsonl
+batch -b one.jsonl -o box/
+cp -r "$MODEL" model
+run -m model --steps 1 -q -s 1 -v -b one.jsonl -o box/ --resume # a copy is the same
+expect_code 0
+drawn
+sed -i 's/"beta_end": *0.012/"beta_end": 0.013/' model/scheduler/scheduler_config.json
+grep -q 0.013 model/scheduler/scheduler_config.json || fail "no config to change"
+run -m model --steps 1 -q -s 1 -b one.jsonl -o box/ --resume
+expect_code 1
+printf '{"num_inference_steps": 7}' >generation_config.json
+cp -r "$MODEL"/. model/
+cp generation_config.json model/
+run -m model -q -s 1 -b one.jsonl -o box/ --resume
+expect_code 1
+for level in minimal none; do
+    rm -f box/a.png
+    batch -b one.jsonl -o box/ --metadata $level
+    batch -b one.jsonl -o box/ --resume
+    expect_code 1
+done
+echo 'no picture' >box/a.png
+batch -b one.jsonl -o box/ --resume
+expect_code 1
+[ "$(cat box/a.png)" = 'no picture' ] || fail 'it was overwritten'
+rm box/a.png
+
+# What a picture begins from counts by its contents.
+run -m "$MODEL" --steps 1 -q -s 2 'a dog' -o from.png
+echo '{"id":"a","prompt":"a","image":"from.png","strength":1}' >image.jsonl
+batch -b image.jsonl -o box/
+expect_code 0
+batch -b image.jsonl -o box/ --resume -v
+expect_code 0
+drawn
+cp from.png elsewhere.png
+sed 's/from/elsewhere/' image.jsonl >image2.jsonl
+batch -b image2.jsonl -o box/ --resume
+expect_code 0
+run -m "$MODEL" --steps 1 -q -s 3 'a dog' -f -o from.png
+batch -b image.jsonl -o box/ --resume
+expect_code 1
+rm -f box/*
+
+# A random seed: any will do.
+what='no seed'
+run -m "$MODEL" --steps 1 -q -b one.jsonl -o box/ --resume
+cp box/a.png a.png
+run -m "$MODEL" --steps 1 -q -b one.jsonl -o box/ --resume
+expect_code 0
+expect_same a.png box/a.png
+rm box/a.png
+
+# The command alone.
+draw x -o box/a.png --resume -q
+cp box/a.png a.png
+draw x -o box/a.png --resume -v
+expect_code 0
+expect_out box/a.png
+expect_same a.png box/a.png
+draw y -o box/a.png --resume
+expect_code 73
+grep -q 'box/a.png: the file exists, of another request' err || fail 'it is not said'
+expect_same a.png box/a.png
+rm box/a.png
+
+# No weight is read, no weight file opened; nothing but the paths is told.
+if strace -o /dev/null true 2>err; then
+    export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # LeakSanitizer cannot work under strace
+    batch -b jobs.jsonl -o box/
+    grep -v '"f"' jobs.jsonl >known.jsonl # its name asks for what only the model tells
+    what='all done: what is opened'
+    strace -f -qq -o trace -e trace=open,openat "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -b known.jsonl -o box/ \
+        --resume >out 2>err || fail 'it failed'
+    grep -q 'scheduler_config.json' trace || fail 'not even a config was read'
+    grep 'safetensors' trace >check && fail "$(head -n 1 check)"
+    rm box/*
+fi
+
+# Ten thousand lines, all done: a second of CPU time. They ask for one picture under as many names.
+what='ten thousand lines'
+draw 'a cat' -o one.png -q
+size=$(wc -c <one.png)
+yes one.png | head -n 10000 | xargs cat | split -b "$size" -a 4 -d --additional-suffix=.png - box/p
+seq 0 9999 | awk '{printf "{\"id\":\"p%04d\",\"prompt\":\"a cat\"}\n", $1}' >many.jsonl
+sh -c '"$@" >out 2>err; echo $? >code; times' - "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -s 1 -b many.jsonl -o box/ --resume >times
+[ "$(cat code) $(wc -l <out) $(cat err)" = '0 10000 10000 jobs were done before' ] || fail 'they are not all done'
+seconds=$(sed -n 2p times | sed 's/[ms]/ /g' | awk '{print 60 * $1 + $2 + 60 * $3 + $4}')
+grep -q __asan_init "$DIFFUSE" && seconds="0 (unknown with the sanitizers)"
+echo "ten thousand lines: $seconds s"
+echo "$seconds" | awk '{exit !($1 <= 1)}' || fail "$seconds s of CPU time"
+rm -r box
+mkdir box
+
+# --manifest: a line for each picture made and each that failed, appended.
+printf '%s\n' '{"id":"a","prompt":"a"}' '{"id":"b","prompt":"a","clip_skip":99}' '{"id":"c","prompt":"b","count":2}' >three.jsonl
+printf '{"torn' >manifest
+batch -b three.jsonl -o box/ --manifest manifest
+expect_code 1
+[ "$(wc -l <manifest)" = 5 ] || fail "$(cat manifest)"
+[ "$(head -n 1 manifest)" = '{"torn' ] || fail 'what was there is gone'
+sed -n 2p manifest >line
+sum=$(sha256sum box/a.png | cut -d' ' -f1)
+grep -q '^{"v":1,"id":"a","line":1,"seed":1,"file":"box/a.png","request":"[0-9a-f]\{64\}","sha256":"'"$sum"'","ms":[0-9.]*,"code":0}$' line ||
+    fail "$(cat line)"
+grep -a -q "$(sed 's/.*"request":"\([0-9a-f]*\)".*/"request":"\1"/' line)" box/a.png || fail 'the picture has another hash'
+sed -n 3p manifest | grep -q '^{"v":1,"id":"b","line":2,"code":2,"message":"--clip-skip 99: ' || fail "$(sed -n 3p manifest)"
+sed -n 5p manifest | grep -q '"id":"c","line":3,"seed":2,"file":"box/c-2.png"' || fail "$(sed -n 5p manifest)"
+batch -b three.jsonl -o box/ --manifest manifest --resume
+[ "$(wc -l <manifest)" = 6 ] || fail "$(cat manifest)"
+batch -b three.jsonl -o box/ --manifest none/manifest
+expect_code 73
+batch -b three.jsonl -o box/ -f --manifest /dev/full
+expect_code 74
+
+# What does not go together.
+refused() {
+    expect_code 2
+    [ "$(head -n 1 err)" = "diffuse: $1" ] || fail "expected $1"
+}
+batch -b one.jsonl -o box/ --resume --metadata none
+refused 'one.jsonl: line 1: --resume and --metadata none: a picture is known by what it says'
+batch -b one.jsonl -o box/ --resume --on-exists number
+refused 'one.jsonl: line 1: --resume and --on-exists number: a picture is known by its name'
+run -m "$MODEL" -b one.jsonl -o 'box/{id}-{seed}.png' --resume
+refused 'one.jsonl: line 1: --resume: a name with {seed}, which is a random one: expected a seed, found none'
+draw x -o - --resume
+refused '--resume and --output -: expected a file'
+draw x -o box/x.png --manifest manifest
+refused '--manifest: expected --batch with it, found none'
+finish
