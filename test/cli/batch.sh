@@ -55,6 +55,16 @@ one l 'a cat' -s 1 --steps 2 --rng cuda:132 -x euler-a
 expect_same box/a.png box/m.png
 differ box/a.png box/k.png
 
+# A picture to begin from and a mask, behind a job of the same shape and before one, are planned anew.
+printf '%s\n' '{"id":"1","prompt":"a cat","seed":2,"steps":3}' '{"id":"2","prompt":"a cat","seed":2,"steps":3,"image":"a.png","strength":1}' \
+    '{"id":"3","prompt":"a cat","seed":2,"steps":3,"image":"a.png","mask":"b.png"}' '{"id":"4","prompt":"a cat","seed":2,"steps":3}' >images.jsonl
+batch -b images.jsonl -o box/
+expect_code 0
+one 2 'a cat' -s 2 --steps 3 -i a.png --strength 1
+one 3 'a cat' -s 2 --steps 3 -i a.png --mask b.png
+expect_same box/1.png b.png
+expect_same box/4.png b.png
+
 # The same from a pipe, where no line is known before it is there.
 rm box/*
 what='the same jobs from a pipe'
