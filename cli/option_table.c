@@ -187,9 +187,9 @@ static const struct field option_fields[] = {
 
     {'o', "output", "FILE", GROUP_OUTPUT, "or DIR/; .png, .jpg, .webp (diffuse-{seed}.png)", &kind_path, AT(output),
      .completion = COMPLETE_FILE},
-    {'b', "batch", "FILE", GROUP_OUTPUT, "a line a job: prompt or JSON of options; - = stdin", &kind_path, AT(batch),
+    {'b', "batch", "FILE", GROUP_OUTPUT, "a line a job: prompt, JSON; - = stdin (--resume)", &kind_path, AT(batch),
      .completion = COMPLETE_FILE},
-    {0, "resume", NULL, GROUP_OUTPUT, "do not draw what this request drew before", &kind_flag, AT(resume)},
+    {0, "resume", NULL, GROUP_OUTPUT, "do not draw again what is there of the same request", &kind_flag, AT(resume), RARE},
     {0, "manifest", "FILE", GROUP_OUTPUT, "append a JSON line for each picture of the batch, made or failed", &kind_path, AT(manifest),
      .completion = COMPLETE_FILE, RARE},
     {0, "shard", "I/N", GROUP_OUTPUT, "of the batch's jobs those whose number mod N is I; auto, auto/N: as Slurm, Kubernetes or MPI say",
