@@ -3,7 +3,7 @@
 #include "cli/events.h"
 #include "cli/notes_xl.h"
 #include "cli/open_device.h"
-#include "cli/outdir.h"
+#include "cli/outputs.h"
 #include "cli/paths.h"
 #include "cli/print.h"
 #include "cli/progress.h"
@@ -22,7 +22,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct metadata about_image(const struct request *r, int k) {
     const struct device *device = r->model->device;
@@ -39,39 +38,6 @@ struct metadata about_image(const struct request *r, int k) {
         .isa = device ? device->isa : NULL,
         .model = r->model,
     };
-}
-
-static _Noreturn void die_other(const char *path) {
-    die_hint(FAIL_CREATE, "-f replaces it, --on-exists skip leaves it", "%s: the file exists, of another request", path);
-}
-
-/* Is the file of image k there and not to be drawn? Dies where it is in the way, or cannot be made. */
-static bool stays(struct arena *a, const struct run *run, int k, const char *path) {
-    const struct options *o = run->options;
-    enum resume found = o->resume ? resume_look(a, o, k, path, run->model) : RESUME_ABSENT;
-    if (found == RESUME_SAME) return true;
-    if (found == RESUME_OTHER && o->on_exists == EXISTS_ERROR) die_other(path);
-    return !publish_check(path, o->on_exists);
-}
-
-bool check_outputs(struct arena *a, const struct run *run) {
-    enum { CHECKED_MAX = 10000 };
-    const struct request *r = run->request;
-    const struct options *o = run->options;
-    bool missing = o->settings.count > CHECKED_MAX;
-    if (!strcmp(o->output, "-")) return true;
-    for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
-        const char *path = path_of_image(a, r, o, k, -1);
-        if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
-            missing = true;
-            continue;
-        }
-        bool there = stays(a, run, k, path);
-        missing |= !there;
-        for (int step = o->save_every; o->save_every && !there && step < request_rows(r); step += o->save_every)
-            publish_check(path_of_image(a, r, o, k, step), o->on_exists);
-    }
-    return missing;
 }
 
 static void write_request(struct arena *a, const struct picture *p) {
@@ -141,24 +107,6 @@ static void announce_load(struct run *run) {
     if (run->options->verbose) report_load(m);
 }
 
-/* With -f, two jobs of one name: a file's own number tells, however its path is written. */
-static const char *identity(struct arena *a, const char *path) {
-    struct stat st;
-    return lstat(path, &st) == 0 ? arena_printf(a, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino) : NULL;
-}
-
-static void check_own(struct arena *a, const struct run *run, const char *path) {
-    const char *id = run->written ? identity(a, path) : NULL;
-    uint64_t line = id ? names_find(run->written, id) : 0;
-    if (line && run->options->on_exists == EXISTS_OVERWRITE)
-        die(FAIL_CREATE, "%s: line %llu made it: expected another \"id\" or \"output\"", path, (unsigned long long)line);
-}
-
-static void note_own(struct arena *a, const struct run *run, const char *path) {
-    const char *id = run->written && run->options->on_exists == EXISTS_OVERWRITE ? identity(a, path) : NULL;
-    if (id) names_add(run->written, id, run->line);
-}
-
 /* One image from noise to a published file. */
 static struct result make_image(struct arena *a, struct run *run) {
     struct request *request = run->request;
@@ -166,8 +114,8 @@ static struct result make_image(struct arena *a, struct run *run) {
     const char *path = path_of_image(a, request, o, run->k, -1);
     bool to_stdout = !strcmp(path, "-");
     double start = clock_ms();
-    if (!to_stdout) check_own(a, run, path);
-    if (!to_stdout && stays(a, run, run->k, path)) return (struct result){.path = path, .skipped = true};
+    if (!to_stdout) output_check_own(a, run, path);
+    if (!to_stdout && output_stays(a, run, run->k, path)) return (struct result){.path = path, .skipped = true};
     run->hash = request_hash(a, o, request->settings.seed + (uint64_t)run->k, run->model);
     progress_image(run->k, o->settings.count, request_rows(request));
     uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
@@ -189,8 +137,8 @@ static struct result make_image(struct arena *a, struct run *run) {
         bool others_stay = o->resume && o->on_exists == EXISTS_ERROR;
         const char *published = publish_file(a, path, r.file, r.size, others_stay ? EXISTS_SKIP : o->on_exists);
         r.skipped = !published; /* somebody else made it meanwhile */
-        if (r.skipped && others_stay && !stays(a, run, run->k, path)) die_other(path);
-        if (published) note_own(a, run, r.path = published);
+        if (r.skipped && others_stay && !output_stays(a, run, run->k, path)) output_die_other(path);
+        if (published) output_note_own(a, run, r.path = published);
     }
     r.ms = clock_ms() - start;
     if (o->verbose) report_picture(p, clock_ms() - made);

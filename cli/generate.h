@@ -31,8 +31,6 @@ struct run {
 
 /* What image k will say of itself. */
 struct metadata about_image(const struct request *r, int k);
-/* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
-bool check_outputs(struct arena *a, const struct run *run);
 /* Warns of what was given and changes nothing, with this model and this scheduler. */
 void note_unused(const struct request *r, const struct settings *given);
 /* Says what begins, and reads the weights that are not there yet. */

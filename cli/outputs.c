@@ -1,0 +1,60 @@
+#include "cli/outputs.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "cli/outdir.h"
+#include "cli/paths.h"
+#include "cli/resume.h"
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+
+void output_die_other(const char *path) {
+    die_hint(FAIL_CREATE, "-f replaces it, --on-exists skip leaves it", "%s: the file exists, of another request", path);
+}
+
+bool output_stays(struct arena *a, const struct run *run, int k, const char *path) {
+    const struct options *o = run->options;
+    enum resume found = o->resume ? resume_look(a, o, k, path, run->model) : RESUME_ABSENT;
+    if (found == RESUME_SAME) return true;
+    if (found == RESUME_OTHER && o->on_exists == EXISTS_ERROR) output_die_other(path);
+    return !publish_check(path, o->on_exists);
+}
+
+bool check_outputs(struct arena *a, const struct run *run) {
+    enum { CHECKED_MAX = 10000 };
+    const struct request *r = run->request;
+    const struct options *o = run->options;
+    bool missing = o->settings.count > CHECKED_MAX;
+    if (!strcmp(o->output, "-")) return true;
+    for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
+        const char *path = path_of_image(a, r, o, k, -1);
+        if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
+            missing = true;
+            continue;
+        }
+        bool there = output_stays(a, run, k, path);
+        missing |= !there;
+        for (int step = o->save_every; o->save_every && !there && step < request_rows(r); step += o->save_every)
+            publish_check(path_of_image(a, r, o, k, step), o->on_exists);
+    }
+    return missing;
+}
+
+/* With -f, two jobs of one name: a file's own number tells, however its path is written. */
+static const char *identity(struct arena *a, const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 ? arena_printf(a, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino) : NULL;
+}
+
+void output_check_own(struct arena *a, const struct run *run, const char *path) {
+    const char *id = run->written ? identity(a, path) : NULL;
+    uint64_t line = id ? names_find(run->written, id) : 0;
+    if (line && run->options->on_exists == EXISTS_OVERWRITE)
+        die(FAIL_CREATE, "%s: line %llu made it: expected another \"id\" or \"output\"", path, (unsigned long long)line);
+}
+
+void output_note_own(struct arena *a, const struct run *run, const char *path) {
+    const char *id = run->written && run->options->on_exists == EXISTS_OVERWRITE ? identity(a, path) : NULL;
+    if (id) names_add(run->written, id, run->line);
+}

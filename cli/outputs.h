@@ -1,0 +1,17 @@
+/* The files that a run is about to make, and those that are there. */
+#ifndef CLI_OUTPUTS_H
+#define CLI_OUTPUTS_H
+
+#include "cli/generate.h"
+
+/* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
+bool check_outputs(struct arena *a, const struct run *run);
+/* Is the file of image k there and not to be drawn? Dies where it is in the way, or cannot be made. */
+bool output_stays(struct arena *a, const struct run *run, int k, const char *path);
+/* --resume found it, of another request. */
+_Noreturn void output_die_other(const char *path);
+/* With -f: dies where the file is one that a line before made; and notes that this one did. */
+void output_check_own(struct arena *a, const struct run *run, const char *path);
+void output_note_own(struct arena *a, const struct run *run, const char *path);
+
+#endif
