@@ -31,18 +31,23 @@ uint64_t weights_packed_bytes(struct device *dev, struct binder *const binders[]
     return bytes;
 }
 
-/* The weights planned ops use that are not there yet; *n: their number. */
+/* Does a planned op use it, and it is not there yet? */
+static bool is_wanted(struct device *dev, struct weight *w) {
+    w->packed_bytes = dev->packed_bytes(dev, w);
+    return w->packed_bytes && (!w->packed || w->stale);
+}
+
+/* The weights planned ops use that are not there yet; *n: their number. Where there are none, as before most pictures of a batch, nothing is
+ * allocated: the list lives as long as the model. */
 static struct weight **planned(struct device *dev, struct binder *const binders[], int n_binders, int *n) {
-    int most = 0;
+    int wanted = 0;
     for (int i = 0; i < n_binders; i++)
-        for (struct weight *w = binders[i]->first; w; w = w->next) most++;
-    struct weight **items = most ? arena_array(binders[0]->arena, (size_t)most, sizeof *items) : NULL;
+        for (struct weight *w = binders[i]->first; w; w = w->next) wanted += is_wanted(dev, w);
+    struct weight **items = wanted ? arena_array(binders[0]->arena, (size_t)wanted, sizeof *items) : NULL;
     *n = 0;
-    for (int i = 0; i < n_binders; i++)
-        for (struct weight *w = binders[i]->first; w; w = w->next) {
-            w->packed_bytes = dev->packed_bytes(dev, w);
-            if (w->packed_bytes && (!w->packed || w->stale)) items[(*n)++] = w;
-        }
+    for (int i = 0; wanted && i < n_binders; i++)
+        for (struct weight *w = binders[i]->first; w; w = w->next)
+            if (is_wanted(dev, w)) items[(*n)++] = w;
     return items;
 }
 
