@@ -287,11 +287,8 @@ static void check_batch(struct arena *a, const struct options *o, const char *op
     const char *prompt = operand ? operand : o->settings.prompt;
     check_many(o);
     check_sweep(o);
-    if (!options_many(o)) {
-        if (o->shard.count) die(FAIL_USAGE, "--shard: expected --batch with it, found none");
-        if (o->manifest) die(FAIL_USAGE, "--manifest: expected --batch with it, found none");
-        if (o->halt) die(FAIL_USAGE, "--halt: expected --batch with it, found none");
-    }
+    const char *of_many = o->shard.count ? "--shard" : o->manifest ? "--manifest" : o->halt ? "--halt" : NULL;
+    if (of_many && !options_many(o)) die(FAIL_USAGE, "%s: expected --batch with it, found none", of_many);
     if (!o->batch) return;
     if (!o->batch[strspn(o->batch, "0123456789")])
         die_hint(FAIL_USAGE, arena_printf(a, "-c %s draws so many images; ./%s is the file", o->batch, o->batch),
