@@ -37,8 +37,8 @@ static bool is_wanted(struct device *dev, struct weight *w) {
     return w->packed_bytes && (!w->packed || w->stale);
 }
 
-/* The weights planned ops use that are not there yet; *n: their number. Where there are none, as before most pictures of a batch, nothing is
- * allocated: the list lives as long as the model. */
+/* The weights planned ops use that are not there yet; *n: their number. Where there are none, as before most pictures of a batch, nothing
+ * is allocated: the list lives as long as the model. */
 static struct weight **planned(struct device *dev, struct binder *const binders[], int n_binders, int *n) {
     int wanted = 0;
     for (int i = 0; i < n_binders; i++)
