@@ -215,7 +215,7 @@ static void test_settings_come_back(void **state) {
     comes_back(
         "{\"prompt\":\"a\",\"negative\":null,\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0,\"width\":64,"
         "\"height\":72,\"scheduler\":null,\"eta\":0,\"clip_skip\":0,\"rng\":\"cpu\",\"rng_dtype\":\"fp32\",\"image\":\"x.png\","
-        "\"strength\":0.5,\"mask\":\"m.png\",\"invert_mask\":true,\"mask_blur\":2,\"resize\":\"crop\",\"latents\":null,\"config\":null,\"vae\":null,"
+        "\"strength\":0.5,\"mask\":\"m.png\",\"depth\":null,\"image_guidance\":null,\"invert_mask\":true,\"mask_blur\":2,\"resize\":\"crop\",\"latents\":null,\"config\":null,\"vae\":null,"
         "\"variant\":null}");
 }
 

@@ -6,6 +6,7 @@
 #include "test/synthetic.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -14,8 +15,8 @@ enum { ARGS_MAX = 64, SIDE_MAX = 4096 };
 
 /* ---- one case ---------------------------------------------------------------------------------------------------- */
 
-/* Runs the case's command in dir; its pictures are dir/NAME-1.png … */
-static void draw(const char *dir, const cJSON *c, int count) {
+/* Runs the case's command in dir; its pictures are dir/NAME-1.png …; err: a file for what it says, or NULL. Its exit code. */
+static int run(const char *dir, const cJSON *c, int count, const char *err) {
     extern char **environ;
     struct arena a = {0};
     const char *program = getenv("DIFFUSE"), *argv[ARGS_MAX], *name = cJSON_GetObjectItem(c, "name")->valuestring;
@@ -40,10 +41,29 @@ static void draw(const char *dir, const cJSON *c, int count) {
     }
     argv[n] = NULL;
     pid_t pid;
-    must(posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0, argv[0]);
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    if (err) posix_spawn_file_actions_addopen(&files, STDERR_FILENO, err, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    must(posix_spawn(&pid, argv[0], &files, NULL, (char *const *)argv, environ) == 0, argv[0]);
     must(waitpid(pid, &status, 0) == pid, "waitpid");
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        fail_msg("%s: status %d", name, WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+    posix_spawn_file_actions_destroy(&files);
+    arena_free(&a);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void draw(const char *dir, const cJSON *c, int count) {
+    int status = run(dir, c, count, NULL);
+    if (status) fail_msg("%s: status %d", cJSON_GetObjectItem(c, "name")->valuestring, status);
+}
+
+/* What goes against the model ends with that code and says that. */
+static void refuse(const char *fixture, const char *dir, const cJSON *c) {
+    struct arena a = {0};
+    size_t length;
+    const char *err = arena_strdup(&a, path_in(dir, "err")), *says = cJSON_GetObjectItem(c, "says")->valuestring;
+    int status = run(dir, c, 1, err), wanted = cJSON_GetObjectItem(c, "code")->valueint;
+    char *text = read_file(&a, err, 1 << 16, &length);
+    if (status != wanted || !strstr(text, says)) fail_msg("%s: status %d, not %d, and '%s', not '%s'", fixture, status, wanted, text, says);
     arena_free(&a);
 }
 
@@ -104,6 +124,7 @@ static void test_fixture(void **state) {
     const cJSON *cases = cJSON_GetObjectItem(fixture, "cases"), *c;
     assert_int_equal(cJSON_GetArraySize(cases), recorded->n_tensors);
     cJSON_ArrayForEach(c, cases) run_case(name, dir, c, recorded);
+    cJSON_ArrayForEach(c, cJSON_GetObjectItem(fixture, "refused")) refuse(name, dir, c);
     remove_tree(dir);
     st_close(recorded);
     cJSON_Delete(fixture);

@@ -4,9 +4,18 @@
 #include "engine/base/error.h"
 #include "engine/files/checkpoint.h"
 
-static const struct pipeline_class *const classes[] = {
-    &stable_diffusion_class,   &image_to_image_class,           &inpaint_class, &xl_class,  &xl_image_to_image_class, &xl_inpaint_class,
-    &latent_consistency_class, &latent_consistency_image_class, &ddpm_class,    &ddim_class};
+static const struct pipeline_class *const classes[] = {&stable_diffusion_class,
+                                                       &image_to_image_class,
+                                                       &inpaint_class,
+                                                       &xl_class,
+                                                       &xl_image_to_image_class,
+                                                       &xl_inpaint_class,
+                                                       &depth_to_image_class,
+                                                       &instruct_pix2pix_class,
+                                                       &latent_consistency_class,
+                                                       &latent_consistency_image_class,
+                                                       &ddpm_class,
+                                                       &ddim_class};
 enum { N_CLASSES = sizeof classes / sizeof *classes };
 
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c) {

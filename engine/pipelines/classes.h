@@ -20,8 +20,10 @@ enum part {
     PART_TOKENIZER,
     PART_TOKENIZER_2,
     PART_FEATURE_EXTRACTOR,
-    PART_TEXT_ENCODER, /* nets from here on */
+    PART_DEPTH_EXTRACTOR, /* pictures for the depth estimator */
+    PART_TEXT_ENCODER,    /* nets from here on */
     PART_TEXT_ENCODER_2,
+    PART_DEPTH,
     PART_DENOISER,
     PART_VAE,
     PART_SAFETY_CHECKER,
@@ -44,13 +46,22 @@ struct task_defaults {
     double guidance, strength;
 };
 
+/* What the denoiser's input holds behind the Z channels of the latents. */
+enum beside {
+    BESIDE_NOTHING, /* or, where it has 2 Z + 1 channels in all, the mask and the masked picture's latents */
+    BESIDE_DEPTH,   /* 1 channel */
+    BESIDE_PICTURE, /* the picture's latents */
+};
+
 struct pipeline_class {
     const char *name; /* "StableDiffusionPipeline" */
     bool takes_prompt;
     int steps;                          /* where none are asked for */
     double guidance;                    /* NAN: there is nothing to be guided by */
     struct task_defaults image, masked; /* from a picture; with a mask */
-    const char *scheduler;              /* the class any stored scheduler is converted to, or NULL */
+    double image_guidance;              /* towards the picture beside the latents; 0: there is none */
+    enum beside beside;
+    const char *scheduler; /* the class any stored scheduler is converted to, or NULL */
     enum sched_fixup fixup;
     bool strength_to_scheduler;    /* see sched_config_set_strength */
     const struct part_spec *parts; /* nets in order of use; safety checker and feature extractor, where the checkpoint has them */
@@ -69,7 +80,8 @@ struct pipeline_class {
 
 /* In the order they are told to the user. */
 extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, xl_class, xl_image_to_image_class,
-    xl_inpaint_class, latent_consistency_class, latent_consistency_image_class, ddpm_class, ddim_class;
+    xl_inpaint_class, depth_to_image_class, instruct_pix2pix_class, latent_consistency_class, latent_consistency_image_class, ddpm_class,
+    ddim_class;
 
 /* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. Dies FAIL_UNSUPPORTED. */
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c);

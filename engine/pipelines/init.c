@@ -6,6 +6,7 @@
 #include "engine/images/process.h"
 #include "engine/images/read.h"
 #include "engine/nets/vae_encoder.h"
+#include "engine/pipelines/depth.h"
 #include "engine/pipelines/latent.h"
 #include "engine/pipelines/request.h"
 
@@ -24,12 +25,19 @@ static void check_alone(const struct request *r) {
                          : s->invert_mask                         ? "--invert-mask"
                          : s->mask_blur > 0                       ? "--mask-blur"
                          : s->mask_crop_given                     ? "--mask-crop"
+                         : s->depth                               ? "--depth"
                          : s->resize                              ? "--resize"
                                                                   : NULL;
     if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
     if (s->incomplete) return;
     if (r->model->scored && r->from == 0)
         die_hint(FAIL_USAGE, "-i FILE", "%s: a refiner needs a picture to begin from", r->model->checkpoint->name);
+    if (r->model->class->beside == BESIDE_DEPTH)
+        die_hint(FAIL_USAGE, "diffuse -m MODEL -i room.jpg \"a palace\"", "%s: a depth-to-image checkpoint needs a picture",
+                 r->model->checkpoint->name);
+    if (r->model->class->beside == BESIDE_PICTURE)
+        die_hint(FAIL_USAGE, "diffuse -m MODEL -i photo.jpg \"make it winter\"", "%s edits pictures: it needs one",
+                 r->model->checkpoint->name);
     if (takes_mask(r->model))
         die_hint(FAIL_USAGE, "diffuse -m MODEL -i picture.png --mask mask.png \"what to paint there\"",
                  "%s: an inpainting checkpoint needs a picture and a mask", r->model->checkpoint->name);
@@ -43,7 +51,14 @@ static void check_together(const struct request *r) {
     if (takes_mask(m) && !s->mask)
         die_hint(FAIL_USAGE, "--mask FILE, white where it is to be painted anew", "%s: an inpainting checkpoint needs a mask",
                  m->checkpoint->name);
+    if (s->mask && m->class->beside != BESIDE_NOTHING)
+        die(FAIL_USAGE, "--mask: %s takes none: it is a %s", m->checkpoint->name, m->class->name);
+    if (s->depth && m->class->beside != BESIDE_DEPTH)
+        die(FAIL_USAGE, "--depth: %s takes none: it is a %s", m->checkpoint->name, m->class->name);
+    if (!isnan(s->strength) && isnan(m->class->image.strength))
+        die(FAIL_USAGE, "--strength: %s begins from noise and looks at the picture: it is a %s", m->checkpoint->name, m->class->name);
     if (s->mask && !strcmp(s->image, "-") && !strcmp(s->mask, "-")) die(FAIL_USAGE, "--image and --mask: both read standard input");
+    if (s->depth && !strcmp(s->image, "-") && !strcmp(s->depth, "-")) die(FAIL_USAGE, "--image and --depth: both read standard input");
     if (s->invert_mask && !s->mask) die(FAIL_USAGE, "--invert-mask: there is no --mask");
     if (s->mask_blur > 0 && !s->mask) die(FAIL_USAGE, "--mask-blur: there is no --mask");
     if (s->mask_crop_given && !s->mask) die(FAIL_USAGE, "--mask-crop: there is no --mask");
@@ -74,7 +89,7 @@ struct image init_read(struct request *r) {
 }
 
 int init_skip(const struct request *r, int n_steps) {
-    if (!r->settings.image) return 0;
+    if (!r->settings.image || isnan(r->settings.strength)) return 0;
     int kept = (int)(n_steps * r->settings.strength);
     return n_steps - (kept < n_steps ? kept : n_steps);
 }
@@ -138,6 +153,7 @@ struct init *init_open(struct request *r, const struct image *image) {
     init->pixels = arena_array(r->arena, W * H, 3 * sizeof *init->pixels);
     image_signed(init->pixels, &sized);
     init->moments = arena_array(r->arena, w * h, 2 * (size_t)m->channels * sizeof *init->moments);
+    if (m->class->beside == BESIDE_DEPTH) init->depth = depth_open(r, image);
     if (!s->mask) return init;
 
     const float *white = binarize(r, init, &mask);
@@ -177,6 +193,7 @@ void init_prepare(struct request *r) {
     if (!r->init) return;
     encode(r, r->init->pixels, r->init->moments);
     if (r->init->masked) encode(r, r->init->masked, r->init->masked_moments);
+    if (r->init->depth) depth_prepare(r);
 }
 
 void init_sample(const struct request *r, const float *moments, struct rng *rng, float *latents) {

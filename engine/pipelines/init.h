@@ -16,6 +16,7 @@ struct init {
     float *mask;    /* [latent_height,latent_width]: 1 is painted anew; NULL: image to image */
     float *moments; /* [latent_height,latent_width,2Z] of pixels, once prepared */
     float *masked_moments;
+    struct depth *depth; /* beside the latents, or NULL */
     /* Where only the surroundings of the mask are drawn (padding_mask_crop): what they are laid into. */
     bool cropped;
     struct image original, original_mask; /* RGB, grey; of one size */
@@ -29,7 +30,7 @@ struct image init_read(struct request *r);
 struct init *init_open(struct request *r, const struct image *image);
 /* rgb = drawn, laid into the original where the mask is white        rgb: [H,W,3] of the original's size; init->cropped */
 void init_overlay(const struct init *init, struct arena *a, uint8_t *rgb, const struct image *drawn);
-/* The steps left out at the front: n - int(n * strength). */
+/* The steps left out at the front: n - int(n * strength); none where the task has no strength. */
 int init_skip(const struct request *r, int n_steps);
 /* Encodes the pictures; planning calls it too. */
 void init_prepare(struct request *r);

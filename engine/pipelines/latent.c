@@ -1,5 +1,8 @@
 #include "engine/pipelines/latent.h"
+
+#include <stdio.h>
 #include "engine/base/error.h"
+#include "engine/pipelines/init.h"
 
 void latent_check(const struct model *m) {
     const char *dir = m->checkpoint->dir;
@@ -9,11 +12,35 @@ void latent_check(const struct model *m) {
         die(FAIL_UNSUPPORTED, "%s: %s/config.json: 'hidden_size' %d, but unet/config.json: 'cross_attention_dim' %d", dir,
             m->n_texts > 1 ? "text_encoder and text_encoder_2" : m->texts[0].component->name, m->context_dim, d->context_dim);
     int Z = m->vae->latent_channels;
-    if ((d->in_channels != Z && d->in_channels != 2 * Z + 1 /* inpainting: mask and masked picture */) || d->out_channels != Z)
-        die(FAIL_UNSUPPORTED, "%s: unet/config.json: %d input and %d output channels for %d latent channels: not a text-to-image model",
-            dir, d->in_channels, d->out_channels, Z);
+    bool inpaints = m->class->beside == BESIDE_NOTHING && d->in_channels == 2 * Z + 1;
+    int wanted = Z + (m->class->beside == BESIDE_DEPTH ? 1 : m->class->beside == BESIDE_PICTURE ? Z : 0);
+    if ((d->in_channels != wanted && !inpaints) || d->out_channels != Z)
+        die(FAIL_UNSUPPORTED, "%s: unet/config.json: %d input and %d output channels for %d latent channels: not the model of a %s", dir,
+            d->in_channels, d->out_channels, Z, m->class->name);
     if (m->vae->out_channels != 3)
         die(FAIL_UNSUPPORTED, "%s: vae/config.json: 'out_channels' %d: only 3 is supported", dir, m->vae->out_channels);
+}
+
+/* UNets saved by old versions say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
+static void fix_sample_size(struct model *m) {
+    int major = 0, minor = 0;
+    const char *version = json_string(m->parts[PART_DENOISER]->config, "_diffusers_version", NULL);
+    if (!version || sscanf(version, "%d.%d", &major, &minor) != 2 || major > 0 || minor >= 9) return;
+    if (m->denoiser.sample_width < 64) m->denoiser.sample_width = m->denoiser.sample_height = 64;
+}
+
+void latent_check_plain(struct model *m) {
+    latent_check(m);
+    if (m->denoiser.added_dim)
+        die(FAIL_UNSUPPORTED, "%s: unet/config.json: 'addition_embed_type': a %s adds nothing", m->checkpoint->dir, m->class->name);
+    fix_sample_size(m);
+}
+
+void latent_prepare(struct request *r) {
+    struct model *m = r->model;
+    r->given.context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->context_dim);
+    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(r->given.context, i, 1), no_view);
+    init_prepare(r);
 }
 
 /* SDXL's VAE leaves fp16's range: diffusers decodes in fp32 then, and encodes so whatever the pipeline's type. */

@@ -7,6 +7,10 @@
 
 /* Do prompt, denoiser and VAE fit together? Dies FAIL_UNSUPPORTED. */
 void latent_check(const struct model *m);
+/* The same, and a denoiser that takes nothing but its prompt; sizes that old files give wrong are put right. */
+void latent_check_plain(struct model *m);
+/* The context of each copy, and what the picture to begin from is encoded to. */
+void latent_prepare(struct request *r);
 /* The type the VAE decodes or encodes in. */
 enum dtype latent_decode_dtype(const struct request *r);
 enum dtype latent_encode_dtype(const struct request *r);

@@ -21,10 +21,10 @@ struct component *model_part(const struct checkpoint *c, const struct part_spec 
 }
 
 static enum component_kind kind_of(enum part part) {
-    return part == PART_SCHEDULER           ? COMPONENT_SCHEDULER
-           : part == PART_FEATURE_EXTRACTOR ? COMPONENT_EXTRACTOR
-           : part < PART_TEXT_ENCODER       ? COMPONENT_TOKENIZER
-                                            : COMPONENT_NET;
+    return part == PART_SCHEDULER                                           ? COMPONENT_SCHEDULER
+           : part == PART_FEATURE_EXTRACTOR || part == PART_DEPTH_EXTRACTOR ? COMPONENT_EXTRACTOR
+           : part < PART_TEXT_ENCODER                                       ? COMPONENT_TOKENIZER
+                                                                            : COMPONENT_NET;
 }
 
 static struct clip_bpe *open_tokenizer(struct arena *a, const struct component *c) {
@@ -50,6 +50,7 @@ static void bind_text(struct model *m, const struct component *c, const struct c
 static void bind(struct model *m, const struct part_spec *spec) {
     struct component *c = m->parts[spec->part];
     if (spec->part == PART_FEATURE_EXTRACTOR) safety_open(m);
+    if (c && spec->part == PART_DEPTH_EXTRACTOR) extractor_dpt(&m->depth_extractor, m->arena, c->config);
     if (!c || !part_is_net(spec->part)) return;
     const struct net_class *class = net_find(c->class_name);
     struct binder *binder = m->binders[m->n_binders++] = binder_new(c);
@@ -59,6 +60,7 @@ static void bind(struct model *m, const struct part_spec *spec) {
     if (spec->part == PART_TEXT_ENCODER_2) bind_text(m, c, m->parts[PART_TOKENIZER_2], net);
     if (spec->part == PART_VAE) m->vae = net;
     if (spec->part == PART_SAFETY_CHECKER) m->safety = net;
+    if (spec->part == PART_DEPTH && m->parts[PART_DEPTH_EXTRACTOR]) m->depth = net;
     if (class->denoiser) m->denoiser = class->denoiser(net);
 }
 

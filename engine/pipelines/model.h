@@ -29,7 +29,7 @@
 /* All that the shapes of one picture's operands follow from. */
 struct picture_shape {
     int copies, height, width, n_rows, history, saves;
-    int task; /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees */
+    int task; /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees, 4 with an estimate of depth */
     enum dtype vae_dtype;
 };
 
@@ -50,6 +50,8 @@ struct model {
     struct vae *vae;                   /* or NULL */
     struct safety_checker *safety;     /* NULL too where it is switched off */
     struct extractor extractor;        /* pictures for it */
+    struct dpt *depth;                 /* or NULL */
+    struct extractor depth_extractor;  /* pictures for it */
     struct denoiser denoiser;
     int n_binders;
     struct binder *binders[N_PARTS]; /* of the nets, in order of use: what they bound is loaded */

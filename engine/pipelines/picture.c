@@ -4,6 +4,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/pipelines/depth.h"
 #include "engine/pipelines/dump.h"
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/safety.h"
@@ -223,18 +224,31 @@ static void upload_kept(const struct picture *p, const float *clean) {
     dev->ops->upload_latents(dev, l->noise, p->noise, 1, l->H, l->W, l->C);
 }
 
-/* Mask and masked latents, beside the latents of every copy in the denoiser's input. masked: [C,H,W] */
+/* Channels [c,c+C) of a copy's input. values: [H,W,C] */
+static void upload_beside(const struct picture *p, int copy, int c, int C, const float *values) {
+    const struct request *r = p->request;
+    r->model->device->ops->upload(r->model->device, view_slice(view_images(r->input, copy, 1), c, C), values);
+}
+
+/* Mask and masked latents, beside the latents of every copy. masked: [C,H,W] */
 static void upload_masked(const struct picture *p, const float *masked) {
     const struct request *r = p->request;
-    struct device *dev = r->model->device;
     int C = p->latents.C;
     float *nhwc = arena_array(p->arena, request_latent_count(r), sizeof *nhwc);
     latents_to_nhwc(nhwc, masked, 1, (size_t)r->latent_height * (size_t)r->latent_width, C);
     for (int i = 0; i < r->copies; i++) {
-        struct view input = view_images(r->input, i, 1);
-        dev->ops->upload(dev, view_slice(input, C, 1), r->init->mask);
-        dev->ops->upload(dev, view_slice(input, C + 1, C), nhwc);
+        upload_beside(p, i, C, 1, r->init->mask);
+        upload_beside(p, i, C + 1, C, nhwc);
     }
+}
+
+/* The mean of the picture's latents, unscaled; with guidance the first copy is shown nothing. */
+static void upload_seen(const struct picture *p) {
+    const struct request *r = p->request;
+    size_t C = (size_t)p->latents.C, n = request_latent_count(r);
+    float *mean = arena_array(p->arena, n, sizeof *mean), *nothing = arena_array(p->arena, n, sizeof *nothing);
+    for (size_t i = 0; i < n; i++) mean[i] = r->init->moments[i / C * 2 * C + i % C];
+    for (int i = 0; i < r->copies; i++) upload_beside(p, i, p->latents.C, p->latents.C, i || r->copies == 1 ? mean : nothing);
 }
 
 /* The draws in diffusers' order: the picture's latents, the noise, the masked picture's latents (drawn also where nothing reads them). */
@@ -245,8 +259,9 @@ static void start_latents(struct picture *p) {
     size_t n = request_latent_count(r);
     float *x = arena_array(p->arena, n, sizeof *x), *clean = arena_array(p->arena, n, sizeof *clean),
           *masked = arena_array(p->arena, n, sizeof *masked);
-    bool whole = !init || (init->mask && r->settings.strength == 1); /* nothing of the picture is in the first latents */
-    if (init && !(whole && init->masked)) init_sample(r, init->moments, &p->rng, clean);
+    bool seen = init && r->model->class->beside == BESIDE_PICTURE;
+    bool whole = !init || seen || (init->mask && r->settings.strength == 1); /* nothing of the picture is in the first latents */
+    if (init && !seen && !(whole && init->masked)) init_sample(r, init->moments, &p->rng, clean);
     if (r->given_noise) memcpy(p->noise, r->given_noise, n * sizeof *p->noise);
     else draw_noise(p);
     if (init && init->mask) init_sample(r, init->masked ? init->masked_moments : init->moments, &p->rng, masked);
@@ -255,6 +270,8 @@ static void start_latents(struct picture *p) {
     r->model->device->ops->upload_latents(r->model->device, l->x, x, 1, l->H, l->W, l->C);
     if (l->mask) upload_kept(p, clean);
     if (init && init->masked) upload_masked(p, masked);
+    if (seen) upload_seen(p);
+    for (int i = 0; init && init->depth && i < r->copies; i++) upload_beside(p, i, l->C, 1, init->depth->map);
 }
 
 static struct dump *start_dump(struct picture *p) {
@@ -265,7 +282,7 @@ static struct dump *start_dump(struct picture *p) {
     struct dump *dump = dump_open(p->arena, request_dump_dir(r, p->arena, p->k));
     struct dump_prompt prompts[2];
     int n = 0;
-    for (int i = r->copies - 1; r->given.context.p && i >= 0; i--)
+    for (int i = r->copies - 1; r->given.context.p && i >= 0; i -= r->copies > 1 ? r->copies - 1 : 1)
         prompts[n++] = (struct dump_prompt){.prefix = i == r->copies - 1 ? "" : "negative_",
                                             .ids = {r->prompts[i].ids[0], r->prompts[i].ids[1]},
                                             .embeddings = view_images(r->given.context, i, 1),

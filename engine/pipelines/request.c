@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
+#include "engine/pipelines/depth.h"
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
 #include "engine/pipelines/loras.h"
@@ -59,6 +60,13 @@ static void check_clip_skip(const struct model *m, int skip) {
     }
 }
 
+/* Brooks et al.'s guidance is off where either of its scales is too low to lead anywhere. */
+static int copies_of(const struct model *m, const struct settings *s) {
+    if (!m->class->takes_prompt || s->guidance <= 1 || m->denoiser.takes_guidance) return 1;
+    if (!m->class->image_guidance) return 2;
+    return s->image_guidance >= 1 ? 3 : 1;
+}
+
 static void fill_defaults(struct request *r) {
     const struct model *m = r->model;
     struct settings *s = &r->settings;
@@ -67,7 +75,10 @@ static void fill_defaults(struct request *r) {
     if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = default_guidance(m->class, s);
     if (m->class->takes_prompt && !s->negative && !m->zeros_for_no_negative) s->negative = "";
     check_clip_skip(m, s->clip_skip);
-    r->copies = m->class->takes_prompt && s->guidance > 1 && !m->denoiser.takes_guidance ? 2 : 1;
+    if (s->image_guidance > 0 && !m->class->image_guidance)
+        die(FAIL_USAGE, "--image-guidance: %s is guided by no picture: it is a %s", m->checkpoint->name, m->class->name);
+    if (isnan(s->image_guidance)) s->image_guidance = m->class->image_guidance;
+    r->copies = copies_of(m, s);
     fill_size(m, s);
     check_size(m, s->width, "width");
     check_size(m, s->height, "height");
@@ -163,16 +174,16 @@ static const char *text_or(const char *text, const char *otherwise) {
 
 static void read_prompts(struct request *r) {
     const struct settings *s = &r->settings;
-    int n = 0;
+    struct prompt negative = {0}; /* without ids: zeros */
     if (!s->prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     struct prompt prompt = prompt_read(r->arena, r->model, "prompt", s->prompt, text_or(s->prompt2, s->prompt), s->clip_skip, s->strict);
     report_unknown_words(r, "prompt", s->prompt);
-    if (r->copies == 2 && s->negative) {
-        r->prompts[n] = prompt_read(r->arena, r->model, "negative prompt", s->negative, text_or(s->negative2, s->negative), 0, s->strict);
+    if (r->copies > 1 && s->negative) {
+        negative = prompt_read(r->arena, r->model, "negative prompt", s->negative, text_or(s->negative2, s->negative), 0, s->strict);
         report_unknown_words(r, "negative prompt", s->negative);
     }
-    if (r->copies == 2) n++; /* without ids: zeros */
-    r->prompts[n] = prompt;
+    for (int i = 0; i < r->copies - 1; i++) r->prompts[i] = negative;
+    r->prompts[r->copies - 1] = prompt;
 }
 
 /* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
@@ -276,7 +287,7 @@ bool request_prepare(struct request *r) {
 
 static struct picture_shape shape_of(const struct request *r) {
     const struct schedule *schedule = r->schedule;
-    int task = !r->init ? 0 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
+    int task = !r->init ? 0 : r->init->depth && r->init->depth->pixels ? 4 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
     return (struct picture_shape){r->copies, r->latent_height,      r->latent_width, schedule->n_rows, schedule->history, schedule->saves,
                                   task,      latent_decode_dtype(r)};
 }

@@ -14,9 +14,11 @@ struct request {
     struct sched_config *sched_config;
     struct schedule *schedule;
     int latent_height, latent_width;
-    int width, height;        /* of the finished picture: the settings', but for --mask-crop */
-    int copies;               /* of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1 */
-    struct prompt prompts[2]; /* one for each copy, in that order */
+    int width, height; /* of the finished picture: the settings', but for --mask-crop */
+    /* Of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1; 3 where it leads by way of a
+     * picture, [unconditional, the picture alone, conditional]. */
+    int copies;
+    struct prompt prompts[3]; /* one for each copy, in that order */
     const float *given_noise; /* --latents, [C,H,W], or NULL */
     struct request *then;     /* the refiner's, which goes on where this one ends, or NULL */
     double from, to;          /* of base and refiner: where in the noise schedule it begins or ends; 0: with it */

@@ -51,6 +51,7 @@ struct settings {
     double mask_blur;     /* radius in pixels of the mask */
     bool mask_crop_given; /* the mask's surroundings alone are drawn, … */
     int mask_crop;        /* … with so many pixels around it, and laid into the picture */
+    const char *depth;    /* of the picture: white is near; NULL: estimated */
     int resize;           /* enum resize_mode: how image and mask come to the size */
     struct lora_list loras;
     const char *lora_dir; /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */

@@ -1,42 +1,13 @@
 /* StableDiffusionPipeline (Rombach et al. 2022; diffusers pipelines/stable_diffusion/pipeline_stable_diffusion.py), SD 1.x and 2.x:
  *
  *   prompt -> ids -> context; noise, or a picture through the VAE and noise -> denoiser and scheduler row, n times -> VAE -> pixels */
-#include <stdio.h>
 #include "engine/base/error.h"
-#include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
-#include "engine/pipelines/request.h"
-
-/* UNets saved by old versions say sample_size 32 and mean 64 (StableDiffusionPipeline.__init__). */
-static void fix_sample_size(struct model *m) {
-    int major = 0, minor = 0;
-    const char *version = json_string(m->parts[PART_DENOISER]->config, "_diffusers_version", NULL);
-    if (!version || sscanf(version, "%d.%d", &major, &minor) != 2 || major > 0 || minor >= 9) return;
-    if (m->denoiser.sample_width < 64) m->denoiser.sample_width = m->denoiser.sample_height = 64;
-}
-
-static void check_parts(const struct model *m) {
-    latent_check(m);
-    if (m->denoiser.added_dim)
-        die(FAIL_UNSUPPORTED, "%s: unet/config.json: 'addition_embed_type': a %s adds nothing", m->checkpoint->dir, m->class->name);
-}
-
-static void check(struct model *m) {
-    check_parts(m);
-    fix_sample_size(m);
-}
 
 static void check_guided(struct model *m) {
-    check_parts(m);
+    latent_check_plain(m);
     if (!m->denoiser.takes_guidance)
         die(FAIL_UNSUPPORTED, "%s: unet/config.json: a %s needs 'time_cond_proj_dim'", m->checkpoint->dir, m->class->name);
-}
-
-static void prepare(struct request *r) {
-    struct model *m = r->model;
-    r->given.context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->context_dim);
-    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(r->given.context, i, 1), no_view);
-    init_prepare(r);
 }
 
 static const char *const text_encoders[] = {"CLIPTextModel", NULL}, *const denoisers[] = {"UNet2DConditionModel", "UNet2DModel", NULL},
@@ -55,10 +26,10 @@ static const struct part_spec parts[] = {
     {.name = NULL},
 };
 
-#define STABLE_DIFFUSION(class_name)                                                                                     \
-    {                                                                                                                    \
-        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1}, \
-        .fixup = FIXUP_STABLE_DIFFUSION, .parts = parts, .check = check, .prepare = prepare, .decode = latent_decode,    \
+#define STABLE_DIFFUSION(class_name)                                                                                                      \
+    {                                                                                                                                     \
+        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1},                  \
+        .fixup = FIXUP_STABLE_DIFFUSION, .parts = parts, .check = latent_check_plain, .prepare = latent_prepare, .decode = latent_decode, \
     }
 
 /* The task follows from what is given, as diffusers' AutoPipeline has it: each of them does all three. */
@@ -67,11 +38,11 @@ const struct pipeline_class stable_diffusion_class = STABLE_DIFFUSION("StableDif
                             inpaint_class = STABLE_DIFFUSION("StableDiffusionInpaintPipeline");
 
 /* Luo et al. 2023 (diffusers pipelines/latent_consistency_models): a few steps, guided by what the denoiser is told. */
-#define LATENT_CONSISTENCY(class_name)                                                                                  \
-    {                                                                                                                   \
-        .name = class_name, .takes_prompt = true, .steps = 4, .guidance = 8.5, .image = {8.5, 0.8}, .masked = {8.5, 1}, \
-        .fixup = FIXUP_NONE, .parts = parts, .strength_to_scheduler = true, .check = check_guided, .prepare = prepare,  \
-        .decode = latent_decode,                                                                                        \
+#define LATENT_CONSISTENCY(class_name)                                                                                        \
+    {                                                                                                                         \
+        .name = class_name, .takes_prompt = true, .steps = 4, .guidance = 8.5, .image = {8.5, 0.8}, .masked = {8.5, 1},       \
+        .fixup = FIXUP_NONE, .parts = parts, .strength_to_scheduler = true, .check = check_guided, .prepare = latent_prepare, \
+        .decode = latent_decode,                                                                                              \
     }
 
 const struct pipeline_class latent_consistency_class = LATENT_CONSISTENCY("LatentConsistencyModelPipeline"),

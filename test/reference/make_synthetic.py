@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline
 from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+from diffusers import StableDiffusionDepth2ImgPipeline, StableDiffusionInstructPix2PixPipeline
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel, UNet2DModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -127,6 +128,15 @@ def task(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7,
     images = pipe("a photo of a cat", num_inference_steps=steps, guidance_scale=guidance, generator=[torch.Generator("cpu").manual_seed(seed)],
                   output_type="pil", **options).images
     checkpoint.add(name, ["a photo of a cat", "-s", seed, "--steps", steps, "-g", guidance, *(["-x", scheduler] if scheduler else []), *args], images)
+
+
+def two(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, **options):
+    """Two pictures, each with a generator of its own: as if drawn alone."""
+    pipe = checkpoint.load(cls)
+    pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+    images = [pipe("a photo of a cat", num_inference_steps=steps, guidance_scale=guidance, generator=[torch.Generator("cpu").manual_seed(seed + i)],
+                   output_type="pil", **options).images[0] for i in range(2)]
+    checkpoint.add(name, ["a photo of a cat", "-s", seed, "-c", 2, "--steps", steps, "-g", guidance, "-x", scheduler, *args], images)
 
 
 def image_to_image():
@@ -325,6 +335,55 @@ def safety_checker_old():
     return checkpoint
 
 
+def with_depth(name, edit=None):
+    from make_dpt import hybrid
+    from transformers import DPTForDepthEstimation, DPTImageProcessor
+
+    tokenizer = CLIPTokenizer.from_pretrained(FIXTURES / TOKENIZER)
+    pipe = StableDiffusionDepth2ImgPipeline(
+        vae=vae(), text_encoder=text(tokenizer), tokenizer=tokenizer, unet=unet(in_channels=5), scheduler=DDIMScheduler.from_config(SD1_SCHEDULER),
+        depth_estimator=DPTForDepthEstimation(hybrid()).eval(), feature_extractor=DPTImageProcessor(size={"height": 48, "width": 48}))
+    return Checkpoint(name, pipe, {"tokenizer": TOKENIZER}, edit)
+
+
+def depth_to_image():
+    checkpoint, cls = with_depth("depth-to-image"), StableDiffusionDepth2ImgPipeline
+    image, large = checkpoint.add_picture("in.png", 38, 27), checkpoint.add_picture("large.png", 53, 44)
+    depth = torch.from_numpy(np.asarray(checkpoint.add_picture("depth.png", 33, 21, 1))).float()[None]
+    for scheduler in TASK_SCHEDULERS[:10]:
+        task(checkpoint, cls, scheduler, scheduler, 4, ["-i", "@in.png", "--strength", 0.7], image=image, strength=0.7)
+    for strength, steps in ((0.05, 20), (0.3, 7), (0.75, 4), (1.0, 3)):
+        task(checkpoint, cls, f"strength-{strength}", None, steps, ["-i", "@in.png", "--strength", strength], image=image, strength=strength)
+    task(checkpoint, cls, "unguided", None, 4, ["-i", "@large.png"], guidance=1.0, image=large)
+    task(checkpoint, cls, "given", None, 4, ["-i", "@in.png", "--depth", "@depth.png"], image=image, depth_map=depth)
+    two(checkpoint, cls, "two", "EulerAncestralDiscreteScheduler", 4, ["-i", "@large.png"], image=large)
+    checkpoint.add_picture("flat.png", 1, 1)
+    for args, code, says in [
+            ([], 2, "a depth-to-image checkpoint needs a picture"), (["--depth", "@depth.png"], 2, "--depth: there is no picture to begin from"),
+            (["-i", "@in.png", "--mask", "@depth.png"], 2, "--mask: "), (["-i", "-", "--depth", "-"], 2, "--image and --depth: both read standard input"),
+            (["-i", "@in.png", "--depth", "@flat.png"], 65, "flat.png: the depth is the same everywhere"),
+            (["-i", "@in.png", "--depth", "@none.png"], 66, "none.png"),
+            (["-i", "@in.png", "--image-guidance", 1.5], 2, "--image-guidance: ")]:
+        checkpoint.refuse(["a cat", *args], code, says)
+    return checkpoint
+
+
+def instruct_pix2pix():
+    checkpoint, cls = pipeline("instruct-pix2pix", StableDiffusionInstructPix2PixPipeline, unet(in_channels=8)), StableDiffusionInstructPix2PixPipeline
+    image = checkpoint.add_picture("in.png", 38, 27)
+    for scheduler in TASK_SCHEDULERS:
+        task(checkpoint, cls, scheduler, scheduler, 4, ["-i", "@in.png"], image=image)
+    task(checkpoint, cls, "negative", None, 4, ["-i", "@in.png", "-n", "blurry", "--image-guidance", 2.5], image=image, negative_prompt="blurry", image_guidance_scale=2.5)
+    task(checkpoint, cls, "image-guidance-1", None, 4, ["-i", "@in.png", "--image-guidance", 1], image=image, image_guidance_scale=1.0)
+    task(checkpoint, cls, "image-guidance-low", None, 4, ["-i", "@in.png", "--image-guidance", 0.9], image=image, image_guidance_scale=0.9)
+    task(checkpoint, cls, "unguided", None, 4, ["-i", "@in.png"], guidance=1.0, image=image)
+    two(checkpoint, cls, "two", "EulerAncestralDiscreteScheduler", 4, ["-i", "@in.png"], image=image)
+    for args, code, says in [([], 2, "edits pictures: it needs one"), (["-i", "@in.png", "--strength", 0.5], 2, "--strength: "),
+                             (["-i", "@in.png", "--mask", "@in.png"], 2, "--mask: "), (["-i", "@in.png", "--depth", "@in.png"], 2, "--depth: ")]:
+        checkpoint.refuse(["a cat", *args], code, says)
+    return checkpoint
+
+
 def pixels(name, **options):
     model = UNet2DModel(**{"sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
                            "norm_num_groups": 4, "attention_head_dim": 4, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
@@ -405,7 +464,7 @@ def latent_consistency():
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, image_to_image, inpaint, inpaint_nine,
-                 single_sd1, single_sd2, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old]
+                 single_sd1, single_sd2, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
 
 
 def main():

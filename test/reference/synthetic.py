@@ -99,7 +99,7 @@ class Checkpoint:
     def __init__(self, name, pipe, links=(), edit=None, drop=(), faint=(), rename=lambda where, tensor: tensor):
         self.name, self.links, self.cases, self.tensors, self.pictures, self.faint = name, {}, [], {}, {}, list(faint)
         self.dir = pathlib.Path(tempfile.mkdtemp())
-        self.files, self.weights, self.single = {}, {}, {}
+        self.files, self.weights, self.single, self.refused = {}, {}, {}, []
         self.save("", pipe, links, edit, drop, rename)
 
     def save(self, folder, pipe, links=(), edit=None, drop=(), rename=lambda where, tensor: tensor):
@@ -150,6 +150,10 @@ class Checkpoint:
         self.tensors[name] = torch.from_numpy(np.ascontiguousarray(images))
         self.cases.append({"name": name, "args": [str(a) for a in args], **({"same_as": same_as} if same_as else {})})
 
+    def refuse(self, args, code, says):
+        """A command line that ends with that exit code and says that, among other things."""
+        self.refused.append({"name": "refused", "args": [str(a) for a in args], "code": code, "says": says})
+
     def add_picture(self, file, width, height, channels=3):
         from PIL import Image
 
@@ -172,9 +176,10 @@ class Checkpoint:
         save_tensors(path.with_suffix(".safetensors"), self.tensors)
         weights = self.weights if self.single else {file: nested(shapes) for file, shapes in self.weights.items()}
         one = lambda d: "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in d.items()) + "\n}"
-        cases = ",\n".join("  " + json.dumps(c) for c in self.cases)
+        listed = lambda items: ",\n".join("  " + json.dumps(c) for c in items)
         path.with_suffix(".json").write_text(
             f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(weights)},\n'
             + (f'"single": {one(self.single)},\n' if self.single else "") + (f'"faint": {json.dumps(self.faint)},\n' if self.faint else "") +
-            f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{cases}\n]}}\n')
+            f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{listed(self.cases)}\n]'
+            + (f',\n"refused": [\n{listed(self.refused)}\n]' if self.refused else "") + "}\n")
         print(self.name, len(self.cases), "cases")
