@@ -61,8 +61,10 @@ LDFLAGS += $(LDFLAGS_$(config))
 NVCC      ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
 CUDA      ?= $(if $(NVCC),yes,no)
 CUDA_ARCH ?= 75 80 86 89 90 100 120
+# for GPUs between and beyond them: of the oldest with tensor cores for 16 bytes at a time, and of the newest
+PTX_ARCH   = $(firstword $(filter-out 7%,$(CUDA_ARCH)) $(CUDA_ARCH)) $(lastword $(CUDA_ARCH))
 NVCCFLAGS  = -std=c++20 -O3 -I. -Xcompiler -fPIE,-Wall,-Wextra,-Wno-missing-field-initializers $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
-             -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+             $(foreach a,$(sort $(PTX_ARCH)),-gencode arch=compute_$a,code=compute_$a)
 KERNELS   := $(wildcard cuda/*.cu)
 LDLIBS_CUDA_yes = -L$(dir $(NVCC))../lib64 -lcudart_static -ldl -lrt -lpthread -lstdc++
 

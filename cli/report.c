@@ -77,6 +77,7 @@ void report_shard(const struct shard *s) {
 void report_end(const struct model *m, const struct startup *t) {
     struct memory_plan plan = model_memory(m);
     progress_clear();
+    if (m->device->products) fprintf(stderr, "products: %s\n", m->device->products(m->device));
     fprintf(stderr, "peak memory: %.3f GB (planned %.3f GB); %.1f ms since the start\n", (double)peak_memory(m, t) / 1e9,
             (double)(plan.weights + plan.activations + plan.scratch) / 1e9, clock_ms() - t->began);
 }

@@ -15,7 +15,9 @@ struct cuda_api {
     cuda_malloc_host *MallocHost;
     cudaError_t (*GetDeviceCount)(int *count);
     cudaError_t (*SetDevice)(int device);
-    cudaError_t (*DeviceReset)(void);
+    cudaError_t (*DeviceGetPCIBusId)(char *bus, int size, int device);
+    cudaError_t (*DriverGetVersion)(int *version);
+    cudaError_t (*RuntimeGetVersion)(int *version);
     cudaError_t (*GetDeviceProperties)(struct cudaDeviceProp *prop, int device);
     cudaError_t (*MemGetInfo)(size_t *free, size_t *total);
     cudaError_t (*Free)(void *p);

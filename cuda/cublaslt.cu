@@ -7,6 +7,7 @@
  * Per shape a plan is kept: descriptors and the algorithm that the heuristics chose. After a shape's first product nothing is asked or
  * allocated, so a step can be captured. Not measured on a GPU yet. */
 #include <cublasLt.h>
+#include <cstdio>
 #include <cstdlib>
 #ifdef __CUDACC__
 #include <dlfcn.h>
@@ -21,6 +22,7 @@ enum { PLANS_MAX = 128, BIASES_MAX = 2048 /* a power of two */, ALIGN = 256, THR
 
 /* The library's functions, by name. */
 struct functions {
+    decltype(&cublasLtGetVersion) GetVersion;
     decltype(&cublasLtCreate) Create;
     decltype(&cublasLtDestroy) Destroy;
     decltype(&cublasLtMatmulDescCreate) MatmulDescCreate;
@@ -88,7 +90,8 @@ struct cublaslt {
     bool running, found; /* by the thread; found: every function */
     struct functions f;
     cublasLtHandle_t handle;
-    bool refused; /* no handle could be made */
+    bool refused;      /* no handle could be made */
+    char products[96]; /* what cublaslt_products says */
     struct gemm gemms[PLANS_MAX];
     int n_gemms; /* ever planned; the oldest gives way */
     struct bias biases[BIASES_MAX];
@@ -106,9 +109,9 @@ static void *open_thread(void *data) {
 #ifdef __CUDACC__
     if (!library) return NULL;
 #endif
-    lt->found = FIND(Create) && FIND(Destroy) && FIND(MatmulDescCreate) && FIND(MatmulDescDestroy) && FIND(MatmulDescSetAttribute) &&
-                FIND(MatrixLayoutCreate) && FIND(MatrixLayoutDestroy) && FIND(MatmulPreferenceCreate) && FIND(MatmulPreferenceDestroy) &&
-                FIND(MatmulPreferenceSetAttribute) && FIND(MatmulAlgoGetHeuristic) && FIND(Matmul);
+    lt->found = FIND(GetVersion) && FIND(Create) && FIND(Destroy) && FIND(MatmulDescCreate) && FIND(MatmulDescDestroy) &&
+                FIND(MatmulDescSetAttribute) && FIND(MatrixLayoutCreate) && FIND(MatrixLayoutDestroy) && FIND(MatmulPreferenceCreate) &&
+                FIND(MatmulPreferenceDestroy) && FIND(MatmulPreferenceSetAttribute) && FIND(MatmulAlgoGetHeuristic) && FIND(Matmul);
 #undef FIND
     return NULL;
 }
@@ -133,6 +136,14 @@ static bool ready(struct cublaslt *lt) {
     if (!lt->found || lt->refused) return false;
     if (!lt->handle) lt->refused = lt->f.Create(&lt->handle) != CUBLAS_STATUS_SUCCESS;
     return !lt->refused;
+}
+
+const char *cublaslt_products(struct cublaslt *lt) {
+    if (!ready(lt)) return "own kernels: libcublasLt.so.13 or .12, which is faster for some, was not found";
+    size_t version = lt->f.GetVersion();
+    snprintf(lt->products, sizeof lt->products, "cuBLASLt %zu.%zu.%zu and own kernels", version / 10000, version / 100 % 100,
+             version % 100);
+    return lt->products;
 }
 
 static void gemm_free(const struct functions *f, struct gemm *g) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "cuda/device.h"
+#include "cuda/nvml.h"
 extern "C" {
 #include "engine/ops_check.h"
 }
@@ -68,7 +69,7 @@ static size_t cuda_packed_bytes(struct device *, const struct weight *w) {
 }
 
 static size_t cuda_scratch_bytes(const struct device *base) {
-    return reinterpret_cast<const struct cuda_device *>(base)->scratch_bytes + LOADER_STAGING;
+    return reinterpret_cast<const struct cuda_device *>(base)->scratch_bytes + loader_staging();
 }
 
 const void *cuda_packed(struct cuda_device *dev, const struct weight *w) {
@@ -170,6 +171,15 @@ static void cuda_plan_end(struct device *base) {
 
 /* ---- which GPU --------------------------------------------------------------------------------------------------- */
 
+/* What was found, once: the thread cuda_start begins and cuda_device_open share it. */
+static struct probe {
+    pthread_t thread;
+    bool running, done;
+    int wanted, index; /* index: the GPU to use */
+    int code;          /* the architecture this program's code for it was made for: 80 */
+    char missing[512]; /* not empty: why there is none */
+} probe;
+
 /* One with code in this program, or why not. */
 static const char *refuse(int index, char *text, size_t size) {
     struct cudaFuncAttributes attributes;
@@ -177,6 +187,7 @@ static const char *refuse(int index, char *text, size_t size) {
     cudaError_t error = cuda.SetDevice(index);
     if (!error) error = cuda.GetDeviceProperties(&prop, index);
     if (!error) error = cuda.FuncGetAttributes(&attributes, cuda_probe_kernel()); /* creates the context */
+    if (!error) probe.code = attributes.ptxVersion;
     if (!error) return NULL;
     cuda.GetLastError();
     if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
@@ -186,53 +197,32 @@ static const char *refuse(int index, char *text, size_t size) {
     return text;
 }
 
-/* What was found, once: the thread cuda_start begins and cuda_device_open share it. */
-static struct probe {
-    pthread_t thread;
-    bool running, done;
-    int wanted, index; /* index: the GPU to use */
-    char missing[512]; /* not empty: why there is none */
-} probe;
-
-static const char *count_devices(int *count) {
-    cudaError_t error = cuda.GetDeviceCount(count);
-    if (!error && *count > 0) return NULL;
+/* The number of GPUs; 0 and why, in probe.missing, where there is none. */
+static int count_devices(void) {
+    int count = 0, driver = 0, runtime = 0;
+    cudaError_t error = cuda.GetDeviceCount(&count);
+    if (!error && count > 0) return count;
     cuda.GetLastError();
-    if (error == cudaErrorInsufficientDriver) return "the NVIDIA driver is missing or older than this program needs";
-    return !error || error == cudaErrorNoDevice ? "no NVIDIA GPU was found" : cudaGetErrorString(error);
-}
-
-static size_t free_memory_of(int index) {
-    size_t free_bytes = 0, total;
-    if (cuda.SetDevice(index) || cuda.MemGetInfo(&free_bytes, &total)) cuda.GetLastError();
-    return free_bytes;
-}
-
-/* Asking a GPU creates a context there, a few tenths of a second and some hundred MB each: the others' are given back at once. */
-static int most_free_memory(int count) {
-    size_t most = 0;
-    int best = 0;
-    for (int i = 0; i < count; i++) {
-        size_t free_bytes = free_memory_of(i);
-        if (free_bytes > most) most = free_bytes, best = i;
-    }
-    for (int i = 0; i < count; i++)
-        if (i != best && !cuda.SetDevice(i)) cuda.DeviceReset();
-    return best;
+    bool old = error == cudaErrorInsufficientDriver && !cuda.DriverGetVersion(&driver) && !cuda.RuntimeGetVersion(&runtime) && driver;
+    if (old)
+        snprintf(probe.missing, sizeof probe.missing, "the NVIDIA driver is for CUDA %d.%d, this program needs one for %d.%d or later",
+                 driver / 1000, driver / 10 % 100, runtime / 1000, runtime / 10 % 100);
+    else
+        snprintf(probe.missing, sizeof probe.missing, "%s",
+                 error == cudaErrorInsufficientDriver   ? "no NVIDIA driver was found"
+                 : !error || error == cudaErrorNoDevice ? "no NVIDIA GPU was found"
+                                                        : cudaGetErrorString(error));
+    return 0;
 }
 
 static void find_device(void) {
-    int count = 0;
-    const char *why = count_devices(&count);
-    if (!why && probe.wanted >= count) {
+    int count = count_devices();
+    if (!count) return;
+    if (probe.wanted >= count) {
         snprintf(probe.missing, sizeof probe.missing, "GPU %d: there %s %d", probe.wanted, count == 1 ? "is only" : "are only", count);
         return;
     }
-    if (why) {
-        snprintf(probe.missing, sizeof probe.missing, "%s", why);
-        return;
-    }
-    probe.index = probe.wanted >= 0 ? probe.wanted : count == 1 ? 0 : most_free_memory(count);
+    probe.index = probe.wanted >= 0 ? probe.wanted : count == 1 ? 0 : nvml_most_free_memory(count);
     refuse(probe.index, probe.missing, sizeof probe.missing);
 }
 
@@ -289,6 +279,10 @@ static void cuda_close(struct device *base) {
     free(dev);
 }
 
+static const char *cuda_products(struct device *base) {
+    return cublaslt_products(cuda_of(base)->blaslt);
+}
+
 static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base = {};
     dev->base.name = dev->name;
@@ -305,6 +299,7 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.load = cuda_load;
     dev->base.load_wait = cuda_load_wait;
     dev->base.memory_free = cuda_memory_free;
+    dev->base.products = cuda_products;
     dev->base.plan_begin = cuda_plan_begin;
     dev->base.plan_end = cuda_plan_end;
     dev->base.scratch_bytes = cuda_scratch_bytes;
@@ -332,6 +327,7 @@ struct device *cuda_device_open(enum dtype dtype, int index) {
     dev->index = probe.index;
     dev->sm_count = prop.multiProcessorCount;
     dev->arch = prop.major * 10 + prop.minor;
+    dev->code = probe.code;
     snprintf(dev->name, sizeof dev->name, "cuda:%d", dev->index);
     snprintf(dev->product, sizeof dev->product, "%s", prop.name);
     fill_table(dev, dtype);

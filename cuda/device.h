@@ -40,6 +40,7 @@ struct cuda_device {
     char name[16], product[256];
     int index, sm_count;
     int arch; /* 75, 80, 86, 89, 90, 100, 120 */
+    int code; /* what its code was compiled for: lower where the driver made it of an older architecture's PTX */
     cudaStream_t stream;
     size_t scratch_bytes;    /* the largest reservation of any op */
     size_t scratch_capacity; /* at scratch */
@@ -196,7 +197,7 @@ static inline bool rows_aligned(struct view v) {
 }
 /* Tensor cores and 16-byte copies can be used at all. */
 static inline bool has_tensor_path(const struct cuda_device *dev, enum dtype dtype) {
-    return dtype != DT_F32 && dev->arch >= 80;
+    return dtype != DT_F32 && dev->arch >= 80 && dev->code >= 80;
 }
 
 /* ---- the ops, one family per file -------------------------------------------------------------------------------- */
@@ -233,7 +234,7 @@ struct loader *loader_start(struct cuda_device *dev, struct weight *const items[
 void loader_wait(struct loader *l, const struct weight *w);
 double loader_wait_all(struct loader *l);
 void loader_stop(struct loader *l); /* frees it, done or not; NULL is fine */
-enum { LOADER_STAGING = 64 << 20 /* bytes of device memory it holds */ };
+size_t loader_staging(void);        /* bytes of device memory it holds */
 /* Copies bytes raw[i] of each part and brings them into w's layout; synchronises. False where the device has no memory. */
 bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const raw[]);
 
@@ -259,6 +260,8 @@ extern "C" {
  * or where it refuses a shape, cublaslt_linear returns false and our own GEMM takes over. */
 struct cublaslt *cublaslt_open(void);
 void cublaslt_close(struct cublaslt *lt);
+/* Who computes plain products, for people; waits for the library to be opened. Lives as long as lt does. */
+const char *cublaslt_products(struct cublaslt *lt);
 /* Planning begins again: the copies of biases are made anew. */
 void cublaslt_plan_begin(struct cublaslt *lt);
 /* Bytes of dev->scratch the GEMM wants, while planning. */

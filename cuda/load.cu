@@ -14,11 +14,12 @@
 
 extern "C" {
 #include "engine/base/clock.h"
+#include "engine/base/limits.h"
 #include "engine/files/safetensors.h"
 }
 
-enum { N_THREADS = 4, N_SLOTS = 2, PACK_BLOCK = 256 };
-static constexpr size_t SLOT = LOADER_STAGING / (N_THREADS * N_SLOTS);
+enum { MOST_THREADS = 8, N_SLOTS = 2, PACK_BLOCK = 256 };
+static constexpr size_t SLOT = 4 << 20;
 
 /* ---- layouts ----------------------------------------------------------------------------------------------------- */
 
@@ -193,7 +194,7 @@ struct loader {
     int n_pieces, next; /* next: atomic */
     bool stop;          /* atomic */
     double start_ms, end_ms;
-    struct worker workers[N_THREADS];
+    struct worker workers[MOST_THREADS];
 
     pthread_mutex_t lock; /* guards what follows, and the waiting for cuda_plan.pending */
     pthread_cond_t changed;
@@ -237,10 +238,23 @@ static bool slot_begin(struct worker *worker, struct slot *slot, const struct pi
     return true;
 }
 
+/* Pinning memory takes milliseconds a slot: each thread does it for itself. */
+static cudaError_t slots_open(struct worker *worker) {
+    cudaError_t error = cuda.SetDevice(worker->loader->dev->index);
+    if (!error) error = cuda.StreamCreateWithFlags(&worker->stream, cudaStreamNonBlocking);
+    for (int i = 0; i < N_SLOTS && !error; i++) {
+        struct slot *slot = &worker->slots[i];
+        error = cuda.MallocHost(&slot->pinned, SLOT);
+        if (!error) error = cuda.Malloc(&slot->device, SLOT);
+        if (!error) error = cuda.EventCreateWithFlags(&slot->copied, cudaEventDisableTiming);
+    }
+    return error;
+}
+
 static void *work(void *data) {
     struct worker *worker = static_cast<struct worker *>(data);
     struct loader *l = worker->loader;
-    cudaError_t error = cuda.SetDevice(l->dev->index);
+    cudaError_t error = slots_open(worker);
     bool good = !error;
     if (error) piece_failed(l, &l->pieces[0], 0, error);
     for (int turn = 0; good && !__atomic_load_n(&l->stop, __ATOMIC_RELAXED); turn = (turn + 1) % N_SLOTS) {
@@ -271,15 +285,13 @@ static int cut(struct weight *const items[], int n, struct piece *pieces) {
     return count;
 }
 
-static void worker_open(struct worker *worker, struct loader *l) {
-    worker->loader = l;
-    CUDA(StreamCreateWithFlags, &worker->stream, cudaStreamNonBlocking);
-    for (int i = 0; i < N_SLOTS; i++) {
-        struct slot *slot = &worker->slots[i];
-        CUDA(MallocHost, &slot->pinned, SLOT);
-        CUDA(Malloc, &slot->device, SLOT);
-        CUDA(EventCreateWithFlags, &slot->copied, cudaEventDisableTiming);
-    }
+static int thread_count(void) {
+    int cpus = cpu_count();
+    return cpus < MOST_THREADS ? cpus : MOST_THREADS;
+}
+
+size_t loader_staging(void) {
+    return (size_t)thread_count() * N_SLOTS * SLOT;
 }
 
 struct loader *loader_start(struct cuda_device *dev, struct weight *const items[], int n) {
@@ -294,9 +306,9 @@ struct loader *loader_start(struct cuda_device *dev, struct weight *const items[
     l->pieces = static_cast<struct piece *>(sys.calloc((size_t)l->n_pieces + 1, sizeof *l->pieces));
     if (!l->pieces) die(FAIL_MEMORY, "out of memory");
     cut(items, n, l->pieces);
-    for (int i = 0; i < N_THREADS; i++) worker_open(&l->workers[i], l);
     CUDA(StreamSynchronize, dev->stream); /* the packed memory has been zeroed there */
-    for (int i = 0; i < N_THREADS; i++) {
+    for (int i = 0; i < thread_count(); i++) {
+        l->workers[i].loader = l;
         l->workers[i].started = sys.pthread_create(&l->workers[i].thread, NULL, work, &l->workers[i]) == 0;
         if (!l->workers[i].started && i == 0) die(FAIL_MEMORY, "cannot start a thread to read weights");
     }
@@ -337,9 +349,9 @@ double loader_wait_all(struct loader *l) {
 void loader_stop(struct loader *l) {
     if (!l) return;
     __atomic_store_n(&l->stop, true, __ATOMIC_RELAXED);
-    for (int i = 0; i < N_THREADS; i++)
+    for (int i = 0; i < MOST_THREADS; i++)
         if (l->workers[i].started) pthread_join(l->workers[i].thread, NULL);
-    for (int i = 0; i < N_THREADS; i++) {
+    for (int i = 0; i < MOST_THREADS; i++) {
         struct worker *worker = &l->workers[i];
         for (int j = 0; j < N_SLOTS; j++) {
             if (worker->slots[j].copied) cuda.EventDestroy(worker->slots[j].copied);

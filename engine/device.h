@@ -71,6 +71,8 @@ struct device {
     double (*load_wait)(struct device *dev);
     /* Bytes that can still be allocated; 0 where that cannot be told. */
     size_t (*memory_free)(struct device *dev);
+    /* Which libraries compute matrix products, for people; NULL where there is nothing to choose. */
+    const char *(*products)(struct device *dev);
     /* Begins planning again, on a device that runs or whose planning was broken off. Every choice is made as on a fresh device, so that
      * results are those of one; only shapes planned from here on can be run, and what the arena held is lost. Arena and scratch grow and
      * never shrink. Afterwards weights_load reads again what now wants another layout. */

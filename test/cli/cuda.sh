@@ -30,8 +30,8 @@ differ box/fp16.png box/vae32.png
 fox --steps 2 --dump dump16 -o box/again.png # launch by launch, not as a graph
 expect_same box/fp16.png box/again.png
 expect_same dump16/step-0002.safetensors dump32/step-0002.safetensors
-grep -q '"dtype":"fp16","device":"cuda:0"}' dump16/request.json || fail "$(cat dump16/request.json)"
-grep -q '"vae_dtype":"fp32",.*"dtype":"fp16","device":"cuda:0"}' dump32/request.json || fail "$(cat dump32/request.json)"
+grep -q '"dtype":"fp16","device":"cuda:0","product":"emulated"}' dump16/request.json || fail "$(cat dump16/request.json)"
+grep -q '"vae_dtype":"fp32",.*"dtype":"fp16","device":"cuda:0","product":"emulated"}' dump32/request.json || fail "$(cat dump32/request.json)"
 
 # --- noise of the GPU in use, and it is recorded so that another machine can draw it ---
 for n in 8 3; do
@@ -94,12 +94,22 @@ expect_error 69 'diffuse: --device cuda: no NVIDIA GPU was found' 'hint: --devic
 export EMU_DEVICES=3
 run --device auto -m "$DDPM" -s 1 --steps 2 --metadata none -f -v -o box/one.png
 expect_code 0
+grep -q 'cuda:1' err || fail "not the one with most free memory: $(cat err)"
 cat_picture --device cuda:2 -f -v -o box/two.png
 expect_code 0
 grep -q 'cuda:2' err || fail "cuda:2 was not used"
 expect_same box/one.png box/two.png
 rm box/one.png box/two.png
 unset EMU_DEVICES
+# a driver that is too old says which, and what is needed
+EMU_DRIVER=12040 cat_picture -o box/z.png
+expect_error 69 'diffuse: --device cuda: the NVIDIA driver is for CUDA 12.4, this program needs one for 13.0 or later' 'hint: --device cpu works everywhere'
+EMU_DRIVER=0 cat_picture -o box/z.png
+expect_error 69 'diffuse: --device cuda: no NVIDIA driver was found' 'hint: --device cpu works everywhere'
+# code that the driver made of an older GPU's has no tensor cores
+EMU_ARCH=90 EMU_CODE=75 cat_picture -f -o box/old.png
+expect_code 0
+rm box/old.png
 
 # --- a stream that does nothing before it must: what it reads of the host's memory is still there ---
 EMU_LAZY=1 "${DIFFUSE%/*}/test_cuda_sched_step" test_rows >lazy 2>&1 || fail "$(tail -n 5 lazy)"
@@ -124,7 +134,8 @@ expect_box a.png auto.png cpu.png
 
 # --- time ---
 fox -v -o box/v.png
-[ "$(lines)" = 'memory,start,load,text,steps,vae,png,peak memory,' ] || fail "lines: $(lines)"
+[ "$(lines)" = 'memory,start,load,text,steps,vae,png,products,peak memory,' ] || fail "lines: $(lines)"
+grep -q '^products: cuBLASLt 13\.[0-9.]* and own kernels$' err || fail 'who computes products is not said'
 grep -Eq '^start: .* ms \(files .* ms, cuda:0 .* ms, plan .* ms\)$' err || fail 'no start'
 # what was planned is what is taken, to 5 %
 awk '/^peak memory/ {gsub(/[(]/, ""); exit !($3 >= 0.95 * $6 && $3 <= 1.05 * $6)}' err || fail 'the forecast is off'

@@ -96,7 +96,7 @@ cudaError_t cudaPeekAtLastError(void);
 
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaSetDevice(int device);
-cudaError_t cudaDeviceReset(void);
+cudaError_t cudaDeviceGetPCIBusId(char *bus, int size, int device);
 cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device);
 cudaError_t cudaDriverGetVersion(int *version);
@@ -134,12 +134,15 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t 
 
 /* Of these, what the emulation knows: nothing. Fails where there is no device. */
 struct cudaFuncAttributes {
-    int numRegs;
+    int numRegs, ptxVersion;
 };
 cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *kernel);
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attribute, int value);
 /* Kernels are launched by emu::launch, which knows their parameters' types; this one answers cudaErrorNotSupported. */
 cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **args, size_t shared_bytes, cudaStream_t stream);
+
+/* The address of a function of libnvidia-ml, NULL for other names. */
+void *emu_nvml_symbol(const char *name);
 
 #ifdef __cplusplus
 }

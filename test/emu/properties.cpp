@@ -1,6 +1,7 @@
 /* Errors, and the one device there is.
  *
- *     EMU_DEVICES=0|1   EMU_ARCH=80 (compute capability 8.0)   EMU_SM=8   EMU_MEMORY=bytes */
+ *     EMU_DEVICES=n   EMU_ARCH=80 (compute capability 8.0)   EMU_SM=8   EMU_MEMORY=bytes   EMU_DRIVER=12040 (its CUDA version; 0: none)
+ *     EMU_CODE=75 (what its code was compiled for) */
 #include "block.h"
 #include "runtime.h"
 #include <algorithm>
@@ -88,15 +89,17 @@ cudaError_t cudaPeekAtLastError(void) {
 }
 
 cudaError_t cudaGetDeviceCount(int *count) {
+    *count = 0;
+    if (option("EMU_DRIVER", CUDART_VERSION) < CUDART_VERSION) return fail(cudaErrorInsufficientDriver);
     *count = (int)option("EMU_DEVICES", 1);
     return check_device(0);
 }
 cudaError_t cudaSetDevice(int device) {
     return check_device(device);
 }
-/* The devices of the emulation share one memory: there is nothing to give back. */
-cudaError_t cudaDeviceReset(void) {
-    return check_device(0);
+cudaError_t cudaDeviceGetPCIBusId(char *bus, int size, int device) {
+    snprintf(bus, (size_t)size, "0000:%02x:00.0", device);
+    return check_device(device);
 }
 cudaError_t cudaGetDevice(int *device) {
     *device = 0;
@@ -127,10 +130,42 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
 }
 
 cudaError_t cudaDriverGetVersion(int *version) {
-    *version = option("EMU_DEVICES", 1) ? CUDART_VERSION : 0;
+    *version = (int)option("EMU_DRIVER", CUDART_VERSION);
     return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int *version) {
     *version = CUDART_VERSION;
     return cudaSuccess;
+}
+
+/* ---- NVML: one library whose GPU of bus n has n gigabytes free, most on the last but one ------------------------- */
+
+static int nvml_ok(void) {
+    return 0;
+}
+static int nvml_handle(const char *bus, void **gpu) {
+    unsigned n;
+    if (sscanf(bus, "0000:%x:00.0", &n) != 1) return 2;
+    *gpu = reinterpret_cast<void *>(static_cast<uintptr_t>(n + 1));
+    return 0;
+}
+static int nvml_memory(void *gpu, unsigned long long *total_free_used) {
+    unsigned long long n = reinterpret_cast<uintptr_t>(gpu), last = option("EMU_DEVICES", 1);
+    total_free_used[1] = (n == last ? 0 : n) << 30;
+    return 0;
+}
+
+void *emu_nvml_symbol(const char *name) {
+    static const struct {
+        const char *name;
+        void *function;
+    } symbols[] = {
+        {"nvmlInit_v2", reinterpret_cast<void *>(nvml_ok)},
+        {"nvmlShutdown", reinterpret_cast<void *>(nvml_ok)},
+        {"nvmlDeviceGetHandleByPciBusId_v2", reinterpret_cast<void *>(nvml_handle)},
+        {"nvmlDeviceGetMemoryInfo", reinterpret_cast<void *>(nvml_memory)},
+    };
+    for (const auto &s : symbols)
+        if (!strcmp(s.name, name)) return s.function;
+    return nullptr;
 }

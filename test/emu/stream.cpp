@@ -188,6 +188,7 @@ using namespace emu;
 
 cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *) {
     *attributes = {};
+    attributes->ptxVersion = (int)option("EMU_CODE", option("EMU_ARCH", 80));
     return check_device(0);
 }
 
