@@ -94,11 +94,11 @@ enum { N_FAULTS = sizeof faults / sizeof *faults };
 
 static const struct scene {
     const char *name, *arguments[6];
-    bool taken /* box/a.png exists */, forks /* one thread, so that it can */;
+    bool taken /* box/a.png exists */, forks /* one thread, so that it can */, hashes /* the weights', which a picture can do without */;
 } scenes[] = {
-    {"plain", {"x", "--threads", "1"}, .forks = true},
-    {"-f", {"x", "--threads", "1", "-f"}, .taken = true},
-    {"prompt from stdin, two threads", {"-", "--threads", "2"}, .taken = false},
+    {"plain", {"x", "--threads", "1", "--metadata", "none"}, .forks = true},
+    {"-f", {"x", "--threads", "1", "-f", "--metadata", "none"}, .taken = true},
+    {"prompt from stdin, two threads", {"-", "--threads", "2"}, .hashes = true},
 };
 
 static struct sys real;
@@ -141,6 +141,8 @@ static const char *box_wrong(bool drawn) {
     closedir(d);
     size_t n = slurp("box/a.png", data, sizeof data);
     if (n == picture_size && !memcmp(data, picture, n)) return wrong;
+    bool whole = n != SIZE_MAX && n > 12 && !memcmp(data + n - 8, "IEND", 4);
+    if (drawn && scene->hashes && whole) return wrong;
     if (drawn) return "no picture, or another one";
     if (n != SIZE_MAX && (!scene->taken || strcmp(data, mine))) return "an incomplete picture";
     return n == SIZE_MAX && scene->taken ? "what was there is gone" : wrong;
@@ -159,7 +161,7 @@ static void judge(int status) {
     slurp("err", err, sizeof err);
     slurp("out", out, sizeof out);
     const char *wrong = box_wrong(code == 0);
-    if (code != fault->code && (code || !(fault->how & MAY_GO_ON))) wrong = "exit code";
+    if (code != fault->code && (code || !(fault->how & MAY_GO_ON || scene->hashes))) wrong = "exit code";
     else if (code ? !one_message(err) : *err) wrong = "stderr";
     else if (strcmp(out, "box/a.png\n") && (!code || *out)) wrong = "stdout";
     ++*n_tried;
@@ -283,6 +285,7 @@ int main(void) {
         return 1;
     fputs("x", prompt);
     fclose(prompt);
+    setenv("XDG_CACHE_HOME", "/dev/null", 1);
     real = sys;
     report_fd = dup(STDERR_FILENO);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_use_fails)};
