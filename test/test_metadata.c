@@ -209,13 +209,14 @@ static void comes_back(const char *text) {
 /* What is about a picture to begin from is only told of pictures that did. */
 static void test_settings_come_back(void **state) {
     (void)state;
-    comes_back("{\"prompt\":\"a\",\"negative\":\"b\",\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0.5,"
-               "\"width\":64,\"height\":72,\"scheduler\":\"ddim\",\"eta\":0.5,\"clip_skip\":1,\"rng\":\"cuda:7x1024\","
-               "\"rng_dtype\":\"fp16\",\"latents\":\"c\",\"config\":null,\"vae\":null,\"variant\":\"d\",\"vae_dtype\":\"bf16\"}");
+    comes_back(
+        "{\"prompt\":\"a\",\"negative\":\"b\",\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0.5,"
+        "\"width\":64,\"height\":72,\"scheduler\":\"ddim\",\"eta\":0.5,\"clip_skip\":1,\"rng\":\"cuda:7x1024\","
+        "\"rng_dtype\":\"fp16\",\"latents\":\"c\",\"lora_lenient\":false,\"config\":null,\"vae\":null,\"variant\":\"d\",\"vae_dtype\":\"bf16\"}");
     comes_back(
         "{\"prompt\":\"a\",\"negative\":null,\"seed\":3,\"steps\":4,\"guidance\":5.5,\"guidance_rescale\":0,\"width\":64,"
         "\"height\":72,\"scheduler\":null,\"eta\":0,\"clip_skip\":0,\"rng\":\"cpu\",\"rng_dtype\":\"fp32\",\"image\":\"x.png\","
-        "\"strength\":0.5,\"mask\":\"m.png\",\"depth\":null,\"image_guidance\":null,\"invert_mask\":true,\"mask_blur\":2,\"resize\":\"crop\",\"latents\":null,\"config\":null,\"vae\":null,"
+        "\"strength\":0.5,\"mask\":\"m.png\",\"depth\":null,\"image_guidance\":null,\"invert_mask\":true,\"mask_blur\":2,\"resize\":\"crop\",\"latents\":null,\"lora_lenient\":false,\"config\":null,\"vae\":null,"
         "\"variant\":null}");
 }
 
