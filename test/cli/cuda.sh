@@ -116,11 +116,11 @@ EMU_LAZY=1 "${DIFFUSE%/*}/test_cuda_sched_step" test_rows >lazy 2>&1 || fail "$(
 rm -f lazy
 
 # --- memory: known before the first step ---
-export EMU_MEMORY=50000000
+export EMU_MEMORY=10000000
 for option in --verbose --dry-run --json; do
     cat_picture $option -o box/z.png
     expect_code 71
-    grep -q '^diffuse: cuda:0: out of memory: 0\.[0-9]* GB needed, 0.050 GB free$' err || fail 'need and free are not named'
+    grep -q '^diffuse: cuda:0: out of memory: 0\.[0-9]* GB needed, 0.010 GB free$' err || fail 'need and free are not named'
     [ "$(tail -n 1 err)" = 'hint: a smaller --size, or --device cpu' ] || fail 'no hint'
     grep -q '"event":"step"' out && fail 'a step was taken'
 done
