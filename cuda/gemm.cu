@@ -14,7 +14,7 @@ struct gemm_choice gemm_forced = {-1, 0};
     X(6, 128, 16, 32, 16)  \
     X(7, 128, 160, 64, 80)
 
-#define TILE_ROW(i, BM, BN, WM, WN) {BM, BN, gemm_blocks<BM, BN>()},
+#define TILE_ROW(i, BM, BN, WM, WN) {BM, BN, gemm_blocks<BM, BN>},
 const struct gemm_tile gemm_tiles[GEMM_TILES] = {TILES(TILE_ROW)};
 
 /* ---- which tile, how many splits -------------------------------------------------------------------------------------

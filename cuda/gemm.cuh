@@ -19,9 +19,7 @@
 constexpr int GEMM_STAGES = 4, GEMM_CHUNKS = GEMM_K / 8;
 
 /* Blocks that an SM of 64 Ki registers shall hold. */
-template <int BM, int BN> constexpr int gemm_blocks() {
-    return BM * BN >= 256 * 128 ? 1 : BM * BN >= 128 * 128 ? 2 : 4;
-}
+template <int BM, int BN> constexpr int gemm_blocks = BM *BN >= 256 * 128 ? 1 : BM *BN >= 128 * 128 ? 2 : 4;
 
 template <int BM, int BN> constexpr size_t gemm_shared_bytes() {
     return GEMM_STAGES * (BM + BN) * GEMM_K * sizeof(f16) + BM * sizeof(gemm_row);
@@ -56,7 +54,7 @@ __device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32
 
 /* steps: GEMM_K products each, in all; blockIdx.y takes `steps_each` of them. partial: NULL, or [splits][M][N up to 8]. */
 template <class T, int BM, int BN, int WM, int WN>
-__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>())
+__global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
     gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
     constexpr int THREADS = BM / WM * (BN / WN) * 32, ROWS = THREADS / GEMM_CHUNKS; /* loaded at once */
     constexpr int A_LOADS = BM / ROWS, B_LOADS = (BN + ROWS - 1) / ROWS, STAGE = (BM + BN) * GEMM_K;
@@ -136,7 +134,7 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>(
     constexpr int PITCH = WN + 8; /* 8 mod 32 or 24: a warp's pairs of sums fall into all banks */
     float *slab = reinterpret_cast<float *>(tiles) + warp * 16 * PITCH;
     int partial_ld = (g.N + 7) / 8 * 8;
-    constexpr int AHEAD = gemm_blocks<BM, BN>() < 4 && WN % 32 == 0 ? 2 : 1; /* 8 columns each, asked for at once; as registers allow */
+    constexpr int AHEAD = gemm_blocks<BM, BN> < 4 && WN % 32 == 0 ? 2 : 1; /* 8 columns each, asked for at once; as registers allow */
 #pragma unroll
     for (int i = 0; i < WM / 16; i++) {
         auto row_of = [&](int e) { return m0 + warp_m + i * 16 + e / (WN / 8); };
