@@ -90,6 +90,7 @@ void job_check_files(struct arena *a, const struct options *o) {
     const char *path = path_before_model(a, o, 0);
     check_input(s->image);
     check_input(s->mask);
+    check_input(s->depth);
     check_input(s->latents);
     if (path) outdir_prepare(path, o->mkdirs, true);
 }

@@ -62,6 +62,8 @@ static void put_message(char out[2 * ERROR_MAX], const char *place, const char *
 static void check_paths(struct arena *a, struct names *paths, const struct options *o, uint64_t line) {
     for (int k = 0; k < o->settings.count && k < PATHS_CHECKED && o->on_exists != EXISTS_NUMBER; k++) {
         const char *path = path_outline(a, o, k);
+        if (o->manifest && !strcmp(path, o->manifest)) die(FAIL_USAGE, "%s: --manifest has this name, too", path);
+        if (o->sheet && !strcmp(path, o->sheet)) die(FAIL_USAGE, "%s: --sheet has this name, too", path);
         uint64_t other = names_add(paths, path, line);
         if (other && other != line) die(FAIL_DATA, "%s: line %llu has this output, too", path, (unsigned long long)other);
     }
@@ -222,7 +224,7 @@ int jobs(struct arena *a, const struct options *o) {
     if (!o->resume) open_model(&b);
     b.run.model = model_identity(a, &o->settings);
     b.run.written = names_new(a);
-    b.run.manifest = o->manifest ? manifest_open(a, o->manifest) : NULL;
+    b.run.manifest = o->manifest ? manifest_open(a, o->manifest, o->batch) : NULL;
     progress_begin(o->progress, o->color, o->quiet);
     int code = draw_lines(&b);
     if (code != EXIT_DRAINED) contacts_publish(b.run.contacts);

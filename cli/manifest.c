@@ -30,6 +30,16 @@ static void put(const struct manifest *m, const char *text, size_t n) {
     if (error) fail(m, error, FAIL_IO);
 }
 
+/* Another file given by mistake keeps what it holds. */
+static void refuse_another(const struct manifest *m, const char *jobs) {
+    struct stat st, other;
+    char first = '{';
+    if (fstat(m->fd, &st) != 0 || !S_ISREG(st.st_mode)) return;
+    if (jobs && stat(jobs, &other) == 0 && other.st_dev == st.st_dev && other.st_ino == st.st_ino)
+        die(FAIL_USAGE, "--manifest: %s: it holds the jobs", m->path);
+    if (st.st_size && sys.pread(m->fd, &first, 1, 0) == 1 && first != '{') die(FAIL_CREATE, "%s: a file that is no manifest", m->path);
+}
+
 /* The machine went down in the middle of a line. */
 static void end_torn_line(const struct manifest *m) {
     struct stat st;
@@ -38,12 +48,13 @@ static void end_torn_line(const struct manifest *m) {
         put(m, "\n", 1);
 }
 
-struct manifest *manifest_open(struct arena *a, const char *path) {
+struct manifest *manifest_open(struct arena *a, const char *path, const char *jobs) {
     struct manifest *m = arena_alloc(a, sizeof *m);
     *m = (struct manifest){-1, path};
     arena_on_free(a, leave, m);
     m->fd = (int)TEMP_FAILURE_RETRY(sys.open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
     if (m->fd < 0) fail(m, errno, FAIL_CREATE);
+    refuse_another(m, jobs);
     end_torn_line(m);
     return m;
 }

@@ -49,7 +49,8 @@ void recorded_take(struct recorded *r, const char *field, const char *name, cons
 
 static bool is_fact(const char *path) {
     static const char *const facts[] = {"version", "step",   "scheduler_class", "sampler", "schedule_type", "model", "revision",
-                                        "dtype",   "device", "product",         "isa",     "quality",       "nsfw",  NULL};
+                                        "dtype",   "device", "product",         "isa",     "quality",       "nsfw",  "request",
+                                        NULL};
     for (int i = 0; facts[i]; i++)
         if (!strcmp(path, facts[i])) return true;
     return !strncmp(path, "components.", 11);

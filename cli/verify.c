@@ -32,15 +32,15 @@ static void leave_model(struct resident *m) {
 /* All that model_open is told, and the type. */
 static const char *key_of(struct arena *a, const struct options *o) {
     const struct settings *s = &o->settings;
-    return arena_printf(a, "%s %s %s %s %s %d", s->model, s->variant ? s->variant : "", s->config ? s->config : "", s->vae ? s->vae : "",
-                        o->dtype, s->no_safety_checker);
+    return arena_printf(a, "%s %s %s %s %s %s %d", s->model, s->refiner ? s->refiner : "", s->variant ? s->variant : "",
+                        s->config ? s->config : "", s->vae ? s->vae : "", o->dtype, s->no_safety_checker);
 }
 
 static struct model *enter_model(struct resident *m, const struct options *o) {
     const char *key = key_of(&m->arena, o);
     if (m->key && !strcmp(m->key, key)) return m->model;
     leave_model(m);
-    struct model *model = model_open(&m->arena, settings_source(&o->settings));
+    struct model *model = model_open_both(&m->arena, &o->settings);
     model_read_ahead(model);
     model_hash_weights(model);
     model_use(model, device_open(o));

@@ -177,6 +177,23 @@ echo "$seconds" | awk '{exit !($1 <= 1)}' || fail "$seconds s of CPU time"
 rm -r box
 mkdir box
 
+# --manifest: what holds something else keeps it.
+printf 'a cat\na dog\n' >jobs.txt
+cp jobs.txt kept
+rm -f box/*
+batch -b jobs.txt -o box/ --manifest jobs.txt
+expect_error 2 'diffuse: --manifest: jobs.txt: it holds the jobs'
+batch -b jobs.txt -o box/ --manifest box/00000002.png
+expect_error 2 'diffuse: jobs.txt: line 2: box/00000002.png: --manifest has this name, too'
+cp kept other
+batch -b jobs.txt -o box/ --manifest other
+expect_error 73 'diffuse: other: a file that is no manifest'
+expect_same kept other
+expect_same kept jobs.txt
+expect_box
+batch -b jobs.txt -o box/ --sheet box/00000001.png -f
+expect_error 2 'diffuse: jobs.txt: line 1: box/00000001.png: --sheet has this name, too'
+
 # --manifest: a line for each picture made and each that failed, appended.
 printf '%s\n' '{"id":"a","prompt":"a"}' '{"id":"b","prompt":"a","clip_skip":99}' '{"id":"c","prompt":"b","count":2}' >three.jsonl
 printf '{"torn' >manifest
