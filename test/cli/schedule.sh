@@ -58,6 +58,9 @@ run -m bare/tiny-sd1 --show-schedule --steps 7
 expect_code 78
 rm bare/tiny-sd1/scheduler/scheduler_config.json
 run -m bare/tiny-sd1 --show-schedule
+expect_code 78
+sed -i 's/"FlowMatchEulerDiscreteScheduler"/"PNDMScheduler"/' bare/tiny-sd1/model_index.json
+run -m bare/tiny-sd1 --show-schedule
 expect_error 66 'diffuse: bare/tiny-sd1/scheduler/scheduler_config.json: No such file or directory'
 
 run -m "$MODEL" --show-schedule --steps 100000 -x ddim
