@@ -2,19 +2,17 @@
  * denoiser that sees the picture's depth in a fifth channel. */
 #include "engine/pipelines/latent.h"
 
-static const char *const text_encoders[] = {"CLIPTextModel", NULL}, *const denoisers[] = {"UNet2DConditionModel", NULL},
-                         *const vaes[] = {"AutoencoderKL", NULL}, *const tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL},
-                         *const estimators[] = {"DPTForDepthEstimation", NULL},
-                         *const extractors[] = {"DPTImageProcessor", "DPTFeatureExtractor", "DPTImageProcessorFast", NULL};
+static const char *const estimators[] = {"DPTForDepthEstimation", NULL};
+static const char *const extractors[] = {"DPTImageProcessor", "DPTFeatureExtractor", "DPTImageProcessorFast", NULL};
 
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL, false},
-    {PART_TOKENIZER, "tokenizer", tokenizers, false},
+    {PART_TOKENIZER, "tokenizer", latent_tokenizers, false},
     {PART_DEPTH_EXTRACTOR, "feature_extractor", extractors, true},
-    {PART_TEXT_ENCODER, "text_encoder", text_encoders, false},
+    {PART_TEXT_ENCODER, "text_encoder", latent_text_encoders, false},
     {PART_DEPTH, "depth_estimator", estimators, true},
-    {PART_DENOISER, "unet", denoisers, false},
-    {PART_VAE, "vae", vaes, false},
+    {PART_DENOISER, "unet", latent_denoisers, false},
+    {PART_VAE, "vae", latent_vaes, false},
     {.name = NULL},
 };
 

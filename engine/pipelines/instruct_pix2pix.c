@@ -4,19 +4,14 @@
 #include <math.h>
 #include "engine/pipelines/latent.h"
 
-static const char *const text_encoders[] = {"CLIPTextModel", NULL}, *const denoisers[] = {"UNet2DConditionModel", NULL},
-                         *const vaes[] = {"AutoencoderKL", NULL}, *const tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL},
-                         *const checkers[] = {"StableDiffusionSafetyChecker", NULL},
-                         *const extractors[] = {"CLIPImageProcessor", "CLIPFeatureExtractor", "CLIPImageProcessorFast", NULL};
-
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL, false},
-    {PART_TOKENIZER, "tokenizer", tokenizers, false},
-    {PART_TEXT_ENCODER, "text_encoder", text_encoders, false},
-    {PART_DENOISER, "unet", denoisers, false},
-    {PART_VAE, "vae", vaes, false},
-    {PART_FEATURE_EXTRACTOR, "feature_extractor", extractors, false},
-    {PART_SAFETY_CHECKER, "safety_checker", checkers, false},
+    {PART_TOKENIZER, "tokenizer", latent_tokenizers, false},
+    {PART_TEXT_ENCODER, "text_encoder", latent_text_encoders, false},
+    {PART_DENOISER, "unet", latent_denoisers, false},
+    {PART_VAE, "vae", latent_vaes, false},
+    {PART_FEATURE_EXTRACTOR, "feature_extractor", latent_extractors, false},
+    {PART_SAFETY_CHECKER, "safety_checker", latent_checkers, false},
     {.name = NULL},
 };
 

@@ -4,6 +4,11 @@
 #include "engine/base/error.h"
 #include "engine/pipelines/init.h"
 
+const char *const latent_text_encoders[] = {"CLIPTextModel", NULL}, *const latent_denoisers[] = {"UNet2DConditionModel", NULL},
+                  *const latent_vaes[] = {"AutoencoderKL", NULL}, *const latent_tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL},
+                  *const latent_checkers[] = {"StableDiffusionSafetyChecker", NULL},
+                  *const latent_extractors[] = {"CLIPImageProcessor", "CLIPFeatureExtractor", "CLIPImageProcessorFast", NULL};
+
 void latent_check(const struct model *m) {
     const char *dir = m->checkpoint->dir;
     const struct denoiser *d = &m->denoiser;

@@ -5,6 +5,10 @@
 #include "engine/ops.h"
 #include "engine/pipelines/request.h"
 
+/* The classes of their parts, as model_index.json names them. */
+extern const char *const latent_text_encoders[],
+    *const latent_denoisers[], *const latent_vaes[], *const latent_tokenizers[], *const latent_checkers[], *const latent_extractors[];
+
 /* Do prompt, denoiser and VAE fit together? Dies FAIL_UNSUPPORTED. */
 void latent_check(const struct model *m);
 /* The same, and a denoiser that takes nothing but its prompt; sizes that old files give wrong are put right. */

@@ -10,19 +10,16 @@ static void check_guided(struct model *m) {
         die(FAIL_UNSUPPORTED, "%s: unet/config.json: a %s needs 'time_cond_proj_dim'", m->checkpoint->dir, m->class->name);
 }
 
-static const char *const text_encoders[] = {"CLIPTextModel", NULL}, *const denoisers[] = {"UNet2DConditionModel", "UNet2DModel", NULL},
-                         *const vaes[] = {"AutoencoderKL", NULL}, *const tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL},
-                         *const checkers[] = {"StableDiffusionSafetyChecker", NULL},
-                         *const extractors[] = {"CLIPImageProcessor", "CLIPFeatureExtractor", "CLIPImageProcessorFast", NULL};
+static const char *const denoisers[] = {"UNet2DConditionModel", "UNet2DModel", NULL};
 
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL, false},
-    {PART_TOKENIZER, "tokenizer", tokenizers, false},
-    {PART_TEXT_ENCODER, "text_encoder", text_encoders, false},
+    {PART_TOKENIZER, "tokenizer", latent_tokenizers, false},
+    {PART_TEXT_ENCODER, "text_encoder", latent_text_encoders, false},
     {PART_DENOISER, "unet", denoisers, false},
-    {PART_VAE, "vae", vaes, false},
-    {PART_FEATURE_EXTRACTOR, "feature_extractor", extractors, false},
-    {PART_SAFETY_CHECKER, "safety_checker", checkers, false},
+    {PART_VAE, "vae", latent_vaes, false},
+    {PART_FEATURE_EXTRACTOR, "feature_extractor", latent_extractors, false},
+    {PART_SAFETY_CHECKER, "safety_checker", latent_checkers, false},
     {.name = NULL},
 };
 

@@ -94,19 +94,17 @@ static void prepare(struct request *r) {
     init_prepare(r);
 }
 
-static const char *const first_encoders[] = {"CLIPTextModel", NULL}, *const second_encoders[] = {"CLIPTextModelWithProjection", NULL},
-                         *const denoisers[] = {"UNet2DConditionModel", NULL}, *const vaes[] = {"AutoencoderKL", NULL},
-                         *const tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL};
+static const char *const second_encoders[] = {"CLIPTextModelWithProjection", NULL};
 
 /* The refiner has the second encoder alone. */
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL, false},
-    {PART_TOKENIZER, "tokenizer", tokenizers, true},
-    {PART_TOKENIZER_2, "tokenizer_2", tokenizers, false},
-    {PART_TEXT_ENCODER, "text_encoder", first_encoders, true},
+    {PART_TOKENIZER, "tokenizer", latent_tokenizers, true},
+    {PART_TOKENIZER_2, "tokenizer_2", latent_tokenizers, false},
+    {PART_TEXT_ENCODER, "text_encoder", latent_text_encoders, true},
     {PART_TEXT_ENCODER_2, "text_encoder_2", second_encoders, false},
-    {PART_DENOISER, "unet", denoisers, false},
-    {PART_VAE, "vae", vaes, false},
+    {PART_DENOISER, "unet", latent_denoisers, false},
+    {PART_VAE, "vae", latent_vaes, false},
     {.name = NULL},
 };
 
