@@ -267,8 +267,8 @@ static void plan(struct request *r, const struct options *o, struct startup *t) 
     check_memory(m, o);
 }
 
-/* *wanted: a picture is to be drawn. */
-static struct request *open_files(struct arena *a, const struct options *o, struct startup *t, bool *wanted) {
+/* *wanted: a picture is to be drawn; *identity: model_identity. */
+static struct request *open_files(struct arena *a, const struct options *o, struct startup *t, bool *wanted, const char **identity) {
     const struct settings *settings = &o->settings;
     double start = clock_ms();
     struct model *m = model_open_both(a, settings);
@@ -280,7 +280,8 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
         fprintf(stderr, "refiner: %s draws the last %d of %d rows; both models are in memory\n", m->refiner->checkpoint->name,
                 r->then->schedule->n_rows, request_rows(r));
     note_unused(r, settings);
-    struct run run = {.request = r, .options = o, .model = model_identity(a, settings)};
+    *identity = model_identity(a, settings);
+    struct run run = {.request = r, .options = o, .model = *identity};
     *wanted = o->bench || check_outputs(a, &run) || o->dry_run;
     t->files = clock_ms() - start;
     return r;
@@ -293,9 +294,9 @@ void run_load(struct run *run) {
     announce_load(run);
 }
 
-static int make_pictures(struct request *r, const struct options *o, struct contacts *contacts, const struct startup *t) {
-    struct arena a = {0};
-    struct run run = {.request = r, .options = o, .contacts = contacts, .model = model_identity(&a, &o->settings)};
+static int make_pictures(struct request *r, const struct options *o, const char *identity, struct contacts *contacts,
+                         const struct startup *t) {
+    struct run run = {.request = r, .options = o, .contacts = contacts, .model = identity};
     run_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
     int code = run_images(&run) ? FAIL_ITEMS : 0;
@@ -351,7 +352,8 @@ int generate(struct arena *a, const struct options *o) {
         return 0;
     }
     bool wanted;
-    struct request *r = open_files(a, o, &startup, &wanted);
+    const char *identity;
+    struct request *r = open_files(a, o, &startup, &wanted, &identity);
     struct contacts *contacts = contacts_new(a, o);
     if (wanted) plan(r, o, &startup);
     if (!wanted) {
@@ -363,7 +365,7 @@ int generate(struct arena *a, const struct options *o) {
     } else {
         if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
         if (o->verbose) report_start(r->model, &startup);
-        code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, contacts, &startup);
+        code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, identity, contacts, &startup);
     }
     model_close(r->model);
     return code;
