@@ -139,6 +139,19 @@ const struct field *field_find(const struct field *table, int n, const char *key
     return NULL;
 }
 
+const struct field *field_known(const struct field *table, int n, const char *key) {
+    const struct field *own = field_find(table, n, key);
+    const struct foreign_option *theirs = own ? NULL : foreign_option(key, strlen(key));
+    return theirs && theirs->ours ? field_find(table, n, theirs->ours) : own;
+}
+
+bool field_same(struct arena *a, const struct field *f, const void *one, const void *other) {
+    struct json_out x = {.text.arena = a}, y = x;
+    f->kind->write(&x, f->name, f, one);
+    f->kind->write(&y, f->name, f, other);
+    return x.text.length == y.text.length && (!x.text.length || !memcmp(x.text.data, y.text.data, x.text.length));
+}
+
 /* The value as it would be given on the command line; NULL for a flag that is not set. */
 static const char *value_text(struct arena *a, const struct field *f, const struct json *o, const char *key) {
     char *text = arena_alloc(a, NUMBER_TEXT_MAX);

@@ -44,6 +44,7 @@ struct field {
     enum completion completion;
     bool rare;            /* not in --help, which is one screen; in the man page and the completions it is */
     bool of_job;          /* options: a line of a batch may have it, too */
+    bool of_model;        /* settings: a run has one, which no line of a batch changes */
     bool recorded;        /* in metadata, events and request.json, under field_key */
     bool only_with_image; /* recorded of pictures that began from another one alone */
 };
@@ -75,6 +76,10 @@ const char *field_key(struct arena *a, const struct field *f);
 void field_presets(struct arena *a, const struct field *table, int n, void *base);
 /* The row with that name, '_' for '-' if you like, or NULL. */
 const struct field *field_find(const struct field *table, int n, const char *key);
+/* The same, or the row that another program calls so. */
+const struct field *field_known(const struct field *table, int n, const char *key);
+/* Are the two structs' values of the field the same, as they are recorded? */
+bool field_same(struct arena *a, const struct field *f, const void *one, const void *other);
 /* Stores the object's value of that key; null leaves what is there. Texts come to lie in `a`. Dies FAIL_DATA (another type) or FAIL_USAGE
  * naming json_path(o) and the key. */
 void field_from_json(struct arena *a, const struct field *f, void *base, const struct json *o, const char *key);

@@ -6,6 +6,7 @@
 #include "cli/outdir.h"
 #include "cli/paths.h"
 #include "cli/resume.h"
+#include "cli/settings_table.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -15,10 +16,6 @@
 
 enum { ID_MAX = 200 };
 
-static bool same_text(const char *a, const char *b) {
-    return a && b ? !strcmp(a, b) : a == b;
-}
-
 static void check_id(const char *id) {
     static const char legal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t n = strlen(id);
@@ -26,16 +23,11 @@ static void check_id(const char *id) {
     die(FAIL_DATA, "id: expected 1 to %d of A-Z a-z 0-9 . _ - with neither . nor - first, found '%.*s'", ID_MAX, ID_MAX, id);
 }
 
-static void check_job(const struct options *o, const struct settings *given) {
+static void check_job(struct arena *a, const struct options *o, const struct settings *given) {
     const struct settings *s = &o->settings;
-    if (!same_text(s->model, given->model))
-        die(FAIL_USAGE, "model: a batch has one, '%s', found '%s'", given->model ? given->model : "", s->model);
-    if (!same_text(s->variant, given->variant)) die(FAIL_USAGE, "variant: a batch has one, found '%s'", s->variant);
-    if (!same_text(s->config, given->config)) die(FAIL_USAGE, "config: a batch has one, found '%s'", s->config);
-    if (!same_text(s->vae, given->vae)) die(FAIL_USAGE, "vae: a batch has one, found '%s'", s->vae);
-    if (!same_text(s->refiner, given->refiner)) die(FAIL_USAGE, "refiner: a batch has one, found '%s'", s->refiner ? s->refiner : "");
-    if (s->no_safety_checker != given->no_safety_checker)
-        die(FAIL_USAGE, "no_safety_checker: a batch is drawn all with the checker or all without");
+    for (const struct field *f = settings_fields; f < settings_fields + n_settings_fields; f++)
+        if (f->of_model && !field_same(a, f, s, given))
+            die(FAIL_USAGE, "\"%s\" is the whole run's: expected --%s on the command line", field_key(a, f), f->name);
     if (s->prompt && strlen(s->prompt) > TEXT_MAX) die(FAIL_USAGE, "prompt: expected at most %d bytes, found more", TEXT_MAX);
     if (s->negative && strlen(s->negative) > TEXT_MAX) die(FAIL_USAGE, "negative: expected at most %d bytes, found more", TEXT_MAX);
     if (s->image && !strcmp(s->image, "-")) die(FAIL_USAGE, "image: expected a file for a job, found -");
@@ -73,7 +65,7 @@ const struct options *job_read(struct arena *a, const struct options *defaults, 
     if (l->format == LINES_JSON) take_object(a, o, place, line, n);
     else take_prompt(a, o, line);
     if (!o->settings.seed_given) o->settings.seed = rng_random_seed();
-    check_job(o, &defaults->settings);
+    check_job(a, o, &defaults->settings);
     o->output = template_resolve(a, o->output, o->settings.count);
     if (o->quality && image_format_of(o->output) == IMAGE_PNG) die(FAIL_USAGE, "--quality: a PNG keeps every pixel, found '%s'", o->output);
     resume_check(o);

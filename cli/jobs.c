@@ -211,6 +211,7 @@ static int draw_lines(struct batch *b) {
 int jobs(struct arena *a, const struct options *o) {
     struct batch b = {.arena = a, .defaults = o, .startup.began = process_began()};
     signals_drain();
+    error_once = 1;
     if (!o->resume) device_start(o);
     if (o->json) {
         events_enable(true);

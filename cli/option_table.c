@@ -261,8 +261,9 @@ struct options options_defaults(struct arena *a) {
 
 /* What is no setting; false: it is none of the options. */
 static bool take_key(struct arena *a, struct options *o, const struct json *object, const char *key) {
-    const struct field *f = field_find(option_fields, n_option_fields, key);
+    const struct field *f = field_known(option_fields, n_option_fields, key);
     if (!f) return false;
+    if (!strcmp(f->name, "output")) die_hint(FAIL_DATA, "did you mean \"output\"?", "%s: unknown key \"%s\"", json_path(object), key);
     const char *instead = f->kind == &kind_force ? "overwrite" : f->kind == &kind_no_clobber ? "number" : NULL;
     if (instead) die(FAIL_DATA, "%s: \"%s\" is an option alone: expected \"on-exists\":\"%s\"", json_path(object), key, instead);
     if (!f->of_job) die(FAIL_DATA, "%s: \"%s\" is the whole run's: expected --%s on the command line", json_path(object), key, f->name);

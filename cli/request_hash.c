@@ -39,23 +39,12 @@ static const char *file_hash(struct arena *a, const char *path) {
     return hex;
 }
 
-/* The field's value as text, in place of what the buffer held. */
-static void write_alone(struct json_out *j, const struct field *f, const struct settings *s) {
-    j->text.length = 0;
-    j->comma = false;
-    f->kind->write(j, f->name, f, s);
-}
-
 /* Those that are not the default, so that a new one changes no older hash. */
 static void write_settings(struct json_out *j, const struct settings *s) {
-    struct json_out given = {.text.arena = j->text.arena}, preset = given;
     struct settings usual = settings_defaults(j->text.arena);
     for (const struct field *f = settings_fields; f < settings_fields + n_settings_fields; f++) {
         if (!f->recorded || (f->only_with_image && !s->image)) continue;
-        write_alone(&given, f, s);
-        write_alone(&preset, f, &usual);
-        size_t n = given.text.length;
-        if (n != preset.text.length || (n && memcmp(given.text.data, preset.text.data, n))) f->kind->write(j, f->name, f, s);
+        if (!field_same(j->text.arena, f, s, &usual)) f->kind->write(j, f->name, f, s);
     }
 }
 

@@ -1,4 +1,5 @@
 #include "cli/settings_table.h"
+#include "cli/foreign.h"
 #include "cli/kinds.h"
 
 #include <math.h>
@@ -173,7 +174,7 @@ static void write_loras(struct json_out *j, const char *key, const struct field 
 
 static const struct field_kind kind_seed = {set_seed, write_seed, JSON_COUNT};
 static const struct field_kind kind_side = {set_side, field_write_int, JSON_COUNT};
-static const struct field_kind kind_size = {set_size, NULL, JSON_TEXT};
+static const struct field_kind kind_size = {set_size, NULL, JSON_COUNT};
 static const struct field_kind kind_lora = {set_lora, write_loras, JSON_LIST};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
@@ -195,6 +196,7 @@ _Static_assert(RNG_CPU == 0 && RNG_CUDA == 1, "order of rng_kinds");
 #define IN(low, high) .min = (low), .max = (high)
 #define RECORDED .recorded = true
 #define RARE .rare = true
+#define OF_MODEL .of_model = true
 
 const struct field settings_fields[] = {
     {'p', "prompt", "TEXT", GROUP_PICTURE, "the prompt, if not an operand; - = standard input", &kind_text, AT(prompt), RECORDED},
@@ -250,7 +252,7 @@ const struct field settings_fields[] = {
      RECORDED},
     {0, "negative-target-size", "WxH", GROUP_PICTURE, "the same", &kind_extent, AT(negative_target_size), IN(1, 65536), RARE, RECORDED},
     {0, "refiner", "DIR", GROUP_MODEL, "SDXL: draws the last steps (--refine-at 0.8)", &kind_path_given, AT(refiner),
-     .completion = COMPLETE_DIR, RARE, RECORDED},
+     .completion = COMPLETE_DIR, RARE, RECORDED, OF_MODEL},
     {0, "refine-at", "X", GROUP_MODEL, "where the refiner takes over, 0 to 1 (default 0.8)", &kind_number_given, AT(refine_at), IN(0, 1),
      RARE, RECORDED},
     {0, "aesthetic-score", "X", GROUP_PICTURE, "SDXL's refiner: 0 to 10 (default 6)", &kind_number_given, AT(aesthetic_score), IN(0, 10),
@@ -268,16 +270,16 @@ const struct field settings_fields[] = {
      RECORDED},
 
     {'m', "model", "PATH", GROUP_MODEL, "a directory, .safetensors, or ORG/NAME[@REV] cached", &kind_path, AT(model),
-     .completion = COMPLETE_MODEL},
+     .completion = COMPLETE_MODEL, OF_MODEL},
     {0, "config", "DIR", GROUP_MODEL, "what a .safetensors model is read by, or ORG/NAME", &kind_path, AT(config),
-     .completion = COMPLETE_DIR, RARE, RECORDED},
+     .completion = COMPLETE_DIR, RARE, RECORDED, OF_MODEL},
     {0, "vae", "PATH", GROUP_MODEL, "the VAE of another file or directory", &kind_path, AT(vae), .completion = COMPLETE_FILE, RARE,
-     RECORDED},
-    {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", &kind_path, AT(variant), RECORDED},
+     RECORDED, OF_MODEL},
+    {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", &kind_path, AT(variant), RECORDED, OF_MODEL},
     {0, "vae-dtype", "TYPE", GROUP_MODEL, "the VAE's, which needs more range", &kind_vae_dtype, AT(vae_dtype), .preset = "auto",
      .words = dtype_words, .completion = COMPLETE_WORDS, RECORDED},
     {0, "no-safety-checker", NULL, GROUP_MODEL, "do not black out what the model's own checker flags", &kind_off, AT(no_safety_checker),
-     RARE, RECORDED},
+     RARE, RECORDED, OF_MODEL},
 
     {0, "dump", "DIR", GROUP_OUTPUT, "write every intermediate tensor as safetensors", &kind_path, AT(dump), .completion = COMPLETE_DIR},
 
@@ -304,14 +306,26 @@ static _Noreturn void die_unknown_key(struct arena *a, const struct json *o, con
     const char **names = arena_array(a, (size_t)n_settings_fields + 1, sizeof *names);
     for (int i = 0; i < n_settings_fields; i++) names[i] = settings_fields[i].name;
     const char *near = suggest(key, names);
+    const struct foreign_option *theirs = foreign_option(key, strlen(key));
+    if (theirs && theirs->hint) die_hint(FAIL_DATA, theirs->hint, "%s: unknown key \"%s\"", json_path(o), key);
+    if (theirs) die(FAIL_DATA, "%s: \"%s\" is not supported", json_path(o), key);
     if (near) die_hint(FAIL_DATA, arena_printf(a, "did you mean \"%s\"?", near), "%s: unknown key \"%s\"", json_path(o), key);
     die(FAIL_DATA, "%s: unknown key \"%s\"", json_path(o), key);
 }
 
 static void take_key(struct arena *a, struct settings *s, const struct json *o, const char *key) {
-    const struct field *f = field_find(settings_fields, n_settings_fields, key);
+    const struct field *f = field_known(settings_fields, n_settings_fields, key);
     if (!f) die_unknown_key(a, o, key);
     field_from_json(a, f, s, o, key);
+}
+
+/* Under two names one setting would have two values. */
+static void check_names(const struct json *o, int n) {
+    const struct field *f = field_known(settings_fields, n_settings_fields, json_key(o, n));
+    for (int i = 0; f && i < n; i++)
+        if (field_known(settings_fields, n_settings_fields, json_key(o, i)) == f)
+            die(FAIL_DATA, "%s: \"%s\" and \"%s\" are the same setting: expected one of them", json_path(o), json_key(o, i),
+                json_key(o, n));
 }
 
 /* What two keys say has no order. */
@@ -323,7 +337,10 @@ static void check_size_keys(const struct json *o) {
 void settings_from_json(struct arena *a, struct settings *s, const struct json *o, const char *const *others) {
     check_size_keys(o);
     for (int i = 0; i < json_n_keys(o); i++)
-        if (!is_one_of(json_key(o, i), others)) take_key(a, s, o, json_key(o, i));
+        if (!is_one_of(json_key(o, i), others)) {
+            take_key(a, s, o, json_key(o, i));
+            check_names(o, i);
+        }
 }
 
 void settings_write(struct json_out *j, const struct settings *s) {

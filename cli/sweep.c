@@ -1,7 +1,6 @@
 #include "cli/sweep.h"
 
 #include <string.h>
-#include "cli/foreign.h"
 #include "cli/settings_table.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
@@ -16,12 +15,10 @@ static const char **names_of_settings(struct arena *a) {
     return names;
 }
 
-/* Ours, or one that another program calls so. */
 static const struct field *find_axis(struct arena *a, const char *option, const char *name) {
-    const struct field *f = field_find(settings_fields, n_settings_fields, name);
-    const struct foreign_option *theirs = f ? NULL : foreign_option(name, strlen(name));
-    if (theirs && theirs->ours) f = field_find(settings_fields, n_settings_fields, theirs->ours);
-    if (f && f->group == GROUP_PICTURE && strcmp(f->name, "count")) return f;
+    const struct field *f = field_known(settings_fields, n_settings_fields, name);
+    bool of_picture = f && !f->of_model && (f->group == GROUP_PICTURE || f->group == GROUP_MODEL);
+    if (of_picture && strcmp(f->name, "count")) return f;
     if (f) die(FAIL_USAGE, "%s: expected a setting of one picture, found '%s'", option, name);
     const char *near = suggest(name, names_of_settings(a));
     if (near) die_hint(FAIL_USAGE, arena_printf(a, "did you mean '%s'?", near), "%s: unknown setting '%s'", option, name);

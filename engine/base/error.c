@@ -1,12 +1,14 @@
 #include "engine/base/error.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/text.h"
 
-int error_quiet;
+int error_quiet, error_once;
 static void (*put_terminal_right)(void);
 static void (*report_failure)(int code, const char *message);
 
@@ -78,6 +80,17 @@ void die_hint(int code, const char *hint, const char *fmt, ...) {
     fail(code, hint, fmt, ap);
 }
 
+/* As far as a table of hashes remembers. */
+static bool was_said(const char *line) {
+    enum { REMEMBERED = 1024 };
+    static uint64_t said[REMEMBERED];
+    uint64_t h = 0xcbf29ce484222325; /* FNV-1a */
+    for (const char *s = line; *s; s++) h = (h ^ (uint8_t)*s) * 0x100000001b3;
+    bool again = said[h % REMEMBERED] == h;
+    said[h % REMEMBERED] = h;
+    return again;
+}
+
 void warn(const char *fmt, ...) {
     if (error_quiet) return;
     char line[ERROR_MAX];
@@ -85,5 +98,6 @@ void warn(const char *fmt, ...) {
     va_start(ap, fmt);
     format_line(line, fmt, ap);
     va_end(ap);
+    if (error_once && was_said(line)) return;
     fprintf(stderr, "diffuse: warning: %s\n", line);
 }

@@ -47,9 +47,10 @@ void job_leave(struct job *j);
 _Noreturn void die(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 _Noreturn void die_hint(int code, const char *hint, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* "diffuse: warning: MESSAGE" on stderr unless `quiet` was set. */
+/* "diffuse: warning: MESSAGE" on stderr unless error_quiet was set; what was said lately is not said again where error_once is: many jobs
+ * ask for the same. */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-extern int error_quiet;
+extern int error_quiet, error_once;
 
 /* What die() calls before it ends the process, first the terminal's: it puts the terminal back in order; the reporter says what failed
  * where programs read it. One of each, NULL for none, set as often as one likes. */

@@ -207,7 +207,8 @@ double json_number(const struct json *o, const char *key, double fallback, doubl
     if (!v) return fallback;
     double d = cJSON_IsNumber(v) ? v->valuedouble : NAN;
     char expected[80];
-    snprintf(expected, sizeof expected, "a number from %g to %g", min, max);
+    if (isinf(min) && isinf(max)) strcpy(expected, "a number");
+    else snprintf(expected, sizeof expected, "a number from %g to %g", min, max);
     if (!(d >= min && d <= max)) fail_field(o, key, expected, v);
     return d;
 }

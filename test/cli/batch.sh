@@ -109,13 +109,21 @@ wrong() {
     expect_box
 }
 wrong 65 'unknown key "stpes"' '{"prompt":"a","stpes":1}' 'did you mean "steps"?'
-wrong 65 "field 'steps': expected a number from -inf to inf, found true" '{"prompt":"a","steps":true}'
+wrong 65 "field 'steps': expected a number, found true" '{"prompt":"a","steps":true}'
 wrong 65 "field 'id': expected a string, found 7" '{"prompt":"a","id":7}'
 wrong 65 "field 'output': expected a string, found 7" '{"prompt":"a","output":7}'
 wrong 2 "steps: expected a whole number from 1 to 1000000, found '0'" '{"prompt":"a","steps":0}'
 wrong 2 "output: expected a file, found '-'" '{"prompt":"a","output":"-"}'
 wrong 2 'image: expected a file for a job, found -' '{"prompt":"a","image":"-"}'
-wrong 2 "model: a batch has one, '$MODEL', found 'other'" '{"prompt":"a","model":"other"}'
+wrong 2 '"model" is the whole run'\''s: expected --model on the command line' '{"prompt":"a","model":"other"}'
+wrong 2 '"no_safety_checker" is the whole run'\''s: expected --no-safety-checker on the command line' '{"prompt":"a","no-safety-checker":true}'
+wrong 65 "field 'size': expected a number, found a list" '{"prompt":"a","size":[64,64]}'
+wrong 65 '"num_inference_steps" and "steps" are the same setting: expected one of them' '{"num_inference_steps":1,"steps":2}'
+wrong 65 '"clip-skip" and "clip_skip" are the same setting: expected one of them' '{"clip-skip":1,"clip_skip":0}'
+wrong 65 'unknown key "generator"' '{"generator":1}' '--seed N, and --rng cuda for a generator on the GPU'
+wrong 65 '"styles" is not supported' '{"prompt":"a","styles":["x"]}'
+wrong 65 'unknown key "outfile"' '{"prompt":"a","outfile":"x.png"}' 'did you mean "output"?'
+wrong 65 '"torch_dtype" is the whole run'\''s: expected --dtype on the command line' '{"torch_dtype":"float16"}'
 wrong 65 'expected UTF-8, found an invalid byte at column 12' "$(printf '{"prompt":"\377"}')"
 wrong 65 '"device" is the whole run'\''s: expected --device on the command line' '{"prompt":"a","device":"cpu"}'
 wrong 65 '"force" is an option alone: expected "on-exists":"overwrite"' '{"prompt":"a","force":true}'
@@ -155,6 +163,20 @@ expect_out box/new/a.jpg box/b.webp box/new/a-1.jpg box/s-step0001.png box/s-ste
 grep -q diffuse box/new/a.jpg && fail 'metadata where none was wanted'
 rm -r box/*
 
+# The names that other programs have for the same; a size as a number.
+printf '%s\n' '{"prompt":"a","negative_prompt":"b","num_inference_steps":1,"guidance_scale":3,"noise_seed":1,"size":64}' \
+    '{"prompt":"a","negative":"b","steps":1,"guidance":3,"seed":1,"size":"64x64"}' >names.jsonl
+batch -b names.jsonl -o box/
+expect_code 0
+expect_same box/00000001.png box/00000002.png
+rm box/*
+
+# What is odd about many jobs is said once.
+printf '%s\n' '{"prompt":"a BREAK b"}' '{"prompt":"a BREAK c"}' '{"prompt":"a","width":64}' '{"prompt":"b","width":64}' >odd.jsonl
+run -m "$MODEL" --steps 1 --threads 1 -b odd.jsonl -o box/ -s 1
+[ "$(grep -c BREAK err) $(grep -c 'width alone' err)" = '1 1' ] || fail 'it is not said once'
+rm box/*
+
 # With -f a job does not take the place of another one of the same run, however its name is written.
 piped '{"id":"a","prompt":"a"}\n{"prompt":"b","output":"./box//a.png"}\n{"prompt":"b","id":"b"}\n' -f -s 1 -o box/
 expect_code 1
@@ -190,7 +212,7 @@ piped '{"prompt":"a","seed":1}\n{"prompt":"a","stpes":1}\n{"prompt":"a","model":
 expect_code 1
 expect_out box/00000001.png box/00000004.png
 printf '%s\n' 'diffuse: standard input: line 2: unknown key "stpes"' 'hint: did you mean "steps"?' \
-    "diffuse: standard input: line 3: model: a batch has one, '$MODEL', found 'other'" >expected
+    'diffuse: standard input: line 3: "model" is the whole run'\''s: expected --model on the command line' >expected
 expect_same expected err
 
 # So is one that cannot be drawn, wherever it comes from; -j has the id with every event, the failure too.

@@ -36,6 +36,11 @@ run -m "$MODEL" -q --steps 1 x -i "$MODEL/../recorded/a1111.png" --mask "$MODEL/
 expect_code 0
 expect_box invert-mask-false.png invert-mask-true.png
 
+rm box/*
+run -m "$MODEL" -q --steps 1 x -s 1 --size 32 --sweep vae-dtype=auto,fp32 -o box/
+expect_code 0
+expect_box vae-dtype-auto.png vae-dtype-fp32.png
+
 # Values that look alike in a name are numbered.
 rm box/*
 run -m "$MODEL" -q --steps 1 -s 1 --sweep 'prompt=a b,a_b,c' -o box/
@@ -68,6 +73,8 @@ wrong "--sweep: unknown setting 'stesp'" --sweep stesp=1,2
 wrong "--sweep steps: expected a whole number from 1 to 1000000, found 'x'" --sweep steps=1,x
 wrong "--sweep invert-mask: expected true or false, found '1'" --sweep invert-mask=1
 wrong "--sweep: expected a setting of one picture, found 'model'" --sweep model=a,b
+wrong "--sweep: expected a setting of one picture, found 'refiner'" --sweep refiner=a,b
+wrong "--sweep refine-at: expected a number from 0 to 1, found '2'" --sweep refine-at=0.5,2
 wrong "--sweep: expected a setting of one picture, found 'count'" --sweep count=1,2
 wrong "--sweep: 'steps' is given twice, expected once" --sweep steps=1 --sweep steps=2
 many=$(seq -s , 1 256)
