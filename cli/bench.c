@@ -119,6 +119,7 @@ static void print_json(struct json_out *j, const struct request *r, const struct
 void bench_run(struct request *r, const struct options *o, const struct startup *t, const struct metadata *m) {
     struct measured measured = {0};
     measure_all(r, o, &measured);
+    if (o->json) model_hash_weights(r->model); /* not beside what is measured */
     struct json_out j = {.text = {.arena = r->arena}};
     if (o->json) {
         print_json(&j, r, o, t, m, &measured);

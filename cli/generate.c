@@ -11,7 +11,6 @@
 #include "cli/report.h"
 #include "cli/request_hash.h"
 #include "cli/result.h"
-#include "cli/resume.h"
 #include "cli/settings_table.h"
 #include "cli/signals.h"
 #include "engine/base/clock.h"
@@ -107,6 +106,15 @@ static void announce_load(struct run *run) {
     if (run->options->verbose) report_load(m);
 }
 
+/* One picture does not wait for the hashes of large files; many, and who will ask for it again, do, once. */
+static const char *hash_of(struct arena *a, const struct run *run) {
+    const struct options *o = run->options;
+    struct request *r = run->request;
+    bool told = !strcmp(o->metadata, "full") || run->manifest;
+    if (!told || (!options_many(o) && !o->resume && !model_identity_known(r->model))) return NULL;
+    return request_hash(a, o, r, r->settings.seed + (uint64_t)run->k, dtype_word(r->model->dtype));
+}
+
 /* One image from noise to a published file. */
 static struct result make_image(struct arena *a, struct run *run) {
     struct request *request = run->request;
@@ -116,7 +124,6 @@ static struct result make_image(struct arena *a, struct run *run) {
     double start = clock_ms();
     if (!to_stdout) output_check_own(a, run, path);
     if (!to_stdout && output_stays(a, run, run->k, path)) return (struct result){.path = path, .skipped = true};
-    run->hash = request_hash(a, o, request->settings.seed + (uint64_t)run->k, run->model);
     progress_image(run->k, o->settings.count, request_rows(request));
     uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
     struct picture *p = picture_open(a, request, run->k);
@@ -126,6 +133,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     picture_draw(p, rgb);
     announce_load(run);
     double made = clock_ms();
+    run->hash = hash_of(a, run);
     if (request->settings.dump) write_request(a, p);
     struct result r = {.path = path, .verdict = p->verdict};
     r.file = encode(a, run, p, rgb, 0, &r.size);
@@ -253,22 +261,18 @@ void note_unused(const struct request *r, const struct settings *given) {
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
 static void plan(struct request *r, const struct options *o, struct startup *t) {
     struct model *m = r->model;
-    if (!o->dry_run) model_read_ahead(m);
-    double checked = clock_ms();
-    if (!o->dry_run && strcmp(o->metadata, "none")) model_hash_weights(m);
-    model_use(m, device_open(o));
+    if (!o->dry_run && !o->bench && strcmp(o->metadata, "none")) model_hash_weights(m);
+    model_start(m, o, t);
     double opened = clock_ms();
-    if (m->device->own_memory) t->memory_free = m->device->memory_free(m->device);
     request_plan(r);
     double planned = clock_ms();
-    t->device = opened - checked;
     t->plan = planned - opened;
     t->ready = planned - t->began;
     check_memory(m, o);
 }
 
-/* *wanted: a picture is to be drawn; *identity: model_identity. */
-static struct request *open_files(struct arena *a, const struct options *o, struct startup *t, bool *wanted, const char **identity) {
+/* *wanted: a picture is to be drawn. */
+static struct request *open_files(struct arena *a, const struct options *o, struct startup *t, bool *wanted) {
     const struct settings *settings = &o->settings;
     double start = clock_ms();
     struct model *m = model_open_both(a, settings);
@@ -280,8 +284,7 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
         fprintf(stderr, "refiner: %s draws the last %d of %d rows; both models are in memory\n", m->refiner->checkpoint->name,
                 r->then->schedule->n_rows, request_rows(r));
     note_unused(r, settings);
-    *identity = model_identity(a, settings);
-    struct run run = {.request = r, .options = o, .model = *identity};
+    struct run run = {.request = r, .options = o};
     *wanted = o->bench || check_outputs(a, &run) || o->dry_run;
     t->files = clock_ms() - start;
     return r;
@@ -294,9 +297,8 @@ void run_load(struct run *run) {
     announce_load(run);
 }
 
-static int make_pictures(struct request *r, const struct options *o, const char *identity, struct contacts *contacts,
-                         const struct startup *t) {
-    struct run run = {.request = r, .options = o, .contacts = contacts, .model = identity};
+static int make_pictures(struct request *r, const struct options *o, struct contacts *contacts, const struct startup *t) {
+    struct run run = {.request = r, .options = o, .contacts = contacts};
     run_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
     int code = run_images(&run) ? FAIL_ITEMS : 0;
@@ -321,14 +323,6 @@ void run_skip(struct arena *a, struct run *run) {
         report(a, run, &(struct result){.path = path_of_image(a, run->request, o, run->k, -1), .skipped = true});
 }
 
-void run_resumed(struct arena *a, const struct options *o) {
-    for (int k = 0; k < o->settings.count; k++) {
-        const char *path = path_before_model(a, o, k);
-        report_skipped(a, o, k, path);
-        if (!o->json) result_path(a, path, o->null_separated);
-    }
-}
-
 static int make_bench(struct request *r, const struct options *o, const struct startup *t) {
     struct metadata m = about_image(r, 0);
     m.product = NULL; /* told beside it */
@@ -346,14 +340,8 @@ int generate(struct arena *a, const struct options *o) {
         events_enable(true);
         error_set_reporter(events_failure);
     }
-    if (o->resume && !o->dry_run && !o->bench && !o->sheet && resume_done(o, model_identity(a, &o->settings))) {
-        run_resumed(a, o);
-        event_end(0);
-        return 0;
-    }
     bool wanted;
-    const char *identity;
-    struct request *r = open_files(a, o, &startup, &wanted, &identity);
+    struct request *r = open_files(a, o, &startup, &wanted);
     struct contacts *contacts = contacts_new(a, o);
     if (wanted) plan(r, o, &startup);
     if (!wanted) {
@@ -365,7 +353,7 @@ int generate(struct arena *a, const struct options *o) {
     } else {
         if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
         if (o->verbose) report_start(r->model, &startup);
-        code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, identity, contacts, &startup);
+        code = o->bench ? make_bench(r, o, &startup) : make_pictures(r, o, contacts, &startup);
     }
     model_close(r->model);
     return code;

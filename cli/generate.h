@@ -17,7 +17,6 @@ int generate(struct arena *a, const struct options *o);
 struct run {
     struct request *request;
     const struct options *options;
-    const char *model; /* model_identity */
     const char *place; /* "FILE: line N", for messages; NULL: no batch, and where there is one image its failure is the command's */
     uint64_t line;
     struct contacts *contacts; /* --sheet, or NULL */
@@ -37,8 +36,6 @@ void note_unused(const struct request *r, const struct settings *given);
 void run_load(struct run *run);
 /* Images are left, and SIGUSR1 came: says so; the exit code. */
 int run_drained(const struct options *o);
-/* Every file is there, as resume_done says: the model is not opened, and the paths are told. */
-void run_resumed(struct arena *a, const struct options *o);
 /* Every file is there: no device, no weights, and this is said. */
 void run_skip(struct arena *a, struct run *run);
 /* Draws and publishes all images; returns the number of those that failed, each reported. Ends early at --halt now, and after SIGUSR1. */

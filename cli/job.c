@@ -77,12 +77,13 @@ static void check_input(const char *path) {
     if (path) close(open_regular(path, &size));
 }
 
-void job_check_files(struct arena *a, const struct options *o) {
+void job_check(struct arena *a, const struct options *o, struct model *m, bool pixels) {
     const struct settings *s = &o->settings;
-    const char *path = path_before_model(a, o, 0);
     check_input(s->image);
     check_input(s->mask);
     check_input(s->depth);
     check_input(s->latents);
+    const char *path = path_before_model(a, o, 0);
+    if (pixels) path = path_of_image(a, request_open(a, m, s), o, 0, -1);
     if (path) outdir_prepare(path, o->mkdirs, true);
 }

@@ -14,23 +14,21 @@
 #include "cli/progress.h"
 #include "cli/prompt_notes.h"
 #include "cli/report.h"
-#include "cli/resume.h"
 #include "cli/signals.h"
 #include "cli/sweep.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
-#include "engine/pipelines/identity.h"
 
-enum { PATHS_CHECKED = 10000 /* of one job */ };
+enum { PATHS_CHECKED = 10000 /* of one job */, PIXELS_CHECKED = 256 /* jobs whose pictures are decoded before the first is drawn */ };
 
 struct batch {
     struct arena *arena;
     const struct options *defaults;
     struct lines lines;
-    struct model *model; /* NULL: not opened yet */
+    struct model *model; /* without a device until a picture is wanted */
     struct startup startup;
     uint64_t n_jobs, n_failed; /* jobs of all shards; of ours */
-    uint64_t n_resumed;
+    uint64_t n_resumed, n_decoded;
     struct run run;
 
     /* The job under way. */
@@ -39,8 +37,7 @@ struct batch {
     const char *place; /* "FILE: line N" */
     const char *id;    /* its number as long as its own is not known */
     const struct options *options;
-    bool resumed; /* its pictures are there, told without the model */
-    bool wanted;  /* a picture is to be drawn */
+    bool wanted; /* a picture is to be drawn */
 };
 
 /* ---- before the first picture ------------------------------------------------------------------------------------ */
@@ -69,16 +66,31 @@ static void check_paths(struct arena *a, struct names *paths, const struct optio
     }
 }
 
-/* Dies where the line is wrong, its arena freed. */
+/* Is there a file under every name? They are looked into when it is the job's turn. */
+static bool all_there(struct arena *a, const struct options *o) {
+    for (int k = 0; k < o->settings.count; k++) {
+        const char *path = path_before_model(a, o, k);
+        if (!path || !name_exists(path)) return false;
+    }
+    return true;
+}
+
+/* Dies where the line is wrong, its arena freed. What is odd is said when it is its turn. */
 static void check_line(struct arena *a, struct batch *b, struct names *paths, const char *line, size_t n) {
     struct job job;
+    int quiet = error_quiet;
     if (job_enter(&job)) {
         const struct options *o = job_read(a, b->defaults, &b->lines, b->place, line, n);
         check_paths(a, paths, o, b->lines.number);
-        if (shard_has(&b->defaults->shard, b->n_jobs)) job_check_files(a, o);
+        error_quiet = 1;
+        bool later = o->sweep || (o->resume && all_there(a, o)); /* a combination that cannot be leaves the others */
+        bool pixels = !o->settings.image || b->n_decoded++ < PIXELS_CHECKED;
+        if (!later && shard_has(&o->shard, b->n_jobs)) job_check(a, o, b->model, pixels);
+        error_quiet = quiet;
         job_leave(&job);
         return;
     }
+    error_quiet = quiet;
     char message[2 * ERROR_MAX];
     put_message(message, b->place, job.message);
     arena_free(a);
@@ -101,50 +113,34 @@ static void check_lines(struct batch *b) {
     b->n_jobs = 0;
 }
 
-/* ---- the model ---------------------------------------------------------------------------------------------------- */
-
-/* With --resume, not before a picture is wanted. */
-static void open_model(struct batch *b) {
-    const struct options *o = b->defaults;
-    if (b->model) return;
-    if (o->resume) device_start(o);
-    struct model *m = model_open_both(b->arena, &o->settings);
-    if (!o->quiet) print_single(m->checkpoint);
-    model_read_ahead(m);
-    model_hash_weights(m);
-    model_use(m, device_open(o));
-    if (m->device->own_memory) b->startup.memory_free = m->device->memory_free(m->device);
-    b->model = m;
-}
-
 /* ---- drawing ----------------------------------------------------------------------------------------------------- */
 
 /* What is asked for, and is it there? */
 static void begin(struct arena *a, struct batch *b) {
-    b->options = job_read(a, b->defaults, &b->lines, b->place, b->line, b->length);
-    b->id = b->options->id;
-    events_job(b->id);
-    b->resumed = b->options->resume && !b->defaults->sheet && resume_done(b->options, b->run.model);
-}
-
-/* Everything up to the first step of the job's first image. */
-static void prepare(struct arena *a, struct batch *b) {
-    const struct options *o = b->options;
+    const struct options *o = b->options = job_read(a, b->defaults, &b->lines, b->place, b->line, b->length);
     const char *prompt = o->settings.prompt, *given = b->defaults->settings.prompt;
     struct model *m = b->model;
-    if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
+    b->id = o->id;
+    events_job(b->id);
     struct request *r = request_open(a, m, &o->settings);
-    if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
-    if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, o->settings.lora_dir);
-    note_unused(r, &o->settings);
     b->run.request = r;
     b->run.options = o;
     b->run.place = b->place;
     b->run.line = b->lines.number;
     b->wanted = check_outputs(a, &b->run);
     if (!b->wanted) return;
-    request_plan(r);
-    check_memory(m, o);
+    if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
+    if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
+    if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, o->settings.lora_dir);
+    note_unused(r, &o->settings);
+}
+
+/* Everything up to the first step of the job's first image. */
+static void prepare(struct arena *a, struct batch *b) {
+    (void)a;
+    if (strcmp(b->options->metadata, "none")) model_hash_weights(b->model);
+    request_plan(b->run.request);
+    check_memory(b->model, b->options);
     run_load(&b->run);
 }
 
@@ -169,14 +165,12 @@ static bool attempt(void (*part)(struct arena *a, struct batch *b), struct arena
 
 /* False where some of it failed. */
 static bool draw_job(struct arena *a, struct batch *b) {
-    if (!attempt(begin, a, b)) return false;
-    b->n_resumed += b->resumed;
-    if (b->resumed) return run_resumed(a, b->options), true;
-    open_model(b);
-    const struct model *m = b->model;
+    struct model *m = b->model;
     uint64_t n_plans = m->n_plans, n_encoded = m->prompts.n_encoded, bytes = m->bytes_read;
+    if (!attempt(begin, a, b)) return false;
+    if (!b->wanted) return b->n_resumed += b->options->resume, run_skip(a, &b->run), true;
+    if (!m->device) model_start(m, b->options, &b->startup);
     if (!attempt(prepare, a, b)) return false;
-    if (!b->wanted) return run_skip(a, &b->run), true;
     bool made = run_images(&b->run) == 0;
     if (b->defaults->verbose) report_change(b->id, m->n_plans != n_plans, m->prompts.n_encoded - n_encoded, m->bytes_read - bytes);
     return made;
@@ -212,7 +206,7 @@ int jobs(struct arena *a, const struct options *o) {
     struct batch b = {.arena = a, .defaults = o, .startup.began = process_began()};
     signals_drain();
     error_once = 1;
-    if (!o->resume) device_start(o);
+    device_start(o);
     if (o->json) {
         events_enable(true);
         error_set_reporter(events_failure);
@@ -221,17 +215,17 @@ int jobs(struct arena *a, const struct options *o) {
     if (o->sweep) sweep_lines(a, o->sweep, &b.lines);
     else lines_open(a, &b.lines, o->batch);
     b.run.contacts = contacts_new(a, o);
+    b.model = model_open_both(a, &o->settings);
+    if (!o->quiet) print_single(b.model->checkpoint);
     check_lines(&b);
-    if (!o->resume) open_model(&b);
-    b.run.model = model_identity(a, &o->settings);
     b.run.written = names_new(a);
     b.run.manifest = o->manifest ? manifest_open(a, o->manifest, o->batch) : NULL;
     progress_begin(o->progress, o->color, o->quiet);
     int code = draw_lines(&b);
     if (code != EXIT_DRAINED) contacts_publish(b.run.contacts);
     if (b.n_resumed && !o->quiet) fprintf(stderr, "%llu jobs were done before\n", (unsigned long long)b.n_resumed);
-    if (b.model && o->verbose) report_end(b.model, &b.startup);
+    if (b.model->device && o->verbose) report_end(b.model, &b.startup);
     event_end(code);
-    if (b.model) model_close(b.model);
+    model_close(b.model);
     return code;
 }

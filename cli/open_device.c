@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "cli/settings_table.h"
 #include "cuda/cuda.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 
 void device_start(const struct options *o) {
@@ -50,6 +51,14 @@ struct device *device_open(const struct options *o) {
     if (o->settings.vae_dtype_given) check_cpu_dtype("--vae-dtype", dtype_word(o->settings.vae_dtype));
     check_address_space(0);
     return cpu_device_open(dtype_of(dtype, DT_F32), o->threads);
+}
+
+void model_start(struct model *m, const struct options *o, struct startup *t) {
+    if (!o->dry_run) model_read_ahead(m);
+    double checked = clock_ms();
+    model_use(m, device_open(o));
+    t->device = clock_ms() - checked;
+    if (m->device->own_memory) t->memory_free = m->device->memory_free(m->device);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */

@@ -261,7 +261,8 @@ struct options options_defaults(struct arena *a) {
 
 /* What is no setting; false: it is none of the options. */
 static bool take_key(struct arena *a, struct options *o, const struct json *object, const char *key) {
-    const struct field *f = field_known(option_fields, n_option_fields, key);
+    bool setting = field_find(settings_fields, n_settings_fields, key) != NULL;
+    const struct field *f = setting ? NULL : field_known(option_fields, n_option_fields, key);
     if (!f) return false;
     if (!strcmp(f->name, "output")) die_hint(FAIL_DATA, "did you mean \"output\"?", "%s: unknown key \"%s\"", json_path(object), key);
     const char *instead = f->kind == &kind_force ? "overwrite" : f->kind == &kind_no_clobber ? "number" : NULL;

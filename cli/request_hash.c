@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "cli/json_out.h"
 #include "cli/settings_table.h"
@@ -10,6 +11,8 @@
 #include "engine/base/sha256.h"
 #include "engine/base/sys.h"
 #include "engine/images/write.h"
+#include "engine/pipelines/identity.h"
+#include "engine/pipelines/loras.h"
 
 static void close_descriptor(void *fd) {
     close(*(int *)fd);
@@ -39,34 +42,86 @@ static const char *file_hash(struct arena *a, const char *path) {
     return hex;
 }
 
+/* A LoRA is as large as many pictures, and many jobs have the same: what was hashed is kept for as long as the file is that one. */
+static const char *lora_hash(struct arena *a, const char *path) {
+    enum { KEPT = 32 };
+    static struct kept {
+        struct stat st;
+        char hex[SHA256_HEX];
+    } kept[KEPT];
+    static int next;
+    struct stat st;
+    if (stat(path, &st) != 0) return file_hash(a, path);
+    for (struct kept *k = kept; k < kept + KEPT; k++)
+        if (k->st.st_ino == st.st_ino && k->st.st_dev == st.st_dev && k->st.st_size == st.st_size &&
+            k->st.st_mtim.tv_sec == st.st_mtim.tv_sec && k->st.st_mtim.tv_nsec == st.st_mtim.tv_nsec)
+            return k->hex;
+    struct kept *k = &kept[next++ % KEPT];
+    memcpy(k->hex, file_hash(a, path), SHA256_HEX);
+    k->st = st;
+    return k->hex;
+}
+
+/* The field's value as text, in place of what the buffer held. */
+static const char *alone(struct json_out *j, const struct field *f, const struct settings *s) {
+    j->text.length = 0;
+    j->comma = false;
+    buffer_add(&j->text, "", 0);
+    f->kind->write(j, f->name, f, s);
+    return j->text.data;
+}
+
+/* The defaults as texts: they are the same for all requests. */
+static const char *const *presets(void) {
+    static struct arena arena;
+    static const char **texts;
+    if (texts) return texts;
+    struct json_out j = {.text.arena = &arena};
+    struct settings usual = settings_defaults(&arena);
+    texts = arena_array(&arena, (size_t)n_settings_fields, sizeof *texts);
+    for (int i = 0; i < n_settings_fields; i++)
+        if (settings_fields[i].recorded) texts[i] = arena_strdup(&arena, alone(&j, &settings_fields[i], &usual));
+    return texts;
+}
+
 /* Those that are not the default, so that a new one changes no older hash. */
 static void write_settings(struct json_out *j, const struct settings *s) {
-    struct settings usual = settings_defaults(j->text.arena);
-    for (const struct field *f = settings_fields; f < settings_fields + n_settings_fields; f++) {
+    struct json_out given = {.text.arena = j->text.arena};
+    for (int i = 0; i < n_settings_fields; i++) {
+        const struct field *f = &settings_fields[i];
         if (!f->recorded || (f->only_with_image && !s->image)) continue;
-        if (!field_same(j->text.arena, f, s, &usual)) f->kind->write(j, f->name, f, s);
+        if (strcmp(alone(&given, f, s), presets()[i])) f->kind->write(j, f->name, f, s);
     }
 }
 
-const char *request_hash(struct arena *a, const struct options *o, uint64_t seed, const char *model) {
-    struct settings s = o->settings;
+/* Contents in place of paths. */
+static void hash_loras(struct arena *a, struct lora_list *list) {
+    struct lora_list hashed = {0};
+    for (int i = 0; i < list->n; i++) loras_add(a, &hashed, lora_hash(a, list->items[i].path), list->items[i].weight);
+    *list = hashed;
+}
+
+const char *request_hash(struct arena *a, const struct options *o, const struct request *r, uint64_t seed, const char *dtype) {
+    struct settings s = r->settings;
     enum image_format format = image_format_of(o->output);
     if (s.image && !strcmp(s.image, "-")) return NULL;
     struct arena own = {0};
     struct json_out j = {.text.arena = &own};
     s.seed = seed;
-    s.image = file_hash(a, s.image);
-    s.mask = file_hash(a, s.mask);
-    s.latents = file_hash(a, s.latents);
+    s.image = file_hash(&own, s.image);
+    s.mask = file_hash(&own, s.mask);
+    s.depth = file_hash(&own, s.depth);
+    s.latents = file_hash(&own, s.latents);
+    hash_loras(&own, &s.loras);
     if (s.negative && !*s.negative) s.negative = NULL;
     s.refiner = s.config = s.vae = NULL; /* these paths are the model's */
     json_out_open(&j, NULL, '{');
     write_settings(&j, &s);
     if (!seed) json_out_u64(&j, "seed", seed);
-    if (strcmp(o->dtype, "auto")) json_out_string(&j, "dtype", o->dtype);
+    json_out_string(&j, "dtype", dtype);
     if (format) json_out_u64(&j, "format", (uint64_t)format);
     if (format) json_out_u64(&j, "quality", (uint64_t)(o->quality ? o->quality : QUALITY_DEFAULT));
-    json_out_string(&j, "model", model);
+    json_out_string(&j, "model", model_identity(r->model));
     json_out_close(&j, '{');
     char *hex = arena_alloc(a, SHA256_HEX);
     sha256(j.text.data, j.text.length, hex);

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "cli/paths.h"
 #include "cli/request_hash.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
@@ -51,49 +50,49 @@ static const char *own_text(struct arena *a, const char *path) {
     return comment_text(image_comments_read(a, data, head ? head : n, path), "diffuse");
 }
 
-/* The picture's hash of its request, or NULL, and its seed. */
-static const char *recorded_request(struct arena *a, const char *path, uint64_t *seed) {
-    const char *text = own_text(a, path), *found = NULL;
+struct found {
+    const char *request, *dtype; /* NULL: it does not say */
+    uint64_t seed;
+};
+
+/* What the picture says of itself. */
+static struct found look_into(struct arena *a, const char *path) {
+    const char *text = own_text(a, path);
+    struct found found = {0};
     struct json_scan scan;
-    if (!text) return NULL;
+    if (!text) return found;
     json_scan_begin(&scan, text, strlen(text), arena_alloc(a, strlen(text) + 1), strlen(text));
-    if (json_scan_next(&scan) != JSON_OBJECT) return NULL;
+    if (json_scan_next(&scan) != JSON_OBJECT) return found;
     while (json_scan_next(&scan) == JSON_KEY) {
-        bool request = !strcmp(scan.string, "request"), number = !strcmp(scan.string, "seed");
+        const char **taken = !strcmp(scan.string, "request") ? &found.request : !strcmp(scan.string, "dtype") ? &found.dtype : NULL;
+        bool number = !strcmp(scan.string, "seed");
         enum json_token value = json_scan_next(&scan);
-        if (request && value == JSON_STRING) found = arena_strdup(a, scan.string);
-        if (number && (value != JSON_NUMBER || !json_scan_u64(&scan, seed))) return NULL;
-        if (json_scan_skip(&scan, value) == JSON_ERROR) return NULL;
+        if (taken && value == JSON_STRING) *taken = arena_strdup(a, scan.string);
+        if (number && (value != JSON_NUMBER || !json_scan_u64(&scan, &found.seed))) return (struct found){0};
+        if (json_scan_skip(&scan, value) == JSON_ERROR) return (struct found){0};
     }
     return found;
 }
 
-enum resume resume_look(struct arena *a, const struct options *o, int k, const char *path, const char *model) {
+enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path) {
     struct job job;
     struct arena own = {0};
-    uint64_t seed = 0;
+    struct found *found = arena_alloc(a, sizeof *found);
+    enum resume answer = RESUME_OTHER;
     if (!name_exists(path)) return RESUME_ABSENT;
-    const char *volatile found = NULL;
     if (job_enter(&job)) { /* no picture, or another program's */
-        found = recorded_request(&own, path, &seed);
-        found = found ? arena_strdup(a, found) : NULL;
+        *found = look_into(&own, path);
         job_leave(&job);
     }
-    arena_free(&own);
-    if (o->settings.seed_given) seed = o->settings.seed + (uint64_t)k;
-    const char *wanted = found ? request_hash(a, o, seed, model) : NULL;
-    return wanted && !strcmp(found, wanted) ? RESUME_SAME : RESUME_OTHER;
-}
-
-bool resume_done(const struct options *o, const char *model) {
-    bool done = true;
-    for (int k = 0; done && k < o->settings.count; k++) {
-        struct arena a = {0};
-        const char *path = path_before_model(&a, o, k);
-        done = path && resume_look(&a, o, k, path, model) == RESUME_SAME;
-        arena_free(&a);
+    if (o->settings.seed_given) found->seed = o->settings.seed + (uint64_t)k;
+    bool any_type = !strcmp(o->dtype, "auto") || o->dtype == o->dtype_recorded;
+    const char *dtype = any_type ? found->dtype : o->dtype;
+    if (found->request && dtype) {
+        const char *wanted = request_hash(a, o, r, found->seed, dtype);
+        if (wanted && !strcmp(found->request, wanted)) answer = RESUME_SAME;
     }
-    return done;
+    arena_free(&own);
+    return answer;
 }
 
 void resume_check(const struct options *o) {

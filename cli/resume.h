@@ -4,13 +4,12 @@
 #define CLI_RESUME_H
 
 #include "cli/options.h"
+#include "engine/pipelines/request.h"
 
 enum resume { RESUME_ABSENT, RESUME_SAME, RESUME_OTHER /* of another request, or it does not say */ };
 
-/* What lies at `path`, for image k of o, whose settings are as they were given. Where no seed was, any will do. model: model_identity. */
-enum resume resume_look(struct arena *a, const struct options *o, int k, const char *path, const char *model);
-/* Is every image there, as far as the names can be told before the model is known? */
-bool resume_done(const struct options *o, const char *model);
+/* What lies at `path`, for image k. Where no seed was given any will do, and any type where none was. */
+enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path);
 /* Dies FAIL_USAGE where the options leave nothing to recognize a picture by. */
 void resume_check(const struct options *o);
 

@@ -320,10 +320,10 @@ static void take_key(struct arena *a, struct settings *s, const struct json *o, 
 }
 
 /* Under two names one setting would have two values. */
-static void check_names(const struct json *o, int n) {
+static void check_names(const struct json *o, int n, const char *const *others) {
     const struct field *f = field_known(settings_fields, n_settings_fields, json_key(o, n));
     for (int i = 0; f && i < n; i++)
-        if (field_known(settings_fields, n_settings_fields, json_key(o, i)) == f)
+        if (!is_one_of(json_key(o, i), others) && field_known(settings_fields, n_settings_fields, json_key(o, i)) == f)
             die(FAIL_DATA, "%s: \"%s\" and \"%s\" are the same setting: expected one of them", json_path(o), json_key(o, i),
                 json_key(o, n));
 }
@@ -339,7 +339,7 @@ void settings_from_json(struct arena *a, struct settings *s, const struct json *
     for (int i = 0; i < json_n_keys(o); i++)
         if (!is_one_of(json_key(o, i), others)) {
             take_key(a, s, o, json_key(o, i));
-            check_names(o, i);
+            check_names(o, i, others);
         }
 }
 

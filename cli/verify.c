@@ -41,9 +41,8 @@ static struct model *enter_model(struct resident *m, const struct options *o) {
     if (m->key && !strcmp(m->key, key)) return m->model;
     leave_model(m);
     struct model *model = model_open_both(&m->arena, &o->settings);
-    model_read_ahead(model);
     model_hash_weights(model);
-    model_use(model, device_open(o));
+    model_start(model, o, &(struct startup){0});
     m->model = model;
     m->key = key_of(&m->arena, o);
     return model;

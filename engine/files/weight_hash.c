@@ -198,6 +198,12 @@ const char *weight_hash(struct arena *a, struct weight_hashes *h, const struct c
     return m->n_files ? hex : NULL;
 }
 
+bool weight_hashes_known(const struct weight_hashes *h) {
+    bool known = true;
+    for (int i = 0; i < h->n; i++) known &= h->files[i].usable;
+    return known;
+}
+
 void weight_hashes_finish(struct weight_hashes *h) {
     end_thread(h);
     for (int i = 0; i < h->n; i++) {

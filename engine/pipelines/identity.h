@@ -1,13 +1,14 @@
-/* Which model it is, told without reading a weight. */
+/* Which model it is, wherever it lies. */
 #ifndef ENGINE_PIPELINES_IDENTITY_H
 #define ENGINE_PIPELINES_IDENTITY_H
 
-#include "engine/base/arena.h"
-#include "engine/pipelines/settings.h"
+#include <stdbool.h>
+#include "engine/pipelines/model.h"
 
-/* 64 hex digits of what the model's parts and its refiner's consist of, wherever they lie: the texts of their configs, the name and size of
- * each other file, and in the hub's cache the blob it is a link to, which is named by its hash. Weights changed in place, their size kept,
- * are not seen. Dies as checkpoint_list does. */
-const char *model_identity(struct arena *a, const struct settings *settings);
+/* 64 hex digits of what pictures depend on: the contents of the configs, vocabularies and weights of the model's parts and its refiner's.
+ * Weights go in as their hashes (weight_hash.h), which the first process that asks computes where they are not known: it waits for them. */
+const char *model_identity(struct model *m);
+/* Is it known without waiting for a large file? */
+bool model_identity_known(struct model *m);
 
 #endif

@@ -228,11 +228,12 @@ void model_forget(struct model *m) {
 }
 
 void model_hash_weights(struct model *m) {
-    m->hashes = weight_hashes_open(m->arena, m->checkpoint);
+    for (; m; m = m->refiner)
+        if (!m->hashes) m->hashes = weight_hashes_open(m->arena, m->checkpoint);
 }
 
 void model_close(struct model *m) {
-    weight_hashes_close(m->hashes);
+    for (struct model *each = m; each; each = each->refiner) weight_hashes_close(each->hashes);
     for (struct model *each = m; each; each = each->refiner) {
         if (each->recording) each->device->recording_free(each->device, each->recording);
         prompt_cache_free(&each->prompts);

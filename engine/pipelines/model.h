@@ -73,6 +73,7 @@ struct model {
     uint64_t bytes_read;
     double load_ms;
     struct weight_hashes *hashes; /* or NULL: model_hash_weights */
+    const char *identity;         /* model_identity's answer, or NULL */
     bool loaded;                  /* load_ms is known; else after the first picture */
 
     uint64_t n_plans;
@@ -90,7 +91,7 @@ static inline struct source settings_source(const struct settings *s) {
 struct model *model_open_both(struct arena *a, const struct settings *settings);
 /* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
 void model_read_ahead(const struct model *m);
-/* Has the weights' hashes found out, in the background: m->hashes. */
+/* Has the weights' hashes found out, in the background: m->hashes, the refiner's too. Does nothing the second time. */
 void model_hash_weights(struct model *m);
 /* The device all requests run on, in its planning phase. */
 void model_use(struct model *m, struct device *device);

@@ -61,6 +61,14 @@ P
     large=$(hash model/unet/diffusion_pytorch_model.safetensors)
     draw -q -f -o g.png -m model x
     [ -z "$(told g.png)" ] || fail 'the first picture waited'
+    grep -aq '"request"' g.png && fail 'the hash of a request whose model is not known'
+    # but many wait, and who will ask for the same again
+    cp -r cache kept_cache
+    draw -q -o r.png -m model --resume x
+    grep -aq '"request"' r.png || fail 'no hash of the request'
+    draw -o r.png -m model --resume x
+    expect_code 0
+    rm -r cache && mv kept_cache cache
     i=1
     while [ $i -lt 300 ] && [ -z "$(told g.png)" ]; do
         draw -q -f -o g.png -m model --steps 20 x

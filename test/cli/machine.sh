@@ -42,7 +42,9 @@ last 0
 draw -o box/a.png -j x
 last 73
 printf '{"prompt":"a","seed":1}\n{"prompt":"a","clip_skip":99}\n' >jobs
-draw -f -b jobs -o box/ -j
+what='a job of a pipe that fails'
+cat jobs | "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 -f -b - -o box/ -j >out 2>err
+code=$?
 last 1
 draw -j --nonesuch x
 last 2

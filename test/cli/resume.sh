@@ -149,18 +149,79 @@ grep -q 'box/a.png: the file exists, of another request' err || fail 'it is not 
 expect_same a.png box/a.png
 rm box/a.png
 
-# No weight is read, no weight file opened; nothing but the paths is told.
+# Of weights the headers are read alone, once their hashes are known.
 if strace -o /dev/null true 2>err; then
     export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # LeakSanitizer cannot work under strace
     batch -b jobs.jsonl -o box/
-    grep -v '"f"' jobs.jsonl >known.jsonl # its name asks for what only the model tells
-    what='all done: what is opened'
-    strace -f -qq -o trace -e trace=open,openat "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -b known.jsonl -o box/ \
-        --resume >out 2>err || fail 'it failed'
-    grep -q 'scheduler_config.json' trace || fail 'not even a config was read'
-    grep 'safetensors' trace >check && fail "$(head -n 1 check)"
+    what='all done: what is read'
+    strace -f -y -qq -o trace -e trace=pread64,read,mmap,clone,clone3 "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -b jobs.jsonl \
+        -o box/ --resume >out 2>err || fail 'it failed'
+    read_of() { grep "pread64([0-9]*<$1>" trace | sed 's/.* = //' | awk '{n += $1} END {print n + 0}'; }
+    unet=$MODEL/unet/diffusion_pytorch_model.safetensors
+    header=$(od -An -tu8 -N8 "$unet" | tr -d ' ')
+    [ "$(read_of "$unet")" -le $((header + 64)) ] || fail "of the UNet $(read_of "$unet") bytes are read, its header has $header"
     rm box/*
 fi
+
+# What is hashed is what was drawn: a picture's own settings, with the defaults that the model filled in, ask for the same.
+draw 'a cat' -o box/a.png
+run -m "$MODEL" --threads 1 --from box/a.png -o box/a.png --resume -v
+expect_code 0
+expect_out box/a.png
+grep -q steps: err && fail 'it is drawn again'
+run -m "$MODEL" --threads 1 --from box/a.png -o box/a.png --resume --guidance 3
+expect_code 73
+rm box/a.png
+
+# Another file under the same name and size is another model, and so is another LoRA's.
+cp -r "$MODEL" model
+draw x -m model -o box/a.png
+draw x -m model -o box/a.png --resume
+expect_code 0
+vae=model/vae/diffusion_pytorch_model.safetensors
+end=$(($(wc -c <$vae) - 1))
+last=$(tail -c 1 $vae | od -An -tu1)
+printf "\\$(printf %o $(((last + 1) % 256)))" | dd of=$vae bs=1 seek=$end conv=notrunc 2>err
+draw x -m model -o box/a.png --resume
+expect_code 73
+cp "$MODEL/vae/diffusion_pytorch_model.safetensors" $vae
+draw x -m model -o box/a.png --resume
+expect_code 0
+sed 's/"beta_start": [0-9.]*/"beta_start": 0.0002/' "$MODEL/scheduler/scheduler_config.json" >model/scheduler/scheduler_config.json
+draw x -m model -o box/a.png --resume
+expect_code 73
+rm box/a.png
+# lora VALUE: a LoRA of one layer, its values all VALUE's bytes.
+lora() {
+    head='{"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight":{"dtype":"F32","shape":[1,COLS],"data_offsets":[0,DOWN]},"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight":{"dtype":"F32","shape":[ROWS,1],"data_offsets":[DOWN,END]}}'
+    head=$(printf %s "$head" | sed "s/COLS/$side/; s/ROWS/$side/; s/DOWN/$((4 * side))/g; s/END/$((8 * side))/")
+    n=${#head}
+    printf "\\$(printf %o $((n % 256)))\\$(printf %o $((n / 256)))\\0\\0\\0\\0\\0\\0%s" "$head"
+    head -c $((8 * side)) /dev/zero | tr '\0' "$1"
+}
+side=$(sed -n '/"block_out_channels"/,/]/p' "$MODEL/unet/config.json" | tr -d ' ' | grep -o '^[0-9]*' | grep . | tail -n 1)
+lora '\074' >l.safetensors
+draw x -o box/a.png --lora l.safetensors
+expect_code 0
+draw x -o box/a.png --lora l.safetensors --resume
+expect_code 0
+lora '\073' >l.safetensors
+draw x -o box/a.png --lora l.safetensors --resume
+expect_code 73
+rm -r box/a.png model
+
+# The sheet of what is there.
+run -m "$MODEL" -q x -s 1 --steps 1 --threads 1 --sweep size=32,64 -o box/ --sheet box/s.png
+cp box/s.png kept
+run -m "$MODEL" -q x -s 1 --steps 1 --threads 1 --sweep size=32,64 -o box/ --sheet box/s.png --resume --on-exists skip -v
+expect_code 0
+grep -q steps: err && fail 'it is drawn again'
+rm box/s.png
+run -m "$MODEL" -q x -s 1 --steps 1 --threads 1 --sweep size=32,64 -o box/ --sheet box/s.png --resume -v
+expect_code 0
+grep -q -e steps: -e start: err && fail 'it is drawn again'
+expect_same kept box/s.png
+rm box/*
 
 # Ten thousand lines, all done: a second of CPU time. They ask for one picture under as many names.
 what='ten thousand lines'
@@ -197,7 +258,13 @@ expect_error 2 'diffuse: jobs.txt: line 1: box/00000001.png: --sheet has this na
 # --manifest: a line for each picture made and each that failed, appended.
 printf '%s\n' '{"id":"a","prompt":"a"}' '{"id":"b","prompt":"a","clip_skip":99}' '{"id":"c","prompt":"b","count":2}' >three.jsonl
 printf '{"torn' >manifest
-batch -b three.jsonl -o box/ --manifest manifest
+# piped ARGUMENT...: three.jsonl as it cannot be checked before the first picture.
+piped() {
+    what="a pipe: $*"
+    cat three.jsonl | "$DIFFUSE" --device cpu -m "$MODEL" --steps 1 --threads 1 -q -s 1 -b - -o box/ "$@" >out 2>err
+    code=$?
+}
+piped --manifest manifest
 expect_code 1
 [ "$(wc -l <manifest)" = 5 ] || fail "$(cat manifest)"
 [ "$(head -n 1 manifest)" = '{"torn' ] || fail 'what was there is gone'
@@ -208,11 +275,11 @@ grep -q '^{"v":1,"id":"a","line":1,"seed":1,"file":"box/a.png","request":"[0-9a-
 grep -a -q "$(sed 's/.*"request":"\([0-9a-f]*\)".*/"request":"\1"/' line)" box/a.png || fail 'the picture has another hash'
 sed -n 3p manifest | grep -q '^{"v":1,"id":"b","line":2,"code":2,"message":"--clip-skip 99: ' || fail "$(sed -n 3p manifest)"
 sed -n 5p manifest | grep -q '"id":"c","line":3,"seed":2,"file":"box/c-2.png"' || fail "$(sed -n 5p manifest)"
-batch -b three.jsonl -o box/ --manifest manifest --resume
+piped --manifest manifest --resume
 [ "$(wc -l <manifest)" = 6 ] || fail "$(cat manifest)"
-batch -b three.jsonl -o box/ --manifest none/manifest
+piped --manifest none/manifest
 expect_code 73
-batch -b three.jsonl -o box/ -f --manifest /dev/full
+piped -f --manifest /dev/full
 expect_code 74
 
 # What does not go together.
