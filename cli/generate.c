@@ -1,4 +1,5 @@
 #include "cli/generate.h"
+#include "cli/archive.h"
 #include "cli/bench.h"
 #include "cli/events.h"
 #include "cli/notes_xl.h"
@@ -52,7 +53,7 @@ static void write_request(struct arena *a, const struct picture *p) {
 }
 
 /* step: 0 for the finished picture */
-static const void *encode(struct arena *a, const struct run *run, const struct picture *p, uint8_t *rgb, int step, size_t *size) {
+static const void *encode(struct arena *a, struct run *run, const struct picture *p, uint8_t *rgb, int step, size_t *size) {
     struct metadata m = about_image(run->request, run->k);
     enum image_format format = image_format_of(run->options->output);
     int quality = run->options->quality ? run->options->quality : QUALITY_DEFAULT;
@@ -62,12 +63,13 @@ static const void *encode(struct arena *a, const struct run *run, const struct p
     m.request = step ? NULL : run->hash;
     struct image_comment comments[METADATA_COMMENTS_MAX];
     int n_comments = metadata_comments(a, &m, run->options->metadata, comments);
+    run->json = comment_text((struct image_comments){comments, n_comments}, "diffuse");
     struct image image = {run->request->width, run->request->height, run->request->model->picture_channels, rgb};
     return image_encode(a, format, &image, (struct image_comments){comments, n_comments}, quality, size);
 }
 
 /* --save-every: the picture on its way. */
-static void save_snapshot(const struct run *run, struct picture *p, int step) {
+static void save_snapshot(struct run *run, struct picture *p, int step) {
     struct arena a = {0};
     uint8_t *rgb = arena_alloc(&a, request_pixel_count(run->request));
     size_t size;
@@ -120,9 +122,10 @@ static struct result make_image(struct arena *a, struct run *run) {
     struct request *request = run->request;
     const struct options *o = run->options;
     const char *path = path_of_image(a, request, o, run->k, -1);
-    bool to_stdout = !strcmp(path, "-");
+    bool to_stdout = !strcmp(path, "-") || o->archive;
     double start = clock_ms();
-    if (!to_stdout) output_check_own(a, run, path);
+    if (o->archive) output_check_entry(run, path);
+    else if (!to_stdout) output_check_own(a, run, path);
     if (!to_stdout && output_stays(a, run, run->k, path)) return (struct result){.path = path, .skipped = true};
     progress_image(run->k, o->settings.count, request_rows(request));
     uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
@@ -140,7 +143,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     progress_clear();
     if (p->verdict == VERDICT_FLAGGED)
         warn("the safety checker flagged %s: the picture is black (another seed or prompt, or --no-safety-checker)",
-             to_stdout ? "it" : path);
+             !strcmp(path, "-") ? "it" : path);
     if (!to_stdout) {
         bool others_stay = o->resume && o->on_exists == EXISTS_ERROR;
         const char *published = publish_file(a, path, r.file, r.size, others_stay ? EXISTS_SKIP : o->on_exists);
@@ -182,15 +185,17 @@ static void report_skipped(struct arena *a, const struct options *o, int k, cons
 
 /* Standard output lost ends the run, whatever images are left. */
 static void report(struct arena *a, const struct run *run, const struct result *r) {
+    const struct options *o = run->options;
     if (!strcmp(r->path, "-")) {
         result_write(r->file, r->size);
         return;
     }
+    if (o->archive) archive_add(a, r->path, r->file, r->size, run->json);
     add_contact(a, run, r->path);
-    if (r->skipped) report_skipped(a, run->options, run->k, r->path);
+    if (r->skipped) report_skipped(a, o, run->k, r->path);
     else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->verdict, r->ms);
-    if (!run->options->json) result_path(a, r->path, run->options->null_separated);
-    struct manifest_line line = {.id = run->options->id,
+    if (!o->json && !o->archive) result_path(a, r->path, o->null_separated);
+    struct manifest_line line = {.id = o->id,
                                  .line = run->line,
                                  .seed = run->request->settings.seed + (uint64_t)run->k,
                                  .file = r->path,

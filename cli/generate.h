@@ -23,6 +23,7 @@ struct run {
     struct names *written;     /* "DEVICE:INODE" of every file the batch has made, and the line it is of; NULL: no batch */
     struct manifest *manifest; /* or NULL */
     const char *hash;          /* request_hash of the image under way */
+    const char *json;          /* what it says of itself, or NULL */
     int k;                     /* the image under way */
     bool load_reported;
     bool drained; /* SIGUSR1 came, and images are left */

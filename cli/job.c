@@ -32,6 +32,7 @@ static void check_job(struct arena *a, const struct options *o, const struct set
     if (s->negative && strlen(s->negative) > TEXT_MAX) die(FAIL_USAGE, "negative: expected at most %d bytes, found more", TEXT_MAX);
     if (s->image && !strcmp(s->image, "-")) die(FAIL_USAGE, "image: expected a file for a job, found -");
     check_id(o->id);
+    if (o->archive && o->save_every) die(FAIL_USAGE, "save-every and --archive: finished pictures alone go into it");
     options_check_seeds(s);
 }
 
@@ -85,5 +86,5 @@ void job_check(struct arena *a, const struct options *o, struct model *m, bool p
     check_input(s->latents);
     const char *path = path_before_model(a, o, 0);
     if (pixels) path = path_of_image(a, request_open(a, m, s), o, 0, -1);
-    if (path) outdir_prepare(path, o->mkdirs, true);
+    if (path && !o->archive) outdir_prepare(path, o->mkdirs, true);
 }

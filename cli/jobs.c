@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "cli/archive.h"
 #include "cli/events.h"
 #include "cli/generate.h"
 #include "cli/job.h"
@@ -59,6 +60,7 @@ static void put_message(char out[2 * ERROR_MAX], const char *place, const char *
 static void check_paths(struct arena *a, struct names *paths, const struct options *o, uint64_t line) {
     for (int k = 0; k < o->settings.count && k < PATHS_CHECKED && o->on_exists != EXISTS_NUMBER; k++) {
         const char *path = path_outline(a, o, k);
+        if (o->archive) archive_check_name(path);
         if (o->manifest && !strcmp(path, o->manifest)) die(FAIL_USAGE, "%s: --manifest has this name, too", path);
         if (o->sheet && !strcmp(path, o->sheet)) die(FAIL_USAGE, "%s: --sheet has this name, too", path);
         uint64_t other = names_add(paths, path, line);
@@ -204,6 +206,7 @@ static int draw_lines(struct batch *b) {
 
 int jobs(struct arena *a, const struct options *o) {
     struct batch b = {.arena = a, .defaults = o, .startup.began = process_began()};
+    if (o->archive) archive_check(o);
     signals_drain();
     error_once = 1;
     device_start(o);
@@ -225,6 +228,7 @@ int jobs(struct arena *a, const struct options *o) {
     if (code != EXIT_DRAINED) contacts_publish(b.run.contacts);
     if (b.n_resumed && !o->quiet) fprintf(stderr, "%llu jobs were done before\n", (unsigned long long)b.n_resumed);
     if (b.model->device && o->verbose) report_end(b.model, &b.startup);
+    if (o->archive) archive_end();
     event_end(code);
     model_close(b.model);
     return code;

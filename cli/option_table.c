@@ -155,6 +155,7 @@ static const struct field_kind kind_help = {.set = set_help}, kind_version = {.s
 static const char *const lists[] = {"schedulers", "models", NULL};
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
 static const char *const on_exists[] = {"error", "skip", "number", "overwrite", NULL};
+static const char *const archives[] = {"none", "tar", NULL};
 static const char *const halts[] = {"never", "soon", "now", NULL};
 static const char *const whens[] = {"auto", "always", "never", NULL};
 static const char *const metadata_levels[] = {"full", "minimal", "none", NULL};
@@ -162,6 +163,7 @@ static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 _Static_assert(DEVICE_AUTO == 0 && DEVICE_CPU == 1 && DEVICE_CUDA == 2, "order of devices");
 _Static_assert(EXISTS_ERROR == 0 && EXISTS_SKIP == 1 && EXISTS_NUMBER == 2 && EXISTS_OVERWRITE == 3, "order of on_exists");
+_Static_assert(ARCHIVE_NONE == 0 && ARCHIVE_TAR == 1, "order of archives");
 _Static_assert(HALT_NEVER == 0 && HALT_SOON == 1 && HALT_NOW == 2, "order of halts");
 _Static_assert(WHEN_AUTO == 0 && WHEN_ALWAYS == 1 && WHEN_NEVER == 2, "order of whens");
 
@@ -192,6 +194,9 @@ static const struct field option_fields[] = {
     {0, "resume", NULL, GROUP_OUTPUT, "do not draw again what is there of the same request", &kind_flag, AT(resume), RARE},
     {0, "manifest", "FILE", GROUP_OUTPUT, "append a JSON line for each picture of the batch, made or failed", &kind_path, AT(manifest),
      .completion = COMPLETE_FILE, RARE},
+    {0, "archive", "tar", GROUP_OUTPUT,
+     "with -o -: the batch's pictures as a tar stream, each with its settings as JSON, as WebDataset reads them", &kind_enum, AT(archive),
+     ONE_OF(archives), RARE},
     {0, "shard", "I/N", GROUP_OUTPUT, "of the batch's jobs those whose number mod N is I; auto, auto/N: as Slurm, Kubernetes or MPI say",
      &kind_shard, NO_PLACE, RARE},
     {0, "halt", "WHEN", GROUP_OUTPUT, "once a job of the batch failed, end: never, soon (after it), now", &kind_enum, AT(halt),

@@ -234,7 +234,7 @@ static void check_output(struct arena *a, struct options *o) {
     if (o->json && o->tsv) die_pair("--json", "--tsv", "expected one of them");
     if (o->tsv && o->command != CMD_SHOW_SCHEDULE) die(FAIL_USAGE, "--tsv: expected --show-schedule with it, found none");
     if (options_many(o)) {
-        o->output = template_with_id(a, template_of_jobs(a, o->output));
+        o->output = template_with_id(a, template_of_jobs(a, o->archive ? NULL : o->output));
         template_resolve(a, o->output, 1);
     } else if (o->output && !strcmp(o->output, "-")) {
         if (s->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
@@ -270,7 +270,8 @@ static void check_many(const struct options *o) {
     if (o->bench) die_pair(name, "--bench", "one request is measured");
     if (o->dry_run) die_pair(name, "--dry-run", "expected one of them");
     if (o->settings.dump) die_pair(name, "--dump", "jobs would share it; \"dump\" in a line is for that job");
-    if (o->output && !strcmp(o->output, "-")) die_pair(name, "--output -", "expected a file for each job");
+    if ((o->output && !strcmp(o->output, "-")) != (o->archive != ARCHIVE_NONE))
+        die(FAIL_USAGE, "%s: expected a file for each job, or -o - --archive tar, found one of these", name);
 }
 
 static void check_sweep(const struct options *o) {
@@ -287,7 +288,7 @@ static void check_batch(struct arena *a, const struct options *o, const char *op
     const char *prompt = operand ? operand : o->settings.prompt;
     check_many(o);
     check_sweep(o);
-    const char *of_many = o->shard.count ? "--shard" : o->manifest ? "--manifest" : o->halt ? "--halt" : NULL;
+    const char *of_many = o->shard.count ? "--shard" : o->manifest ? "--manifest" : o->halt ? "--halt" : o->archive ? "--archive" : NULL;
     if (of_many && !options_many(o)) die(FAIL_USAGE, "%s: expected --batch with it, found none", of_many);
     if (!o->batch) return;
     if (!o->batch[strspn(o->batch, "0123456789")])

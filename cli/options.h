@@ -13,6 +13,7 @@ enum { TEXT_MAX = 64 << 10 }; /* of a prompt, bytes */
 
 enum command { CMD_GENERATE, CMD_INSPECT, CMD_TOKENS, CMD_SHOW_SCHEDULE, CMD_LIST_SCHEDULERS, CMD_LIST_MODELS, CMD_INFO, CMD_VERIFY };
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum archive { ARCHIVE_NONE, ARCHIVE_TAR };
 enum halt { HALT_NEVER, HALT_SOON, HALT_NOW };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
@@ -35,6 +36,7 @@ struct options {
     struct shard shard;                    /* which of the jobs */
     enum halt halt;                        /* what a job that fails does to those behind it */
     const char *manifest;                  /* a file, or NULL */
+    enum archive archive;                  /* of the batch's pictures, on stdout; output names the entries */
     bool resume;                           /* what is there of the same request stays and is not drawn */
     const struct recorded *from;           /* --from: the picture whose settings these are where nothing else was said; NULL: none */
     int elsewhere_width, elsewhere_height; /* given by it or DIFFUSE_OPTIONS_FILE: there to be changed unsaid */

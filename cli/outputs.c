@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "cli/archive.h"
 #include "cli/outdir.h"
 #include "cli/paths.h"
 #include "cli/resume.h"
@@ -26,7 +27,7 @@ bool check_outputs(struct arena *a, const struct run *run) {
     const struct request *r = run->request;
     const struct options *o = run->options;
     bool missing = o->settings.count > CHECKED_MAX;
-    if (!strcmp(o->output, "-")) return true;
+    if (!strcmp(o->output, "-") || o->archive) return true;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
         const char *path = path_of_image(a, r, o, k, -1);
         if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
@@ -47,11 +48,20 @@ static const char *identity(struct arena *a, const char *path) {
     return lstat(path, &st) == 0 ? arena_printf(a, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino) : NULL;
 }
 
+static _Noreturn void die_own(const char *path, uint64_t line) {
+    die(FAIL_CREATE, "%s: line %llu made it: expected another \"id\" or \"output\"", path, (unsigned long long)line);
+}
+
+void output_check_entry(const struct run *run, const char *name) {
+    archive_check_name(name);
+    uint64_t line = names_add(run->written, name, run->line);
+    if (line) die_own(name, line);
+}
+
 void output_check_own(struct arena *a, const struct run *run, const char *path) {
     const char *id = run->written ? identity(a, path) : NULL;
     uint64_t line = id ? names_find(run->written, id) : 0;
-    if (line && run->options->on_exists == EXISTS_OVERWRITE)
-        die(FAIL_CREATE, "%s: line %llu made it: expected another \"id\" or \"output\"", path, (unsigned long long)line);
+    if (line && run->options->on_exists == EXISTS_OVERWRITE) die_own(path, line);
 }
 
 void output_note_own(struct arena *a, const struct run *run, const char *path) {

@@ -10,6 +10,8 @@ bool check_outputs(struct arena *a, const struct run *run);
 bool output_stays(struct arena *a, const struct run *run, int k, const char *path);
 /* --resume found it, of another request. */
 _Noreturn void output_die_other(const char *path);
+/* The archive's own entries: dies where a line before made one of that name. */
+void output_check_entry(const struct run *run, const char *name);
 /* With -f: dies where the file is one that a line before made; and notes that this one did. */
 void output_check_own(struct arena *a, const struct run *run, const char *path);
 void output_note_own(struct arena *a, const struct run *run, const char *path);

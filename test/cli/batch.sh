@@ -287,7 +287,7 @@ expect_error 2 "diffuse: --batch: expected a file of jobs or -, found '4'" 'hint
 batch -b two.txt x
 expect_error 2 'diffuse: two.txt: line 1: --batch and a prompt: the lines are the prompts'
 batch -b two.txt -o -
-expect_error 2 'diffuse: --batch and --output -: expected a file for each job'
+expect_error 2 'diffuse: --batch: expected a file for each job, or -o - --archive tar, found one of these'
 batch -b two.txt --bench 1
 expect_error 2 'diffuse: --batch and --bench: one request is measured'
 batch -b two.txt --dry-run

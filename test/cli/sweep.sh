@@ -82,7 +82,7 @@ wrong '--sweep: 16777216 pictures, expected at most 65536' --sweep "steps=$many"
 wrong '--sweep: expected at most 256 values, found more' --sweep "steps=$many,257"
 wrong '--sweep and --batch: expected one of them' --sweep steps=1 -b -
 wrong '--sweep and --count: --sweep seed=1,2,3 draws several' --sweep steps=1 -c 2
-wrong '--sweep and --output -: expected a file for each job' --sweep steps=1 -o -
+wrong '--sweep: expected a file for each job, or -o - --archive tar, found one of these' --sweep steps=1 -o -
 wrong '--sweep and --bench: one request is measured' --sweep steps=1 --bench 2
 wrong '--sheet and --output -: expected a file for each picture' --sheet s.png -o -
 wrong "--sheet and --bench: no picture is written" --sheet s.png --bench 2
