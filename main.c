@@ -7,6 +7,7 @@
 #include "cli/options.h"
 #include "cli/pictures.h"
 #include "cli/print.h"
+#include "cli/print_tokens.h"
 #include "cli/result.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
@@ -34,8 +35,11 @@ static void show_schedule(struct arena *a, const struct options *o) {
 static void show_tokens(struct arena *a, const struct options *o) {
     int length;
     struct clip_bpe *tokenizer = model_tokenizer(a, settings_source(&o->settings), &length);
-    const char *text = clip_bpe_convert(a, tokenizer, o->tokens_text);
-    print_tokens(tokenizer, text, length, o->json, terminal_has_color(STDOUT_FILENO, o->color));
+    const struct prompt_syntax *syntax = &prompt_syntaxes[o->settings.prompt_syntax];
+    const char *text = o->tokens_text;
+    struct chunks c =
+        chunks_make(a, tokenizer, syntax, "--tokens", text, syntax->parse(a, "--tokens", text), length, o->settings.long_prompts);
+    print_tokens(tokenizer, text, &c, length, o->json, terminal_has_color(STDOUT_FILENO, o->color));
 }
 
 int main(int argc, char **argv) {

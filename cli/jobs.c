@@ -133,7 +133,7 @@ static void begin(struct arena *a, struct batch *b) {
     if (!b->wanted) return;
     if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
-    if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, o->settings.lora_dir);
+    if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, &o->settings);
     note_unused(r, &o->settings);
 }
 

@@ -5,6 +5,7 @@
 #include "cli/settings_table.h"
 #include "cli/version.h"
 #include "engine/base/text.h"
+#include "tokenizer/prompt_syntax.h"
 
 /* ---- AUTOMATIC1111's infotext ------------------------------------------------------------------------------------ */
 
@@ -45,6 +46,7 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
     if (s->prompt && *s->prompt) buffer_printf(&b, "%s\n", s->prompt);
     if (s->negative && *s->negative) buffer_printf(&b, "Negative prompt: %s\n", s->negative);
     add_number(&b, "Steps", s->steps);
+    if (s->prompt_syntax != SYNTAX_PLAIN) add_pair(&b, "Prompt syntax", prompt_syntax_names[s->prompt_syntax]);
     if (m->step) add_number(&b, "Saved after step", m->step);
     add_pair(&b, "Sampler", m->sampler);
     add_pair(&b, "Schedule type", m->schedule_type);

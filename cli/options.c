@@ -331,7 +331,7 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     bool draws = o->command == CMD_GENERATE;
     const char *given = operand ? operand : s->prompt;
     s->prompt = check_text(a, given, "prompt", draws && given != recorded);
-    if (s->prompt && draws) prompt_notes(s->prompt, s->prompt != given, s->lora_dir);
+    if (s->prompt && draws) prompt_notes(s->prompt, s->prompt != given, s);
     s->negative = check_text(a, s->negative, "--negative", false);
     o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
 }

@@ -1,4 +1,4 @@
-/* What --show-schedule, --list and --tokens print: an aligned table, tab-separated values, or one JSON object. */
+/* What --show-schedule and --list print: an aligned table, tab-separated values, or one JSON object. */
 #ifndef CLI_PRINT_H
 #define CLI_PRINT_H
 
@@ -6,7 +6,6 @@
 #include "engine/base/json.h"
 #include "engine/files/checkpoint.h"
 #include "schedulers/scheduler.h"
-#include "tokenizer/clip_bpe.h"
 
 enum print_format { PRINT_TEXT, PRINT_TSV, PRINT_JSON };
 
@@ -23,7 +22,5 @@ void print_generation(const struct generation *g);
 /* On stderr, for -v: which options of the scheduler in force came from the checkpoint's config, which are its own defaults or the command
  * line's, and which of the config's keys it has no use for. */
 void print_origins(struct arena *a, const struct scheduler *scheduler, const struct sched_config *config, const struct json *stored);
-/* The text's pieces, and which fall beyond a context of `length` tokens (77). */
-void print_tokens(const struct clip_bpe *tokenizer, const char *text, int length, bool json, bool color);
 
 #endif

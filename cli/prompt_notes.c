@@ -5,15 +5,16 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include "engine/base/error.h"
+#include "tokenizer/prompt_syntax.h"
 
 static bool is_file(const char *path) {
     struct stat st;
     return !strchr(path, ' ') && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* "(red:1.4)" and "[red:blue:0.5]": a bracket that a number and a colon end. */
-static bool has_weight(const char *prompt) {
-    for (const char *s = prompt; (s = strpbrk(s, ")]")); s++) {
+/* A bracket that a colon and a number end. */
+static bool has_number(const char *prompt, char bracket) {
+    for (const char *s = prompt; (s = strchr(s, bracket)); s++) {
         const char *number = s;
         while (number > prompt && (isdigit((unsigned char)number[-1]) || number[-1] == '.')) number--;
         if (number < s && number > prompt && number[-1] == ':') return true;
@@ -32,17 +33,19 @@ static bool has_word(const char *prompt, const char *word) {
 static const char *foreign_syntax(const char *prompt, bool loras) {
     bool tag = (!loras && strstr(prompt, "<lora:")) || strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
     if (tag) return "<lora:…>";
-    if (has_weight(prompt)) return "a weight such as (red:1.4)";
+    if (has_number(prompt, ')')) return "a weight such as (red:1.4)";
+    if (has_number(prompt, ']')) return "an edit such as [red:blue:0.5]";
     if (has_word(prompt, "BREAK")) return "BREAK";
     return has_word(prompt, "AND") ? "AND" : "";
 }
 
-void prompt_notes(const char *prompt, bool from_stdin, bool loras) {
-    const char *syntax = foreign_syntax(prompt, loras);
+void prompt_notes(const char *prompt, bool from_stdin, const struct settings *settings) {
+    const char *syntax = settings->prompt_syntax == SYNTAX_PLAIN ? foreign_syntax(prompt, settings->lora_dir) : "";
     if (from_stdin && strchr(prompt, '\n')) warn("prompt: all lines of standard input are one prompt");
     if (!strcasecmp(prompt, "help")) warn("prompt: \"help\" is drawn; 'diffuse --help' explains the options");
     else if (!from_stdin && is_file(prompt + (*prompt == '@')))
         warn("prompt: the name of a file, %s, is drawn as text; 'diffuse - < FILE' draws what is in it", prompt + (*prompt == '@'));
-    bool lora = !strncmp(syntax, "<lora:", 6);
-    if (*syntax) warn("prompt: %s is text here, with no meaning of its own%s", syntax, lora ? ": --lora-dir DIR reads it" : "");
+    bool lora = !strncmp(syntax, "<lora:", 6), weighted = !strncmp(syntax, "a weight", 8) || !strcmp(syntax, "BREAK");
+    const char *reads = lora ? ": --lora-dir DIR reads it" : weighted ? ": --prompt-syntax a1111 reads it" : "";
+    if (*syntax) warn("prompt: %s is text here, with no meaning of its own%s", syntax, reads);
 }

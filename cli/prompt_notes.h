@@ -2,9 +2,9 @@
 #ifndef CLI_PROMPT_NOTES_H
 #define CLI_PROMPT_NOTES_H
 
-#include <stdbool.h>
+#include "engine/pipelines/settings.h"
 
-/* from_stdin: line breaks may have been meant to part several prompts. loras: <lora:…> is read. */
-void prompt_notes(const char *prompt, bool from_stdin, bool loras);
+/* from_stdin: line breaks may have been meant to part several prompts. settings: how it is read. */
+void prompt_notes(const char *prompt, bool from_stdin, const struct settings *settings);
 
 #endif

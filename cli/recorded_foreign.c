@@ -72,7 +72,7 @@ static const char *unquote(struct arena *a, const char *text) {
 
 struct infotext {
     struct recorded *r;
-    const char *sampler, *levels, *rng, *version;
+    const char *sampler, *levels, *rng, *version, *syntax;
 };
 
 static bool take_clip_skip(struct recorded *r, const char *value) {
@@ -103,6 +103,7 @@ static void take_pair(struct infotext *t, const char *name, const char *value) {
     else if (!strcmp(name, "Schedule type")) t->levels = value;
     else if (!strcmp(name, "RNG")) t->rng = value;
     else if (!strcmp(name, "Version")) t->version = value;
+    else if (!strcmp(name, "Prompt syntax")) t->syntax = value;
     else if (!strcmp(name, "Denoising strength")) leave_strength(r, name, value);
     else recorded_leave(r, name, value, strcmp(name, "Model") ? NULL : model_hint);
 }
@@ -147,6 +148,20 @@ static void take_rng(struct infotext *t) {
     recorded_leave(t->r, "RNG", rng, "its random numbers are others");
 }
 
+/* A1111 reads brackets as weights, and cuts what is long into chunks; a token has a byte at least. */
+static bool is_weighted(const char *text) {
+    enum { CHUNK = 75 };
+    return text && (strpbrk(text, "()[]\\") || strstr(text, "BREAK") || strlen(text) > CHUNK);
+}
+
+/* Our own say how theirs were read where that is not as plain text; sd.cpp's brackets are not quite A1111's. */
+static void take_syntax(struct infotext *t) {
+    bool own = t->version && !strncmp(t->version, "diffuse ", 8), other = t->version && strstr(t->version, "stable-diffusion.cpp");
+    if (own) recorded_take(t->r, "prompt-syntax", "Prompt syntax", t->syntax);
+    else if (!other && (is_weighted(recorded_value(t->r, "prompt")) || is_weighted(recorded_value(t->r, "negative"))))
+        recorded_take(t->r, "prompt-syntax", "prompt", "a1111");
+}
+
 static const char *infotext_program(struct arena *a, const char *version) {
     if (!version) return "AUTOMATIC1111";
     if (strstr(version, "stable-diffusion.cpp")) return "sd.cpp";
@@ -183,6 +198,7 @@ bool recorded_infotext(struct recorded *r, struct image_comments comments) {
     if (newline) *newline = 0;
     else *prompts = 0;
     take_prompts(r, prompts);
+    take_syntax(&t);
     return true;
 }
 

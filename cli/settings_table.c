@@ -9,6 +9,7 @@
 #include "engine/images/process.h"
 #include "engine/pipelines/loras.h"
 #include "schedulers/scheduler.h"
+#include "tokenizer/prompt_syntax.h"
 
 enum { SIZE_UNIT = 8 };
 
@@ -179,7 +180,7 @@ static const struct field_kind kind_lora = {set_lora, write_loras, JSON_LIST};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
 static const struct field_kind kind_mask_crop = {set_mask_crop, write_mask_crop, JSON_COUNT};
-static const struct field_kind kind_off = {field_set_flag, write_where_set, JSON_FLAG}; /* of what runs unless told otherwise */
+static const struct field_kind kind_off = {field_set_flag, write_where_set, JSON_FLAG}; /* recorded where it was given */
 static const struct field_kind kind_scheduler = {set_scheduler, field_write_text, JSON_TEXT};
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
@@ -205,6 +206,10 @@ const struct field settings_fields[] = {
      RECORDED},
     {0, "negative2", "TEXT", GROUP_PICTURE, "SDXL: what to keep away from, for the second text encoder", &kind_text_given, AT(negative2),
      RARE, RECORDED},
+    {0, "prompt-syntax", "NAME", GROUP_PICTURE, "how prompts are read: plain, a1111 ((red:1.3), BREAK)", &kind_enum_given,
+     AT(prompt_syntax), .preset = "plain", .words = prompt_syntax_names, .completion = COMPLETE_WORDS, RARE, RECORDED},
+    {0, "long-prompts", NULL, GROUP_PICTURE, "prompts beyond the model's limit go on in further chunks, cut as A1111 does", &kind_off,
+     AT(long_prompts), RARE, RECORDED},
     {'s', "seed", "N", GROUP_PICTURE, "image k uses N + k (default random, printed)", &kind_seed, AT(seed), RECORDED},
     {'c', "count", "N", GROUP_PICTURE, "images to draw", &kind_int, AT(count), .preset = "1", IN(1, 1e9)},
     {0, "steps", "N", GROUP_PICTURE, "denoising steps (default from the model)", &kind_int, AT(steps), IN(1, 1e6), RECORDED},

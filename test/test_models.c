@@ -140,7 +140,7 @@ static void text_case(struct fixture *f, const struct clip_text *m, int skip, co
     size_t mark = arena_mark(f->device);
     struct view y = view_alloc(f->device, 1, 1, T, m->layers.hidden_size);
     f->scene = skip ? "none" : "text"; /* the blocks are recorded for the plain case */
-    clip_text_forward(f->device, m, y, host, skip);
+    clip_text_forward(f->device, m, y, host, skip, (struct clip_hidden){0});
     f->scene = "text";
     if (!f->device->planning && name) compare_tap(f->device, name, y);
     arena_release(f->device, mark);
@@ -168,7 +168,7 @@ static void states_case(struct fixture *f, const struct clip_text *m, const char
     struct view context = view_alloc(f->device, 1, 1, T, C + 16), y = view_slice(context, 16, C);
     struct view pooled = m->text_projection ? view_alloc(f->device, 1, 1, 1, m->projection_dim) : no_view;
     f->scene = scene;
-    clip_text_states(f->device, m, y, pooled, ids, 1);
+    clip_text_states(f->device, m, y, pooled, ids, 1, (struct clip_hidden){0});
     if (!f->device->planning) compare_tap(f->device, "hidden", y);
     arena_release(f->device, mark);
 }

@@ -32,7 +32,7 @@ static void test_infotext(void **state) {
     (void)state;
     static const char text[] =
         "steps=20|guidance=7.5|seed=18446744073709551615|width=512|height=768|clip-skip=1|scheduler=DPM++ 2M,karras|rng=cpu|"
-        "negative=ugly,\nblurry|prompt=a cat, (red:1.2)\non two lines| - Model hash=6ce0161689|Model=v1-5-pruned|VAE=a, b: \"c\".pt|"
+        "negative=ugly,\nblurry|prompt=a cat, (red:1.2)\non two lines|prompt-syntax=a1111| - Model hash=6ce0161689|Model=v1-5-pruned|VAE=a, b: \"c\".pt|"
         "Denoising strength=0.6|ENSD=31337|";
     static const char old[] = "steps=30|guidance=7|seed=5|rng=cuda|prompt=a cat| - Size=516|Model=x|sampler=DPM++ SDE|";
     expect("a1111.png", "AUTOMATIC1111 v1.10.1", text);

@@ -20,6 +20,13 @@ const char *clip_bpe_token(const struct clip_bpe *t, int32_t id) {
     return vocab_token(&t->vocab, id);
 }
 
+int32_t clip_bpe_find(const struct clip_bpe *t, const char *token) {
+    return vocab_find(&t->vocab, token, strlen(token));
+}
+struct clip_frame clip_bpe_frame(const struct clip_bpe *t) {
+    return (struct clip_frame){t->bos, t->eos, t->pad};
+}
+
 /* ---- one word ---------------------------------------------------------------------------------------------------- */
 
 struct symbol {

@@ -40,6 +40,16 @@ struct clip_piece *clip_bpe_pieces(struct arena *a, const struct clip_bpe *t, co
  * before it encodes (maybe_convert_prompt). Dies as clip_bpe_pieces, and where that makes it longer than 64 KiB. */
 const char *clip_bpe_convert(struct arena *a, const struct clip_bpe *t, const char *text);
 
+/* What stands around a text's tokens. */
+struct clip_frame {
+    int32_t bos, eos, pad;
+};
+struct clip_frame clip_bpe_frame(const struct clip_bpe *t);
+/* The id of a token by its text as in the vocabulary, or -1. */
+int32_t clip_bpe_find(const struct clip_bpe *t, const char *token);
+/* How many vectors the word has that begins with this token: 1 but for an added one of several. */
+int clip_bpe_vectors(const struct clip_bpe *t, int32_t id);
+
 /* ids[0..length) = bos, pieces, eos, padding, truncated as transformers does (padding="max_length", truncation=True).
  * Returns the number of pieces cut off; *cut_at receives the byte offset in the text of the first of them, or the
  * text's length. length >= 2. */

@@ -20,6 +20,12 @@ static int32_t vector_id(const struct clip_bpe *t, const char *token, int i) {
     return id >= 0 && t->is_added[id] ? id : -1;
 }
 
+int clip_bpe_vectors(const struct clip_bpe *t, int32_t id) {
+    int n = 1;
+    while (t->is_added[id] && vector_id(t, vocab_token(&t->vocab, id), n) >= 0) n++;
+    return n;
+}
+
 /* "<cat-toy> <cat-toy>_1 …", or NULL for a token of one vector. */
 static const char *all_vectors(struct arena *a, const struct clip_bpe *t, const char *token) {
     size_t n = strlen(token), room = n + 1;

@@ -107,14 +107,27 @@ static void self_attention(struct device *dev, const struct transformer_block *b
     arena_release(dev, mark);
 }
 
-static void cross_attention(struct device *dev, const struct transformer_block *b, int n_heads, struct view h, struct view kv) {
+/* Each image attends to its own tokens: in one call where they are as many. */
+static void attend_context(struct device *dev, struct view y, struct view q, struct view kv, const int *n_tokens, int n_heads) {
+    int C = y.C;
+    bool alike = true;
+    for (int i = 0; i < kv.N && n_tokens; i++) alike &= n_tokens[i] == kv.W;
+    for (int i = 0; i < kv.N; i += alike ? kv.N : 1) {
+        struct view own = alike ? kv : view_tokens(view_images(kv, i, 1), 0, n_tokens[i]);
+        int n = alike ? y.N : 1;
+        dev->ops->attention(dev, view_images(y, i, n), view_images(q, i, n), view_slice(own, 0, C), view_slice(own, C, C), n_heads, false);
+    }
+}
+
+static void cross_attention(struct device *dev, const struct transformer_block *b, int n_heads, struct view h, struct view kv,
+                            const int *n_tokens) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     int C = h.C;
     struct view n = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, C), q = view_alloc_as(dev, h.dtype, h.N, h.H, h.W, C);
     op->layer_norm(dev, n, h, b->norm2_w, b->norm2_b, 1e-5f);
     op->linear(dev, q, n, b->attn2_to_q_w, NULL, ACT_NONE, no_view);
-    op->attention(dev, n, q, view_slice(kv, 0, C), view_slice(kv, C, C), n_heads, false);
+    attend_context(dev, n, q, kv, n_tokens, n_heads);
     op->linear(dev, h, n, b->attn2_to_out_w, b->attn2_to_out_b, ACT_NONE, h);
     arena_release(dev, mark);
 }
@@ -129,7 +142,8 @@ static void feed_forward(struct device *dev, const struct transformer_block *b, 
     arena_release(dev, mark);
 }
 
-void transformer_forward(struct device *dev, const struct transformer *t, struct view y, struct view x, const struct view *kv) {
+void transformer_forward(struct device *dev, const struct transformer *t, struct view y, struct view x, const struct view *kv,
+                         const int *n_tokens) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     struct view h = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, t->C);
@@ -142,7 +156,7 @@ void transformer_forward(struct device *dev, const struct transformer *t, struct
     }
     for (int i = 0; i < t->n_blocks; i++) {
         self_attention(dev, &t->blocks[i], t->n_heads, h);
-        cross_attention(dev, &t->blocks[i], t->n_heads, h, kv[i]);
+        cross_attention(dev, &t->blocks[i], t->n_heads, h, kv[i], n_tokens);
         feed_forward(dev, &t->blocks[i], h);
     }
     op->linear(dev, y, h, t->proj_out_w, t->proj_out_b, ACT_NONE, x);

@@ -53,7 +53,8 @@ void transformer_bind(struct transformer *t, struct binder *binder, const char *
  * allocated here. */
 void transformer_prepare(struct device *dev, const struct transformer *t, struct view *kv, struct view context);
 /* x, y [N,H,W,C] */
-void transformer_forward(struct device *dev, const struct transformer *t, struct view y, struct view x, const struct view *kv);
+void transformer_forward(struct device *dev, const struct transformer *t, struct view y, struct view x, const struct view *kv,
+                         const int *n_tokens);
 
 /* The VAE's and UNet2DModel's Attention: y = x + to_out(attention(group_norm(x))) over H*W tokens. */
 struct attention_block {

@@ -48,10 +48,11 @@ static struct view embed(struct device *dev, const struct clip_text *m, const in
     return h;
 }
 
-void clip_text_forward(struct device *dev, const struct clip_text *m, struct view y, const int32_t *ids, int skip) {
+void clip_text_forward(struct device *dev, const struct clip_text *m, struct view y, const int32_t *ids, int skip,
+                       struct clip_hidden hidden) {
     size_t mark = arena_mark(dev);
     struct view h = embed(dev, m, ids, y.W);
-    clip_layers_forward(dev, &m->layers, h, 0, m->layers.n - skip, "text_model.");
+    clip_layers_forward(dev, &m->layers, h, 0, m->layers.n - skip, "text_model.", hidden);
     dev->ops->layer_norm(dev, y, h, m->final_layer_norm_w, m->final_layer_norm_b, m->layers.eps);
     tap_view(dev, y, "text_model.final_layer_norm");
     arena_release(dev, mark);
@@ -66,14 +67,15 @@ static int end_position(const struct clip_text *m, const int32_t *ids, int T) {
     return at;
 }
 
-void clip_text_states(struct device *dev, const struct clip_text *m, struct view y, struct view pooled, const int32_t *ids, int skip) {
+void clip_text_states(struct device *dev, const struct clip_text *m, struct view y, struct view pooled, const int32_t *ids, int skip,
+                      struct clip_hidden hidden) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     struct view h = embed(dev, m, ids, y.W), n = view_alloc(dev, 1, 1, 1, m->layers.hidden_size);
-    clip_layers_forward(dev, &m->layers, h, 0, m->layers.n - skip, "text_model.");
+    clip_layers_forward(dev, &m->layers, h, 0, m->layers.n - skip, "text_model.", hidden);
     op->modulate(dev, y, h, no_view, no_view, ACT_NONE);
     if (pooled.p) {
-        clip_layers_forward(dev, &m->layers, h, m->layers.n - skip, m->layers.n, "text_model.");
+        clip_layers_forward(dev, &m->layers, h, m->layers.n - skip, m->layers.n, "text_model.", hidden);
         op->layer_norm(dev, n, view_tokens(h, end_position(m, ids, y.W), 1), m->final_layer_norm_w, m->final_layer_norm_b, m->layers.eps);
         op->linear(dev, pooled, n, m->text_projection, NULL, ACT_NONE, no_view);
         tap_view(dev, pooled, "text_projection");

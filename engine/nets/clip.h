@@ -24,10 +24,12 @@ int clip_text_max_positions(struct arena *a, struct json *config);
 
 /* y = final_layer_norm(hidden state after layers.n - skip layers)        ids: T host integers   y [1,1,T,C], T <= max_positions
  * skip is diffusers' clip_skip, 0 = the last hidden state. */
-void clip_text_forward(struct device *dev, const struct clip_text *m, struct view y, const int32_t *ids, int skip);
+void clip_text_forward(struct device *dev, const struct clip_text *m, struct view y, const int32_t *ids, int skip,
+                       struct clip_hidden hidden);
 
 /* SDXL's reading of it: y [1,1,T,C] = the hidden state after n_layers - skip layers as it is; pooled [1,1,1,projection_dim] =
  * text_projection(final_layer_norm(last hidden state)) at the end's token, or none. */
-void clip_text_states(struct device *dev, const struct clip_text *m, struct view y, struct view pooled, const int32_t *ids, int skip);
+void clip_text_states(struct device *dev, const struct clip_text *m, struct view y, struct view pooled, const int32_t *ids, int skip,
+                      struct clip_hidden hidden);
 
 #endif

@@ -44,8 +44,29 @@ void clip_layers_bind(struct clip_layers *l, struct binder *binder, const char *
     for (int i = 0; i < l->n; i++) bind_layer(&l->layer[i], binder, prefix, i, l->hidden_size, l->intermediate_size);
 }
 
+static void copy(struct device *dev, struct view y, struct view x) {
+    dev->ops->modulate(dev, y, x, no_view, no_view, ACT_NONE);
+}
+
+/* The others attend as if the hidden tokens were not there, and these to what stands before them.  qkv [1,1,T,3C]  y [1,1,T,C] */
+static void attend_without(struct device *dev, const struct clip_layers *m, struct view y, struct view qkv, struct clip_hidden hidden) {
+    int C = y.C, T = y.W, after = hidden.at + hidden.n, rest = T - after;
+    size_t mark = arena_mark(dev);
+    struct view seen = view_alloc_as(dev, y.dtype, 1, 1, T - hidden.n, 3 * C), out = view_alloc_as(dev, y.dtype, 1, 1, T - hidden.n, C);
+    struct view before = view_tokens(qkv, 0, hidden.at), own = view_tokens(qkv, hidden.at, hidden.n);
+    copy(dev, view_tokens(seen, 0, hidden.at), before);
+    if (rest) copy(dev, view_tokens(seen, hidden.at, rest), view_tokens(qkv, after, rest));
+    dev->ops->attention(dev, out, view_slice(seen, 0, C), view_slice(seen, C, C), view_slice(seen, 2 * C, C), m->n_heads, true);
+    copy(dev, view_tokens(y, 0, hidden.at), view_tokens(out, 0, hidden.at));
+    if (rest) copy(dev, view_tokens(y, after, rest), view_tokens(out, hidden.at, rest));
+    dev->ops->attention(dev, view_tokens(y, hidden.at, hidden.n), view_slice(own, 0, C), view_slice(before, C, C),
+                        view_slice(before, 2 * C, C), m->n_heads, false);
+    arena_release(dev, mark);
+}
+
 /* Pre-LN: h += out_proj(attention(LN1 h)); h += fc2(act(fc1(LN2 h))) */
-static void layer_forward(struct device *dev, const struct clip_layers *m, const struct clip_layer *l, struct view h) {
+static void layer_forward(struct device *dev, const struct clip_layers *m, const struct clip_layer *l, struct view h,
+                          struct clip_hidden hidden) {
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
     int T = h.W, C = h.C;
@@ -54,7 +75,8 @@ static void layer_forward(struct device *dev, const struct clip_layers *m, const
 
     op->layer_norm(dev, n, h, l->layer_norm1_w, l->layer_norm1_b, m->eps);
     op->linear(dev, qkv, n, l->qkv_w, l->qkv_b, ACT_NONE, no_view);
-    op->attention(dev, a, view_slice(qkv, 0, C), view_slice(qkv, C, C), view_slice(qkv, 2 * C, C), m->n_heads, m->causal);
+    if (hidden.n) attend_without(dev, m, a, qkv, hidden);
+    else op->attention(dev, a, view_slice(qkv, 0, C), view_slice(qkv, C, C), view_slice(qkv, 2 * C, C), m->n_heads, m->causal);
     op->linear(dev, h, a, l->out_proj_w, l->out_proj_b, ACT_NONE, h);
 
     op->layer_norm(dev, n, h, l->layer_norm2_w, l->layer_norm2_b, m->eps);
@@ -63,9 +85,10 @@ static void layer_forward(struct device *dev, const struct clip_layers *m, const
     arena_release(dev, mark);
 }
 
-void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int from, int to, const char *prefix) {
+void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int from, int to, const char *prefix,
+                         struct clip_hidden hidden) {
     for (int i = from; i < to; i++) {
-        layer_forward(dev, l, &l->layer[i], h);
+        layer_forward(dev, l, &l->layer[i], h, hidden);
         tap_view(dev, h, "%sencoder.layers.%d", prefix, i);
     }
 }

@@ -22,11 +22,18 @@ struct clip_layers {
     struct clip_layer *layer;
 };
 
+/* Tokens that none attends to, at … at + n; where n is not 0, at is not either. */
+struct clip_hidden {
+    int at, n;
+};
+
 /* Takes from the config what it has; the sizes in l are its class's defaults. Dies FAIL_DATA or FAIL_UNSUPPORTED. */
 void clip_layers_config(struct clip_layers *l, const struct json *config);
 /* Binds "PREFIXencoder.layers.…". */
 void clip_layers_bind(struct clip_layers *l, struct binder *binder, const char *prefix);
-/* Layers [from,to) over h [1,1,T,C], in place, in h's type; each is tapped as "PREFIXencoder.layers.I". */
-void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int from, int to, const char *prefix);
+/* Layers [from,to) over h [1,1,T,C], in place, in h's type; each is tapped as "PREFIXencoder.layers.I". hidden: n 0, or of causal layers.
+ */
+void clip_layers_forward(struct device *dev, const struct clip_layers *l, struct view h, int from, int to, const char *prefix,
+                         struct clip_hidden hidden);
 
 #endif

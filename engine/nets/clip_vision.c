@@ -54,7 +54,7 @@ void clip_vision_forward(struct device *dev, const struct clip_vision *m, struct
     tap_view(dev, h, "vision_model.embeddings");
     op->layer_norm(dev, h, h, m->pre_layrnorm_w, m->pre_layrnorm_b, m->layers.eps);
     tap_view(dev, h, "vision_model.pre_layrnorm");
-    clip_layers_forward(dev, &m->layers, h, 0, m->layers.n, "vision_model.");
+    clip_layers_forward(dev, &m->layers, h, 0, m->layers.n, "vision_model.", (struct clip_hidden){0});
     op->layer_norm(dev, y, view_tokens(h, 0, 1), m->post_layernorm_w, m->post_layernorm_b, m->layers.eps);
     tap_view(dev, y, "vision_model.post_layernorm");
     arena_release(dev, mark);

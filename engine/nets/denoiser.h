@@ -7,7 +7,8 @@
 
 /* What one picture is made of, beside its noise: N images of it, one for each copy of the latents. */
 struct conditions {
-    struct view context;  /* [N,1,T,context_dim], or none */
+    struct view context;  /* [N,1,T,context_dim], or none; … */
+    const int *n_tokens;  /* … of each image, the first so many of the T, which the denoiser sees; NULL: all */
     struct view pooled;   /* [N,1,1,P], the whole prompt in one vector, or none … */
     const float *numbers; /* … and what stands beside it: [N,n_numbers], on the host */
     int n_numbers;

@@ -113,7 +113,7 @@ static void neck(struct device *dev, const struct dpt *m, int tap, struct view y
 static void vit_forward(struct device *dev, const struct dpt *m, struct view features[DPT_TAPS], struct view h, int grid) {
     int tap = m->first_token_tap;
     for (int i = 0; i < m->layers.n && tap < DPT_TAPS; i++) {
-        clip_layers_forward(dev, &m->layers, h, i, i + 1, "dpt.");
+        clip_layers_forward(dev, &m->layers, h, i, i + 1, "dpt.", (struct clip_hidden){0});
         if (m->tap_layers[tap] != i) continue;
         size_t mark = arena_mark(dev);
         struct view y = view_alloc_as(dev, h.dtype, 1, features[tap].H, features[tap].W, m->neck[tap]);

@@ -87,6 +87,7 @@ struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct a
     struct view context = given->context;
     struct unet_run *run = arena_alloc(a, sizeof *run);
     run->temb = prepare_temb(dev, m, a, given, t, n_rows);
+    run->n_tokens = given->n_tokens;
     run->kv = arena_array(a, (size_t)m->n_transformer_blocks, sizeof *run->kv);
     int n = prepare_levels(dev, m->down, m->n_levels, run->kv, 0, context);
     if (m->mid_attention == ATTENTION_CROSS) transformer_prepare(dev, &m->mid_transformer, run->kv + n, context);
@@ -140,7 +141,7 @@ static void layer_forward(struct pass *p, const struct unet_level *level, int j,
     resnet_forward(dev, r, h, x, resnet_temb(p, r));
     tap_view(dev, h, "%s_blocks.%d.resnets.%d", block, i, j);
     if (level->attention == ATTENTION_CROSS) {
-        transformer_forward(dev, &level->transformers[j], y, h, p->run->kv + p->kv_at);
+        transformer_forward(dev, &level->transformers[j], y, h, p->run->kv + p->kv_at, p->run->n_tokens);
         p->kv_at += level->transformers[j].n_blocks;
     }
     if (level->attention == ATTENTION_SELF) attention_block_forward(dev, &level->attentions[j], y, h);
@@ -183,7 +184,7 @@ static void mid_forward(struct pass *p, struct view y, struct view x) {
                 b = m->mid_attention ? view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C) : a;
     resnet_forward(dev, &m->mid_resnets[0], a, x, resnet_temb(p, &m->mid_resnets[0]));
     tap_view(dev, a, "mid_block.resnets.0");
-    if (m->mid_attention == ATTENTION_CROSS) transformer_forward(dev, &m->mid_transformer, b, a, p->run->kv + p->kv_at);
+    if (m->mid_attention == ATTENTION_CROSS) transformer_forward(dev, &m->mid_transformer, b, a, p->run->kv + p->kv_at, p->run->n_tokens);
     if (m->mid_attention == ATTENTION_SELF) attention_block_forward(dev, &m->mid_attn, b, a);
     if (m->mid_attention) tap_view(dev, b, "mid_block.attentions.0");
     p->kv_at += m->mid_transformer.n_blocks;

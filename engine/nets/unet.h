@@ -60,8 +60,9 @@ struct unet *unet_bind(struct binder *binder);
 
 /* What depends on the conditions and the timesteps alone, computed once a run. */
 struct unet_run {
-    struct view temb; /* [1,1,n_rows,M*n_temb]: M is 1, or each image's own where something is added */
-    struct view *kv;  /* n_transformer_blocks views [N,1,T,2C], in order of use */
+    struct view temb;    /* [1,1,n_rows,M*n_temb]: M is 1, or each image's own where something is added */
+    struct view *kv;     /* n_transformer_blocks views [N,1,T,2C], in order of use … */
+    const int *n_tokens; /* … [N]: of each image the first so many of the T count; NULL: all */
 };
 /* The context is there where the UNet is conditional, what is added where added_dim; t: n_rows host floats. Views in the device's arena,
  * *run in `a`. */

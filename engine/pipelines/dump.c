@@ -38,10 +38,12 @@ static void add_latents(struct dump *d, struct st_writer *w, struct device *dev,
     add_f32(w, name, (const int64_t[]){l->N, l->C, l->H, l->W}, y);
 }
 
-static void add_prompt(struct dump *d, struct st_writer *w, struct device *dev, const struct dump_prompt *prompt, int n_ids) {
-    for (int k = 0; k < 2 && prompt->ids[k]; k++) {
+static void add_prompt(struct dump *d, struct st_writer *w, struct device *dev, const struct dump_prompt *prompt) {
+    const struct prompt *p = prompt->prompt;
+    int n_ids = prompt->embeddings.W, length = p->n ? n_ids / p->n : 0;
+    for (int k = 0; k < TEXTS_MAX && p->n && p->chunks[k]; k++) {
         int64_t *wide = arena_array(d->arena, (size_t)n_ids, sizeof *wide);
-        for (int i = 0; i < n_ids; i++) wide[i] = prompt->ids[k][i];
+        for (int i = 0; i < n_ids; i++) wide[i] = prompt_ids(p, k, i / length)[i % length];
         st_writer_add(w, arena_printf(d->arena, "%sids%s", prompt->prefix, k ? "_2" : ""), DT_I64, 2, (const int64_t[]){1, n_ids}, wide);
     }
     st_writer_add(w, arena_printf(d->arena, "%sembeddings", prompt->prefix), DT_F32, 3, (const int64_t[]){1, n_ids, prompt->embeddings.C},
@@ -60,9 +62,9 @@ struct dump *dump_open(struct arena *a, const char *dir) {
     return d;
 }
 
-void dump_text(struct dump *d, struct device *dev, const struct dump_prompt *prompts, int n_prompts, int n_ids) {
+void dump_text(struct dump *d, struct device *dev, const struct dump_prompt *prompts, int n_prompts) {
     struct st_writer *w = st_writer_new(d->arena);
-    for (int i = 0; i < n_prompts; i++) add_prompt(d, w, dev, &prompts[i], n_ids);
+    for (int i = 0; i < n_prompts; i++) add_prompt(d, w, dev, &prompts[i]);
     st_write(w, arena_printf(d->arena, "%s/text.safetensors", d->dir));
 }
 

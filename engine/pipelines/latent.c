@@ -42,9 +42,7 @@ void latent_check_plain(struct model *m) {
 }
 
 void latent_prepare(struct request *r) {
-    struct model *m = r->model;
-    r->given.context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->context_dim);
-    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], view_images(r->given.context, i, 1), no_view);
+    request_encode(r);
     init_prepare(r);
 }
 

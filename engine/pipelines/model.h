@@ -29,7 +29,9 @@
 /* All that the shapes of one picture's operands follow from. */
 struct picture_shape {
     int copies, height, width, n_rows, history, saves;
-    int task; /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees, 4 with an estimate of depth */
+    int n_tokens[3];
+    uint64_t hidden; /* which tokens of the prompts are */
+    int task;        /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees, 4 with an estimate of depth */
     enum dtype vae_dtype;
 };
 

@@ -284,21 +284,20 @@ static struct dump *start_dump(struct picture *p) {
     int n = 0;
     for (int i = r->copies - 1; r->given.context.p && i >= 0; i -= r->copies > 1 ? r->copies - 1 : 1)
         prompts[n++] = (struct dump_prompt){.prefix = i == r->copies - 1 ? "" : "negative_",
-                                            .ids = {r->prompts[i].ids[0], r->prompts[i].ids[1]},
-                                            .embeddings = view_images(r->given.context, i, 1),
-                                            .pooled = r->given.pooled.p ? view_images(r->given.pooled, i, 1) : no_view,
+                                            .prompt = &r->prompts[i],
+                                            .embeddings = request_context(r, i),
+                                            .pooled = request_pooled(r, i),
                                             .numbers = r->given.numbers + i * r->given.n_numbers,
                                             .n_numbers = r->given.n_numbers};
-    if (n) dump_text(dump, dev, prompts, n, r->model->n_tokens);
+    if (n) dump_text(dump, dev, prompts, n);
     dump_noise(dump, p->noise, p->latents.C, p->latents.H, p->latents.W);
     return dump;
 }
 
 /* Now that the device waits for us anyway. */
 static void remember_prompts(const struct request *r) {
-    const struct conditions *c = &r->given;
-    for (int i = 0; c->context.p && i < r->copies; i++)
-        prompt_remember(r->model, &r->prompts[i], view_images(c->context, i, 1), c->pooled.p ? view_images(c->pooled, i, 1) : no_view);
+    for (int i = 0; r->given.context.p && i < r->copies; i++)
+        prompt_remember(r->model, &r->prompts[i], request_context(r, i), request_pooled(r, i));
 }
 
 static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {

@@ -1,6 +1,7 @@
 #include "engine/pipelines/prompt.h"
 
 #include <string.h>
+#include "engine/base/buffer.h"
 #include "engine/base/error.h"
 #include "engine/ops.h"
 #include "engine/pipelines/model.h"
@@ -10,36 +11,79 @@ int prompt_limit(const struct clip_bpe *tokenizer, int max_positions) {
     return limit > 0 && limit < max_positions ? limit : max_positions;
 }
 
-static void report_truncated(const char *what, const char *text, int n_cut, size_t cut_at, bool strict) {
-    if (n_cut <= 0) return;
-    if (strict) die(FAIL_USAGE, "%s: %d token%s beyond the model's limit: \"%s\"", what, n_cut, n_cut > 1 ? "s" : "", text + cut_at);
-    warn("%s: %d token%s beyond the model's limit ignored: \"%s\"", what, n_cut, n_cut > 1 ? "s" : "", text + cut_at);
+static void report_truncated(const char *what, const struct chunks *c, bool strict) {
+    if (c->n_cut <= 0) return;
+    const char *plural = c->n_cut > 1 ? "s" : "";
+    if (strict) die_hint(FAIL_USAGE, "--long-prompts", "%s: %d token%s beyond the model's limit: \"%s\"", what, c->n_cut, plural, c->cut);
+    warn("%s: %d token%s beyond the model's limit ignored: \"%s\"", what, c->n_cut, plural, c->cut);
 }
 
-struct prompt prompt_read(struct arena *a, const struct model *m, const char *what, const char *text, const char *text2, int clip_skip,
-                          bool strict) {
-    struct prompt p = {.clip_skip = clip_skip};
-    for (int i = 0; i < m->n_texts; i++) {
-        const char *given = clip_bpe_convert(a, m->texts[i].tokenizer, i ? text2 : text);
-        size_t cut_at = 0;
-        p.texts[i] = given;
-        p.ids[i] = arena_array(a, (size_t)m->n_tokens, sizeof *p.ids[i]);
-        int n_cut = clip_bpe_encode(a, m->texts[i].tokenizer, given, p.ids[i], m->n_tokens, &cut_at);
-        if (i == 0 || strcmp(given, p.texts[0]) != 0) report_truncated(what, given, n_cut, cut_at, strict);
+/* ---- as bytes ---------------------------------------------------------------------------------------------------- */
+
+static void add_chunk(struct buffer *b, const struct chunk *c, int length) {
+    buffer_add(b, &c->n, sizeof c->n);
+    buffer_add(b, &c->keeps_mean, sizeof c->keeps_mean);
+    for (const struct term *t = c->terms; t < c->terms + c->n; t++) {
+        bool weighted = t->factors;
+        buffer_add(b, t->ids, (size_t)length * sizeof *t->ids);
+        buffer_add(b, &t->hidden, sizeof t->hidden);
+        buffer_add(b, &t->n_hidden, sizeof t->n_hidden);
+        buffer_add(b, &weighted, sizeof weighted);
+        if (weighted) buffer_add(b, t->factors, (size_t)length * sizeof *t->factors);
     }
+}
+
+static void set_key(struct arena *a, const struct model *m, struct prompt *p) {
+    struct buffer b = {.arena = a};
+    buffer_add(&b, &p->clip_skip, sizeof p->clip_skip);
+    buffer_add(&b, p->pooled_ids, (size_t)m->n_tokens * sizeof *p->pooled_ids);
+    for (int i = 0; i < m->n_texts; i++)
+        for (int k = 0; k < p->n; k++) add_chunk(&b, &p->chunks[i][k], m->n_tokens);
+    p->key = (const unsigned char *)b.data;
+    p->key_bytes = b.length;
+}
+
+/* ---- texts ------------------------------------------------------------------------------------------------------- */
+
+struct prompt prompt_read(struct arena *a, const struct model *m, const struct settings *settings, const char *what, const char *text,
+                          const char *text2, int clip_skip) {
+    const struct prompt_syntax *syntax = &prompt_syntaxes[settings->prompt_syntax];
+    struct prompt p = {.clip_skip = clip_skip};
+    struct chunks c[TEXTS_MAX];
+    for (int i = 0; i < m->n_texts; i++) {
+        const char *given = i ? text2 : text;
+        c[i] =
+            chunks_make(a, m->texts[i].tokenizer, syntax, what, given, syntax->parse(a, what, given), m->n_tokens, settings->long_prompts);
+        if (i == 0 || strcmp(given, text) != 0) report_truncated(what, &c[i], settings->strict);
+        if (c[i].n > p.n) p.n = c[i].n;
+    }
+    for (int i = 0; i < m->n_texts; i++) {
+        chunks_fill(a, m->texts[i].tokenizer, &c[i], p.n, m->n_tokens);
+        p.chunks[i] = c[i].items;
+        p.pooled_ids = c[i].pooled_ids;
+    }
+    set_key(a, m, &p);
     return p;
 }
 
-static bool same_texts(const struct model *m, const char *const a[], const char *const b[]) {
-    for (int i = 0; i < m->n_texts; i++)
-        if (strcmp(a[i], b[i]) != 0) return false;
-    return true;
+void prompt_fill(struct arena *a, const struct model *m, struct prompt *p, int n) {
+    for (int i = 0; i < m->n_texts && p->n < n; i++) {
+        struct chunks c = {.n = p->n, .items = arena_array(a, (size_t)n, sizeof *c.items)};
+        memcpy(c.items, p->chunks[i], (size_t)p->n * sizeof *c.items);
+        chunks_fill(a, m->texts[i].tokenizer, &c, n, m->n_tokens);
+        p->chunks[i] = c.items;
+    }
+    if (p->n >= n) return;
+    p->n = n;
+    set_key(a, m, p);
 }
+
+/* ---- remembered -------------------------------------------------------------------------------------------------- */
 
 static struct encoded *find(struct model *m, const struct prompt *p) {
     for (int i = 0; i < PROMPTS_KEPT; i++) {
         struct encoded *e = &m->prompts.encoded[i];
-        if (!e->texts[0] || e->clip_skip != p->clip_skip || !same_texts(m, e->texts, p->texts)) continue;
+        if (!e->key || e->key_bytes != p->key_bytes || memcmp(e->key, p->key, p->key_bytes)) continue;
         e->used = ++m->prompts.now;
         return e;
     }
@@ -59,18 +103,70 @@ static void upload_zeros(struct device *dev, struct view y) {
     arena_free(&a);
 }
 
-/* SDXL's: nothing normed, the last encoder pools. */
-static void encode_states(struct model *m, const struct prompt *p, struct view y, struct view pooled) {
-    for (int i = 0, at = 0; i < m->n_texts; at += m->texts[i++].net->layers.hidden_size) {
-        const struct clip_text *net = m->texts[i].net;
-        bool last = i == m->n_texts - 1;
-        clip_text_states(m->device, net, view_slice(y, at, net->layers.hidden_size), last ? pooled : no_view, p->ids[i], p->clip_skip + 1);
+/* ---- states ------------------------------------------------------------------------------------------------------ */
+
+/* What the i-th text encoder makes of one term's ids: SDXL's as they are, else normed. y [1,1,T,C]; pooled, or none */
+static void encode_term(struct model *m, int i, const struct term *t, int clip_skip, struct view y, struct view pooled) {
+    const struct clip_text *net = m->texts[i].net;
+    struct clip_hidden hidden = {t->hidden, t->n_hidden};
+    if (m->class->penultimate) clip_text_states(m->device, net, y, pooled, t->ids, clip_skip + 1, hidden);
+    else clip_text_forward(m->device, net, y, t->ids, clip_skip, hidden);
+}
+
+/* sum [T,C] += factors [T] * states */
+static void add_term(double *sum, const float *states, const float *factors, int T, int C) {
+    for (int t = 0; t < T; t++)
+        for (int c = 0; c < C; c++, sum++, states++) *sum += (factors ? factors[t] : 1) * (double)*states;
+}
+
+/* What makes the mean of the n values that of the states again; 1 where they have none. */
+static double mean_ratio(const double *values, const float *states, size_t n) {
+    double before = 0, after = 0;
+    for (size_t i = 0; i < n; i++) before += (double)states[i], after += values[i];
+    return after != 0 ? before / after : 1;
+}
+
+/* Sums are made on the host: once a prompt, of short texts. pooled: of the first term, or none */
+static void encode_chunk(struct model *m, int i, const struct chunk *c, int clip_skip, struct view y, struct view pooled) {
+    struct device *dev = m->device;
+    if (c->n == 1 && !c->terms->factors) {
+        encode_term(m, i, c->terms, clip_skip, y, pooled);
+        return;
+    }
+    struct arena own = {0};
+    size_t n = view_rows(y) * (size_t)y.C;
+    float *states = arena_array(&own, n, sizeof *states);
+    double *sum = arena_array(&own, n, sizeof *sum), ratio = 1;
+    for (int k = 0; k < c->n; k++) {
+        encode_term(m, i, &c->terms[k], clip_skip, y, k ? no_view : pooled);
+        if (dev->planning) continue;
+        dev->ops->download(dev, states, y);
+        add_term(sum, states, c->terms[k].factors, y.W, y.C);
+    }
+    if (c->keeps_mean && !dev->planning) ratio = mean_ratio(sum, states, n);
+    for (size_t k = 0; k < n; k++) states[k] = (float)(sum[k] * ratio);
+    dev->ops->upload(dev, y, states);
+    arena_free(&own);
+}
+
+/* SDXL's encoders side by side. The last of them pools: with the states of the first chunk, or a text of its own. */
+static void encode(struct model *m, const struct prompt *p, struct view y, struct view pooled) {
+    int last = m->n_texts - 1;
+    bool own = pooled.p && p->pooled_ids != prompt_ids(p, last, 0);
+    for (int k = 0; k < p->n; k++) {
+        struct view chunk = view_tokens(y, k * m->n_tokens, m->n_tokens);
+        for (int i = 0, at = 0; i < m->n_texts; at += m->texts[i++].net->layers.hidden_size) {
+            struct view states = view_slice(chunk, at, m->texts[i].net->layers.hidden_size);
+            struct term source = {.ids = p->pooled_ids};
+            if (k == 0 && i == last && own) encode_term(m, i, &source, p->clip_skip, states, pooled);
+            encode_chunk(m, i, &p->chunks[i][k], p->clip_skip, states, k == 0 && i == last && !own ? pooled : no_view);
+        }
     }
 }
 
 void prompt_encode(struct model *m, const struct prompt *p, struct view y, struct view pooled) {
     struct device *dev = m->device;
-    if (!p->ids[0]) {
+    if (!p->n) {
         upload_zeros(dev, y);
         upload_zeros(dev, pooled);
         return;
@@ -82,8 +178,7 @@ void prompt_encode(struct model *m, const struct prompt *p, struct view y, struc
         return;
     }
     m->prompts.n_encoded += !dev->planning;
-    if (m->class->penultimate) encode_states(m, p, y, pooled);
-    else clip_text_forward(dev, m->texts[0].net, y, p->ids[0], p->clip_skip);
+    encode(m, p, y, pooled);
 }
 
 static float *download(struct device *dev, struct arena *a, struct view x) {
@@ -95,21 +190,23 @@ static float *download(struct device *dev, struct arena *a, struct view x) {
 /* The type's own values go through f32 and back unchanged. */
 void prompt_remember(struct model *m, const struct prompt *p, struct view y, struct view pooled) {
     struct prompt_cache *cache = &m->prompts;
-    if (!p->ids[0] || find(m, p)) return;
+    if (!p->n || find(m, p)) return;
     struct encoded *e = oldest(cache);
     arena_free(&e->arena);
-    e->texts[0] = NULL;
+    e->key = NULL;
     e->used = ++cache->now;
     e->values = download(m->device, &e->arena, y);
     if (pooled.p) e->pooled = download(m->device, &e->arena, pooled);
-    e->clip_skip = p->clip_skip;
-    for (int i = m->n_texts - 1; i >= 0; i--) e->texts[i] = arena_strdup(&e->arena, p->texts[i]);
+    unsigned char *key = arena_alloc(&e->arena, p->key_bytes);
+    memcpy(key, p->key, p->key_bytes);
+    e->key_bytes = p->key_bytes;
+    e->key = key;
 }
 
 void prompt_cache_free(struct prompt_cache *cache) {
     for (int i = 0; i < PROMPTS_KEPT; i++) {
         arena_free(&cache->encoded[i].arena);
-        cache->encoded[i].texts[0] = NULL;
+        cache->encoded[i].key = NULL;
         cache->encoded[i].used = 0;
     }
 }

@@ -176,14 +176,21 @@ static void read_prompts(struct request *r) {
     const struct settings *s = &r->settings;
     struct prompt negative = {0}; /* without ids: zeros */
     if (!s->prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
-    struct prompt prompt = prompt_read(r->arena, r->model, "prompt", s->prompt, text_or(s->prompt2, s->prompt), s->clip_skip, s->strict);
+    const struct prompt_syntax *syntax = &prompt_syntaxes[s->prompt_syntax];
+    int negative_skip = syntax->skips_all && !r->model->class->penultimate ? s->clip_skip : 0;
+    struct prompt prompt = prompt_read(r->arena, r->model, s, "prompt", s->prompt, text_or(s->prompt2, s->prompt), s->clip_skip);
     report_unknown_words(r, "prompt", s->prompt);
     if (r->copies > 1 && s->negative) {
-        negative = prompt_read(r->arena, r->model, "negative prompt", s->negative, text_or(s->negative2, s->negative), 0, s->strict);
+        negative = prompt_read(r->arena, r->model, s, "negative prompt", s->negative, text_or(s->negative2, s->negative), negative_skip);
         report_unknown_words(r, "negative prompt", s->negative);
+    }
+    if (syntax->padded && negative.n) {
+        prompt_fill(r->arena, r->model, &prompt, negative.n);
+        prompt_fill(r->arena, r->model, &negative, prompt.n);
     }
     for (int i = 0; i < r->copies - 1; i++) r->prompts[i] = negative;
     r->prompts[r->copies - 1] = prompt;
+    for (int i = 0; i < r->copies; i++) r->n_tokens[i] = r->model->n_tokens * (r->prompts[i].n ? r->prompts[i].n : 1);
 }
 
 /* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
@@ -272,6 +279,17 @@ static void prepare(struct request *r) {
     r->mark = arena_mark(m->device);
 }
 
+void request_encode(struct request *r) {
+    struct model *m = r->model;
+    struct conditions *given = &r->given;
+    int longest = 0;
+    for (int i = 0; i < r->copies; i++) longest = r->n_tokens[i] > longest ? r->n_tokens[i] : longest;
+    given->context = view_alloc(m->device, r->copies, 1, longest, m->context_dim);
+    given->n_tokens = r->n_tokens;
+    if (m->pooled_dim) given->pooled = view_alloc(m->device, r->copies, 1, 1, m->pooled_dim);
+    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], request_context(r, i), request_pooled(r, i));
+}
+
 bool request_prepare(struct request *r) {
     struct model *m = r->model;
     bool there = m->prepared == r->number;
@@ -285,16 +303,37 @@ bool request_prepare(struct request *r) {
     return !there;
 }
 
+/* What the text encoders' shapes depend on beside lengths. */
+static uint64_t hidden_of(const struct request *r) {
+    uint64_t hash = 0;
+    for (int i = 0; i < r->copies; i++)
+        for (int k = 0; k < r->model->n_texts * r->prompts[i].n; k++) {
+            const struct chunk *c = &r->prompts[i].chunks[k / r->prompts[i].n][k % r->prompts[i].n];
+            for (int t = 0; t < c->n; t++)
+                if (c->terms[t].n_hidden) hash = (hash ^ (uint64_t)(c->terms[t].hidden << 16 | c->terms[t].n_hidden)) * 0x100000001b3;
+        }
+    return hash;
+}
+
 static struct picture_shape shape_of(const struct request *r) {
     const struct schedule *schedule = r->schedule;
     int task = !r->init ? 0 : r->init->depth && r->init->depth->pixels ? 4 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
-    return (struct picture_shape){r->copies, r->latent_height,      r->latent_width, schedule->n_rows, schedule->history, schedule->saves,
-                                  task,      latent_decode_dtype(r)};
+    return (struct picture_shape){.copies = r->copies,
+                                  .height = r->latent_height,
+                                  .width = r->latent_width,
+                                  .n_rows = schedule->n_rows,
+                                  .history = schedule->history,
+                                  .saves = schedule->saves,
+                                  .n_tokens = {r->n_tokens[0], r->n_tokens[1], r->n_tokens[2]},
+                                  .hidden = hidden_of(r),
+                                  .task = task,
+                                  .vae_dtype = latent_decode_dtype(r)};
 }
 
 static bool same_shape(struct picture_shape a, struct picture_shape b) {
     return a.copies == b.copies && a.height == b.height && a.width == b.width && a.n_rows == b.n_rows && a.history == b.history &&
-           a.saves == b.saves && a.task == b.task && a.vae_dtype == b.vae_dtype;
+           a.saves == b.saves && !memcmp(a.n_tokens, b.n_tokens, sizeof a.n_tokens) && a.hidden == b.hidden && a.task == b.task &&
+           a.vae_dtype == b.vae_dtype;
 }
 
 static bool is_planned(const struct request *r) {

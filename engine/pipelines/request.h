@@ -18,7 +18,8 @@ struct request {
     /* Of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1; 3 where it leads by way of a
      * picture, [unconditional, the picture alone, conditional]. */
     int copies;
-    struct prompt prompts[3]; /* one for each copy, in that order */
+    struct prompt prompts[3]; /* one for each copy, in that order … */
+    int n_tokens[3];          /* … and how long what is made of it is */
     const float *given_noise; /* --latents, [C,H,W], or NULL */
     struct request *then;     /* the refiner's, which goes on where this one ends, or NULL */
     double from, to;          /* of base and refiner: where in the noise schedule it begins or ends; 0: with it */
@@ -50,6 +51,15 @@ static inline const struct request *request_decoder(const struct request *r) {
 void request_plan(struct request *r);
 /* Computes what all pictures share, unless it is there; false if it was. */
 bool request_prepare(struct request *r);
+/* For a class's prepare: what the text encoders make of each copy's prompt, into r->given. */
+void request_encode(struct request *r);
+/* The i-th copy's part of that: [1,1,n_tokens[i],C], and [1,1,1,P] or none. */
+static inline struct view request_context(const struct request *r, int i) {
+    return view_tokens(view_images(r->given.context, i, 1), 0, r->n_tokens[i]);
+}
+static inline struct view request_pooled(const struct request *r, int i) {
+    return r->given.pooled.p ? view_images(r->given.pooled, i, 1) : no_view;
+}
 /* Where --dump puts image k. */
 const char *request_dump_dir(const struct request *r, struct arena *a, int k);
 

@@ -32,6 +32,8 @@ struct settings {
     bool no_safety_checker;                     /* likewise */
     const char *prompt, *negative;              /* negative NULL = "", or what SDXL has for none */
     const char *prompt2, *negative2;            /* for the second text encoder; NULL or "": the same */
+    int prompt_syntax;                          /* a row of prompt_syntaxes: how the four are read */
+    bool long_prompts;                          /* beyond the model's limit they go on in further chunks */
     uint64_t seed;
     bool seed_given;       /* else `seed` is a random one */
     int steps;             /* 0: the checkpoint's, else 50, DDPM 1000 */

@@ -85,12 +85,9 @@ static float *numbers_of(const struct request *r) {
 static void prepare(struct request *r) {
     struct model *m = r->model;
     struct conditions *given = &r->given;
-    given->context = view_alloc(m->device, r->copies, 1, m->n_tokens, m->context_dim);
-    given->pooled = view_alloc(m->device, r->copies, 1, 1, m->pooled_dim);
     given->numbers = numbers_of(r);
     given->n_numbers = n_numbers(m);
-    for (int i = 0; i < r->copies; i++)
-        prompt_encode(m, &r->prompts[i], view_images(given->context, i, 1), view_images(given->pooled, i, 1));
+    request_encode(r);
     init_prepare(r);
 }
 
