@@ -12,6 +12,7 @@
 #include "cli/signals.h"
 #include "cli/terminal.h"
 #include "engine/base/error.h"
+#include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/request.h"
 #include "engine/base/sys.h"
 
@@ -36,10 +37,10 @@ static void show_tokens(struct arena *a, const struct options *o) {
     int length;
     struct clip_bpe *tokenizer = model_tokenizer(a, settings_source(&o->settings), &length);
     const struct prompt_syntax *syntax = &prompt_syntaxes[o->settings.prompt_syntax];
+    const struct clip_bpe *words = embeddings_words(a, tokenizer, &o->settings.embeddings);
     const char *text = o->tokens_text;
-    struct chunks c =
-        chunks_make(a, tokenizer, syntax, "--tokens", text, syntax->parse(a, "--tokens", text), length, o->settings.long_prompts);
-    print_tokens(tokenizer, text, &c, length, o->json, terminal_has_color(STDOUT_FILENO, o->color));
+    struct chunks c = chunks_make(a, words, syntax, "--tokens", text, syntax->parse(a, "--tokens", text), length, o->settings.long_prompts);
+    print_tokens(words, text, &c, length, o->json, terminal_has_color(STDOUT_FILENO, o->color));
 }
 
 int main(int argc, char **argv) {

@@ -76,8 +76,7 @@ static const struct foreign_option table[] = {
      .unsupported = true, .hint = NULL},
     {"lora-scale cross-attention-kwargs", .hint = "--lora FILE:WEIGHT"},
     {"lora-apply-mode hypernetwork", .unsupported = true, .hint = NULL},
-    {"embedding embeddings embd-dir embeddings-dir textual-inversion", .unsupported = true,
-     .hint = "a tokenizer with the tokens and a text encoder with their rows is read from the checkpoint alone"},
+    {"embeddings embd-dir embeddings-dir textual-inversion", .hint = "--embedding FILE[=WORD]"},
     {"vae-format audio-vae tae taesd taesd-preview-only preview-noisy vae-on-cpu "
      "vae-conv-direct force-sdxl-vae-conv-scale",
      .unsupported = true, .hint = "the checkpoint's own VAE is used"},

@@ -5,6 +5,7 @@
 #include "cli/settings_table.h"
 #include "cli/version.h"
 #include "engine/base/text.h"
+#include "engine/pipelines/embeddings.h"
 #include "tokenizer/prompt_syntax.h"
 
 /* ---- AUTOMATIC1111's infotext ------------------------------------------------------------------------------------ */
@@ -75,6 +76,12 @@ static void write_hashes(struct json_out *j, const struct model *m) {
     json_out_close(j, '{');
 }
 
+static void write_embedding_hashes(struct json_out *j, const struct model *m, const struct embedding_list *list) {
+    json_out_open(j, "embedding_sha256", '[');
+    for (int i = 0; i < list->n; i++) json_out_string(j, NULL, embeddings_hash(m, list->items[i].path));
+    json_out_close(j, '[');
+}
+
 void metadata_fields(struct json_out *j, const struct metadata *m) {
     struct settings s = *m->settings;
     s.seed = m->seed;
@@ -90,6 +97,7 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     json_out_string(j, "device", m->device);
     if (m->product) json_out_string(j, "product", m->product);
     if (m->isa) json_out_string(j, "isa", m->isa);
+    if (m->model && s.embeddings.n) write_embedding_hashes(j, m->model, &s.embeddings);
     if (m->model && m->model->hashes) write_hashes(j, m->model);
     if (m->quality) json_out_u64(j, "quality", (uint64_t)m->quality);
 }

@@ -11,6 +11,7 @@
 #include "engine/base/sha256.h"
 #include "engine/base/sys.h"
 #include "engine/images/write.h"
+#include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/identity.h"
 #include "engine/pipelines/loras.h"
 
@@ -101,6 +102,15 @@ static void hash_loras(struct arena *a, struct lora_list *list) {
     *list = hashed;
 }
 
+static void hash_embeddings(struct arena *a, const struct request *r, struct embedding_list *list) {
+    struct embedding_list hashed = {0};
+    for (int i = 0; i < list->n; i++) {
+        const char *word = list->items[i].token;
+        embeddings_add(a, &hashed, r->embeddings[i]->sha256, word ? word : r->embeddings[i]->token);
+    }
+    *list = hashed;
+}
+
 const char *request_hash(struct arena *a, const struct options *o, const struct request *r, uint64_t seed, const char *dtype) {
     struct settings s = r->settings;
     enum image_format format = image_format_of(o->output);
@@ -113,6 +123,7 @@ const char *request_hash(struct arena *a, const struct options *o, const struct 
     s.depth = file_hash(&own, s.depth);
     s.latents = file_hash(&own, s.latents);
     hash_loras(&own, &s.loras);
+    hash_embeddings(&own, r, &s.embeddings);
     if (s.negative && !*s.negative) s.negative = NULL;
     s.refiner = s.config = s.vae = NULL; /* these paths are the model's */
     json_out_open(&j, NULL, '{');

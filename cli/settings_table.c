@@ -5,8 +5,10 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
+#include "engine/base/file.h"
 #include "engine/base/text.h"
 #include "engine/images/process.h"
+#include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/loras.h"
 #include "schedulers/scheduler.h"
 #include "tokenizer/prompt_syntax.h"
@@ -173,10 +175,32 @@ static void write_loras(struct json_out *j, const char *key, const struct field 
     json_out_close(j, '[');
 }
 
+/* FILE[=WORD]; what names a file as it stands has no word. */
+static void set_embedding(const struct given *g) {
+    struct embedding_list *list = field_value(g);
+    if (!g->value) return *list = (struct embedding_list){0}, (void)0;
+    const char *equals = name_exists(g->value) ? NULL : strrchr(g->value, '=');
+    const char *path = equals ? arena_printf(g->arena, "%.*s", (int)(equals - g->value), g->value) : g->value;
+    if (!*path || (equals && !equals[1])) die(FAIL_USAGE, "%s: expected FILE[=WORD], found '%s'", g->name, g->value);
+    embeddings_add(g->arena, list, path, equals ? equals + 1 : NULL);
+}
+
+static void write_embeddings(struct json_out *j, const char *key, const struct field *f, const void *base) {
+    const struct embedding_list *list = (const void *)((const char *)base + f->offset);
+    if (!list->n) return;
+    json_out_open(j, key, '[');
+    for (int i = 0; i < list->n; i++) {
+        const struct embedding_item *e = &list->items[i];
+        json_out_string(j, NULL, e->token ? arena_printf(j->text.arena, "%s=%s", e->path, e->token) : e->path);
+    }
+    json_out_close(j, '[');
+}
+
 static const struct field_kind kind_seed = {set_seed, write_seed, JSON_COUNT};
 static const struct field_kind kind_side = {set_side, field_write_int, JSON_COUNT};
 static const struct field_kind kind_size = {set_size, NULL, JSON_COUNT};
 static const struct field_kind kind_lora = {set_lora, write_loras, JSON_LIST};
+static const struct field_kind kind_embedding = {set_embedding, write_embeddings, JSON_LIST};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
 static const struct field_kind kind_mask_crop = {set_mask_crop, write_mask_crop, JSON_COUNT};
@@ -269,6 +293,8 @@ const struct field settings_fields[] = {
 
     {0, "lora", "FILE[:X]", GROUP_PICTURE, "add a LoRA, X times; may be given again", &kind_lora, AT(loras), .completion = COMPLETE_FILE,
      RECORDED},
+    {0, "embedding", "FILE[=WORD]", GROUP_PICTURE, "a textual inversion, and the word for it in prompts; may be given again",
+     &kind_embedding, AT(embeddings), .completion = COMPLETE_FILE, RARE, RECORDED},
     {0, "lora-dir", "DIR", GROUP_PICTURE, "read <lora:NAME:X> in the prompt as NAME.safetensors in DIR", &kind_path, AT(lora_dir),
      .completion = COMPLETE_DIR, RARE},
     {0, "lora-lenient", NULL, GROUP_PICTURE, "leave out what of a LoRA the model has no place for", &kind_flag, AT(lora_lenient), RARE,

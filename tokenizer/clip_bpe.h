@@ -36,6 +36,11 @@ struct clip_piece {
  * UTF-8 or more than 64 KiB. Time O(bytes log bytes). */
 struct clip_piece *clip_bpe_pieces(struct arena *a, const struct clip_bpe *t, const char *text, int *n);
 
+/* A tokenizer with n tokens more at the end of the vocabulary, in order, which are found in texts as diffusers' (tokenizer.add_tokens) are:
+ * after normal form and lower case, their own as well. t stays as it is, and must outlive it. Dies FAIL_USAGE where there is one already,
+ * or one is empty or longer than a token may be. */
+struct clip_bpe *clip_bpe_with(struct arena *a, const struct clip_bpe *t, const char *const *tokens, int n);
+
 /* The text with every added token of several vectors, <x>, <x>_1, <x>_2 …, written out: "<x> <x>_1 <x>_2" for "<x>", as diffusers does
  * before it encodes (maybe_convert_prompt). Dies as clip_bpe_pieces, and where that makes it longer than 64 KiB. */
 const char *clip_bpe_convert(struct arena *a, const struct clip_bpe *t, const char *text);

@@ -194,20 +194,6 @@ static void sort_declared(const char *dir, struct tokens *d) {
     d->n = n;
 }
 
-static int compare_added(const void *a, const void *b) {
-    const struct added *x = a, *y = b;
-    int order = memcmp(x->text, y->text, x->bytes < y->bytes ? x->bytes : y->bytes);
-    return order ? order : x->bytes != y->bytes ? (x->bytes < y->bytes ? -1 : 1) : x->id < y->id ? -1 : x->id > y->id;
-}
-
-static void index_added(struct added_set *s) {
-    qsort(s->items, (size_t)s->n, sizeof *s->items, compare_added);
-    for (int b = 0, i = 0; b <= 256; b++) {
-        while (i < s->n && (unsigned char)s->items[i].text[0] < b) i++;
-        s->first[b] = i;
-    }
-}
-
 /* The token's id in the vocabulary, where it goes to the end if it is not there yet. */
 static int32_t add_to_vocab(struct clip_bpe *t, const char *dir, const struct token *x) {
     size_t bytes = strlen(x->text);
@@ -263,8 +249,8 @@ static void add_tokens(struct clip_bpe *t, const char *dir, const struct tokens 
         forget_added(&t->normalized, id);
         add_token(t, dir, x);
     }
-    index_added(&t->raw);
-    index_added(&t->normalized);
+    added_index(&t->raw);
+    added_index(&t->normalized);
 }
 
 /* The id of one of the four tokens we cannot do without; in the vocabulary, or declared. */

@@ -1,6 +1,7 @@
 #include "tokenizer/clip_vocab.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include "engine/base/error.h"
@@ -132,6 +133,20 @@ const struct merge *merges_find(const struct merges *m, int32_t left, int32_t ri
 }
 
 /* ---- added tokens ------------------------------------------------------------------------------------------------ */
+
+static int compare_added(const void *a, const void *b) {
+    const struct added *x = a, *y = b;
+    int order = memcmp(x->text, y->text, x->bytes < y->bytes ? x->bytes : y->bytes);
+    return order ? order : x->bytes != y->bytes ? (x->bytes < y->bytes ? -1 : 1) : x->id < y->id ? -1 : x->id > y->id;
+}
+
+void added_index(struct added_set *s) {
+    qsort(s->items, (size_t)s->n, sizeof *s->items, compare_added);
+    for (int b = 0, i = 0; b <= 256; b++) {
+        while (i < s->n && (unsigned char)s->items[i].text[0] < b) i++;
+        s->first[b] = i;
+    }
+}
 
 /* The first of items[low, high), which agree before byte `at` and are in order, whose byte there is at least c; one that ends there comes
  * before all. */

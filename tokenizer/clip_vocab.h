@@ -67,6 +67,8 @@ struct added_set {
     struct added *items; /* [n] */
     int n, first[257];   /* those that begin with byte b are items[first[b]..first[b + 1]) */
 };
+/* Puts its items in order. */
+void added_index(struct added_set *s);
 /* The longest one text[0..n) begins with, or NULL. */
 const struct added *added_match(const struct added_set *s, const char *text, size_t n);
 

@@ -1,16 +1,12 @@
 #include "engine/files/lora.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "engine/base/error.h"
-#include "engine/base/file.h"
 #include "engine/base/json.h"
-#include "engine/base/sys.h"
-#include "engine/files/checkpoint.h"
+#include "engine/files/lone_file.h"
 
 /* ---- names of tensors -------------------------------------------------------------------------------------------- */
 
@@ -270,25 +266,9 @@ static void read_modules(struct arena *a, struct lora *l) {
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
-/* The directory's pytorch_lora_weights.safetensors, else its only safetensors file. */
-static const char *file_in(struct arena *a, const char *dir) {
-    const char *usual = arena_printf(a, "%s/pytorch_lora_weights.safetensors", dir), *found = NULL;
-    int n = 0;
-    if (name_exists(usual)) return usual;
-    DIR *d = sys.opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (ends_with(e->d_name, ".safetensors")) n++, found = arena_printf(a, "%s/%s", dir, e->d_name);
-    if (d) closedir(d);
-    if (n == 1) return found;
-    die(FAIL_INPUT, "%s: expected pytorch_lora_weights.safetensors or one .safetensors file, found %d", dir, n);
-}
-
 struct lora *lora_open(struct arena *a, const char *path) {
-    struct stat st;
     struct lora *l = arena_alloc(a, sizeof *l);
-    const char *revision;
-    bool file = ends_with(path, ".safetensors") || (stat(path, &st) == 0 && !S_ISDIR(st.st_mode));
-    l->path = file ? arena_strdup(a, path) : file_in(a, checkpoint_locate(a, path, &revision));
+    l->path = lone_file(a, path, "pytorch_lora_weights.safetensors");
     l->file = st_open(a, l->path);
     read_modules(a, l);
     if (!l->format) die(FAIL_UNSUPPORTED, "%s: not a LoRA: none of its %d tensors is one's", l->path, l->file->n_tensors);

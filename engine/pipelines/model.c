@@ -3,6 +3,7 @@
 #include <string.h>
 #include "engine/base/error.h"
 #include "engine/nets/nets.h"
+#include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/loras.h"
 #include "engine/pipelines/safety.h"
 #include "engine/weights.h"
@@ -238,6 +239,7 @@ void model_close(struct model *m) {
         if (each->recording) each->device->recording_free(each->device, each->recording);
         prompt_cache_free(&each->prompts);
         loras_close(each->loras);
+        embeddings_close(each->embeddings);
         checkpoint_close(each->checkpoint);
     }
     if (m->device) m->device->close(m->device);

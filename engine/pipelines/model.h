@@ -82,7 +82,8 @@ struct model {
     struct picture_shape planned;  /* what the device is planned for; all 0: nothing */
     uint64_t n_requests, prepared; /* how many there were; the number of the one whose context lies in the device's arena, 0: none */
     struct prompt_cache prompts;
-    struct loras *loras; /* what is upon the weights (loras.h); NULL: no request had any yet */
+    struct embeddings *embeddings; /* words learned beside (embeddings.h); NULL: no request had any yet */
+    struct loras *loras;           /* what is upon the weights (loras.h); NULL: no request had any yet */
 };
 
 struct model *model_open(struct arena *a, struct source source);

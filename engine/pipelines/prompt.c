@@ -45,20 +45,19 @@ static void set_key(struct arena *a, const struct model *m, struct prompt *p) {
 
 /* ---- texts ------------------------------------------------------------------------------------------------------- */
 
-struct prompt prompt_read(struct arena *a, const struct model *m, const struct settings *settings, const char *what, const char *text,
-                          const char *text2, int clip_skip) {
+struct prompt prompt_read(struct arena *a, const struct model *m, const struct clip_bpe *const tokenizers[TEXTS_MAX],
+                          const struct settings *settings, const char *what, const char *text, const char *text2, int clip_skip) {
     const struct prompt_syntax *syntax = &prompt_syntaxes[settings->prompt_syntax];
     struct prompt p = {.clip_skip = clip_skip};
     struct chunks c[TEXTS_MAX];
     for (int i = 0; i < m->n_texts; i++) {
         const char *given = i ? text2 : text;
-        c[i] =
-            chunks_make(a, m->texts[i].tokenizer, syntax, what, given, syntax->parse(a, what, given), m->n_tokens, settings->long_prompts);
+        c[i] = chunks_make(a, tokenizers[i], syntax, what, given, syntax->parse(a, what, given), m->n_tokens, settings->long_prompts);
         if (i == 0 || strcmp(given, text) != 0) report_truncated(what, &c[i], settings->strict);
         if (c[i].n > p.n) p.n = c[i].n;
     }
     for (int i = 0; i < m->n_texts; i++) {
-        chunks_fill(a, m->texts[i].tokenizer, &c[i], p.n, m->n_tokens);
+        chunks_fill(a, tokenizers[i], &c[i], p.n, m->n_tokens);
         p.chunks[i] = c[i].items;
         p.pooled_ids = c[i].pooled_ids;
     }

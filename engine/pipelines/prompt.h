@@ -25,10 +25,11 @@ struct prompt {
 /* How many ids a context has, begin and end included: what the tokenizer says, but no more than the encoder has positions for. */
 int prompt_limit(const struct clip_bpe *tokenizer, int max_positions);
 
-/* text, text2: for the first text encoder and the second. what: "prompt", "negative prompt", for messages. Tokens beyond the limit are
- * reported, where long texts are not cut into chunks; settings->strict: they are an error. Dies FAIL_USAGE. */
-struct prompt prompt_read(struct arena *a, const struct model *m, const struct settings *settings, const char *what, const char *text,
-                          const char *text2, int clip_skip);
+/* tokenizers: of each text encoder; text, text2: for the first text encoder and the second. what: "prompt", "negative prompt", for
+ * messages. Tokens beyond the limit are reported, where long texts are not cut into chunks; settings->strict: they are an error. Dies
+ * FAIL_USAGE. */
+struct prompt prompt_read(struct arena *a, const struct model *m, const struct clip_bpe *const tokenizers[TEXTS_MAX],
+                          const struct settings *settings, const char *what, const char *text, const char *text2, int clip_skip);
 /* At least n chunks, the further ones of "". */
 void prompt_fill(struct arena *a, const struct model *m, struct prompt *p, int n);
 /* Ids of a chunk of the i-th text encoder, before any are hidden. */

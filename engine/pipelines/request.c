@@ -4,6 +4,7 @@
 #include <string.h>
 #include "engine/base/error.h"
 #include "engine/pipelines/depth.h"
+#include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
 #include "engine/pipelines/loras.h"
@@ -178,10 +179,12 @@ static void read_prompts(struct request *r) {
     if (!s->prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     const struct prompt_syntax *syntax = &prompt_syntaxes[s->prompt_syntax];
     int negative_skip = syntax->skips_all && !r->model->class->penultimate ? s->clip_skip : 0;
-    struct prompt prompt = prompt_read(r->arena, r->model, s, "prompt", s->prompt, text_or(s->prompt2, s->prompt), s->clip_skip);
+    struct prompt prompt =
+        prompt_read(r->arena, r->model, r->tokenizers, s, "prompt", s->prompt, text_or(s->prompt2, s->prompt), s->clip_skip);
     report_unknown_words(r, "prompt", s->prompt);
     if (r->copies > 1 && s->negative) {
-        negative = prompt_read(r->arena, r->model, s, "negative prompt", s->negative, text_or(s->negative2, s->negative), negative_skip);
+        negative = prompt_read(r->arena, r->model, r->tokenizers, s, "negative prompt", s->negative, text_or(s->negative2, s->negative),
+                               negative_skip);
         report_unknown_words(r, "negative prompt", s->negative);
     }
     if (syntax->padded && negative.n) {
@@ -230,6 +233,7 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
         die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", m->checkpoint->name, m->class->name);
     loras_from_prompt(a, &r->settings);
     loras_open(r);
+    embeddings_open(r);
     struct image image = init_read(r);
     fill_defaults(r);
     open_schedule(r, m->parts[PART_SCHEDULER], m->class);
@@ -350,6 +354,7 @@ void request_plan(struct request *r) {
     struct device *dev = r->model->device;
     for (struct request *each = r; each; each = each->then) find_gpu(each);
     loras_apply(r);
+    for (struct request *each = r; each; each = each->then) embeddings_apply(each);
     if (!dev->planning && is_planned(r)) return;
     for (struct request *each = r; each; each = each->then) {
         each->model->planned = (struct picture_shape){0};

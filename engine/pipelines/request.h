@@ -18,11 +18,13 @@ struct request {
     /* Of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1; 3 where it leads by way of a
      * picture, [unconditional, the picture alone, conditional]. */
     int copies;
-    struct prompt prompts[3]; /* one for each copy, in that order … */
-    int n_tokens[3];          /* … and how long what is made of it is */
-    const float *given_noise; /* --latents, [C,H,W], or NULL */
-    struct request *then;     /* the refiner's, which goes on where this one ends, or NULL */
-    double from, to;          /* of base and refiner: where in the noise schedule it begins or ends; 0: with it */
+    struct prompt prompts[3];                     /* one for each copy, in that order … */
+    int n_tokens[3];                              /* … and how long what is made of it is */
+    const float *given_noise;                     /* --latents, [C,H,W], or NULL */
+    struct request *then;                         /* the refiner's, which goes on where this one ends, or NULL */
+    double from, to;                              /* of base and refiner: where in the noise schedule it begins or ends; 0: with it */
+    const struct clip_bpe *tokenizers[TEXTS_MAX]; /* of each text encoder: the model's, or with the words of … */
+    const struct embedding **embeddings;          /* … the settings' list */
     int n_loras;
     struct lora_use *loras;
     struct init *init; /* the picture to begin from (init.h), or NULL */

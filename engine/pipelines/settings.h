@@ -26,6 +26,16 @@ struct lora_list {
     } * items;
 };
 
+/* Textual inversions, in the order of their ids; as the former. */
+enum { EMBEDDINGS_MAX = 128 };
+struct embedding_list {
+    int n;
+    const struct embedding_item {
+        const char *path;  /* as embedding_open takes it */
+        const char *token; /* the word it is learned for; NULL: the file's own */
+    } * items;
+};
+
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant, *config, *vae; /* as struct source has them */
@@ -56,6 +66,7 @@ struct settings {
     const char *depth;    /* of the picture: white is near; NULL: estimated */
     int resize;           /* enum resize_mode: how image and mask come to the size */
     struct lora_list loras;
+    struct embedding_list embeddings;
     const char *lora_dir; /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
     bool lora_lenient;    /* modules that are none of the model's are left out, not refused */
     const char *latents;  /* safetensors file with the initial noise, or NULL */

@@ -5,12 +5,14 @@
 import sys
 
 import torch
+from safetensors.torch import load_file
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 import a1111
 import make_synthetic_xl
 from common import deterministic
 from make_synthetic import stable_diffusion, unet
+from make_synthetic_lora import write
 
 LONG = "a red fox in the snow at night, an old castle by the sea, " * 7
 MIXED = "(a red fox:1.3) in [the snow] at night (an old castle) by the sea, " * 6
@@ -48,14 +50,50 @@ def weighted(c, cls):
     return c
 
 
+def learned(c, name, cls, prompt, files, negative=None):
+    """files: (file, its part or None, word or None, the text encoder it goes to)"""
+    pipe = c.load(cls)
+    for file, part, word, second in files:
+        vectors = load_file(c.dir / file)
+        last = "_2" if second else ""
+        given = {"tokenizer": getattr(pipe, "tokenizer" + last), "text_encoder": getattr(pipe, "text_encoder" + last)}
+        pipe.load_textual_inversion(vectors[part] if part else vectors, token=word, **given)
+    args = [x for file in dict.fromkeys(f for f, *_ in files)
+            for x in ("--embedding", f"@{file}" if name != "learned-renamed" else f"@{file}={files[0][2]}")]
+    c.add(name, [prompt, *(["-n", negative] if negative else []), "-s", 7, "--steps", 3, *args],
+          picture(pipe, prompt=prompt, negative_prompt=negative))
+
+
 def words():
     c = weighted(stable_diffusion("words", unet()), StableDiffusionPipeline)
+    write(c, "toy.safetensors", {"<toy>": [3, 16]})
+    write(c, "dull.safetensors", {"emb_params": [2, 16]})
+    write(c, "one.safetensors", {"<one>": [16]})
+    write(c, "wide.safetensors", {"<wide>": [2, 24]})
+    toy, dull, one = ("toy.safetensors", None, None, False), ("dull.safetensors", None, "dull", False), ("one.safetensors", None, None, False)
+    learned(c, "learned", StableDiffusionPipeline, "a photo of a <toy>, no <TOY> in the snow", [toy])
+    learned(c, "learned-one", StableDiffusionPipeline, "a <one> in the snow", [one])
+    learned(c, "learned-renamed", StableDiffusionPipeline, "a dragon, DRAGON and dragon_1", [("toy.safetensors", None, "dragon", False)])
+    learned(c, "learned-several", StableDiffusionPipeline, "<one> and <toy>", [dull, toy, one], "dull <one>")
+    learned(c, "learned-cut", StableDiffusionPipeline, "an old castle " * 24 + "a <toy> here", [toy])
+    c.refuse(["a", "-s", 1, "--embedding", "@wide.safetensors"], 78, "wide.safetensors: vectors of 24 values, but ")
+    c.refuse(["a", "-s", 1, "--embedding", "@toy.safetensors", "--embedding", "@toy.safetensors"], 2, "'<toy>' is a word of the model's tokenizer already")
+    c.refuse(["a", "-s", 1, "--embedding", "@toy.safetensors=a</w>"], 2, "'a</w>' is a word of the model's tokenizer already")
     webui(c, "a1111-skip", StableDiffusionPipeline, "a (red:1.4) fox", "[bad]", ["--prompt-syntax", "a1111", "--clip-skip", 1], skip=1)
     return c
 
 
 def words_xl():
-    return weighted(make_synthetic_xl.checkpoint("words-xl"), StableDiffusionXLPipeline)
+    """The second text encoder's end is the largest id: what is learned beside the vocabulary is larger still."""
+    c = weighted(make_synthetic_xl.checkpoint("words-xl", second={"eos_token_id": 2}), StableDiffusionXLPipeline)
+    write(c, "toy.safetensors", {"clip_l": [2, 16], "clip_g": [2, 24]})
+    write(c, "wide.safetensors", {"<wide>": [2, 24]})
+    write(c, "pair.safetensors", {"clip_l": [2, 24], "clip_g": [2, 16]})
+    learned(c, "learned", StableDiffusionXLPipeline, "a photo of a toy in the snow",
+            [("toy.safetensors", "clip_l", "toy", False), ("toy.safetensors", "clip_g", "toy", True)], "bad")
+    learned(c, "learned-second", StableDiffusionXLPipeline, "a photo in <wide> of a cat", [("wide.safetensors", None, None, True)], "<wide>")
+    c.refuse(["a", "-s", 1, "--embedding", "@pair.safetensors"], 78, "vectors of 24 and 16 values, made for SDXL, but")
+    return c
 
 
 def main():
