@@ -218,7 +218,9 @@ int jobs(struct arena *a, const struct options *o) {
     if (o->sweep) sweep_lines(a, o->sweep, &b.lines);
     else lines_open(a, &b.lines, o->batch);
     b.run.contacts = contacts_new(a, o);
-    b.model = model_open_both(a, &o->settings);
+    struct settings settings = o->settings;
+    settings.swaps = true;
+    b.model = model_open_both(a, &settings);
     if (!o->quiet) print_single(b.model->checkpoint);
     check_lines(&b);
     b.run.written = names_new(a);

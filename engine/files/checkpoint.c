@@ -165,6 +165,7 @@ struct checkpoint *checkpoint_list(struct arena *a, const struct source *source)
     struct checkpoint *c = arena_alloc(a, sizeof *c);
     c->name = arena_strdup(a, source->model);
     c->vae = source->vae;
+    c->swapped = source->swapped;
     c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
     if (single_list(a, c, source)) return c;
     c->dir = checkpoint_locate(a, source->model, &c->revision);

@@ -17,6 +17,7 @@ struct source {
     const char *config;     /* a directory or ORG/NAME whose configuration a file is read by, else the one of its kind; or NULL */
     const char *vae;        /* a directory or safetensors file in place of the checkpoint's own; or NULL */
     bool no_safety_checker; /* leave it out, where there is one */
+    bool swapped;           /* a scheduler is named: the checkpoint's own may be of a class that is converted from alone */
 };
 
 struct component {
@@ -46,6 +47,7 @@ struct checkpoint {
     struct single_prediction prediction; /* … what its denoiser predicts, unless config_dir says it … */
     const char *config_dir;              /* … and where its configuration comes from; NULL: it is built in */
     const char *vae;                     /* as struct source has it */
+    bool swapped;                        /* likewise */
     int n_components;
     struct component *components;
 };

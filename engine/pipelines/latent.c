@@ -12,7 +12,6 @@ const char *const latent_text_encoders[] = {"CLIPTextModel", NULL}, *const laten
 void latent_check(const struct model *m) {
     const char *dir = m->checkpoint->dir;
     const struct denoiser *d = &m->denoiser;
-    if (!d->context_dim) die(FAIL_UNSUPPORTED, "%s: unet/config.json: a UNet2DModel takes no prompt", dir);
     if (m->context_dim != d->context_dim)
         die(FAIL_UNSUPPORTED, "%s: %s/config.json: 'hidden_size' %d, but unet/config.json: 'cross_attention_dim' %d", dir,
             m->n_texts > 1 ? "text_encoder and text_encoder_2" : m->texts[0].component->name, m->context_dim, d->context_dim);

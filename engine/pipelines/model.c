@@ -14,7 +14,7 @@ struct component *model_part(const struct checkpoint *c, const struct part_spec 
     if (!component) die(FAIL_UNSUPPORTED, "%s: the checkpoint has no '%s'", c->dir, spec->name);
     const char *path = json_path(c->index ? c->index : component->config);
     bool known = !spec->classes;
-    if (!spec->classes) scheduler_of_class(component->class_name, path, true);
+    if (!spec->classes) scheduler_of_class(component->class_name, path, c->swapped);
     for (const char *const *class = spec->classes; !known && *class; class ++) known = !strcmp(*class, component->class_name);
     if (!known)
         die(FAIL_UNSUPPORTED, "%s: '%s': expected class %s, found '%s'", path, component->name, spec->classes[0], component->class_name);
@@ -89,12 +89,10 @@ static void open_part_of(struct model *m, const struct part_spec *spec) {
 }
 
 /* Where the checkpoint has a checker, it comes with its feature extractor. Whatever is wrong with them, pictures can be drawn without. */
-static void open_checker(struct model *m) {
+static void for_checker(struct model *m, void (*act)(struct model *m, const struct part_spec *spec)) {
     struct job job;
     if (job_enter(&job)) {
-        for_parts(m, checks, find);
-        for_parts(m, checks, open_part_of);
-        for_parts(m, checks, bind);
+        for_parts(m, checks, act);
         job_leave(&job);
         return;
     }
@@ -109,10 +107,13 @@ struct model *model_open(struct arena *a, struct source source) {
     m->checkpoint = checkpoint_list(a, &source);
     m->class = pipeline_class_of(a, m->checkpoint);
     checkpoint_check_modules(m->checkpoint);
+    bool checked = !source.no_safety_checker && !m->checkpoint->file && checkpoint_find(m->checkpoint, "safety_checker");
     for_parts(m, draws, find);
+    if (checked) for_checker(m, find);
     for_parts(m, draws, open_part_of);
     for_parts(m, draws, bind);
-    if (!source.no_safety_checker && !m->checkpoint->file && checkpoint_find(m->checkpoint, "safety_checker")) open_checker(m);
+    if (checked) for_checker(m, open_part_of);
+    if (checked) for_checker(m, bind);
     if (!m->checkpoint->file) checkpoint_check_variant(m->checkpoint, source.variant);
     m->class->check(m);
     m->channels = m->vae ? m->vae->latent_channels : m->denoiser.in_channels;

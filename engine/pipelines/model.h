@@ -14,6 +14,7 @@
 #ifndef ENGINE_PIPELINES_MODEL_H
 #define ENGINE_PIPELINES_MODEL_H
 
+#include <string.h>
 #include "engine/files/checkpoint.h"
 #include "engine/files/weight_hash.h"
 #include "engine/images/extract.h"
@@ -88,7 +89,8 @@ struct model {
 
 struct model *model_open(struct arena *a, struct source source);
 static inline struct source settings_source(const struct settings *s) {
-    return (struct source){s->model, s->variant, s->config, s->vae, s->no_safety_checker};
+    bool named = s->scheduler && !strchr(",:", *s->scheduler);
+    return (struct source){s->model, s->variant, s->config, s->vae, s->no_safety_checker, s->swaps || named};
 }
 /* The model the settings name, and its refiner. Dies FAIL_UNSUPPORTED where the two do not go together. */
 struct model *model_open_both(struct arena *a, const struct settings *settings);

@@ -140,7 +140,8 @@ static void open_schedule(struct request *r, const struct component *stored, con
 }
 
 struct schedule *request_schedule(struct arena *a, const struct settings *settings) {
-    struct checkpoint *c = checkpoint_list(a, &(struct source){.model = settings->model, .config = settings->config});
+    struct checkpoint *c = checkpoint_list(
+        a, &(struct source){.model = settings->model, .config = settings->config, .swapped = settings_source(settings).swapped});
     const struct pipeline_class *class = pipeline_class_of(a, c);
     struct request r = {.arena = a, .settings = *settings};
     if (r.settings.steps == 0) r.settings.steps = c->generation.steps;

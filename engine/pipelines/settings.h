@@ -53,6 +53,7 @@ struct settings {
     int clip_skip;         /* diffusers' meaning: 1 leaves out one layer; -1 or 0: none */
     int width, height;     /* pixels; 0: the checkpoint's, else sample_size * VAE factor; said where the other is given */
     const char *scheduler; /* "NAME[,key=value…]", or NULL for the checkpoint's own */
+    bool swaps;            /* other requests of the model may name one */
     enum rng_kind rng;
     struct rng_gpu rng_gpu; /* of RNG_CUDA; zeros: the one in use, on the CPU an H100 */
     enum dtype rng_dtype;

@@ -10,13 +10,11 @@ static void check_guided(struct model *m) {
         die(FAIL_UNSUPPORTED, "%s: unet/config.json: a %s needs 'time_cond_proj_dim'", m->checkpoint->dir, m->class->name);
 }
 
-static const char *const denoisers[] = {"UNet2DConditionModel", "UNet2DModel", NULL};
-
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL, false},
     {PART_TOKENIZER, "tokenizer", latent_tokenizers, false},
     {PART_TEXT_ENCODER, "text_encoder", latent_text_encoders, false},
-    {PART_DENOISER, "unet", denoisers, false},
+    {PART_DENOISER, "unet", latent_denoisers, false},
     {PART_VAE, "vae", latent_vaes, false},
     {PART_FEATURE_EXTRACTOR, "feature_extractor", latent_extractors, false},
     {PART_SAFETY_CHECKER, "safety_checker", latent_checkers, false},

@@ -8,7 +8,6 @@
 static void check(struct model *m) {
     const char *dir = m->checkpoint->dir;
     const struct denoiser *d = &m->denoiser;
-    if (d->context_dim) die(FAIL_UNSUPPORTED, "%s: a UNet2DConditionModel needs a text encoder", dir);
     int C = d->in_channels;
     if ((C != 3 && C != 1) || (d->out_channels != C && d->out_channels != 2 * C))
         die(FAIL_UNSUPPORTED, "%s: %d input and %d output channels: only pictures of 3, or of 1, grey, are supported", dir, C,
@@ -22,7 +21,7 @@ static struct view decode(const struct request *r, const struct latents *l) {
     return image;
 }
 
-static const char *const denoisers[] = {"UNet2DModel", "UNet2DConditionModel", NULL};
+static const char *const denoisers[] = {"UNet2DModel", NULL};
 
 static const struct part_spec parts[] = {
     {PART_SCHEDULER, "scheduler", NULL, false},

@@ -102,12 +102,27 @@ draw --size 64x64 -x euler:karras -v -o box/karras.png x
 grep -q '^EulerDiscreteScheduler: option: use_karras_sigmas$' err || fail 'no origin'
 grep -q '^EulerDiscreteScheduler: inherited: .*beta_schedule' err || fail 'no origin'
 
-# --inspect shows a checkpoint's own words escaped
-cp -rL "$MODEL" hostile
-sed 's/"_diffusers_version": "[^"]*"/"_diffusers_version": "\\u001b[31m\\u202e"/' "$MODEL/model_index.json" >hostile/model_index.json
-run -m "$work/hostile" --inspect
+# --inspect shows a checkpoint's own words escaped, as text and as JSON: a version, the class of a part that is not used, a folder's name
+evil='\\u001b[31m\\u001b]0;title\\u0007\\u202e\\nunet: all is well\\u009b'
+folder=$work/$(printf 'hos\033]tile\nx')
+cp -rL "$MODEL" "$folder"
+sed "s/\"_diffusers_version\": \"[^\"]*\"/\"_diffusers_version\": \"$evil\", \"other\": [\"diffusers\", \"$evil\"]/" "$MODEL/model_index.json" >"$folder/model_index.json"
+run -m "$folder" --inspect
 expect_code 0
-grep -qF ', diffusers \x1b[31m\xe2\x80\xae' out || fail "not escaped: $(head -n 1 out)"
+lines=$(wc -l <out)
+shown='\x1b[31m\x1b]0;title\x07\xe2\x80\xae\x0aunet: all is well\xc2\x9b'
+head -n 1 out | grep -qF "$(printf 'hos\\x1b]tile\\x0ax'): StableDiffusionPipeline, diffusers $shown" || fail "not escaped: $(head -n 1 out)"
+grep -qF "other          $shown" out || fail 'the class of a part is not escaped'
+run -m "$MODEL" --inspect
+[ "$lines" -eq $(($(wc -l <out) + 1)) ] || fail "a line too many: $lines"
+run -m "$folder" --inspect -j
+expect_code 0
+grep -qF 'title' out || fail 'no version'
+[ "$(wc -l <out)" -eq 1 ] && ! LC_ALL=C grep -q "$(printf '[\033\007]')" out || fail 'a control character in JSON'
+sed -i "s/StableDiffusionPipeline/$evil/" "$folder/model_index.json"
+run -m "$folder" --inspect
+expect_code 78
+grep -qF "pipeline class '$shown' is not supported" err && [ "$(wc -l <err)" -eq 2 ] || fail 'not escaped'
 
 # what the PNG says of the sampler is what ran: read back from the file
 infotext() { strings -n 4 "$1" | sed -n "s/^Steps: [0-9]*, \\(Sampler: .*\\), CFG scale.*/\\1/p"; }
