@@ -3,6 +3,7 @@
 #   make check, make test  every test
 #   make demo              draws a picture
 #   make install           binary, manual, completions, shipped checkpoint, README and licence, under PREFIX; make uninstall
+#   make dist              the same as a tarball that runs without any of the libraries (on Debian 12: from glibc 2.36 on)
 #   make help              this, and the settings in force
 #   make check-emu         the CUDA kernels on the CPU, every order and sanitizer; make check-gpu: on a real GPU
 #   make torture           each allocation and thread of a small run fails once, the libraries' too (STEP=100: every hundredth)
@@ -98,6 +99,13 @@ $(BUILD)/diffuse: $(BUILD)/main.o $(LIBRARY)
 $(LIBRARY): $(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%))) $(BUILD)/link.txt
 	@rm -f $@
 	@ar rcs $@ $(filter %.o,$^)
+
+# for `make dist`: all but the GPU's code, which is the same for every CPU
+$(BUILD)/libdiffuse.so: $(filter-out $(BUILD)/cuda/%,$(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%))))
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -shared -Wl,-soname,$(@F),-Bsymbolic-functions $(filter-out -pie,$(LDFLAGS)) $^ -o $@ $(LDLIBS)
+
+$(BUILD)/diffuse_dist: $(BUILD)/main.o $(filter $(BUILD)/cuda/%,$(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%)))) $(BUILD)/libdiffuse.so
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib/diffuse' $^ -o $@ $(LDLIBS_CUDA_$(CUDA))
 
 $(BUILD)/libraries: $(BUILD)/compile.txt
 	$(call need,png.h:libpng-dev jpeglib.h:libjpeg-dev webp/decode.h:libwebp-dev cjson/cJSON.h:libcjson-dev dnnl.h:libdnnl-dev utf8proc.h:libutf8proc-dev omp.h:$(if $(findstring clang,$(CC)),libomp-dev,libgomp1))
@@ -239,16 +247,41 @@ bench: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(BUILD)/first_touch
 MADE := completion=bash:bash-completion/completions/diffuse completion=zsh:zsh/site-functions/_diffuse completion=fish:fish/vendor_completions.d/diffuse.fish \
         man:man/man1/diffuse.1
 SHARE = $(DESTDIR)$(PREFIX)/share
+# $(call share,PROGRAM,FOLDER): what lies beside a program
+share = for f in README.md LICENSE SECURITY.md; do install -D -m 644 $$f $2/doc/diffuse/$$f || exit 1; done; \
+        for f in $$(cd models && find doodle -type f); do install -D -m 644 models/$$f $2/diffuse/$$f || exit 1; done; \
+        for f in $(MADE); do $1 --$${f%%:*} >$(BUILD)/made.txt && install -D -m 644 $(BUILD)/made.txt $2/$${f\#*:} || exit 1; done
 
 install: diffuse
 	install -D -m 755 diffuse $(DESTDIR)$(PREFIX)/bin/diffuse
-	@for f in README.md LICENSE; do install -D -m 644 $$f $(SHARE)/doc/diffuse/$$f || exit 1; done
-	@for f in $$(cd models && find doodle -type f); do install -D -m 644 models/$$f $(SHARE)/diffuse/$$f || exit 1; done
-	@for f in $(MADE); do ./diffuse --$${f%%:*} >$(BUILD)/made.txt 2>/dev/null || continue; install -D -m 644 $(BUILD)/made.txt $(SHARE)/$${f#*:} || exit 1; done
+	@$(call share,./diffuse,$(SHARE))
 
 uninstall:
 	rm -rf $(SHARE)/doc/diffuse $(SHARE)/diffuse
 	rm -f $(DESTDIR)$(PREFIX)/bin/diffuse $(foreach f,$(MADE),$(SHARE)/$(lastword $(subst :, ,$f)))
+
+# A tarball of what install puts there, and of every library that is not libc's or gcc's, from the packages they came with. Our own code is there
+# for three kinds of CPU: ld.so takes the best from glibc-hwcaps. DT_RPATH, unlike DT_RUNPATH, goes before LD_LIBRARY_PATH.
+DIST_MARCH := x86-64 x86-64-v3 x86-64-v4
+DIST_NAME  := diffuse-$(shell sed -n 's/.*DIFFUSE_VERSION "\(.*\)"/\1/p' cli/version.h)-linux-x86_64
+DIST       := $(BUILD)/dist
+TREE       := $(DIST)/$(DIST_NAME)
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+
+dist:
+	+@for m in $(DIST_MARCH); do $(MAKE) -s MARCH=$$m BUILD=$(DIST)/$$m EXTRA_CFLAGS='$(EXTRA_CFLAGS) -fPIC -fno-semantic-interposition -ffile-prefix-map=$(CURDIR)=.' \
+	  $(DIST)/$$m/libdiffuse.so $$([ $$m != x86-64 ] || echo $(DIST)/$$m/diffuse_dist) || exit 1; done
+	@rm -rf $(TREE) && mkdir -p $(TREE)/lib/diffuse
+	@install -D -s $(DIST)/x86-64/diffuse_dist $(TREE)/bin/diffuse
+	@for m in $(DIST_MARCH); do to=$(TREE)/lib/diffuse; [ $$m = x86-64 ] || to=$$to/glibc-hwcaps/$$m; install -D -s -m 644 $(DIST)/$$m/libdiffuse.so $$to/libdiffuse.so || exit 1; done
+	@ldd $(TREE)/lib/diffuse/libdiffuse.so | awk '$$3 ~ "^/" {print $$3}' | while read -r f; do \
+	  package=$$(dpkg -S $$f /usr$$f 2>/dev/null | sed 's/:.*//;q'); \
+	  case $$package in libc6|libstdc++6|libgcc-s1) continue ;; '') echo "$$f: of no package, so its licence is not known" >&2; exit 1 ;; esac; \
+	  install -m 644 $$f $(TREE)/lib/diffuse && install -D -m 644 /usr/share/doc/$$package/copyright $(TREE)/share/doc/diffuse/licences/$$package || exit 1; done
+	@[ $(CUDA) = no ] || install -D -m 644 $(dir $(NVCC))../EULA.txt $(TREE)/share/doc/diffuse/licences/cuda
+	@$(call share,$(TREE)/bin/diffuse,$(TREE)/share)
+	@tar -C $(DIST) --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --format=gnu -cf - $(DIST_NAME) | gzip -9n >$(TREE).tar.gz
+	@du -h $(TREE).tar.gz
 
 help:
 	@sed -n '2,/^MAKEFLAGS/s/^# \{0,1\}//p' Makefile
@@ -257,6 +290,6 @@ help:
 clean:
 	rm -rf build diffuse
 
-.PHONY: all FORCE check test help uninstall check-emu check-gpu emu-tests valgrind torture demo fuzz mutants coverage reach bench install clean
+.PHONY: all FORCE check test help dist uninstall check-emu check-gpu emu-tests valgrind torture demo fuzz mutants coverage reach bench install clean
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/dist -prune -o -type f -name '*.d' -print 2>/dev/null)

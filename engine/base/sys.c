@@ -91,14 +91,15 @@ static void on_leave(int code, void *ignored) {
 /* A library that uses what an allocation did not give it: its code, an address next to nothing. Everything else is a bug, and keeps
  * the signal. */
 static void on_fault(int number, siginfo_t *info, void *context) {
-    extern const char __executable_start, etext;
+    extern const char __ehdr_start __attribute__((visibility("hidden"))); /* of the program, or of the library this is part of */
+    extern const char etext __attribute__((visibility("hidden")));
     uintptr_t at = 0;
 #ifdef __x86_64__
     at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 #elif defined(__aarch64__)
     at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.pc;
 #endif
-    bool ours = at >= (uintptr_t)&__executable_start && at < (uintptr_t)&etext;
+    bool ours = at >= (uintptr_t)&__ehdr_start && at < (uintptr_t)&etext;
     if (at && !ours && (uintptr_t)info->si_addr < 4096) give_up("diffuse: out of memory in a library\n");
     publish_abort();
     signal(number, SIG_DFL);
