@@ -85,5 +85,5 @@ unset model
 printf '%s\n' '{"prompt": "a red house", "seed": 3, "no_safety_checker": true}' >jobs
 run -m checked -b jobs -o box/
 expect_code 2
-grep -q 'no_safety_checker: a batch is drawn all with the checker or all without' err || fail 'a job leaves it out alone'
+grep -q "line 1: \"no_safety_checker\" is the whole run's" err || fail 'a job leaves it out alone'
 finish
