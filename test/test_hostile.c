@@ -452,6 +452,7 @@ static const struct row config_rows[] = {
     {"C6", 78, "'T5Tokenizer'", INDEX, .names = "", EDIT("CLIPTokenizer", "T5Tokenizer")},
     {"C6", 0, "", UNET, EDIT("UNet2DConditionModel", "UNet3D")}, /* the index decides, in diffusers too */
     {"C6", 0, "", VAE, EDIT("AutoencoderKL", "VQModel")},
+    {"C6", 0, "", TEXT, EDIT("CLIPTextModel", "T5EncoderModel")}, /* 'architectures' */
     {"C6", 78, "PNDMScheduleX", INDEX, .names = "", EDIT("PNDMScheduler", "PNDMScheduleX")},
     {"C7", 78, "%n%s", INDEX, .names = "", EDIT("\"StableDiffusionPipeline\"", "\"%n%s%n%s\\u001b[31m\"")},
     {"C7", 78, "%n%s", INDEX, .names = "", EDIT("UNet2DConditionModel", "%n%s%n%s\\u001b[31m")},
@@ -520,6 +521,8 @@ static const struct row config_rows[] = {
     {"C19", 78, "an even 'addition_time_embed_dim'", UNET, EDIT(ADDITION, "\"addition_embed_type\": \"text_time\"")},
     {"C19", 65, "latents_std", VAE, EDIT("\"latents_std\": null", "\"latents_std\": [1, \"1\"]")},
     {"C20", 78, "48", UNET, .names = "", EDIT("\"cross_attention_dim\": 32", "\"cross_attention_dim\": 48")},
+    {"C20", 78, "32 and 16", UNET, EDIT("\"cross_attention_dim\": 32", "\"cross_attention_dim\": [32, 32, 16, 32]")},
+    {"C20", 0, "", UNET, EDIT("\"cross_attention_dim\": 32", "\"cross_attention_dim\": [32, 32, 32, 32]")},
     {"C21", 78, "expected [1001,32], found [1000,32]", TEXT, .names = "model.safetensors", .make = edit, .a = "\"vocab_size\": 1000",
      .b = "\"vocab_size\": 1001"},
     {"C22", 78, "custom code", INDEX, EDIT("\"diffusers\",\n    \"UNet2DConditionModel\"", "\"my_mod\",\n    \"X\"")},

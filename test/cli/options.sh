@@ -74,7 +74,7 @@ expect_code 0
 expect_same box/c.png box/hub.png
 run -m someone/else -o box/z.png x
 expect_code 66
-grep -q '^hint: .*hf download someone/else' err || fail 'no hf download line'
+grep -q "^hint: .*hf download someone/else --include '\*.json' .*--include '\*/model.safetensors'" err || fail 'no hf download line, or one of 40 GB'
 
 # types there are none of
 draw --dtype fp16 -o box/z.png x
