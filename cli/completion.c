@@ -27,8 +27,19 @@ static const char *scheduler_options(struct arena *a) {
 /* What the shells ask for the models that are there. */
 #define CACHED_MODELS "diffuse --list models 2>/dev/null"
 
-static bool takes_path(const struct field *s) {
-    return s->completion == COMPLETE_FILE || s->completion == COMPLETE_DIR;
+/* What each shell completes paths by. */
+struct path_words {
+    const char *bash, *zsh, *fish;
+};
+
+/* NULL: the value is no path. */
+static const struct path_words *path_words(const struct field *s) {
+    static const struct path_words kinds[] = {
+        [COMPLETE_FILE] = {"-f", "_files", "-rF"},
+        [COMPLETE_DIR] = {"-d", "_files -/", "-xa '(__fish_complete_directories)'"},
+        [COMPLETE_TENSORS] = {"-f -X '!*.safetensors'", "_files -g \"*.safetensors\"", "-xa '(__fish_complete_suffix .safetensors)'"},
+    };
+    return s->completion < sizeof kinds / sizeof *kinds && kinds[s->completion].bash ? &kinds[s->completion] : NULL;
 }
 
 const char *completion_bash(struct arena *a) {
@@ -40,13 +51,15 @@ const char *completion_bash(struct arena *a) {
         buffer_printf(&cases, "        --%s", s->name);
         if (s->letter) buffer_printf(&cases, "|-%c", s->letter);
         buffer_printf(&cases, ") ");
-        const char *words = takes_path(s) ? "-f" : arena_printf(a, "-W '%s'", values(a, s));
+        const struct path_words *path = path_words(s);
+        const char *words = path ? path->bash : arena_printf(a, "-W '%s'", values(a, s));
         if (s->completion == COMPLETE_MODEL) words = "-f -W \"$(" CACHED_MODELS ")\"";
         if (s->completion == COMPLETE_SCHEDULER)
             buffer_printf(
                 &cases, "[[ $word != *,* ]] || { compopt -o nospace 2>/dev/null; COMPREPLY=($(compgen -W '%s' -- \"$word\")); return; }; ",
                 scheduler_options(a));
-        buffer_printf(&cases, "COMPREPLY=($(compgen %s -- \"$word\")); return ;;\n", words);
+        const char *on_the_way = s->completion == COMPLETE_TENSORS ? "; compgen -d -- \"$word\"" : "";
+        buffer_printf(&cases, "COMPREPLY=($(compgen %s -- \"$word\"%s)); return ;;\n", words, on_the_way);
     }
     return arena_printf(a,
                         "_diffuse() {\n"
@@ -72,7 +85,8 @@ const char *completion_zsh(struct arena *a) {
     buffer_printf(&b, "#compdef diffuse\n_arguments -s -S \\\n");
     for (int i = 0; i < option_count(); i++) {
         const struct field *s = option_row(i);
-        const char *value = takes_path(s) ? ":FILE:_files" : s->argument ? arena_printf(a, ":value:(%s)", values(a, s)) : "";
+        const struct path_words *path = path_words(s);
+        const char *value = path ? arena_printf(a, ":FILE:%s", path->zsh) : s->argument ? arena_printf(a, ":value:(%s)", values(a, s)) : "";
         if (s->completion == COMPLETE_MODEL) value = ":model:{compadd - $(" CACHED_MODELS "); _files}";
         if (s->completion == COMPLETE_SCHEDULER)
             value = arena_printf(a, ":scheduler:{if [[ $PREFIX == *,* ]]; then compadd -S \"\" - %s; else compadd - %s; fi}",
@@ -92,7 +106,8 @@ const char *completion_fish(struct arena *a) {
         const struct field *s = option_row(i);
         buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s));
         if (s->letter) buffer_printf(&b, " -s %c", s->letter);
-        if (takes_path(s)) buffer_printf(&b, " -rF");
+        const struct path_words *path = path_words(s);
+        if (path) buffer_printf(&b, " %s", path->fish);
         else if (s->completion == COMPLETE_MODEL) buffer_printf(&b, " -rFa '(" CACHED_MODELS ")'");
         else if (s->argument) buffer_printf(&b, " -xa '%s'", values(a, s));
         buffer_printf(&b, "\n");

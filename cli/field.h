@@ -11,7 +11,15 @@
 enum field_group { GROUP_PICTURE, GROUP_MODEL, GROUP_OUTPUT, GROUP_LOOK, GROUP_MESSAGES, N_GROUPS };
 
 /* What a shell offers for the value. */
-enum completion { COMPLETE_NOTHING, COMPLETE_WORDS, COMPLETE_FILE, COMPLETE_DIR, COMPLETE_SCHEDULER, COMPLETE_MODEL };
+enum completion {
+    COMPLETE_NOTHING,
+    COMPLETE_WORDS,
+    COMPLETE_FILE,
+    COMPLETE_DIR,
+    COMPLETE_TENSORS, /* safetensors files, and directories on the way to them */
+    COMPLETE_SCHEDULER,
+    COMPLETE_MODEL
+};
 
 struct field;
 

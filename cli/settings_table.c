@@ -291,7 +291,7 @@ const struct field settings_fields[] = {
     {0, "latents", "FILE", GROUP_PICTURE, "take the noise from a safetensors file", &kind_path, AT(latents), .completion = COMPLETE_FILE,
      RECORDED},
 
-    {0, "lora", "FILE[:X]", GROUP_PICTURE, "add a LoRA, X times; may be given again", &kind_lora, AT(loras), .completion = COMPLETE_FILE,
+    {0, "lora", "FILE[:X]", GROUP_PICTURE, "add a LoRA, X times; may be given again", &kind_lora, AT(loras), .completion = COMPLETE_TENSORS,
      RECORDED},
     {0, "embedding", "FILE[=WORD]", GROUP_PICTURE, "a textual inversion, and the word for it in prompts; may be given again",
      &kind_embedding, AT(embeddings), .completion = COMPLETE_FILE, RARE, RECORDED},

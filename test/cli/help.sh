@@ -60,6 +60,10 @@ if command -v bash >/dev/null; then
     completed() { bash -c '. ./out; COMP_WORDS=(diffuse "$1" "$2"); COMP_CWORD=2; _diffuse; echo "${COMPREPLY[@]}"' - "$1" "$2"; }
     [ "$(completed -x eul)" = 'euler euler_a' ] || fail "-x eul completes to '$(completed -x eul)'"
     [ "$(completed -x unipc,solver_o)" = unipc,solver_order= ] || fail "options: '$(completed -x unipc,solver_o)'"
+    # adapters: the files that can be one, and where they may be
+    mkdir adapters && touch adapter.safetensors adapter.txt
+    [ "$(completed --lora adap)" = 'adapter.safetensors adapters' ] || fail "adapters: '$(completed --lora adap)'"
+    [ "$(completed --lora-dir adap)" = adapters ] || fail "directories: '$(completed --lora-dir adap)'"
     mkdir bin && ln -s "$DIFFUSE" bin/diffuse
     [ "$(PATH=$PWD/bin:$PATH completed -m org/n)" = org/name ] || fail "models: '$(PATH=$PWD/bin:$PATH completed -m org/n)'"
 fi
