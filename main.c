@@ -30,7 +30,8 @@ static void inspect(struct arena *a, const struct options *o) {
 }
 
 static void show_schedule(struct arena *a, const struct options *o) {
-    print_schedule(request_schedule(a, &o->settings), o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
+    struct schedule *then, *schedule = request_schedule(a, &o->settings, &then);
+    print_schedule(schedule, then, o->json ? PRINT_JSON : o->tsv ? PRINT_TSV : PRINT_TEXT);
 }
 
 static void show_tokens(struct arena *a, const struct options *o) {

@@ -2,7 +2,7 @@
 #include "cli/archive.h"
 #include "cli/bench.h"
 #include "cli/events.h"
-#include "cli/notes_xl.h"
+#include "cli/notes.h"
 #include "cli/open_device.h"
 #include "cli/outputs.h"
 #include "cli/paths.h"
@@ -37,6 +37,7 @@ struct metadata about_image(const struct request *r, int k) {
         .product = device && !device->isa ? device->product : NULL,
         .isa = device ? device->isa : NULL,
         .model = r->model,
+        .inputs = &r->inputs,
     };
 }
 
@@ -142,8 +143,8 @@ static struct result make_image(struct arena *a, struct run *run) {
     r.file = encode(a, run, p, rgb, 0, &r.size);
     progress_clear();
     if (p->verdict == VERDICT_FLAGGED)
-        warn("the safety checker flagged %s: the picture is black (another seed or prompt, or --no-safety-checker)",
-             !strcmp(path, "-") ? "it" : path);
+        warn("the safety checker flagged %s: %s is black (another seed or prompt, or --no-safety-checker)",
+             !strcmp(path, "-") ? "it" : path, request->settings.mask_crop_given ? "what was painted anew" : "the picture");
     if (!to_stdout) {
         bool others_stay = o->resume && o->on_exists == EXISTS_ERROR;
         const char *published = publish_file(a, path, r.file, r.size, others_stay ? EXISTS_SKIP : o->on_exists);
@@ -243,24 +244,13 @@ int run_images(struct run *run) {
     return n_failed;
 }
 
+enum { PRINTED_MAX = 20 }; /* of many files */
+
 static void print_plan(struct arena *a, const struct request *r, const struct options *o) {
-    enum { PRINTED_MAX = 20 };
     for (int k = 0; k < o->settings.count && k < PRINTED_MAX; k++)
         fprintf(stderr, "would write %s (seed %llu)\n", path_of_image(a, r, o, k, -1),
                 (unsigned long long)(r->settings.seed + (uint64_t)k));
     if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
-}
-
-void note_unused(const struct request *r, const struct settings *given) {
-    const char *promptless = r->model->class->takes_prompt ? NULL : "a model without a prompt";
-    if (given->eta > 0 && !sched_config_origin(r->sched_config, "eta")) warn("--eta has no effect: %s has none", r->scheduler->class_name);
-    if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
-    if (promptless && given->negative) warn("--negative has no effect on %s", promptless);
-    if (promptless && given->clip_skip > 0) warn("--clip-skip has no effect on %s", promptless);
-    const char *alone = r->model->denoiser.takes_guidance ? "the model is told the guidance, and called once" : "--guidance is 1 or less";
-    if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: %s", alone);
-    if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect: %s", promptless ? promptless : alone);
-    note_unused_xl(r, given);
 }
 
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
@@ -293,6 +283,28 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
     *wanted = o->bench || check_outputs(a, &run) || o->dry_run;
     t->files = clock_ms() - start;
     return r;
+}
+
+/* The same as one JSON object. */
+static void print_plan_json(struct arena *a, const struct request *r, const struct options *o) {
+    const struct model *m = r->model;
+    struct json_out j = {.text.arena = a};
+    struct metadata about = about_image(r, 0);
+    struct memory_plan plan = model_memory(m);
+    json_out_open(&j, NULL, '{');
+    json_out_bool(&j, "dry_run", true);
+    metadata_fields(&j, &about);
+    json_out_u64(&j, "count", (uint64_t)o->settings.count);
+    json_out_open(&j, "files", '[');
+    for (int k = 0; k < o->settings.count && k < PRINTED_MAX; k++) json_out_string(&j, NULL, path_of_image(a, r, o, k, -1));
+    json_out_close(&j, '[');
+    json_out_u64(&j, "weight_bytes", plan.weights);
+    json_out_u64(&j, "activation_bytes", plan.activations);
+    json_out_u64(&j, "scratch_bytes", plan.scratch);
+    json_out_u64(&j, "free_bytes", m->device->memory_free(m->device));
+    json_out_close(&j, '{');
+    buffer_add(&j.text, "\n", 1);
+    result_write(j.text.data, j.text.length);
 }
 
 void run_load(struct run *run) {
@@ -341,7 +353,7 @@ int generate(struct arena *a, const struct options *o) {
     int code = 0;
     if (!o->dry_run && !o->bench) signals_drain();
     device_start(o);
-    if (o->json && !o->dry_run && !o->bench) {
+    if (o->json && !o->bench) {
         events_enable(true);
         error_set_reporter(events_failure);
     }
@@ -354,7 +366,7 @@ int generate(struct arena *a, const struct options *o) {
         contacts_publish(contacts);
         event_end(0);
     } else if (o->dry_run) {
-        print_plan(a, r, o);
+        (o->json ? print_plan_json : print_plan)(a, r, o);
     } else {
         if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
         if (o->verbose) report_start(r->model, &startup);

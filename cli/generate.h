@@ -31,8 +31,6 @@ struct run {
 
 /* What image k will say of itself. */
 struct metadata about_image(const struct request *r, int k);
-/* Warns of what was given and changes nothing, with this model and this scheduler. */
-void note_unused(const struct request *r, const struct settings *given);
 /* Says what begins, and reads the weights that are not there yet. */
 void run_load(struct run *run);
 /* Images are left, and SIGUSR1 came: says so; the exit code. */

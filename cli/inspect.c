@@ -65,6 +65,12 @@ static void component_json(struct json_out *j, const struct component *c) {
     json_out_close(j, '{');
 }
 
+static void components_json(struct json_out *j, const struct checkpoint *c) {
+    json_out_open(j, "components", '{');
+    for (int i = 0; i < c->n_components; i++) component_json(j, &c->components[i]);
+    json_out_close(j, '{');
+}
+
 /* What is drawn with unless told otherwise. */
 static void defaults_text(struct buffer *b, const struct request *r) {
     const struct generation *g = &r->model->checkpoint->generation;
@@ -87,6 +93,28 @@ static void checker_text(struct buffer *b, const struct model *m) {
     buffer_printf(b, "%-14s %s\n", "safety checker", m->safety ? "runs on every picture" : there ? "is there, does not run" : "none");
 }
 
+static void refiner_text(struct buffer *b, const struct request *r) {
+    const struct checkpoint *c = r->then->model->checkpoint;
+    buffer_printf(b, "%-14s %s: %s draws the last %d of %d rows\n", "refiner", shown(b->arena, c->dir), shown(b->arena, c->pipeline_class),
+                  r->then->schedule->n_rows, request_rows(r));
+    for (int i = 0; i < c->n_components; i++) {
+        buffer_printf(b, "  ");
+        component_text(b, &c->components[i]);
+    }
+}
+
+static void refiner_json(struct json_out *j, const struct request *r) {
+    const struct checkpoint *c = r->then->model->checkpoint;
+    json_out_open(j, "refiner", '{');
+    json_out_string(j, "directory", c->dir);
+    json_out_string(j, "revision", c->revision);
+    json_out_string(j, "pipeline", c->pipeline_class);
+    json_out_u64(j, "rows", (uint64_t)r->then->schedule->n_rows);
+    json_out_u64(j, "of_rows", (uint64_t)request_rows(r));
+    components_json(j, c);
+    json_out_close(j, '{');
+}
+
 static void inspect_text(struct buffer *b, const struct request *r, struct memory_plan m) {
     const struct checkpoint *c = r->model->checkpoint;
     const char *version = c->diffusers_version;
@@ -94,6 +122,7 @@ static void inspect_text(struct buffer *b, const struct request *r, struct memor
                   version ? ", diffusers " : "", version ? shown(b->arena, version) : "");
     if (c->file) buffer_printf(b, "%-14s %s: %s\n", "file", c->kind->name, prediction_text(b->arena, c));
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
+    if (r->then) refiner_text(b, r);
     buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
     defaults_text(b, r);
     checker_text(b, r->model);
@@ -112,9 +141,8 @@ static void inspect_json(struct json_out *j, const struct request *r, struct mem
     json_out_string(j, "diffusers_version", c->diffusers_version);
     if (c->file) json_out_string(j, "kind", c->kind->name);
     if (c->file) json_out_string(j, "prediction_by", c->config_dir ? "its configuration" : c->prediction.why);
-    json_out_open(j, "components", '{');
-    for (int i = 0; i < c->n_components; i++) component_json(j, &c->components[i]);
-    json_out_close(j, '{');
+    components_json(j, c);
+    if (r->then) refiner_json(j, r);
     json_out_u64(j, "width", (uint64_t)r->settings.width);
     json_out_u64(j, "height", (uint64_t)r->settings.height);
     json_out_u64(j, "size_multiple", (uint64_t)r->model->size_multiple);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <unistd.h>
+#include "cli/combinations.h"
 #include "cli/option_table.h"
 #include "cli/outdir.h"
 #include "cli/paths.h"
@@ -31,6 +32,7 @@ static void check_job(struct arena *a, const struct options *o, const struct set
     if (s->prompt && strlen(s->prompt) > TEXT_MAX) die(FAIL_USAGE, "prompt: expected at most %d bytes, found more", TEXT_MAX);
     if (s->negative && strlen(s->negative) > TEXT_MAX) die(FAIL_USAGE, "negative: expected at most %d bytes, found more", TEXT_MAX);
     if (s->image && !strcmp(s->image, "-")) die(FAIL_USAGE, "image: expected a file for a job, found -");
+    settings_check(s);
     check_id(o->id);
     if (o->archive && o->save_every) die(FAIL_USAGE, "save-every and --archive: finished pictures alone go into it");
     options_check_seeds(s);

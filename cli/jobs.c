@@ -8,6 +8,7 @@
 #include "cli/job.h"
 #include "cli/lines.h"
 #include "cli/names.h"
+#include "cli/notes.h"
 #include "cli/open_device.h"
 #include "cli/outputs.h"
 #include "cli/paths.h"

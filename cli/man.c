@@ -91,7 +91,7 @@ const char *man_page(struct arena *a) {
             "win, and what has no counterpart is told, a line each. \\fB\\-\\-info\\fR prints them. \\fB\\-\\-verify\\fR draws "
             "each picture again and says that it is bit\\-identical, or within one level of 255, or by how much it differs and "
             "which of model, version, type, device and what else is recorded is another now.\n"
-            ".SH FILE NAMES\nIn \\fB\\-o\\fR, {seed}, {n}, {slug}, {model}, {scheduler}, {steps}, {step}, {w} and {h} stand for what "
+            ".SH FILE NAMES\nIn \\fB\\-o\\fR, {seed}, {n}, {id}, {slug}, {model}, {scheduler}, {steps}, {step}, {w} and {h} stand for what "
             "they say, and {{ for a brace.\n");
     add_list(&b, "ENVIRONMENT", environment, sizeof environment / sizeof *environment);
     add_list(&b, "EXIT STATUS", exit_codes, sizeof exit_codes / sizeof *exit_codes);

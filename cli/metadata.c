@@ -66,13 +66,30 @@ const char *metadata_infotext(struct arena *a, const struct metadata *m) {
 
 /* ---- our own ----------------------------------------------------------------------------------------------------- */
 
-static void write_hashes(struct json_out *j, const struct model *m) {
+/* prefix: before the components' names. */
+static void write_hashes(struct json_out *j, const struct model *m, const char *prefix) {
     const struct checkpoint *c = m->checkpoint;
-    json_out_open(j, "components", '{');
     for (int i = 0; i < c->n_components; i++) {
         const char *hash = weight_hash(j->text.arena, m->hashes, &c->components[i]);
-        if (hash) json_out_string(j, c->components[i].name, hash);
+        if (hash) json_out_string(j, arena_printf(j->text.arena, "%s%s", prefix, c->components[i].name), hash);
     }
+}
+
+static void write_components(struct json_out *j, const struct model *m) {
+    json_out_open(j, "components", '{');
+    write_hashes(j, m, "");
+    if (m->refiner) write_hashes(j, m->refiner, "refiner_");
+    json_out_close(j, '{');
+}
+
+/* So that a file which is another one now is told from a program that draws something else. */
+static void write_inputs(struct json_out *j, const struct input_hashes *i) {
+    if (!i || !(i->image || i->latents)) return;
+    json_out_open(j, "inputs", '{');
+    if (i->image) json_out_string(j, "image", i->image);
+    if (i->mask) json_out_string(j, "mask", i->mask);
+    if (i->depth) json_out_string(j, "depth", i->depth);
+    if (i->latents) json_out_string(j, "latents", i->latents);
     json_out_close(j, '{');
 }
 
@@ -98,7 +115,8 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     if (m->product) json_out_string(j, "product", m->product);
     if (m->isa) json_out_string(j, "isa", m->isa);
     if (m->model && s.embeddings.n) write_embedding_hashes(j, m->model, &s.embeddings);
-    if (m->model && m->model->hashes) write_hashes(j, m->model);
+    if (m->model && m->model->hashes) write_components(j, m->model);
+    write_inputs(j, m->inputs);
     if (m->quality) json_out_u64(j, "quality", (uint64_t)m->quality);
 }
 

@@ -6,6 +6,7 @@
 #include "cli/json_out.h"
 #include "engine/images/write.h"
 #include "engine/pipelines/picture.h"
+#include "engine/pipelines/request.h"
 
 /* One image: the settings in force, defaults filled in, and what the run found out. */
 struct metadata {
@@ -20,8 +21,9 @@ struct metadata {
     const char *dtype, *device;      /* "fp32", "cpu" */
     const char *product, *isa;       /* one of them: what the last bits depend on, "NVIDIA H100" or "avx2". Not on the number of threads */
     const struct model *model;       /* whose weights' hashes are told where m->hashes knows them; or NULL */
-    int quality;                     /* of a JPEG or WebP; 0: none */
-    enum verdict verdict;            /* the safety checker's, of the finished image */
+    const struct input_hashes *inputs; /* or NULL */
+    int quality;                       /* of a JPEG or WebP; 0: none */
+    enum verdict verdict;              /* the safety checker's, of the finished image */
 };
 
 enum { METADATA_COMMENTS_MAX = 3 };

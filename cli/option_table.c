@@ -103,8 +103,20 @@ static void set_list(const struct given *g) {
     ((struct options *)g->base)->listed = s;
 }
 
+static void take_on_exists(const struct given *g, enum on_exists what) {
+    struct options *o = g->base;
+    if (o->exists_option && o->on_exists != what)
+        o->exists_note = arena_printf(g->arena, "%s: given after %s, and holds", g->name, o->exists_option);
+    o->on_exists = what;
+    o->exists_option = g->name;
+}
+
 static void set_force(const struct given *g) {
-    ((struct options *)g->base)->on_exists = EXISTS_OVERWRITE;
+    take_on_exists(g, EXISTS_OVERWRITE);
+}
+
+static void set_on_exists(const struct given *g) {
+    take_on_exists(g, (enum on_exists)field_word(g));
 }
 
 static void set_shard(const struct given *g) {
@@ -112,7 +124,7 @@ static void set_shard(const struct given *g) {
 }
 
 static void set_no_clobber(const struct given *g) {
-    ((struct options *)g->base)->on_exists = EXISTS_NUMBER;
+    take_on_exists(g, EXISTS_NUMBER);
 }
 
 static void count_verbose(const struct given *g) {
@@ -146,6 +158,7 @@ static const struct field_kind kind_info = {.set = set_info}, kind_verify = {.se
 static const struct field_kind kind_inspect = {.set = set_inspect}, kind_show_schedule = {.set = set_show_schedule};
 static const struct field_kind kind_tokens = {.set = set_tokens}, kind_list = {.set = set_list};
 static const struct field_kind kind_force = {.set = set_force}, kind_no_clobber = {.set = set_no_clobber};
+static const struct field_kind kind_on_exists = {.set = set_on_exists, .json = JSON_TEXT};
 static const struct field_kind kind_sweep = {.set = set_sweep};
 static const struct field_kind kind_progress_fd = {.set = set_progress_fd};
 static const struct field_kind kind_shard = {.set = set_shard};
@@ -206,7 +219,7 @@ static const struct field option_fields[] = {
     {0, "sheet", "FILE", GROUP_OUTPUT, "also all pictures of the run, small and labelled, on one", &kind_path, AT(sheet),
      .completion = COMPLETE_FILE, RARE},
     {'f', "force", NULL, GROUP_OUTPUT, "replace existing files", &kind_force, NO_PLACE},
-    {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_enum, AT(on_exists), .preset = "error",
+    {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_on_exists, NO_PLACE, .preset = "error",
      ONE_OF(on_exists), OF_JOB},
     {0, "no-clobber", NULL, GROUP_OUTPUT, "as --on-exists number", &kind_no_clobber, NO_PLACE, RARE},
     {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs), OF_JOB},
@@ -259,6 +272,7 @@ struct options options_defaults(struct arena *a) {
     struct options o = {.device_index = -1, .settings = settings_defaults(a)};
     field_presets(a, option_fields, n_option_fields, &o);
     o.device_given = false;
+    o.exists_option = NULL;
     return o;
 }
 
@@ -281,6 +295,7 @@ void options_from_json(struct arena *a, struct options *o, const struct json *ob
     static const char *const others[] = {"id", "output"};
     enum { N_OTHERS = sizeof others / sizeof *others };
     int n = N_OTHERS;
+    o->exists_option = NULL; /* the line's wins */
     const char **taken = arena_array(a, (size_t)json_n_keys(object) + N_OTHERS + 1, sizeof *taken);
     memcpy(taken, others, sizeof others);
     for (int i = 0; i < json_n_keys(object); i++) {

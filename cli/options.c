@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "cli/combinations.h"
 #include "cli/events.h"
 #include "cli/find_model.h"
 #include "cli/foreign.h"
@@ -17,9 +18,7 @@
 #include "cli/settings_table.h"
 #include "cli/resume.h"
 #include "cli/sweep.h"
-#include "cli/template.h"
 #include "engine/base/error.h"
-#include "engine/images/write.h"
 #include "engine/base/rng.h"
 #include "engine/base/sys.h"
 #include "engine/base/text.h"
@@ -154,6 +153,7 @@ static void take_option(struct arena *a, struct options *o, int row, const char 
     struct settings before = o->settings;
     f->kind->set(&g);
     note_size(a, o, &before, &g);
+    options_note(a, o, f, name);
 }
 
 static _Noreturn void die_foreign(const struct foreign_option *f, const char *word, size_t n) {
@@ -220,82 +220,10 @@ static void take_options_file(struct arena *a, struct options *o) {
     options_file_read(a, path, take_line, &(struct file_options){a, o});
     o->elsewhere_width = o->settings.width;
     o->elsewhere_height = o->settings.height;
+    o->of_drawing = o->before_from = o->exists_option = NULL;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
-
-static _Noreturn void die_pair(const char *one, const char *other, const char *why) {
-    die(FAIL_USAGE, "%s and %s: %s", one, other, why);
-}
-
-static void check_output(struct arena *a, struct options *o) {
-    struct settings *s = &o->settings;
-    if (o->json && o->null_separated) die_pair("--json", "--null", "JSON lines end with a newline");
-    if (o->json && o->tsv) die_pair("--json", "--tsv", "expected one of them");
-    if (o->tsv && o->command != CMD_SHOW_SCHEDULE) die(FAIL_USAGE, "--tsv: expected --show-schedule with it, found none");
-    if (options_many(o)) {
-        o->output = template_with_id(a, template_of_jobs(a, o->archive ? NULL : o->output));
-        template_resolve(a, o->output, 1);
-    } else if (o->output && !strcmp(o->output, "-")) {
-        if (s->count > 1) die_pair("--output -", "--count", "expected one image on standard output");
-        if (o->save_every) die_pair("--output -", "--save-every", "expected one image on standard output");
-        if (o->json) events_enable(false), die_pair("--output -", "--json", "both write to standard output");
-        if (o->command == CMD_GENERATE && !o->dry_run && isatty(STDOUT_FILENO))
-            die_hint(FAIL_USAGE, "'-o FILE' or '| program'", "--output -: standard output is a terminal, expected a file or a pipe");
-    } else {
-        o->output = template_resolve(a, o->output, s->count);
-        if (template_has_id(o->output)) die(FAIL_USAGE, "--output: {id} is of a job: expected --batch with it, found none");
-    }
-    if (o->quality && image_format_of(o->output) == IMAGE_PNG)
-        die(FAIL_USAGE, "--quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp");
-}
-
-/* It measures one request and writes no file. */
-static void check_bench(const struct options *o) {
-    const struct settings *s = &o->settings;
-    if (!o->bench) return;
-    if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--bench: expected a picture to measure, found another command");
-    if (o->output) die_pair("--bench", "--output", "no picture is written");
-    if (o->save_every) die_pair("--bench", "--save-every", "no picture is written");
-    if (s->dump) die_pair("--bench", "--dump", "no tensor is written");
-    if (s->count > 1) die_pair("--bench", "--count", "one picture is drawn again and again");
-    if (o->dry_run) die_pair("--bench", "--dry-run", "expected one of them");
-}
-
-/* Lines or values say what is drawn, each into files of its own. */
-static void check_many(const struct options *o) {
-    const char *name = o->sweep ? "--sweep" : "--batch";
-    if (!options_many(o)) return;
-    if (o->command != CMD_GENERATE) die(FAIL_USAGE, "%s: expected pictures to draw, found another command", name);
-    if (o->bench) die_pair(name, "--bench", "one request is measured");
-    if (o->dry_run) die_pair(name, "--dry-run", "expected one of them");
-    if (o->settings.dump) die_pair(name, "--dump", "jobs would share it; \"dump\" in a line is for that job");
-    if ((o->output && !strcmp(o->output, "-")) != (o->archive != ARCHIVE_NONE))
-        die(FAIL_USAGE, "%s: expected a file for each job, or -o - --archive tar, found one of these", name);
-}
-
-static void check_sweep(const struct options *o) {
-    if (o->sheet && o->command != CMD_GENERATE) die(FAIL_USAGE, "--sheet: expected pictures to draw, found another command");
-    if (o->sheet && o->bench) die_pair("--sheet", "--bench", "no picture is written");
-    if (o->sheet && o->shard.count) die_pair("--sheet", "--shard", "the other pictures are others'");
-    if (o->sheet && o->output && !strcmp(o->output, "-")) die_pair("--sheet", "--output -", "expected a file for each picture");
-    if (!o->sweep) return;
-    if (o->batch) die_pair("--sweep", "--batch", "expected one of them");
-    if (o->settings.count > 1) die_pair("--sweep", "--count", "--sweep seed=1,2,3 draws several");
-}
-
-static void check_batch(struct arena *a, const struct options *o, const char *operand) {
-    const char *prompt = operand ? operand : o->settings.prompt;
-    check_many(o);
-    check_sweep(o);
-    const char *of_many = o->shard.count ? "--shard" : o->manifest ? "--manifest" : o->halt ? "--halt" : o->archive ? "--archive" : NULL;
-    if (of_many && !options_many(o)) die(FAIL_USAGE, "%s: expected --batch with it, found none", of_many);
-    if (!o->batch) return;
-    if (!o->batch[strspn(o->batch, "0123456789")])
-        die_hint(FAIL_USAGE, arena_printf(a, "-c %s draws so many images; ./%s is the file", o->batch, o->batch),
-                 "--batch: expected a file of jobs or -, found '%s'", o->batch);
-    if (prompt && !strcmp(prompt, "-")) die_pair("--batch", "the prompt -", "the lines are the prompts");
-}
 
 void options_take_dtype(struct options *o, const char *recorded) {
     for (int i = 0; recorded && dtype_words[i]; i++)
@@ -312,7 +240,9 @@ static const char *check_operands(struct options *o, struct operands operands) {
     bool pictures = o->command == CMD_INFO || o->command == CMD_VERIFY;
     const char *name = o->command == CMD_INFO ? "--info" : "--verify";
     if (pictures && !operands.n) die(FAIL_USAGE, "%s: expected pictures, found none", name);
-    if (pictures && (o->batch || o->from)) die_pair(name, o->batch ? "--batch" : "--from", "the operands are the pictures");
+    if (pictures && (o->batch || o->from))
+        die(FAIL_USAGE, "%s and %s: the operands are the pictures", name, o->batch ? "--batch" : "--from");
+    if (pictures && o->of_drawing) die(FAIL_USAGE, "%s and %s: the pictures' own settings are what counts", name, o->of_drawing);
     if (pictures) {
         o->pictures = operands.words;
         o->n_pictures = operands.n;
@@ -326,8 +256,8 @@ static const char *check_operands(struct options *o, struct operands operands) {
 static void check_prompt(struct arena *a, struct options *o, const char *operand) {
     struct settings *s = &o->settings;
     const char *recorded = o->from ? recorded_value(o->from, "prompt") : NULL;
-    if (s->prompt && operand && s->prompt != recorded) die_pair("--prompt", "a prompt operand", "expected one of them");
-    if (o->tokens_text && (s->prompt || operand)) die_pair("--tokens", "a prompt", "expected one text");
+    if (s->prompt && operand && s->prompt != recorded) die(FAIL_USAGE, "--prompt and a prompt operand: expected one of them");
+    if (o->tokens_text && (s->prompt || operand)) die(FAIL_USAGE, "--tokens and a prompt: expected one text");
     bool draws = o->command == CMD_GENERATE;
     const char *given = operand ? operand : s->prompt;
     s->prompt = check_text(a, given, "prompt", draws && given != recorded);
@@ -374,15 +304,15 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     struct operands operands = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
     struct settings *s = &o->settings;
     error_quiet = o->quiet;
-    if (o->size_note) warn("%s", o->size_note);
+    const char *const notes[] = {o->size_note, o->exists_note, o->from_note};
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
+        if (notes[i]) warn("%s", notes[i]);
     if (o->command != CMD_GENERATE) events_enable(false); /* these print one object, or nothing */
     take_device_variable(a, o);
     const char *operand = check_operands(o, operands);
     if (o->from) recorded_warn(o->from);
     if (o->command != CMD_VERIFY) s->model = find_model(a, s->model, o->from);
-    check_bench(o);
-    check_batch(a, o, operand);
-    check_output(a, o);
+    options_check_combinations(a, o, operand ? operand : s->prompt);
     check_prompt(a, o, operand);
     if (!s->model && !s->prompt && !options_many(o) && o->command == CMD_GENERATE)
         die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");

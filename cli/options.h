@@ -59,7 +59,10 @@ struct options {
     enum on_exists on_exists;
     int verbose; /* -v count */
     bool quiet;
-    const char *size_note; /* what is odd about the sizes given, or NULL */
+    const char *size_note, *exists_note, *from_note; /* what is odd about the order they were given in, or NULL */
+    /* Names as they were given on the command line, or NULL: the first option of drawing, the first setting that a --from behind it would
+     * replace, the one that said on_exists. */
+    const char *of_drawing, *before_from, *exists_option;
     enum when progress, color;
     const char *metadata; /* "full", "minimal", "none" */
 };

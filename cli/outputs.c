@@ -22,6 +22,13 @@ bool output_stays(struct arena *a, const struct run *run, int k, const char *pat
     return !publish_check(path, o->on_exists);
 }
 
+/* A shorter run would leave some of an older one's steps. */
+static void check_dump(struct arena *a, const struct request *r, const struct options *o, int k) {
+    const char *dir = request_dump_dir(r, a, k);
+    bool there = file_exists(arena_printf(a, "%s/noise.safetensors", dir)) || file_exists(arena_printf(a, "%s/step-0000.safetensors", dir));
+    if (there && o->on_exists != EXISTS_OVERWRITE && !o->resume) die_hint(FAIL_CREATE, "-f replaces it", "--dump: %s: holds a dump", dir);
+}
+
 bool check_outputs(struct arena *a, const struct run *run) {
     enum { CHECKED_MAX = 10000 };
     const struct request *r = run->request;
@@ -30,6 +37,8 @@ bool check_outputs(struct arena *a, const struct run *run) {
     if (!strcmp(o->output, "-") || o->archive) return true;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
         const char *path = path_of_image(a, r, o, k, -1);
+        if (o->sheet && !strcmp(path, o->sheet)) die(FAIL_USAGE, "%s: --sheet has this name, too", path);
+        if (r->settings.dump) check_dump(a, r, o, k);
         if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
             missing = true;
             continue;

@@ -95,18 +95,27 @@ static void row_json(struct json_out *j, const struct sched_row *row) {
     json_out_close(j, '{');
 }
 
-static void schedule_json(const struct schedule *s) {
+static void schedule_fields(struct json_out *j, const struct schedule *s) {
+    json_out_string(j, "scheduler", s->scheduler->class_name);
+    json_out_u64(j, "steps", (uint64_t)s->n_steps);
+    json_out_u64(j, "order", (uint64_t)s->order);
+    json_out_u64(j, "history", (uint64_t)s->history);
+    json_out_float(j, "init_noise_sigma", s->init_noise_sigma);
+    json_out_open(j, "rows", '[');
+    for (int i = 0; i < s->n_rows; i++) row_json(j, &s->rows[i]);
+    json_out_close(j, '[');
+}
+
+static void schedule_json(const struct schedule *s, const struct schedule *then) {
     struct arena a = {0};
     struct json_out j = {.text.arena = &a};
     json_out_open(&j, NULL, '{');
-    json_out_string(&j, "scheduler", s->scheduler->class_name);
-    json_out_u64(&j, "steps", (uint64_t)s->n_steps);
-    json_out_u64(&j, "order", (uint64_t)s->order);
-    json_out_u64(&j, "history", (uint64_t)s->history);
-    json_out_float(&j, "init_noise_sigma", s->init_noise_sigma);
-    json_out_open(&j, "rows", '[');
-    for (int i = 0; i < s->n_rows; i++) row_json(&j, &s->rows[i]);
-    json_out_close(&j, '[');
+    schedule_fields(&j, s);
+    if (then) {
+        json_out_open(&j, "refiner", '{');
+        schedule_fields(&j, then);
+        json_out_close(&j, '{');
+    }
     json_out_close(&j, '{');
     print_json(&j);
 }
@@ -127,54 +136,65 @@ static void row_flags(struct buffer *b, const struct sched_row *row) {
     if (row->variance) buffer_printf(b, " variance %s", variance_name(row->variance));
 }
 
-static void schedule_text(const struct schedule *s) {
-    struct arena a = {0};
-    struct buffer b = {.arena = &a};
-    buffer_printf(&b, "%s, %d steps, %d model calls, initial noise x %g\n  #", s->scheduler->class_name, s->n_steps, s->n_rows,
+static void add_table(struct buffer *b, const struct schedule *s) {
+    buffer_printf(b, "%s, %d steps, %d model calls, initial noise x %g\n  #", s->scheduler->class_name, s->n_steps, s->n_rows,
                   (double)s->init_noise_sigma);
     for (int i = -1; i < s->n_rows; i++) { /* -1: the head */
-        if (i >= 0) buffer_printf(&b, "%3d", i + 1);
+        if (i >= 0) buffer_printf(b, "%3d", i + 1);
         for (int c = 0; c < N_COLUMNS; c++)
             for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++) {
                 if (!is_used(s, &columns[c], k)) continue;
-                const char *name = columns[c].n ? arena_printf(&a, "%s[%d]", columns[c].name, k) : columns[c].name;
-                if (i < 0) buffer_printf(&b, " %13s", name);
-                else buffer_printf(&b, " %13.7g", (double)cell(&s->rows[i], &columns[c])[k]);
+                const char *name = columns[c].n ? arena_printf(b->arena, "%s[%d]", columns[c].name, k) : columns[c].name;
+                if (i < 0) buffer_printf(b, " %13s", name);
+                else buffer_printf(b, " %13.7g", (double)cell(&s->rows[i], &columns[c])[k]);
             }
-        if (i >= 0) row_flags(&b, &s->rows[i]);
-        buffer_printf(&b, "\n");
+        if (i >= 0) row_flags(b, &s->rows[i]);
+        buffer_printf(b, "\n");
     }
+}
+
+static void schedule_text(const struct schedule *s, const struct schedule *then) {
+    struct arena a = {0};
+    struct buffer b = {.arena = &a};
+    add_table(&b, s);
+    if (then) buffer_printf(&b, "refiner: ");
+    if (then) add_table(&b, then);
     if (isatty(STDOUT_FILENO)) plot_sigmas(&b, s, terminal_columns(STDOUT_FILENO));
     print_buffer(&b);
 }
 
+static void add_tsv(struct buffer *b, const struct schedule *s, int first) {
+    for (int i = 0; i < s->n_rows; i++) {
+        const struct sched_row *row = &s->rows[i];
+        buffer_printf(b, "%d", first + i);
+        for (int c = 0; c < N_COLUMNS; c++)
+            for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++) {
+                char text[NUMBER_TEXT_MAX];
+                float_text(text, cell(row, &columns[c])[k]);
+                buffer_printf(b, "\t%s", text);
+            }
+        buffer_printf(b, "\t%s\t%s", clip_name(row->clip), variance_name(row->variance));
+        buffer_printf(b, "\t%d\t%d\t%d\t%d\n", row->noise, row->push, row->save, row->drop);
+    }
+}
+
 /* Every column, used or not, so that scripts find it at the same place whatever the scheduler. */
-static void schedule_tsv(const struct schedule *s) {
+static void schedule_tsv(const struct schedule *s, const struct schedule *then) {
     struct arena a = {0};
     struct buffer b = {.arena = &a};
     buffer_printf(&b, "row");
     for (int c = 0; c < N_COLUMNS; c++)
         for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++) buffer_printf(&b, columns[c].n ? "\t%s%d" : "\t%s", columns[c].name, k);
     buffer_printf(&b, "\tclip\tvariance\tnoise\tpush\tsave\tdrop\n");
-    for (int i = 0; i < s->n_rows; i++) {
-        const struct sched_row *row = &s->rows[i];
-        buffer_printf(&b, "%d", i + 1);
-        for (int c = 0; c < N_COLUMNS; c++)
-            for (int k = 0; k < (columns[c].n ? columns[c].n : 1); k++) {
-                char text[NUMBER_TEXT_MAX];
-                float_text(text, cell(row, &columns[c])[k]);
-                buffer_printf(&b, "\t%s", text);
-            }
-        buffer_printf(&b, "\t%s\t%s", clip_name(row->clip), variance_name(row->variance));
-        buffer_printf(&b, "\t%d\t%d\t%d\t%d\n", row->noise, row->push, row->save, row->drop);
-    }
+    add_tsv(&b, s, 1);
+    if (then) add_tsv(&b, then, s->n_rows + 1);
     print_buffer(&b);
 }
 
-void print_schedule(const struct schedule *schedule, enum print_format format) {
-    typedef void print(const struct schedule *);
+void print_schedule(const struct schedule *schedule, const struct schedule *then, enum print_format format) {
+    typedef void print(const struct schedule *, const struct schedule *);
     static print *const forms[] = {[PRINT_TEXT] = schedule_text, [PRINT_TSV] = schedule_tsv, [PRINT_JSON] = schedule_json};
-    forms[format](schedule);
+    forms[format](schedule, then);
 }
 
 /* ---- schedulers -------------------------------------------------------------------------------------------------- */

@@ -9,8 +9,8 @@
 
 enum print_format { PRINT_TEXT, PRINT_TSV, PRINT_JSON };
 
-/* PRINT_TEXT leaves out columns of zeros and, on a terminal, adds a plot of the noise levels. */
-void print_schedule(const struct schedule *schedule, enum print_format format);
+/* PRINT_TEXT leaves out columns of zeros and, on a terminal, adds a plot of the noise levels. then: the refiner's rows, or NULL. */
+void print_schedule(const struct schedule *schedule, const struct schedule *then, enum print_format format);
 /* A line for each scheduler; or, of `one` alone where it is not NULL, its names, model calls and options. JSON has all of them always. */
 void print_schedulers(const struct scheduler *one, bool json);
 /* On stderr: what a checkpoint in one file was taken for; nothing of others. */

@@ -1,47 +1,14 @@
 #include "cli/request_hash.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "cli/json_out.h"
 #include "cli/settings_table.h"
-#include "engine/base/error.h"
-#include "engine/base/file.h"
 #include "engine/base/sha256.h"
-#include "engine/base/sys.h"
 #include "engine/images/write.h"
 #include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/identity.h"
 #include "engine/pipelines/loras.h"
-
-static void close_descriptor(void *fd) {
-    close(*(int *)fd);
-}
-
-/* Of the file's contents; NULL stays NULL. */
-static const char *file_hash(struct arena *a, const char *path) {
-    enum { PIECE = 64 << 10 };
-    if (!path) return NULL;
-    struct arena own = {0};
-    uint64_t size;
-    int *fd = arena_alloc(a, sizeof *fd);
-    *fd = open_regular(path, &size);
-    arena_on_free(&own, close_descriptor, fd);
-    char *piece = arena_alloc(&own, PIECE), *hex = arena_alloc(a, SHA256_HEX);
-    struct sha256 h;
-    sha256_begin(&h);
-    int error = 0;
-    for (uint64_t at = 0; at < size && !error; at += PIECE) {
-        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
-        error = read_at(*fd, piece, n, at);
-        if (!error) sha256_add(&h, piece, n);
-    }
-    arena_free(&own);
-    if (error) die(error_code(error, FAIL_IO), "%s: %s", path, strerror(error));
-    sha256_end(&h, hex);
-    return hex;
-}
 
 /* A LoRA is as large as many pictures, and many jobs have the same: what was hashed is kept for as long as the file is that one. */
 static const char *lora_hash(struct arena *a, const char *path) {
@@ -52,13 +19,13 @@ static const char *lora_hash(struct arena *a, const char *path) {
     } kept[KEPT];
     static int next;
     struct stat st;
-    if (stat(path, &st) != 0) return file_hash(a, path);
+    if (stat(path, &st) != 0) return sha256_file(a, path);
     for (struct kept *k = kept; k < kept + KEPT; k++)
         if (k->st.st_ino == st.st_ino && k->st.st_dev == st.st_dev && k->st.st_size == st.st_size &&
             k->st.st_mtim.tv_sec == st.st_mtim.tv_sec && k->st.st_mtim.tv_nsec == st.st_mtim.tv_nsec)
             return k->hex;
     struct kept *k = &kept[next++ % KEPT];
-    memcpy(k->hex, file_hash(a, path), SHA256_HEX);
+    memcpy(k->hex, sha256_file(a, path), SHA256_HEX);
     k->st = st;
     return k->hex;
 }
@@ -118,10 +85,10 @@ const char *request_hash(struct arena *a, const struct options *o, const struct 
     struct arena own = {0};
     struct json_out j = {.text.arena = &own};
     s.seed = seed;
-    s.image = file_hash(&own, s.image);
-    s.mask = file_hash(&own, s.mask);
-    s.depth = file_hash(&own, s.depth);
-    s.latents = file_hash(&own, s.latents);
+    s.image = sha256_file(&own, s.image);
+    s.mask = sha256_file(&own, s.mask);
+    s.depth = sha256_file(&own, s.depth);
+    s.latents = sha256_file(&own, s.latents);
     hash_loras(&own, &s.loras);
     hash_embeddings(&own, r, &s.embeddings);
     if (s.negative && !*s.negative) s.negative = NULL;

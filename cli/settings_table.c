@@ -158,6 +158,9 @@ static void set_lora(const struct given *g) {
     double weight = 1;
     bool weighted = colon && parse_double(colon + 1, &weight);
     const char *path = weighted ? arena_printf(g->arena, "%.*s", (int)(colon - g->value), g->value) : g->value;
+    const char *other =
+        colon && !weighted && !file_exists(g->value) ? arena_printf(g->arena, "%.*s", (int)(colon - g->value), g->value) : "";
+    if (*other && file_exists(other)) die(FAIL_USAGE, "%s: expected a weight behind %s, found '%s'", g->name, other, colon + 1);
     if (!*path) die(FAIL_USAGE, "%s: expected FILE[:WEIGHT], found '%s'", g->name, g->value);
     if (!(fabs(weight) <= 100)) die(FAIL_USAGE, "%s: expected a weight from -100 to 100, found '%s'", g->name, colon + 1);
     loras_add(g->arena, list, path, weight);
@@ -268,8 +271,8 @@ const struct field settings_fields[] = {
      RARE, RECORDED, .only_with_image = true},
     {0, "mask-crop", "PX", GROUP_PICTURE, "draw the mask and PX around it alone, and lay that into the picture", &kind_mask_crop,
      AT(mask_crop), IN(0, SIDE_MAX), RARE, RECORDED, .only_with_image = true},
-    {0, "resize", "MODE", GROUP_PICTURE, "how image and mask come to the size: stretch, fill, crop", &kind_enum, AT(resize),
-     .preset = "stretch", .words = resize_modes, .completion = COMPLETE_WORDS, RARE, RECORDED, .only_with_image = true},
+    {0, "resize", "MODE", GROUP_PICTURE, "how image and mask come to the size: stretch, fill, crop, crop-to-multiple", &kind_enum,
+     AT(resize), .preset = "stretch", .words = resize_modes, .completion = COMPLETE_WORDS, RARE, RECORDED, .only_with_image = true},
     {0, "original-size", "WxH", GROUP_PICTURE, "SDXL: as of a picture this large before it was scaled (default -W, -H)", &kind_extent,
      AT(original_size), IN(1, 65536), RARE, RECORDED},
     {0, "crop", "X,Y", GROUP_PICTURE, "SDXL: as of a picture cropped there", &kind_place, AT(crop), IN(0, 65536), RARE, RECORDED},

@@ -54,11 +54,12 @@ static const char *extension(const char *path) {
     return dot && dot > name ? dot : path + strlen(path);
 }
 
-static void check_extension(const char *path) {
-    static const char *const others[] = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ppm", NULL};
+void template_check_name(const char *option, const char *path) {
+    static const char *const others[] = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic",
+                                         ".ppm", ".svg", ".pdf", ".txt",  ".json", NULL};
     for (int i = 0; others[i]; i++)
         if (!strcasecmp(extension(path), others[i]))
-            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "--output: '%s': expected a name ending in .png, .jpg or .webp", path);
+            die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "%s: '%s': expected a name ending in .png, .jpg or .webp", option, path);
 }
 
 const char *template_resolve(struct arena *a, const char *output, int count) {
@@ -67,7 +68,7 @@ const char *template_resolve(struct arena *a, const char *output, int count) {
     struct stat st;
     if (stat(output, &st) == 0 && S_ISDIR(st.st_mode))
         die_hint(FAIL_CREATE, arena_printf(a, "-o %s/ draws into it", output), "%s: is a directory", output);
-    check_extension(output);
+    template_check_name("--output", output);
     if (check_fields(output) & (1u << SEED | 1u << N) || count == 1) return output;
     const char *ext = extension(output);
     return arena_printf(a, "%.*s-{seed}%s", (int)(ext - output), output, ext);

@@ -1,6 +1,11 @@
 #include "engine/base/sha256.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/sys.h"
 
 /* The fractional parts of the first 64 primes' cube roots (4.2.2). */
 static const uint32_t K[64] = {
@@ -68,4 +73,33 @@ void sha256(const void *data, size_t n, char hex[SHA256_HEX]) {
     sha256_begin(&h);
     sha256_add(&h, data, n);
     sha256_end(&h, hex);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+static void close_descriptor(void *fd) {
+    close(*(int *)fd);
+}
+
+const char *sha256_file(struct arena *a, const char *path) {
+    enum { PIECE = 64 << 10 };
+    if (!path) return NULL;
+    struct arena own = {0};
+    uint64_t size;
+    int *fd = arena_alloc(a, sizeof *fd);
+    *fd = open_regular(path, &size);
+    arena_on_free(&own, close_descriptor, fd);
+    char *piece = arena_alloc(&own, PIECE), *hex = arena_alloc(a, SHA256_HEX);
+    struct sha256 h;
+    sha256_begin(&h);
+    int error = 0;
+    for (uint64_t at = 0; at < size && !error; at += PIECE) {
+        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        error = read_at(*fd, piece, n, at);
+        if (!error) sha256_add(&h, piece, n);
+    }
+    arena_free(&own);
+    if (error) die(error_code(error, FAIL_IO), "%s: %s", path, strerror(error));
+    sha256_end(&h, hex);
+    return hex;
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "engine/base/arena.h"
 
 enum { SHA256_BLOCK = 64, SHA256_HEX = 65 /* with its NUL */ };
 
@@ -18,5 +19,7 @@ void sha256_add(struct sha256 *h, const void *data, size_t n);
 void sha256_end(struct sha256 *h, char hex[SHA256_HEX]);
 /* Of n bytes at once. */
 void sha256(const void *data, size_t n, char hex[SHA256_HEX]);
+/* Of a file's contents; path NULL: NULL. Dies where it cannot be read (open_regular). */
+const char *sha256_file(struct arena *a, const char *path);
 
 #endif

@@ -41,6 +41,8 @@ static const char *kind_of(const char *head, size_t n) {
         {"GGUF", 4, "a GGUF file"},
         {"PK\3\4", 4, "a zip archive or pickle checkpoint"},
         {"\x1f\x8b", 2, "a gzip file"},
+        {"\x89PNG", 4, "a PNG picture"},
+        {"\xff\xd8\xff", 3, "a JPEG picture"},
         {"\x80\2", 2, "a pickle"},
         {"\x80\3", 2, "a pickle"},
         {"\x80\4", 2, "a pickle"},
@@ -77,6 +79,7 @@ static uint64_t header_length(const struct st_file *f) {
     while (at < n && is_blank(head[at])) at++;
     bool plausible = n >= 8 && length <= f->size - 8 && length <= ST_HEADER_MAX && (at == n || head[at] == '{');
     const char *kind = plausible ? NULL : kind_of(head, n);
+    if (!f->size) die(FAIL_DATA, "%s: the file is empty (download cut short?)", f->path);
     if (kind) die_hint(FAIL_DATA, conversion(kind), "%s: not a safetensors file but %s", f->path, kind);
     if (n < 8) die(FAIL_DATA, "%s: %zu bytes, shorter than the 8 bytes of a safetensors file's header length", f->path, n);
     if (length > f->size - 8)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct dump {
     struct arena *arena;
@@ -55,10 +56,16 @@ static void add_prompt(struct dump *d, struct st_writer *w, struct device *dev, 
                   prompt->numbers);
 }
 
+static const char *step_path(const struct dump *d, int row) {
+    return arena_printf(d->arena, "%s/step-%04d.safetensors", d->dir, row);
+}
+
 struct dump *dump_open(struct arena *a, const char *dir) {
     struct dump *d = arena_alloc(a, sizeof *d);
     *d = (struct dump){a, dir};
     if (mkdir(dir, 0777) != 0 && errno != EEXIST) die(FAIL_CREATE, "%s: %s", dir, strerror(errno));
+    for (int row = 0; unlink(step_path(d, row)) == 0; row++)
+        ; /* of an older dump, which may have had more */
     return d;
 }
 
@@ -82,7 +89,7 @@ void dump_step(struct dump *d, struct device *dev, int row, float t, struct view
             to_nchw(d->arena, download(d, dev, x), x.N, (size_t)x.H * (size_t)x.W, x.C));
     add_latents(d, w, dev, "guided", l, l->e);
     add_latents(d, w, dev, "latents", l, l->x);
-    st_write(w, arena_printf(d->arena, "%s/step-%04d.safetensors", d->dir, row));
+    st_write(w, step_path(d, row));
 }
 
 void dump_image(struct dump *d, const float *decoded, const uint8_t *rgb, int height, int width, int channels) {

@@ -141,6 +141,13 @@ static float *binarize(struct request *r, const struct init *init, const struct 
     return white;
 }
 
+/* White that lies between the pixels looked at is none. */
+static void report_black(const char *file, const float *mask, size_t n, int factor) {
+    size_t i = 0;
+    while (i < n && mask[i] == 0) i++;
+    if (i == n) warn("%s: the mask is black at every %dth pixel: nothing is painted anew", file, factor);
+}
+
 struct init *init_open(struct request *r, const struct image *image) {
     const struct settings *s = &r->settings;
     const struct model *m = r->model;
@@ -160,6 +167,7 @@ struct init *init_open(struct request *r, const struct image *image) {
     init->mask = arena_array(r->arena, w * h, sizeof *init->mask);
     for (size_t y = 0; y < h; y++) /* nearest: the upper left pixel of each latent */
         for (size_t x = 0; x < w; x++) init->mask[y * w + x] = white[(y * W + x) * (size_t)m->factor];
+    report_black(s->mask, init->mask, w * h, m->factor);
     if (!takes_mask(m)) return init;
     init->masked = arena_array(r->arena, W * H, 3 * sizeof *init->masked);
     init->masked_moments = arena_array(r->arena, w * h, 2 * (size_t)m->channels * sizeof *init->masked_moments);

@@ -146,16 +146,22 @@ struct clip_bpe *model_tokenizer(struct arena *a, struct source source, int *n_t
     return tokenizer;
 }
 
+void model_check_refiner(const struct pipeline_class *base, const struct pipeline_class *refiner) {
+    if (!base->penultimate || !refiner->penultimate)
+        die(FAIL_UNSUPPORTED, "--refiner: a %s is not refined by a %s: only SDXL is, by its kin", base->name, refiner->name);
+}
+
 static void check_refiner(const struct model *m, const struct model *refiner) {
     const char *dir = refiner->checkpoint->dir;
-    if (!m->class->penultimate || !refiner->class->penultimate)
-        die(FAIL_UNSUPPORTED, "--refiner: a %s is not refined by a %s: only SDXL is, by its kin", m->class->name, refiner->class->name);
+    model_check_refiner(m->class, refiner->class);
     if (m->channels != refiner->channels || m->factor != refiner->factor || refiner->denoiser.in_channels != refiner->channels)
         die(FAIL_UNSUPPORTED, "%s: --refiner: its latents are not those of %s", dir, m->checkpoint->dir);
 }
 
 struct model *model_open_both(struct arena *a, const struct settings *settings) {
     struct model *m = model_open(a, settings_source(settings));
+    if (settings->no_safety_checker && !checkpoint_find(m->checkpoint, "safety_checker"))
+        warn("--no-safety-checker has no effect: %s has none", m->checkpoint->name);
     if (!settings->refiner) return m;
     struct source source = settings_source(settings);
     source.model = settings->refiner;

@@ -94,6 +94,8 @@ static inline struct source settings_source(const struct settings *s) {
 }
 /* The model the settings name, and its refiner. Dies FAIL_UNSUPPORTED where the two do not go together. */
 struct model *model_open_both(struct arena *a, const struct settings *settings);
+/* Dies where pictures of the one class are not refined by the other. */
+void model_check_refiner(const struct pipeline_class *base, const struct pipeline_class *refiner);
 /* Asks the system to begin reading the weights into its cache: while a device comes up, and before the first of them is wanted. */
 void model_read_ahead(const struct model *m);
 /* Has the weights' hashes found out, in the background: m->hashes, the refiner's too. Does nothing the second time. */

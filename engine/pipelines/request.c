@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
+#include "engine/base/sha256.h"
 #include "engine/pipelines/depth.h"
 #include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/init.h"
@@ -105,6 +106,12 @@ static int rows_from(const struct schedule *s, double cutoff) {
     return n;
 }
 
+static double refined_from(const struct settings *s) {
+    double at = isnan(s->refine_at) ? 0.8 : s->refine_at;
+    if (at <= 0 || at >= 1) die(FAIL_USAGE, "--refine-at: expected a number between 0 and 1, found %g", at);
+    return at;
+}
+
 /* The base's rows are those above the cutoff; it may lie between the two calls of a step. */
 static void cut_end(struct request *r) {
     int n = rows_from(r->schedule, cutoff_at(r, r->to));
@@ -139,16 +146,34 @@ static void open_schedule(struct request *r, const struct component *stored, con
     if (r->to > 0) cut_end(r);
 }
 
-struct schedule *request_schedule(struct arena *a, const struct settings *settings) {
+/* from, to: as in struct request. */
+static struct schedule *listed_schedule(struct arena *a, const struct settings *settings, double from, double to,
+                                        const struct pipeline_class **class) {
     struct checkpoint *c = checkpoint_list(
         a, &(struct source){.model = settings->model, .config = settings->config, .swapped = settings_source(settings).swapped});
-    const struct pipeline_class *class = pipeline_class_of(a, c);
-    struct request r = {.arena = a, .settings = *settings};
+    *class = pipeline_class_of(a, c);
+    struct request r = {.arena = a, .settings = *settings, .from = from, .to = to};
     if (r.settings.steps == 0) r.settings.steps = c->generation.steps;
-    struct component *scheduler = model_part(c, &class->parts[0]);
+    struct component *scheduler = model_part(c, &(*class)->parts[0]);
     component_open(c, scheduler, COMPONENT_SCHEDULER, NULL);
-    open_schedule(&r, scheduler, class);
+    open_schedule(&r, scheduler, *class);
     return r.schedule;
+}
+
+struct schedule *request_schedule(struct arena *a, const struct settings *settings, struct schedule **then) {
+    const struct pipeline_class *class, *refiner_class;
+    struct settings s = *settings;
+    double to = settings->refiner ? refined_from(settings) : 0;
+    struct schedule *schedule = listed_schedule(a, &s, 0, to, &class);
+    *then = NULL;
+    if (!settings->refiner) return schedule;
+    s.model = settings->refiner;
+    s.config = s.image = NULL;
+    s.strength = NAN;
+    s.steps = schedule->n_steps;
+    *then = listed_schedule(a, &s, to, 0, &refiner_class);
+    model_check_refiner(class, refiner_class);
+    return schedule;
 }
 
 /* A model that predicts a variance does so in as many channels again: it goes with a scheduler that uses one, and only
@@ -221,6 +246,14 @@ static const float *read_latents(const struct request *r) {
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
 
+static const char *hash_input(struct arena *a, const char *path) {
+    return path && strcmp(path, "-") ? sha256_file(a, path) : NULL;
+}
+
+static struct input_hashes hash_inputs(struct arena *a, const struct settings *s) {
+    return (struct input_hashes){hash_input(a, s->image), hash_input(a, s->mask), hash_input(a, s->depth), hash_input(a, s->latents)};
+}
+
 /* from, to: as in struct request. */
 static struct request *open_part(struct arena *a, struct model *m, const struct settings *settings, double from, double to) {
     struct request *r = arena_alloc(a, sizeof *r);
@@ -242,6 +275,7 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     if (m->class->takes_prompt) read_prompts(r);
     if (r->settings.latents) r->given_noise = read_latents(r);
     r->init = init_open(r, &image);
+    r->inputs = hash_inputs(a, settings);
     return r;
 }
 
@@ -262,9 +296,8 @@ static struct request *open_refiner(const struct request *base, const struct set
 }
 
 struct request *request_open(struct arena *a, struct model *m, const struct settings *settings) {
-    double at = isnan(settings->refine_at) ? 0.8 : settings->refine_at;
     if (!m->refiner) return open_part(a, m, settings, 0, 0);
-    if (at <= 0 || at >= 1) die(FAIL_USAGE, "--refine-at: expected a number between 0 and 1, found %g", at);
+    double at = refined_from(settings);
     struct request *r = open_part(a, m, settings, 0, at);
     r->then = open_refiner(r, settings);
     return r;

@@ -28,6 +28,9 @@ struct request {
     int n_loras;
     struct lora_use *loras;
     struct init *init; /* the picture to begin from (init.h), or NULL */
+    struct input_hashes {
+        const char *image, *mask, *depth, *latents;
+    } inputs; /* SHA-256 of the files it begins from; NULL: none, or standard input */
 
     /* Device memory, of the request that model->prepared names. */
     uint64_t number;
@@ -78,7 +81,8 @@ static inline size_t request_drawn_count(const struct request *r) {
     return (size_t)r->model->picture_channels * (size_t)r->settings.width * (size_t)r->settings.height;
 }
 
-/* The rows of settings' scheduler and steps, from model_index.json and scheduler_config.json alone: for --show-schedule. */
-struct schedule *request_schedule(struct arena *a, const struct settings *settings);
+/* The rows of settings' scheduler and steps, from model_index.json and scheduler_config.json alone: for --show-schedule. *then: the
+ * refiner's, which follow, or NULL. */
+struct schedule *request_schedule(struct arena *a, const struct settings *settings, struct schedule **then);
 
 #endif

@@ -1,4 +1,4 @@
-#include "cli/notes_xl.h"
+#include "cli/notes.h"
 
 #include <math.h>
 #include "engine/base/error.h"
@@ -35,7 +35,7 @@ static void note_negative_sizes(const struct settings *s) {
     else if (!original || !target) note_negative_crop(s, " without --negative-original-size and --negative-target-size");
 }
 
-void note_unused_xl(const struct request *r, const struct settings *given) {
+static void note_unused_xl(const struct request *r, const struct settings *given) {
     const struct model *m = r->model;
     if (m->n_texts < 2) {
         note_if(given->prompt2 && *given->prompt2, "--prompt2", ": the model has no second text encoder");
@@ -53,4 +53,17 @@ void note_unused_xl(const struct request *r, const struct settings *given) {
         note_negative_sizes(given);
     }
     if (!m->scored) note_scores(given, ": this is no refiner");
+}
+
+void note_unused(const struct request *r, const struct settings *given) {
+    const char *promptless = r->model->class->takes_prompt ? NULL : "a model without a prompt";
+    if (given->eta > 0 && !sched_config_origin(r->sched_config, "eta")) warn("--eta has no effect: %s has none", r->scheduler->class_name);
+    if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
+    if (promptless && given->negative) warn("--negative has no effect on %s", promptless);
+    if (promptless && given->clip_skip > 0) warn("--clip-skip has no effect on %s", promptless);
+    const char *alone = r->model->denoiser.takes_guidance ? "the model is told the guidance, and called once" : "--guidance is 1 or less";
+    if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: %s", alone);
+    if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect: %s", promptless ? promptless : alone);
+    if (given->latents && given->count > 1) warn("--latents: all %d pictures begin from the same noise", given->count);
+    note_unused_xl(r, given);
 }
