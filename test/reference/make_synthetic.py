@@ -139,6 +139,35 @@ def two(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, 
     checkpoint.add(name, ["a photo of a cat", "-s", seed, "-c", 2, "--steps", steps, "-g", guidance, "-x", scheduler, *args], images)
 
 
+# Of each family as many as differ in what strength cuts and noise adds.
+CUT_SCHEDULERS = ["DDIMScheduler", "PNDMScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
+                  "KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"]
+STRENGTHS = ((0.05, 20), (0.3, 7), (0.75, 4), (1.0, 3))  # and steps, of which some remain
+
+
+def each_strength(checkpoint, cls, args, schedulers=CUT_SCHEDULERS, case="", **options):
+    """Of a picture whose sides are odd."""
+    if not checkpoint.odd:
+        checkpoint.odd = checkpoint.add_picture("odd.png", 29, 19)
+    for scheduler in schedulers:
+        for strength, steps in STRENGTHS:
+            task(checkpoint, cls, f"{case or scheduler}-{strength}-odd", scheduler, steps, ["-i", "@odd.png", *args, "--strength", strength],
+                 image=checkpoint.odd, strength=strength, **options)
+
+
+def each_mask(checkpoint):
+    """Every scheduler with a soft mask, every kind of mask with one that draws noise."""
+    cls, size = StableDiffusionInpaintPipeline, {"width": 24, "height": 16}
+    masks = {"soft": (9, 5, 8, 7, 5), "black": (0, 0, 0, 0, -1), "white": (0, 0, 29, 19), "pixel": (10, 10, 1, 1)}
+    masks = {name: checkpoint.add_mask(f"odd-{name}.png", 29, 19, *box) for name, box in masks.items()}
+    for name, mask in masks.items():
+        args = ["--mask", f"@odd-{name}.png", "-W", 24, "-H", 16]
+        if name == "soft":
+            each_strength(checkpoint, cls, args, mask_image=mask, **size)
+        else:
+            each_strength(checkpoint, cls, args, ["EulerAncestralDiscreteScheduler"], name, mask_image=mask, **size)
+
+
 def image_to_image():
     checkpoint = pipeline("image-to-image", StableDiffusionImg2ImgPipeline, unet())
     image = checkpoint.add_picture("in.png", 70, 53)
@@ -153,6 +182,8 @@ def image_to_image():
              image=processor.resize(image, size[1], size[0], resize_mode=mode))
     task(checkpoint, StableDiffusionImg2ImgPipeline, "resize-none", None, 3, ["-i", "@in.png", "--resize", "crop-to-multiple"], image=image.crop((1, 0, 69, 52)))
     task(checkpoint, StableDiffusionImg2ImgPipeline, "unguided", None, 5, ["-i", "@in.png"], guidance=1.0, image=image)
+    each_strength(checkpoint, StableDiffusionImg2ImgPipeline, [])
+    two(checkpoint, StableDiffusionImg2ImgPipeline, "two", "EulerAncestralDiscreteScheduler", 4, ["-i", "@odd.png"], image=checkpoint.odd)
     return checkpoint
 
 
@@ -168,6 +199,7 @@ def inpaint():
              ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength], image=image, mask_image=mask, strength=strength, **size)
     task(checkpoint, StableDiffusionInpaintPipeline, "another-size", None, 3, ["-i", "@in.png", "--mask", "@wide.png", "-W", 72, "-H", 40],
          image=image, mask_image=wide, width=72, height=40)
+    each_mask(checkpoint)
     return checkpoint
 
 
@@ -179,6 +211,7 @@ def inpaint_nine():
         for strength in (1.0, 0.6):
             task(checkpoint, StableDiffusionInpaintPipeline, f"{scheduler}-{strength}", scheduler, 4,
                  ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength], image=image, mask_image=mask, strength=strength, **size)
+    each_mask(checkpoint)
     return checkpoint
 
 
@@ -357,6 +390,7 @@ def depth_to_image():
     task(checkpoint, cls, "unguided", None, 4, ["-i", "@large.png"], guidance=1.0, image=large)
     task(checkpoint, cls, "given", None, 4, ["-i", "@in.png", "--depth", "@depth.png"], image=image, depth_map=depth)
     two(checkpoint, cls, "two", "EulerAncestralDiscreteScheduler", 4, ["-i", "@large.png"], image=large)
+    each_strength(checkpoint, cls, [])
     checkpoint.add_picture("flat.png", 1, 1)
     for args, code, says in [
             ([], 2, "a depth-to-image checkpoint needs a picture"), (["--depth", "@depth.png"], 2, "--depth: there is no picture to begin from"),

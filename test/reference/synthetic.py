@@ -99,7 +99,7 @@ class Checkpoint:
     def __init__(self, name, pipe, links=(), edit=None, drop=(), faint=(), rename=lambda where, tensor: tensor):
         self.name, self.links, self.cases, self.tensors, self.pictures, self.faint = name, {}, [], {}, {}, list(faint)
         self.dir = pathlib.Path(tempfile.mkdtemp())
-        self.files, self.weights, self.single, self.refused = {}, {}, {}, []
+        self.files, self.weights, self.single, self.refused, self.odd = {}, {}, {}, [], None
         self.save("", pipe, links, edit, drop, rename)
 
     def save(self, folder, pipe, links=(), edit=None, drop=(), rename=lambda where, tensor: tensor):
