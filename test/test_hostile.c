@@ -216,7 +216,7 @@ static void copy_over(const struct row *r) {
 
 static const struct row safetensors_rows[] = {
     {"I6", 0, "", NULL, .n = 0}, /* the checkpoint as it is, all its files links to others elsewhere */
-    {"S1", 65, "shorter than the 8 bytes", W, BYTES("")},
+    {"S1", 65, "the file is empty", W, BYTES("")},
     {"S2", 65, "shorter than the 8 bytes", W, BYTES("\1\0\0\0\0\0\0")},
     {"S3", 65, "the header says 1000 bytes, the file has 2", W, BYTES("\xe8\3\0\0\0\0\0\0{}")},
     {"S4", 65, "the header says 18446744073709551615", W, BYTES("\xff\xff\xff\xff\xff\xff\xff\xff{}")},
