@@ -43,7 +43,7 @@ struct row {
     bool generate;      /* a picture is asked for, not --inspect; the file exists if and only if code is 0 */
 };
 
-static char root[PATH_MAX], program[PATH_MAX], fixture[PATH_MAX];
+static char root[PATH_MAX], program[PATH_MAX], good_model[PATH_MAX];
 static long base_rss; /* KiB of a run on the good checkpoint */
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
@@ -70,16 +70,16 @@ static void put_length(FILE *f, uint64_t length) {
 
 static int link_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
     (void)st, (void)ftw;
-    const char *to = path_of("model%s", path + strlen(fixture));
+    const char *to = path_of("model%s", path + strlen(good_model));
     return flag == FTW_D ? mkdir(to, 0755) : symlink(path, to);
 }
 
-/* A fresh checkpoint of links to the fixture, and an empty working directory. */
+/* A fresh checkpoint of links to the good one, and an empty working directory. */
 static void model_reset(void) {
     remove_tree(path_of("model"));
     remove_tree(path_of("cwd"));
     must(mkdir(path_of("cwd"), 0755) == 0, "cwd");
-    must(nftw(fixture, link_one, 16, FTW_PHYS) == 0, fixture);
+    must(nftw(good_model, link_one, 16, FTW_PHYS) == 0, good_model);
 }
 
 /* ---- makers ------------------------------------------------------------------------------------------------------ */
@@ -258,6 +258,21 @@ static struct outcome generate(const struct row *r) {
                     "64",    "-H",       "64",  "-s", "1",  "-o",       "../picture.png", "x", NULL};
     remove_tree(path_of("picture.png"));
     return run_program(r, argv);
+}
+
+/* Files and directories of the run; the good checkpoint's memory, by which the others' is judged. */
+static void hostile_begin(void) {
+    const char *given = getenv("DIFFUSE"), *build = getenv("BUILD");
+    char built[PATH_MAX];
+    snprintf(built, sizeof built, "%s/diffuse", build ? build : "build/release");
+    must(realpath(given ? given : built, program) != NULL, given ? given : built);
+    must(realpath("test/fixtures/tiny-sd1", good_model) != NULL, "test/fixtures/tiny-sd1");
+    strcpy(root, temp_dir());
+    model_reset();
+    struct outcome o = run_program(&(struct row){0}, (char *[]){program, "--inspect", "-m", "../model", NULL});
+    base_rss = o.rss;
+    free(o.out);
+    free(o.err);
 }
 
 /* Makes, runs and judges the row; prints what is wrong and returns false if anything is. */

@@ -587,25 +587,14 @@ static void test_file_rows(void **state) {
     if (wanted("I20")) assert_true(check_lengths());
 }
 
-/* Files and directories of the run; the good checkpoint's memory, by which the others' is judged. */
 static int begin(void **state) {
-    const char *given = getenv("DIFFUSE"), *build = getenv("BUILD");
-    char built[PATH_MAX];
     (void)state;
-    snprintf(built, sizeof built, "%s/diffuse", build ? build : "build/release");
-    must(realpath(given ? given : built, program) != NULL, given ? given : built);
-    must(realpath("test/fixtures/tiny-sd1", fixture) != NULL, "test/fixtures/tiny-sd1");
-    strcpy(root, temp_dir());
     prctl(PR_CAPBSET_DROP, 1 /* CAP_DAC_OVERRIDE */); /* so that permissions hold for children even where root runs the tests */
     prctl(PR_CAPBSET_DROP, 2 /* CAP_DAC_READ_SEARCH */);
+    hostile_begin();
     char weights[2 * PATH_MAX];
-    snprintf(weights, sizeof weights, "%s/%s", fixture, W);
+    snprintf(weights, sizeof weights, "%s/%s", good_model, W);
     must(symlink(weights, path_of("weights")) == 0, "weights");
-    model_reset();
-    struct outcome o = run_program(&(struct row){0}, (char *[]){program, "--inspect", "-m", "../model", NULL});
-    base_rss = o.rss;
-    free(o.out);
-    free(o.err);
     return 0;
 }
 

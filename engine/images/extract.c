@@ -5,8 +5,9 @@
 #include <string.h>
 #include "engine/base/config.h"
 #include "engine/base/error.h"
+#include "engine/images/read.h"
 
-enum { SIDE_MAX = 4096 };
+enum { SIDE_MAX = 4096, VALUE_MAX = 1000000 };
 
 /* ---- configuration ----------------------------------------------------------------------------------------------- */
 
@@ -46,7 +47,10 @@ static void read_three(const struct json *config, const char *key, float values[
     double given[3];
     int n = json_number_array(config, key, given, 3);
     if (n >= 0 && n != 3) die(FAIL_DATA, "%s: field '%s': expected 3 numbers, found %d", json_path(config), key, n);
-    for (int i = 0; i < n; i++) values[i] = (float)given[i];
+    for (int i = 0; i < n; i++) {
+        if (!(fabs(given[i]) <= VALUE_MAX)) die(FAIL_DATA, "%s: field '%s': expected numbers up to %d", json_path(config), key, VALUE_MAX);
+        values[i] = (float)given[i];
+    }
 }
 
 static void read_common(struct extractor *e, struct arena *a, const struct json *config, bool square) {
@@ -115,7 +119,7 @@ static void resized_size(const struct extractor *e, int W, int H, int *to_W, int
         h = to_multiple(scale_h * H, e->multiple);
         w = to_multiple(scale_w * W, e->multiple);
     }
-    if (!(w >= 1 && h >= 1 && w * h <= INT32_MAX))
+    if (!(w >= 1 && h >= 1 && w * h <= (double)IMAGE_SIDE_MAX * IMAGE_SIDE_MAX))
         die(FAIL_DATA, "a picture of %dx%d pixels: too thin for a network that wants %.0fx%.0f of it", W, H, w, h);
     *to_W = (int)w;
     *to_H = (int)h;
