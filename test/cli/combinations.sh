@@ -2,6 +2,7 @@
 # Options that make no sense together, or without another: each is an error or a line, nothing is passed over.
 root=$PWD
 . "$(dirname "$0")/common"
+[ -x "$BUILD/test_synthetic" ] || skip 'no test_synthetic'
 
 # refused ARGUMENT... : a usage error whose first line is $line; $hint: the second, or ""
 refused() {
