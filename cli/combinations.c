@@ -89,7 +89,10 @@ void options_check_combinations(struct arena *a, struct options *o, const char *
     check_bench(o);
     check_batch(a, o, prompt);
     check_output(a, o);
-    if (!options_many(o)) settings_check(&o->settings);
+    if (options_many(o)) return; /* each job's are checked by themselves */
+    settings_check(&o->settings);
+    const struct settings *s = &o->settings;
+    if (s->lora_lenient && !s->loras.n && !s->lora_dir) die_hint(FAIL_USAGE, "--lora FILE", "--lora-lenient: there is no LoRA");
 }
 
 /* ---- settings alone ---------------------------------------------------------------------------------------------- */
@@ -103,7 +106,6 @@ static void check_directory(const char *option, const char *path) {
 
 void settings_check(const struct settings *s) {
     if (!isnan(s->refine_at) && !s->refiner) die_hint(FAIL_USAGE, "--refiner DIR", "--refine-at: there is no refiner");
-    if (s->lora_lenient && !s->loras.n && !s->lora_dir) die_hint(FAIL_USAGE, "--lora FILE", "--lora-lenient: there is no LoRA");
     check_directory("--lora-dir", s->lora_dir);
 }
 
