@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
+#include "engine/base/sha256.h"
+#include "engine/files/safetensors.h"
 #include "engine/images/process.h"
 #include "engine/images/read.h"
 #include "engine/nets/vae_encoder.h"
@@ -92,6 +94,37 @@ int init_skip(const struct request *r, int n_steps) {
     if (!r->settings.image || isnan(r->settings.strength)) return 0;
     int kept = (int)(n_steps * r->settings.strength);
     return n_steps - (kept < n_steps ? kept : n_steps);
+}
+
+static const char *hash_input(struct arena *a, const char *path) {
+    return path && strcmp(path, "-") ? sha256_file(a, path) : NULL;
+}
+
+struct input_hashes init_hash_inputs(struct arena *a, const struct settings *s) {
+    return (struct input_hashes){hash_input(a, s->image), hash_input(a, s->mask), hash_input(a, s->depth), hash_input(a, s->latents)};
+}
+
+/* ---- noise ---------------------------------------------------------------------------------------------------------- */
+
+const float *init_read_latents(const struct request *r) {
+    struct st_file *f = st_open(r->arena, r->settings.latents);
+    const struct tensor *t = f->n_tensors == 1 ? &f->tensors[0].tensor : st_find(f, "latents");
+    if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
+    int C = r->model->channels, H = r->latent_height, W = r->latent_width, rank = t->rank;
+    if (rank < 3 || rank > 4 || (rank == 4 && t->shape[0] != 1) || t->shape[rank - 3] != C || t->shape[rank - 2] != H ||
+        t->shape[rank - 1] != W)
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected shape [1,%d,%d,%d]", f->path, t->name, C, H, W);
+    if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
+    void *raw = arena_alloc(r->arena, t->bytes);
+    float *noise = arena_array(r->arena, t->bytes / dtype_table[t->dtype].size, sizeof *noise);
+    int error = tensor_read(t, raw);
+    if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
+    size_t n = t->bytes / dtype_table[t->dtype].size;
+    dtype_to_f32(noise, raw, t->dtype, n);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(noise[i])) die(FAIL_DATA, "%s: tensor '%s': value %zu of %zu is not finite", f->path, t->name, i, n);
+    st_close(f);
+    return noise;
 }
 
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 
 struct model;
 struct request;
+struct settings;
 
 struct init {
     float *pixels;  /* [height,width,3] in [-1,1] */
@@ -23,6 +24,10 @@ struct init {
     struct image_box box;                 /* in that */
 };
 
+/* --latents: the file's tensor "latents", or its only one, [1,C,H,W] or [C,H,W]. */
+const float *init_read_latents(const struct request *r);
+/* Of the files the settings name. */
+struct input_hashes init_hash_inputs(struct arena *a, const struct settings *s);
 /* The picture the settings name, none: no pixels. What they leave open follows from it: the size is the picture's, cut to what the model
  * makes, strength is the task's. Dies FAIL_USAGE for what does not go together or with the model, FAIL_INPUT, FAIL_DATA for a bad file. */
 struct image init_read(struct request *r);

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
-#include "engine/base/sha256.h"
 #include "engine/pipelines/depth.h"
 #include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/init.h"
@@ -222,37 +221,7 @@ static void read_prompts(struct request *r) {
     for (int i = 0; i < r->copies; i++) r->n_tokens[i] = r->model->n_tokens * (r->prompts[i].n ? r->prompts[i].n : 1);
 }
 
-/* The file's tensor "latents", or its only one: [1,C,H,W] or [C,H,W]. */
-static const float *read_latents(const struct request *r) {
-    struct st_file *f = st_open(r->arena, r->settings.latents);
-    const struct tensor *t = f->n_tensors == 1 ? &f->tensors[0].tensor : st_find(f, "latents");
-    if (!t) die(FAIL_DATA, "%s: no tensor 'latents'", f->path);
-    int C = r->model->channels, H = r->latent_height, W = r->latent_width, rank = t->rank;
-    if (rank < 3 || rank > 4 || (rank == 4 && t->shape[0] != 1) || t->shape[rank - 3] != C || t->shape[rank - 2] != H ||
-        t->shape[rank - 1] != W)
-        die(FAIL_UNSUPPORTED, "%s: tensor '%s': expected shape [1,%d,%d,%d]", f->path, t->name, C, H, W);
-    if (t->dtype > DT_F64) die(FAIL_UNSUPPORTED, "%s: tensor '%s': dtype %s", f->path, t->name, dtype_table[t->dtype].name);
-    void *raw = arena_alloc(r->arena, t->bytes);
-    float *noise = arena_array(r->arena, t->bytes / dtype_table[t->dtype].size, sizeof *noise);
-    int error = tensor_read(t, raw);
-    if (error) die(FAIL_IO, "%s: %s", f->path, strerror(error));
-    size_t n = t->bytes / dtype_table[t->dtype].size;
-    dtype_to_f32(noise, raw, t->dtype, n);
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(noise[i])) die(FAIL_DATA, "%s: tensor '%s': value %zu of %zu is not finite", f->path, t->name, i, n);
-    st_close(f);
-    return noise;
-}
-
 /* ---- the request ------------------------------------------------------------------------------------------------- */
-
-static const char *hash_input(struct arena *a, const char *path) {
-    return path && strcmp(path, "-") ? sha256_file(a, path) : NULL;
-}
-
-static struct input_hashes hash_inputs(struct arena *a, const struct settings *s) {
-    return (struct input_hashes){hash_input(a, s->image), hash_input(a, s->mask), hash_input(a, s->depth), hash_input(a, s->latents)};
-}
 
 /* from, to: as in struct request. */
 static struct request *open_part(struct arena *a, struct model *m, const struct settings *settings, double from, double to) {
@@ -273,9 +242,9 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     open_schedule(r, m->parts[PART_SCHEDULER], m->class);
     check_variance(r);
     if (m->class->takes_prompt) read_prompts(r);
-    if (r->settings.latents) r->given_noise = read_latents(r);
+    if (r->settings.latents) r->given_noise = init_read_latents(r);
     r->init = init_open(r, &image);
-    r->inputs = hash_inputs(a, settings);
+    r->inputs = init_hash_inputs(a, settings);
     return r;
 }
 
