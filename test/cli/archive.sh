@@ -29,6 +29,15 @@ archive
 expect_same first.tar out # the same bytes: no time, no owner
 tar tvf first.tar | grep -q '1970' || fail 'a time is in it'
 
+[ "$(tail -c 1024 out | tr -d '\0' | wc -c)" = 0 ] || fail 'no end of the archive'
+
+# An entry that ends where a block does has nothing behind it.
+n=$(wc -c <tree/a.json)
+printf '{"id":"a","prompt":"a cat%s"}\n{"id":"b","prompt":"b"}\n' "$(head -c $((512 - n % 512)) /dev/zero | tr '\0' x)" >jobs.jsonl
+archive
+tar tvf out >names 2>err
+[ "$(awk '$NF == "a.json" {print $3 % 512}' names) $(wc -l <names)" = '0 4' ] || fail "entries: $(cat names)"
+
 # Nobody's settings with --metadata none.
 archive --metadata none
 tar tf out >names
