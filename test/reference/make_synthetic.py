@@ -100,6 +100,17 @@ def faint():
     return checkpoint
 
 
+def faint_ends():
+    """The norms whose scale no norm behind them takes back: the transformer's over groups, the encoder's last."""
+    here = "unet/diffusion_pytorch_model.safetensors:"
+    layers = ["conv_in.", "down_blocks.0.resnets.0.conv2.", "down_blocks.1.resnets.0.conv2.", "down_blocks.2.resnets.0.conv", "down_blocks.0.downsamplers.",
+              "down_blocks.1.downsamplers.", "mid_block.attentions.0.to_out.0.", "mid_block.resnets.0.conv2.", "mid_block.resnets.1.conv2."]
+    checkpoint = stable_diffusion("faint-ends", unet(), faint=[here + "conv_in.", here + "down_blocks.0.resnets.0.conv2.", *("encoder." + n for n in layers)])
+    image = checkpoint.add_picture("in.png", 38, 27)
+    task(checkpoint, StableDiffusionImg2ImgPipeline, "image", None, 20, ["-i", "@in.png", "--strength", 0.05], image=image, strength=0.05)
+    return checkpoint
+
+
 def vae_without_post_quant():
     return draw(stable_diffusion("vae-without-post-quant", unet(), vae(use_quant_conv=False, use_post_quant_conv=False)))
 
@@ -495,7 +506,7 @@ def latent_consistency():
     return checkpoint
 
 
-FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, vae_without_post_quant,
+FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, faint_ends, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, image_to_image, inpaint, inpaint_nine,
                  single_sd1, single_sd2, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
