@@ -233,7 +233,7 @@ const struct field settings_fields[] = {
      RECORDED},
     {0, "negative2", "TEXT", GROUP_PICTURE, "SDXL: what to keep away from, for the second text encoder", &kind_text_given, AT(negative2),
      RARE, RECORDED},
-    {0, "prompt-syntax", "NAME", GROUP_PICTURE, "how prompts are read: plain, a1111 ((red:1.3), BREAK)", &kind_enum_given,
+    {0, "prompt-syntax", "NAME", GROUP_PICTURE, "how prompts are read: plain, a1111 ((red:1.3), BREAK), compel (red++)", &kind_enum_given,
      AT(prompt_syntax), .preset = "plain", .words = prompt_syntax_names, .completion = COMPLETE_WORDS, RARE, RECORDED},
     {0, "long-prompts", NULL, GROUP_PICTURE, "prompts beyond the model's limit go on in further chunks, cut as A1111 does", &kind_off,
      AT(long_prompts), RARE, RECORDED},

@@ -25,7 +25,8 @@ struct chunk {
 /* A token of a chunk, for showing. */
 struct token {
     int32_t id;
-    int chunk; /* as many as there are: it is cut off */
+    int chunk;  /* as many as there are: it is cut off */
+    int phrase; /* of its text */
     double weight;
     const char *text;  /* the phrase … */
     size_t begin, end; /* … and its bytes */

@@ -18,5 +18,12 @@ static struct wording plain(struct arena *a, const char *what, const char *text)
 const struct prompt_syntax prompt_syntaxes[] = {
     [SYNTAX_PLAIN] = {.name = "plain", .parse = plain},
     [SYNTAX_A1111] = {.name = "a1111", .parse = wording_a1111, .emphasis = EMPHASIS_MEAN, .chunked = true, .skips_all = true},
+    [SYNTAX_COMPEL] = {.name = "compel",
+                       .parse = wording_compel,
+                       .emphasis = EMPHASIS_EMPTY,
+                       .cut = CUT_SENTENCE,
+                       .chunked = true,
+                       .pools_source = true,
+                       .padded = true},
 };
-const char *const prompt_syntax_names[] = {"plain", "a1111", NULL};
+const char *const prompt_syntax_names[] = {"plain", "a1111", "compel", NULL};

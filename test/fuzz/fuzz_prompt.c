@@ -7,7 +7,7 @@
 #include "test/fuzz/refusal.h"
 #include "tokenizer/chunks.h"
 
-enum { LENGTH = 7, N_SYNTAXES = 2 };
+enum { LENGTH = 7, N_SYNTAXES = 3 };
 
 static const char vocab[] = "{\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\",\":4,\",</w>\":5,\".\":6,\".</w>\":7,\"!\":8,\"!</w>\":9,"
                             "\"<|startoftext|>\":10,\"<|endoftext|>\":11}";
