@@ -2,6 +2,7 @@
 #include "test/files.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 
 #include "engine/base/file.h"
 #include "tokenizer/chunks.h"
@@ -42,6 +43,39 @@ static void test_a1111(void **state) {
         assert_int_equal(w.passages->n, 1);
         compare_phrases(prompt, w.passages->texts, cJSON_GetArrayItem(c, 1));
     }
+    cJSON_Delete(tree);
+    arena_free(&arena);
+}
+
+/* Where compel fails so do we, or refuse what it takes silently: anything behind .and(), and .swap(). */
+static void compare_compel(const char *prompt, const cJSON *want) {
+    struct job job;
+    if (!job_enter(&job)) {
+        if (!cJSON_IsNull(want)) fail_msg("'%s': %s", prompt, job.message);
+        return;
+    }
+    struct wording w = wording_compel(&arena, "prompt", prompt);
+    job_leave(&job);
+    if (w.n != cJSON_GetArraySize(want)) fail_msg("'%s': %d passages, expected %d", prompt, w.n, cJSON_GetArraySize(want));
+    for (int i = 0; i < w.n; i++) {
+        const cJSON *passage = cJSON_GetArrayItem(want, i), *texts = cJSON_GetArrayItem(passage, 1);
+        if (w.passages[i].weight != cJSON_GetArrayItem(passage, 0)->valuedouble || w.passages[i].n != cJSON_GetArraySize(texts))
+            fail_msg("'%s': passage %d of %d texts x %g", prompt, i, w.passages[i].n, w.passages[i].weight);
+        for (int k = 0; k < w.passages[i].n; k++) {
+            const cJSON *text = cJSON_GetArrayItem(texts, k);
+            if (fabs(w.passages[i].texts[k].weight - cJSON_GetArrayItem(text, 0)->valuedouble) > 1e-12)
+                fail_msg("'%s': text %d x %g", prompt, k, w.passages[i].texts[k].weight);
+            compare_phrases(prompt, &w.passages[i].texts[k], cJSON_GetArrayItem(text, 1));
+        }
+    }
+}
+
+static void test_compel(void **state) {
+    (void)state;
+    cJSON *tree = fixture("compel.json");
+    const cJSON *c;
+    cJSON_ArrayForEach(c, cJSON_GetObjectItem(tree, "cases"))
+        compare_compel(cJSON_GetArrayItem(c, 0)->valuestring, cJSON_GetArrayItem(c, 1));
     cJSON_Delete(tree);
     arena_free(&arena);
 }
@@ -147,8 +181,8 @@ static void test_weights(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a1111),         cmocka_unit_test(test_a1111_refused), cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_chunks_limits), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_a1111),  cmocka_unit_test(test_compel),        cmocka_unit_test(test_a1111_refused),
+        cmocka_unit_test(test_chunks), cmocka_unit_test(test_chunks_limits), cmocka_unit_test(test_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,7 +274,7 @@ static struct phrases joined(struct parser *p, struct span s) {
         }
         all.items[all.n++] = (struct phrase){text, s.items[i].weight, false};
     }
-    if (!all.n) all.items[all.n++] = (struct phrase){"", 1, false};
+    if (!all.n) die(FAIL_USAGE, "%s: brackets with nothing in them", p->what);
     return all;
 }
 
@@ -292,7 +292,6 @@ static struct list read_list(struct parser *p) {
         struct span s = target(p, at, true);
         if (!s.end) s = quoted(p, at, true);
         if (!s.end) return l;
-        if (!s.n) die(FAIL_USAGE, "%s: brackets with nothing in them", p->what);
         l.texts[l.n] = joined(p, s);
         size_t comma = literal(p, s.end, ",");
         more = comma;

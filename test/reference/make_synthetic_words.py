@@ -5,6 +5,7 @@
 import sys
 
 import torch
+from compel import CompelForSD, CompelForSDXL
 from safetensors.torch import load_file
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
@@ -47,7 +48,7 @@ def weighted(c, cls):
     webui(c, "a1111-long", cls, MIXED, LONG, A1111)
     webui(c, "a1111-short", cls, "a fox", MIXED, A1111)
     webui(c, "long", cls, LONG, "bad", ["--long-prompts"], weighted=False)
-    return c
+    return compels(c, cls)
 
 
 def learned(c, name, cls, prompt, files, negative=None):
@@ -62,6 +63,25 @@ def learned(c, name, cls, prompt, files, negative=None):
             for x in ("--embedding", f"@{file}" if name != "learned-renamed" else f"@{file}={files[0][2]}")]
     c.add(name, [prompt, *(["-n", negative] if negative else []), "-s", 7, "--steps", 3, *args],
           picture(pipe, prompt=prompt, negative_prompt=negative))
+
+
+def with_compel(c, name, cls, prompt, negative="bad"):
+    pipe = c.load(cls)
+    xl = hasattr(pipe, "text_encoder_2")
+    made = (CompelForSDXL if xl else CompelForSD)(pipe)(prompt, negative_prompt=negative)
+    given = {"prompt_embeds": made.embeds, "negative_prompt_embeds": made.negative_embeds}
+    if xl:
+        given |= {"pooled_prompt_embeds": made.pooled_embeds, "negative_pooled_prompt_embeds": made.negative_pooled_embeds}
+    c.add(name, [prompt, "-n", negative, "-s", 7, "--steps", 3, "--prompt-syntax", "compel"], picture(pipe, **given))
+
+
+def compels(c, cls):
+    with_compel(c, "compel", cls, "a (red fox)1.4 in the snow++, an old castle")
+    with_compel(c, "compel-faint", cls, "a (red fox)0.5 in the snow--, an (old castle)0", "(bad)0.7 dull+")
+    with_compel(c, "compel-blend", cls, '("a red fox", "an old castle at night").blend(0.7, 0.5)')
+    with_compel(c, "compel-and", cls, '("a red fox+", "an (old)0.6 castle").and()')
+    with_compel(c, "compel-long", cls, "a red fox in the snow. " * 9 + "(" + "an old castle, " * 9 + "by the sea)0.6", "dull. " * 50)
+    return c
 
 
 def words():
