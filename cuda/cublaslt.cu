@@ -163,12 +163,18 @@ void cublaslt_close(struct cublaslt *lt) {
     free(lt);
 }
 
+void cublaslt_forget_biases(struct cublaslt *lt) {
+    if (!lt) return;
+    lt->bias_used = 0;
+    memset(lt->biases, 0, sizeof lt->biases);
+}
+
 void cublaslt_plan_begin(struct cublaslt *lt) {
     if (!lt) return;
     if (lt->bias_block) cuda.Free(lt->bias_block);
     lt->bias_block = NULL;
-    lt->bias_planned = lt->bias_bytes = lt->bias_used = 0;
-    memset(lt->biases, 0, sizeof lt->biases);
+    lt->bias_planned = lt->bias_bytes = 0;
+    cublaslt_forget_biases(lt);
 }
 
 /* ---- biases ------------------------------------------------------------------------------------------------------ */

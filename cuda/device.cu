@@ -50,6 +50,8 @@ static void cuda_free(struct device *base, void *p) {
         if (block->p != p) continue;
         *at = block->next;
         cuda_of(base)->baked++;
+        cuda.StreamSynchronize(cuda_of(base)->stream); /* what fails there is told by the next call */
+        cublaslt_forget_biases(cuda_of(base)->blaslt); /* another may come to lie there */
         cuda.Free(block->p);
         free(block);
         return;
@@ -75,6 +77,7 @@ static size_t cuda_scratch_bytes(const struct device *base) {
 const void *cuda_packed(struct cuda_device *dev, const struct weight *w) {
     if (!w) return NULL;
     if (dev->loader) loader_wait(dev->loader, w);
+    else if (static_cast<const struct cuda_plan *>(w->plan)->pending) die(FAIL_IO, "tensor '%s' could not be read", w->name);
     return w->packed;
 }
 
@@ -143,6 +146,17 @@ static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) 
     p = cuda_alloc(base, bytes);
     *capacity = bytes;
     return p;
+}
+
+static void cuda_arena_fit(struct device *base, size_t bytes) {
+    struct cuda_device *dev = cuda_of(base);
+    base->arena_used = 0;
+    if (base->arena_capacity == bytes) return;
+    cuda_free(base, dev->arena);
+    dev->arena = NULL;
+    base->arena_capacity = 0;
+    base->arena_base = dev->arena = static_cast<char *>(grow(base, NULL, &base->arena_capacity, bytes));
+    base->arena_peak = bytes;
 }
 
 static void cuda_plan_begin(struct device *base) {
@@ -266,7 +280,6 @@ static void cuda_close(struct device *base) {
     struct cuda_device *dev = cuda_of(base);
     if (dev->stream) cuda.StreamSynchronize(dev->stream);
     loader_stop(dev->loader);
-    cublaslt_close(dev->blaslt);
     time_close(dev);
     transfer_close(dev);
     for (struct cuda_plan *plan = dev->plans, *next; plan; plan = next) {
@@ -274,6 +287,7 @@ static void cuda_close(struct device *base) {
         free(plan);
     }
     while (dev->blocks) cuda_free(base, dev->blocks->p);
+    cublaslt_close(dev->blaslt);
     free(dev->host_rows);
     if (dev->stream) cuda.StreamDestroy(dev->stream);
     free(dev);
@@ -302,6 +316,7 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.products = cuda_products;
     dev->base.plan_begin = cuda_plan_begin;
     dev->base.plan_end = cuda_plan_end;
+    dev->base.arena_fit = cuda_arena_fit;
     dev->base.scratch_bytes = cuda_scratch_bytes;
     dev->base.alloc = cuda_alloc;
     dev->base.free = cuda_free;

@@ -233,6 +233,8 @@ struct loader *loader_start(struct cuda_device *dev, struct weight *const items[
 /* Waits until w, or everything, has been delivered; dies FAIL_IO where it could not be. Milliseconds from start to end. */
 void loader_wait(struct loader *l, const struct weight *w);
 double loader_wait_all(struct loader *l);
+/* Drops one that failed: who waits for what it has not delivered dies until that is loaded again. */
+void loader_recover(struct cuda_device *dev);
 void loader_stop(struct loader *l); /* frees it, done or not; NULL is fine */
 size_t loader_staging(void);        /* bytes of device memory it holds */
 /* Copies bytes raw[i] of each part and brings them into w's layout; synchronises. False where the device has no memory. */
@@ -264,6 +266,8 @@ void cublaslt_close(struct cublaslt *lt);
 const char *cublaslt_products(struct cublaslt *lt);
 /* Planning begins again: the copies of biases are made anew. */
 void cublaslt_plan_begin(struct cublaslt *lt);
+/* Biases went: where they lay, others may come to lie. The copies are made anew, where they were. */
+void cublaslt_forget_biases(struct cublaslt *lt);
 /* Bytes of dev->scratch the GEMM wants, while planning. */
 size_t cublaslt_scratch(const struct cuda_device *dev, enum dtype dtype, int64_t K);
 /* y = x wᵀ + b + residual, w dense [K,C] of x's dtype, b f32 [K] or NULL, residual none or any [T,K] (y = residual too). */

@@ -271,6 +271,7 @@ static int cut(struct weight *const items[], int n, struct piece *pieces) {
     int count = 0;
     for (int i = 0; i < n; i++) {
         size_t first = 0;
+        if (pieces) static_cast<struct cuda_plan *>(items[i]->plan)->pending = 0; /* of a load that failed */
         for (int j = 0; j < items[i]->n_parts; j++) {
             const struct tensor *part = items[i]->parts[j];
             for (uint64_t at = 0; at < part->bytes; at += SLOT, count++) {
@@ -343,6 +344,18 @@ double loader_wait_all(struct loader *l) {
     }
     pthread_mutex_unlock(&l->lock);
     return l->n_pieces ? l->end_ms - l->start_ms : 0;
+}
+
+/* What it has not delivered is to be read again. */
+void loader_recover(struct cuda_device *dev) {
+    struct loader *l = dev->loader;
+    if (!l || !l->failed) return;
+    for (int i = 0; i < MOST_THREADS; i++)
+        if (l->workers[i].started) pthread_join(l->workers[i].thread, NULL), l->workers[i].started = false;
+    for (int i = 0; i < l->n_pieces; i++)
+        if (static_cast<const struct cuda_plan *>(l->pieces[i].w->plan)->pending) l->pieces[i].w->stale = true;
+    loader_stop(l);
+    dev->loader = NULL;
 }
 
 /* Also after a failure in the middle of loader_start: what was not made is NULL. */

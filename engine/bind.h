@@ -5,7 +5,7 @@
 #include "engine/files/checkpoint.h"
 #include "engine/weights.h"
 
-enum { BINDER_NAMED = 5 };
+enum { BINDER_NAMED = 5, BINDER_BLOCKS = 8 };
 
 struct binder {
     const struct component *component; /* whose tensors are asked for */
@@ -13,6 +13,10 @@ struct binder {
     struct weight *first, *last;       /* bound so far, in order */
     int n_missing;                     /* tensors asked for and not found … */
     const char *missing[BINDER_NAMED]; /* … the first of them */
+    int n_blocks;
+    void *blocks[BINDER_BLOCKS]; /* device memory, where the weights are packed */
+    struct weight **list;        /* [list_room], of weights_load */
+    int list_room;
 };
 
 struct binder *binder_new(const struct component *c);

@@ -79,12 +79,15 @@ struct device {
     void (*plan_begin)(struct device *dev);
     /* Ends planning: switches `ops` to the running table and allocates what arena and scratch lack (dies with FAIL_MEMORY). */
     void (*plan_end)(struct device *dev);
+    /* The arena becomes one of so many bytes, where it is not already: what it held is lost. Dies with FAIL_MEMORY, without an arena then.
+     */
+    void (*arena_fit)(struct device *dev, size_t bytes);
     /* Bytes of scratch planned beside the arena. */
     size_t (*scratch_bytes)(const struct device *dev);
     /* Device memory outside the arena, zeroed; dies with FAIL_MEMORY. */
     void *(*alloc)(struct device *dev, size_t bytes);
-    void (*free)(struct device *dev, void *p);
-    void (*close)(struct device *dev); /* frees everything, dev included */
+    void (*free)(struct device *dev, void *p); /* waits for what runs */
+    void (*close)(struct device *dev);         /* frees everything, dev included */
 
     /* Of one step of the loop, on a device that counts. */
     struct device_work step_work;

@@ -37,34 +37,67 @@ static bool is_wanted(struct device *dev, struct weight *w) {
     return w->packed_bytes && (!w->packed || w->stale);
 }
 
-/* The weights planned ops use that are not there yet; *n: their number. Where there are none, as before most pictures of a batch, nothing
- * is allocated: the list lives as long as the model. */
-static struct weight **planned(struct device *dev, struct binder *const binders[], int n_binders, int *n) {
-    int wanted = 0;
+/* The weights planned ops use that are not there yet; returns their number.   items: room for them, or NULL */
+static int planned(struct device *dev, struct binder *const binders[], int n_binders, struct weight **items) {
+    int n = 0;
     for (int i = 0; i < n_binders; i++)
-        for (struct weight *w = binders[i]->first; w; w = w->next) wanted += is_wanted(dev, w);
-    struct weight **items = wanted ? arena_array(binders[0]->arena, (size_t)wanted, sizeof *items) : NULL;
-    *n = 0;
-    for (int i = 0; wanted && i < n_binders; i++)
-        for (struct weight *w = binders[i]->first; w; w = w->next)
-            if (is_wanted(dev, w)) items[(*n)++] = w;
-    return items;
+        for (struct weight *w = binders[i]->first; w; w = w->next) {
+            if (!is_wanted(dev, w)) continue;
+            if (items) items[n] = w;
+            n++;
+        }
+    return n;
 }
 
-/* One block for all that has no room yet, in order of use. */
-static void place(struct device *dev, struct weight *const items[], int n) {
+/* The same as a list that lives with the first binder, and serves the next load. */
+static struct weight **list_planned(struct device *dev, struct binder *const binders[], int n_binders, int *n) {
+    struct binder *owner = binders[0];
+    *n = planned(dev, binders, n_binders, NULL);
+    if (*n > owner->list_room) {
+        owner->list = arena_array(owner->arena, (size_t)*n, sizeof *owner->list);
+        owner->list_room = *n;
+    }
+    planned(dev, binders, n_binders, owner->list);
+    return owner->list;
+}
+
+/* Of those that have no room yet. */
+static size_t room_wanted(struct device *dev, const struct binder *b) {
     size_t bytes = 0;
-    for (int i = 0; i < n; i++)
-        if (items[i]->packed_bytes > items[i]->packed_room) bytes += round_up(items[i]->packed_bytes, LINE);
+    for (struct weight *w = b->first; w; w = w->next)
+        if (is_wanted(dev, w) && w->packed_bytes > w->packed_room) bytes += round_up(w->packed_bytes, LINE);
+    return bytes;
+}
+
+/* One block for all of a binder's, in order of use. Until they are read, they are stale. */
+static void place(struct device *dev, struct binder *b) {
+    if (room_wanted(dev, b) && b->n_blocks == BINDER_BLOCKS) weights_release(dev, &b, 1);
+    size_t bytes = room_wanted(dev, b);
     char *block = bytes ? dev->alloc(dev, bytes) : NULL;
-    for (int i = 0; i < n; i++) {
-        struct weight *w = items[i];
-        w->stale = false;
+    if (block) b->blocks[b->n_blocks++] = block;
+    for (struct weight *w = b->first; w; w = w->next) {
+        if (!is_wanted(dev, w)) continue;
+        w->stale = true;
         if (w->packed_bytes <= w->packed_room) continue;
         w->packed = block;
         w->packed_room = round_up(w->packed_bytes, LINE);
         block += w->packed_room;
     }
+}
+
+void weights_release(struct device *dev, struct binder *const binders[], int n) {
+    for (int i = 0; i < n; i++) {
+        struct binder *b = binders[i];
+        for (struct weight *w = b->first; w; w = w->next) w->packed = NULL, w->packed_room = 0, w->stale = false;
+        while (b->n_blocks) dev->free(dev, b->blocks[--b->n_blocks]);
+    }
+}
+
+uint64_t weights_held_bytes(struct binder *const binders[], int n) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        for (const struct weight *w = binders[i]->first; w; w = w->next) bytes += w->packed_room;
+    return bytes;
 }
 
 static int compare_raw(const void *a, const void *b) {
@@ -145,14 +178,15 @@ void weights_pack_all(struct device *dev, struct weight *const items[], int n) {
 }
 
 uint64_t weights_load(struct device *dev, struct binder *const binders[], int n) {
-    int n_items;
-    struct weight **items = planned(dev, binders, n, &n_items);
     uint64_t bytes = 0;
-    if (!n_items) return 0;
-    place(dev, items, n_items);
+    if (!planned(dev, binders, n, NULL)) return 0;
+    for (int i = 0; i < n; i++) place(dev, binders[i]);
+    int n_items;
+    struct weight **items = list_planned(dev, binders, n, &n_items);
     for (int i = 0; i < n_items; i++)
         for (int j = 0; j < items[i]->n_parts; j++) bytes += items[i]->parts[j]->bytes;
     dev->load(dev, items, n_items);
+    for (int i = 0; i < n_items; i++) items[i]->stale = false;
     return bytes;
 }
 
@@ -181,7 +215,7 @@ static bool tensor_find_flaw(const struct tensor *t, struct weight_flaw *flaw) {
 bool weights_find_flaw(struct binder *const binders[], int n, struct weight_flaw *flaw) {
     for (int i = 0; i < n; i++)
         for (const struct weight *w = binders[i]->first; w; w = w->next)
-            for (int j = 0; w->packed && j < w->n_parts; j++)
+            for (int j = 0; w->packed_bytes && j < w->n_parts; j++)
                 if (tensor_find_flaw(w->parts[j], flaw)) return true;
     return false;
 }

@@ -26,13 +26,17 @@ struct weight {
     const char *const *names;         /* of the parts, as they were asked for */
     void *packed;                     /* device memory, layout private to the device; NULL before weights_load */
     size_t packed_bytes, packed_room; /* of its layout; at `packed` */
-    bool stale;                       /* set by the device: what lies at `packed` is not in the layout planned last */
+    bool stale;                       /* what lies at `packed` is not in the layout planned last, or was not read to the end */
     void *plan;                       /* the device's choice of layout, made while planning; owned by the device */
     struct weight *next;              /* in the binder's list, in order of use */
 };
 
 /* Has the device load every weight bound that a planned op uses. Returns the bytes to read. Dies FAIL_IO if a file shrank. */
 uint64_t weights_load(struct device *dev, struct binder *const binders[], int n);
+/* Gives the memory of the weights back: the next weights_load reads them again. Nothing is on its way there any more. */
+void weights_release(struct device *dev, struct binder *const binders[], int n);
+/* Bytes of device memory they hold. */
+uint64_t weights_held_bytes(struct binder *const binders[], int n);
 /* All weights are there: dies FAIL_IO if a file changed since it was opened. Returns the milliseconds loading took. */
 double weights_wait(struct device *dev, struct binder *const binders[], int n);
 /* For devices: reads the items and has dev->pack pack them, several threads at once. */

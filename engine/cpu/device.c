@@ -235,6 +235,17 @@ static void *grow(struct device *base, void *p, size_t *capacity, size_t bytes) 
     return p;
 }
 
+static void cpu_arena_fit(struct device *base, size_t bytes) {
+    struct cpu_device *dev = cpu_of(base);
+    base->arena_used = 0;
+    if (base->arena_capacity == bytes) return;
+    cpu_free(base, dev->arena);
+    dev->arena = NULL;
+    base->arena_capacity = 0;
+    base->arena_base = dev->arena = grow(base, NULL, &base->arena_capacity, bytes);
+    base->arena_peak = bytes;
+}
+
 static void cpu_plan_begin(struct device *base) {
     base->own = &planning_ops;
     base->planning = true;
@@ -335,6 +346,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .memory_free = cpu_memory_free,
         .plan_begin = cpu_plan_begin,
         .plan_end = cpu_plan_end,
+        .arena_fit = cpu_arena_fit,
         .scratch_bytes = cpu_scratch_bytes,
         .alloc = cpu_alloc,
         .free = cpu_free,
