@@ -7,17 +7,17 @@
 #include "cli/version.h"
 #include "engine/base/clock.h"
 
-enum stage { TEXT, STEP, VAE, IMAGE, N_STAGES };
-static const char *const stage_names[N_STAGES] = {"text", "step", "vae", "image"};
+enum timed { TEXT, STEP, VAE, IMAGE, N_TIMED };
+static const char *const timed_names[N_TIMED] = {"text", "step", "vae", "image"};
 
 /* What was measured, in milliseconds: values of each stage, one a run, but one a step of each run for STEP. */
 struct measured {
-    double *values[N_STAGES];
-    int n[N_STAGES];
-    struct spread spread[N_STAGES];
+    double *values[N_TIMED];
+    int n[N_TIMED];
+    struct spread spread[N_TIMED];
 };
 
-static void add(struct measured *m, enum stage stage, double ms) {
+static void add(struct measured *m, enum timed stage, double ms) {
     m->values[stage][m->n[stage]++] = ms;
 }
 
@@ -43,17 +43,17 @@ static void measure(struct request *r, uint8_t *rgb, struct measured *m) {
 
 static void measure_all(struct request *r, const struct options *o, struct measured *m) {
     uint8_t *rgb = arena_alloc(r->arena, request_pixel_count(r));
-    for (int i = 0; i < N_STAGES; i++)
+    for (int i = 0; i < N_TIMED; i++)
         m->values[i] = arena_array(r->arena, (size_t)(o->bench + 1) * (size_t)(i == STEP ? request_rows(r) : 1), sizeof(double));
     progress_begin(o->progress, o->color, o->quiet);
     for (int k = 0; k <= o->bench; k++) {
         progress_image(k, o->bench + 1, request_rows(r));
         measure(r, rgb, m);
         if (k == 0)
-            for (int i = 0; i < N_STAGES; i++) m->n[i] = 0; /* that was the warm-up */
+            for (int i = 0; i < N_TIMED; i++) m->n[i] = 0; /* that was the warm-up */
     }
     progress_clear();
-    for (int i = 0; i < N_STAGES; i++)
+    for (int i = 0; i < N_TIMED; i++)
         if (m->n[i]) m->spread[i] = spread_of(m->values[i], m->n[i]);
 }
 
@@ -66,9 +66,9 @@ static void print_text(struct buffer *b, const struct request *r, const struct o
                   about->dtype, s->vae_dtype_given ? ", vae " : "", s->vae_dtype_given ? dtype_word(s->vae_dtype) : "", s->width, s->height,
                   about->scheduler_class, s->steps, request_rows(r), r->copies, r->copies > 1 ? "s" : "");
     buffer_printf(b, "%-6s %12s %12s %12s   ms, of %d run%s after one\n", "", "median", "p95", "min", o->bench, o->bench > 1 ? "s" : "");
-    for (int i = 0; i < N_STAGES; i++)
+    for (int i = 0; i < N_TIMED; i++)
         if (m->n[i])
-            buffer_printf(b, "%-6s %12.3f %12.3f %12.3f\n", stage_names[i], m->spread[i].median, m->spread[i].p95, m->spread[i].min);
+            buffer_printf(b, "%-6s %12.3f %12.3f %12.3f\n", timed_names[i], m->spread[i].median, m->spread[i].p95, m->spread[i].min);
     buffer_printf(b, "start %.1f ms; load %.3f GB in %.1f ms; peak memory %.3f GB, planned %.3f GB\n", t->ready,
                   (double)model->bytes_read / 1e9, model->load_ms, (double)peak_memory(model, t) / 1e9,
                   (double)(plan.weights + plan.activations + plan.scratch) / 1e9);
@@ -99,8 +99,8 @@ static void print_json(struct json_out *j, const struct request *r, const struct
     json_out_u64(j, "model_calls", (uint64_t)request_rows(r));
     json_out_u64(j, "images_a_call", (uint64_t)r->copies);
     json_out_open(j, "ms", '{');
-    for (int i = 0; i < N_STAGES; i++)
-        if (m->n[i]) print_spread(j, stage_names[i], m->spread[i]);
+    for (int i = 0; i < N_TIMED; i++)
+        if (m->n[i]) print_spread(j, timed_names[i], m->spread[i]);
     json_out_close(j, '{');
     json_out_open(j, "start_ms", '{');
     add_ms(j, "files", t->files);

@@ -55,6 +55,10 @@ static const struct foreign_option table[] = {
     {"karras use-karras-sigmas", .hint = "-x NAME,karras (--scheduler)"},
     {"crops-coords-top-left", .hint = "--crop X,Y: left first"},
     {"negative-crops-coords-top-left", .hint = "--negative-crop X,Y: left first"},
+    {"lowvram medvram offload-to-cpu enable-model-cpu-offload enable-sequential-cpu-offload",
+     .hint = "--offload stage has one part of the model in memory at a time"},
+    {"enable-vae-tiling vae-tile-size vae-relative-tile-size vae-tile-overlap",
+     .hint = "--vae-tiling on; the VAE says how large tiles are"},
     {"plms", .hint = "-x pndm (--scheduler)"},
     {"timestep-spacing", .hint = "-x NAME,timestep_spacing=trailing (--scheduler)"},
     {"list-devices", .hint = "-v says which device is used"},
@@ -90,11 +94,9 @@ static const struct foreign_option table[] = {
      .unsupported = true, .hint = "draw at the size you want (--size)"},
     {"photo-maker pm-id-images-dir pm-id-embed-path pm-style-strength pulid-weights pulid-id-embedding "
      "pulid-id-weight restore-faces face-restoration ad-model ad-prompt ad-negative-prompt extra-ad-args "
-     "tiling circular circularx circulary vae-tiling vae-tile-size vae-relative-tile-size vae-tile-overlap "
-     "temporal-tiling extra-tiling-args",
+     "tiling circular circularx circulary temporal-tiling extra-tiling-args",
      .unsupported = true, .hint = NULL},
-    {"max-vram lowvram medvram offload-to-cpu stream-layers eager-load auto-fit mmap split-mode "
-     "rpc-servers control-net-cpu tensor-type-rules enable-model-cpu-offload enable-sequential-cpu-offload "
+    {"max-vram stream-layers eager-load auto-fit mmap split-mode rpc-servers control-net-cpu tensor-type-rules "
      "enable-attention-slicing",
      .unsupported = true, .hint = "--dry-run says what memory is needed; a smaller --size or --dtype fp16 needs less"},
     {"fa diffusion-fa flash-attention xformers enable-xformers-memory-efficient-attention "

@@ -133,7 +133,6 @@ static struct result make_image(struct arena *a, struct run *run) {
     struct picture *p = picture_open(a, request, run->k);
     p->on_step = on_step;
     p->on_step_data = run;
-    p->snapshots = o->save_every > 0;
     picture_draw(p, rgb);
     announce_load(run);
     double made = clock_ms();
@@ -259,11 +258,12 @@ static void plan(struct request *r, const struct options *o, struct startup *t) 
     if (!o->dry_run && !o->bench && strcmp(o->metadata, "none")) model_hash_weights(m);
     model_start(m, o, t);
     double opened = clock_ms();
+    r->snapshots = o->save_every > 0;
     request_plan(r);
     double planned = clock_ms();
     t->plan = planned - opened;
     t->ready = planned - t->began;
-    check_memory(m, o);
+    check_memory(r, o);
 }
 
 /* *wanted: a picture is to be drawn. */
@@ -276,8 +276,8 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
     if (o->verbose) print_generation(&m->checkpoint->generation);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     if (o->verbose && r->then)
-        fprintf(stderr, "refiner: %s draws the last %d of %d rows; both models are in memory\n", m->refiner->checkpoint->name,
-                r->then->schedule->n_rows, request_rows(r));
+        fprintf(stderr, "refiner: %s draws the last %d of %d rows\n", m->refiner->checkpoint->name, r->then->schedule->n_rows,
+                request_rows(r));
     note_unused(r, settings);
     struct run run = {.request = r, .options = o};
     *wanted = o->bench || check_outputs(a, &run) || o->dry_run;

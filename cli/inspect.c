@@ -1,5 +1,6 @@
 #include "cli/inspect.h"
 #include "cli/json_out.h"
+#include "cli/open_device.h"
 #include "cli/result.h"
 #include "engine/count_device.h"
 
@@ -130,6 +131,7 @@ static void inspect_text(struct buffer *b, const struct request *r, struct memor
                   sched_config_prediction_type(r->sched_config), sched_config_train_timesteps(r->sched_config));
     buffer_printf(b, "%-14s %.2f GB in fp32: weights %.2f, activations %.2f\n", "memory", (double)(m.weights + m.activations) / 1e9,
                   (double)m.weights / 1e9, (double)m.activations / 1e9);
+    buffer_printf(b, "%-14s %s (--offload stage)\n", "by stage", stages_text(b->arena, r->model));
 }
 
 static void inspect_json(struct json_out *j, const struct request *r, struct memory_plan m) {
@@ -154,6 +156,12 @@ static void inspect_json(struct json_out *j, const struct request *r, struct mem
     json_out_bool(j, "safety_checker", r->model->safety != NULL);
     json_out_u64(j, "weight_bytes", m.weights);
     json_out_u64(j, "activation_bytes", m.activations);
+    json_out_open(j, "stage_bytes", '{');
+    for (enum stage i = 0; i < N_STAGES; i++) {
+        uint64_t bytes = memory_plan_sum(model_stage_memory(r->model, i));
+        if (bytes) json_out_u64(j, stage_names[i], bytes);
+    }
+    json_out_close(j, '{');
     json_out_close(j, '{');
 }
 
@@ -161,6 +169,7 @@ void inspect_print(struct request *r, bool json) {
     model_use(r->model, count_device_open(DT_F32));
     request_plan(r);
     struct memory_plan m = model_memory(r->model);
+    request_plan_as(r, true, false);
     struct json_out j = {.text = {.arena = r->arena}};
     if (json) {
         inspect_json(&j, r, m);

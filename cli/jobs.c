@@ -142,8 +142,9 @@ static void begin(struct arena *a, struct batch *b) {
 static void prepare(struct arena *a, struct batch *b) {
     (void)a;
     if (strcmp(b->options->metadata, "none")) model_hash_weights(b->model);
+    b->run.request->snapshots = b->options->save_every > 0;
     request_plan(b->run.request);
-    check_memory(b->model, b->options);
+    check_memory(b->run.request, b->options);
     run_load(&b->run);
 }
 

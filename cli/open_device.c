@@ -56,6 +56,7 @@ struct device *device_open(const struct options *o) {
 void model_start(struct model *m, const struct options *o, struct startup *t) {
     if (!o->dry_run) model_read_ahead(m);
     double checked = clock_ms();
+    m->offload = (enum offload)o->offload;
     model_use(m, device_open(o));
     t->device = clock_ms() - checked;
     if (m->device->own_memory) t->memory_free = m->device->memory_free(m->device);
@@ -65,21 +66,42 @@ void model_start(struct model *m, const struct options *o, struct startup *t) {
 
 static const char *memory_hint(const struct model *m) {
     bool own_memory = m->device->own_memory;
-    if (m->refiner) return "without --refiner one model is in memory, not two";
+    if (m->offload == OFFLOAD_NONE) return "--offload auto has a part of the model in memory at a time";
     if (m->dtype != DT_F32) return own_memory ? "a smaller --size, or --device cpu" : "a smaller --size";
     return own_memory ? "a smaller --size, --dtype fp16, or --device cpu" : "a smaller --size, or --dtype bf16";
 }
 
-void check_memory(const struct model *m, const struct options *o) {
+const char *stages_text(struct arena *a, const struct model *m) {
+    const char *text = "";
+    for (const struct model *each = m; each; each = each->refiner)
+        for (enum stage i = 0; i < N_STAGES; i++) {
+            double bytes = (double)memory_plan_sum(model_stage_memory(each, i));
+            if (bytes > 0)
+                text = arena_printf(a, "%s%s%s%s %.3f GB", text, *text ? ", " : "", each == m ? "" : "refiner's ", stage_names[i],
+                                    bytes / 1e9);
+        }
+    return text;
+}
+
+static void print_memory(struct request *r, struct memory_plan plan, uint64_t room, bool dry_run) {
+    struct model *m = r->model;
+    bool staged = m->stages->on;
+    fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s%s\n",
+            (double)plan.weights / 1e9, (double)plan.activations / 1e9, (double)plan.scratch / 1e9, (double)memory_plan_sum(plan) / 1e9,
+            (double)room / 1e9, m->device->name, staged ? ", a part at a time" : "");
+    if (!staged && !dry_run) return;
+    if (!staged) request_plan_as(r, true, m->tiled);
+    fprintf(stderr, "%s: %s\n", staged ? "stages" : "with --offload stage", stages_text(r->arena, m));
+}
+
+void check_memory(struct request *r, const struct options *o) {
+    struct model *m = r->model;
     struct device *dev = m->device;
     struct memory_plan plan = model_memory(m);
-    uint64_t need = plan.weights + plan.activations + plan.scratch, free_bytes = dev->memory_free(dev);
-    if (o->verbose || o->dry_run)
-        fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s\n",
-                (double)plan.weights / 1e9, (double)plan.activations / 1e9, (double)plan.scratch / 1e9, (double)need / 1e9,
-                (double)free_bytes / 1e9, dev->name);
+    uint64_t need = memory_plan_sum(plan), room = model_memory_room(m);
     if (!dev->own_memory) check_address_space(need);
-    if (free_bytes && need > free_bytes)
+    if (o->verbose || o->dry_run) print_memory(r, plan, room, o->dry_run);
+    if (room && need > room)
         die_hint(FAIL_MEMORY, memory_hint(m), "%s: out of memory: %.3f GB needed, %.3f GB free", dev->name, (double)need / 1e9,
-                 (double)free_bytes / 1e9);
+                 (double)room / 1e9);
 }

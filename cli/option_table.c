@@ -11,6 +11,7 @@
 #include "cli/settings_table.h"
 #include "cli/sweep.h"
 #include "engine/base/error.h"
+#include "engine/pipelines/stages.h"
 #include "schedulers/scheduler.h"
 
 /* ---- handlers of single options ---------------------------------------------------------------------------------- */
@@ -169,6 +170,7 @@ static const char *const lists[] = {"schedulers", "models", NULL};
 static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
 static const char *const on_exists[] = {"error", "skip", "number", "overwrite", NULL};
 static const char *const archives[] = {"none", "tar", NULL};
+static const char *const offloads[] = {"auto", "none", "stage", NULL};
 static const char *const halts[] = {"never", "soon", "now", NULL};
 static const char *const whens[] = {"auto", "always", "never", NULL};
 static const char *const metadata_levels[] = {"full", "minimal", "none", NULL};
@@ -177,6 +179,7 @@ static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 _Static_assert(DEVICE_AUTO == 0 && DEVICE_CPU == 1 && DEVICE_CUDA == 2, "order of devices");
 _Static_assert(EXISTS_ERROR == 0 && EXISTS_SKIP == 1 && EXISTS_NUMBER == 2 && EXISTS_OVERWRITE == 3, "order of on_exists");
 _Static_assert(ARCHIVE_NONE == 0 && ARCHIVE_TAR == 1, "order of archives");
+_Static_assert(OFFLOAD_AUTO == 0 && OFFLOAD_NONE == 1 && OFFLOAD_STAGE == 2, "order of offloads");
 _Static_assert(HALT_NEVER == 0 && HALT_SOON == 1 && HALT_NOW == 2, "order of halts");
 _Static_assert(WHEN_AUTO == 0 && WHEN_ALWAYS == 1 && WHEN_NEVER == 2, "order of whens");
 
@@ -197,6 +200,9 @@ static const struct field option_fields[] = {
     {0, "dtype", "TYPE", GROUP_MODEL, "compute in auto, fp32, fp16, bf16", &kind_word, AT(dtype), .preset = "auto", ONE_OF(dtype_words)},
     {0, "device", "NAME", GROUP_MODEL, "auto, cpu, cuda, cuda:N", &kind_device, AT(device), .preset = "auto", IN(0, 255), ONE_OF(devices)},
     {0, "threads", "N", GROUP_MODEL, "CPU threads (default one per core)", &kind_int, AT(threads), IN(1, 1024)},
+
+    {0, "offload", "WHEN", GROUP_MODEL, "a part of the model in memory at a time: stage, none, auto (where all do not fit)", &kind_enum,
+     AT(offload), .preset = "auto", ONE_OF(offloads), RARE},
 
     {0, "from", "PICTURE", GROUP_MODEL, "take its settings; see --info, --verify", &kind_from, NO_PLACE, .completion = COMPLETE_FILE},
 

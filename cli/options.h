@@ -49,6 +49,7 @@ struct options {
     bool device_given;              /* by --device or DIFFUSE_DEVICE */
     int device_index;               /* -1: any */
     int threads;                    /* 0: one per core */
+    int offload;                    /* enum offload */
     int save_every;                 /* also save the picture after every so many rows; 0: no */
     int quality;                    /* 1 to 100, of JPEG and WebP; 0: not given */
     int bench;                      /* runs to measure; 0: draw */

@@ -215,6 +215,8 @@ static const struct field_kind kind_scheduler = {set_scheduler, field_write_text
 const char *const dtype_words[] = {"auto", "fp32", "fp16", "bf16", NULL};
 static const char *const resize_modes[] = {"stretch", "fill", "crop", "crop-to-multiple", NULL};
 _Static_assert(RESIZE_STRETCH == 0 && RESIZE_FILL == 1 && RESIZE_CROP == 2 && RESIZE_CUT == 3, "order of resize_modes");
+static const char *const tilings[] = {"auto", "on", "off", NULL};
+_Static_assert(TILING_AUTO == 0 && TILING_ON == 1 && TILING_OFF == 2, "order of tilings");
 static const char *const rng_kinds[] = {"cpu", "cuda", NULL};
 
 _Static_assert(DT_F32 == 0 && DT_F16 == 1 && DT_BF16 == 2, "order of dtype_words behind auto");
@@ -312,6 +314,8 @@ const struct field settings_fields[] = {
     {0, "variant", "NAME", GROUP_MODEL, "weight files to prefer, such as fp16", &kind_path, AT(variant), RECORDED, OF_MODEL},
     {0, "vae-dtype", "TYPE", GROUP_MODEL, "the VAE's, which needs more range", &kind_vae_dtype, AT(vae_dtype), .preset = "auto",
      .words = dtype_words, .completion = COMPLETE_WORDS, RECORDED},
+    {0, "vae-tiling", "WHEN", GROUP_MODEL, "the VAE in tiles: on, off, auto (default: where it does not fit otherwise)", &kind_enum_given,
+     AT(vae_tiling), .words = tilings, .completion = COMPLETE_WORDS, RARE, RECORDED},
     {0, "no-safety-checker", NULL, GROUP_MODEL, "do not black out what the model's own checker flags", &kind_off, AT(no_safety_checker),
      RARE, RECORDED, OF_MODEL},
 

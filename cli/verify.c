@@ -165,7 +165,7 @@ static bool verify(struct arena *a, struct resident *resident, const struct opti
     struct model *model = enter_model(resident, &options);
     struct request *request = request_open(a, model, &options.settings);
     request_plan(request);
-    check_memory(model, &options);
+    check_memory(request, &options);
     model_load(model);
     struct image drawn = image_new(a, request->width, request->height, model->picture_channels);
     picture_draw(picture_open(a, request, 0), drawn.pixels);

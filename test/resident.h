@@ -5,6 +5,10 @@
 
 #include "test/scenes.h"
 
+#include <errno.h>
+
+#include "engine/base/sys.h"
+
 #pragma GCC diagnostic ignored "-Wunused-function" /* not every test needs all of them */
 
 static struct request *open_more(struct arena *a, struct model *m, const struct settings *settings) {
@@ -23,6 +27,7 @@ static uint8_t *draw_fresh(struct arena *a, const struct settings *settings, str
 }
 
 static const char *refiner; /* of the models to come, or NULL */
+static int offloaded;       /* requests of the resident model whose parts are in memory one after the other: every so-manieth; 0: none */
 
 static struct settings first_settings(const char *model) {
     return (struct settings){.model = model,
@@ -72,10 +77,13 @@ static void compare_with_fresh(const char *model, struct device *(*open)(void), 
     for (int i = 0; i < N_CHANGES; i += at_once) {
         struct arena a = {0};
         for (int j = i - at_once + 1; j <= i; j++) change(&s, j);
+        m->offload = offloaded && i / at_once % offloaded == 0 ? OFFLOAD_STAGE : OFFLOAD_NONE;
         struct request *r = open_more(&a, m, &s);
         size_t n, n_fresh;
         uint8_t *rgb = pixels_new(&all, r, &n);
         draw(r, 0, rgb);
+        assert_true(r->model->stages->on == (m->offload == OFFLOAD_STAGE));
+        assert_true(stages_held(m) <= model_memory(m).weights + model_memory(m).activations);
         const uint8_t *fresh = draw_fresh(&a, &s, open(), &n_fresh);
         assert_int_equal(n, n_fresh);
         if (memcmp(rgb, fresh, n) != 0) fail_msg("%s: request %d is not what a fresh model draws", model, i);
@@ -128,6 +136,95 @@ static void compare_pushed_out(const char *model, struct device *(*open)(void)) 
     draw(open_more(&a, m, &s), 0, again);
     assert_memory_equal(again, first, n);
     model_close(m);
+    arena_free(&a);
+}
+
+/* A part that cannot be brought in fails the picture, and the next one, with whatever is there, is right. */
+static long reads_left;
+static ssize_t (*true_pread)(int fd, void *dst, size_t n, off_t offset);
+static ssize_t failing_pread(int fd, void *dst, size_t n, off_t offset) {
+    if (__atomic_fetch_sub(&reads_left, 1, __ATOMIC_RELAXED) > 0) return true_pread(fd, dst, n, offset);
+    errno = EIO;
+    return -1;
+}
+
+__attribute__((noinline)) static void fail_to_draw(struct request *r, uint8_t *rgb) {
+    assert_dies(FAIL_IO, "", draw(r, 0, rgb));
+}
+
+static void compare_broken_off(const char *model, struct device *(*open)(void)) {
+    struct arena a = {0};
+    struct settings s = first_settings(model);
+    size_t n, n_fresh;
+    uint8_t *fresh = draw_fresh(&a, &s, open(), &n_fresh);
+    struct model *m = model_open_both(&a, &s);
+    m->offload = OFFLOAD_STAGE;
+    model_use(m, open());
+    struct request *r = open_more(&a, m, &s);
+    uint8_t *rgb = pixels_new(&a, r, &n);
+    long all = 0;
+    true_pread = sys.pread;
+    sys.pread = failing_pread;
+    for (long reads = 0; reads < all || !all; reads += all / 5) { /* none, then at the text encoder, the denoiser … */
+        model_forget(m);
+        reads_left = all ? reads : 1000000;
+        if (all) fail_to_draw(r, rgb);
+        else draw(r, 0, rgb);
+        if (!all) all = 1000000 - reads_left;
+        reads_left = 1000000;
+        r = open_more(&a, m, &s);
+        draw(r, 0, rgb);
+        assert_memory_equal(rgb, fresh, n);
+    }
+    sys.pread = true_pread;
+    assert_true(all > 20);
+    model_close(m);
+    arena_free(&a);
+}
+
+/* What does not fit together is drawn part by part without being asked, and what does not fit even so in tiles. */
+static size_t few_bytes;
+static size_t little_memory(struct device *dev) {
+    (void)dev;
+    return few_bytes;
+}
+
+static void compare_little_memory(const char *model, struct device *(*open)(void)) {
+    struct arena a = {0};
+    struct settings s = first_settings(model);
+    size_t n, n_fresh;
+    s.width = s.height = 128;
+    struct request *r = open_request(&a, &s, open());
+    struct model *m = r->model;
+    uint64_t whole = memory_plan_sum(model_memory(m));
+    request_plan_as(r, true, false);
+    uint64_t staged = memory_plan_sum(model_memory(m));
+    request_plan_as(r, true, true);
+    uint64_t tiled = memory_plan_sum(model_memory(m));
+    assert_true(tiled < staged && staged < whole);
+    model_close(m);
+    for (int i = 0; i < 5; i++) {
+        s.vae_tiling = i > 3 ? TILING_ON : TILING_AUTO;
+        uint8_t *fresh = i == 0 || i == 2 ? NULL : draw_fresh(&a, &s, open(), &n_fresh);
+        struct settings asked = s;
+        asked.vae_tiling = TILING_AUTO;
+        few_bytes = i == 0 ? whole : i < 2 ? whole - 1 : i < 3 ? staged - 1 : i < 4 ? staged : tiled;
+        m = model_open_both(&a, &s);
+        model_use(m, open());
+        m->device->memory_free = little_memory;
+        asked.vae_tiling = i == 2 ? TILING_OFF : TILING_AUTO;
+        r = request_open(&a, m, &asked);
+        request_plan(r);
+        assert_true(m->stages->on == (i > 0) && m->tiled == (i > 3));
+        assert_true(r->settings.vae_tiling == (i > 3 ? TILING_ON : asked.vae_tiling));
+        if (fresh) {
+            uint8_t *rgb = pixels_new(&a, r, &n);
+            model_load(m);
+            draw(r, 0, rgb);
+            assert_memory_equal(rgb, fresh, n);
+        }
+        model_close(m);
+    }
     arena_free(&a);
 }
 

@@ -12,6 +12,15 @@ static void test_requests(void **state) {
     compare_with_fresh("test/fixtures/tiny-sd1", open_f16, 2);
 }
 
+/* Where a part lay, another comes to lie: nothing of the first may be left. */
+static void test_offloaded(void **state) {
+    (void)state;
+    offloaded = 2;
+    compare_with_fresh("test/fixtures/tiny-sd1", open_f16, 7);
+    offloaded = 0;
+    compare_broken_off("test/fixtures/tiny-sd1", open_f16);
+}
+
 static void test_remembered(void **state) {
     (void)state;
     compare_remembered("test/fixtures/tiny-sd1", open_f16);
@@ -23,6 +32,7 @@ static void test_failures(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_offloaded), cmocka_unit_test(test_remembered),
+                                       cmocka_unit_test(test_failures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,30 @@ static void test_refined(void **state) {
     cJSON_Delete(fixture);
 }
 
+/* A part of the model at a time in memory: always, and in turn with all of it. */
+static void test_offloaded(void **state) {
+    (void)state;
+    cJSON *fixture = read_fixture("xl-refined");
+    char *dir = strdup(temp_dir()), *second = strdup(path_in(dir, "refiner"));
+    write_checkpoint(dir, fixture);
+    for (offloaded = 1; offloaded <= 2; offloaded++) {
+        compare_with_fresh("test/fixtures/tiny-sd1", open_f32, 1);
+        refiner = second;
+        compare_with_fresh(dir, open_f32, 1);
+        refiner = NULL;
+    }
+    offloaded = 0;
+    compare_broken_off("test/fixtures/tiny-sd1", open_f32);
+    refiner = second;
+    compare_broken_off(dir, open_f32);
+    refiner = NULL;
+    compare_little_memory(dir, open_f32);
+    remove_tree(dir);
+    free(dir);
+    free(second);
+    cJSON_Delete(fixture);
+}
+
 static void test_remembered(void **state) {
     (void)state;
     compare_remembered("test/fixtures/tiny-sd1", open_f32);
@@ -47,7 +71,7 @@ static void test_failures(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_refined), cmocka_unit_test(test_remembered),
-                                       cmocka_unit_test(test_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_refined), cmocka_unit_test(test_offloaded),
+                                       cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

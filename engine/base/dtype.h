@@ -47,6 +47,11 @@ static inline uint16_t f32_to_bf16(float f) { /* round to nearest even; NaN stay
 float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float f); /* round to nearest even */
 
+/* The nearest value of a type that activations have. */
+static inline float dtype_round(float f, enum dtype dtype) {
+    return dtype == DT_F16 ? f16_to_f32(f32_to_f16(f)) : dtype == DT_BF16 ? bf16_to_f32(f32_to_bf16(f)) : f;
+}
+
 /* dst[i] = src[i] as f32, for F32, F16, BF16 and F64 sources; src need not be aligned. */
 void dtype_to_f32(float *dst, const void *src, enum dtype dtype, size_t n);
 

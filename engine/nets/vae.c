@@ -27,6 +27,8 @@ static void read_config(struct vae *m, const struct json *config) {
     if (n == 0) die(FAIL_DATA, "%s: 'block_out_channels' is empty", json_path(config));
     m->n_levels = n;
     m->factor = 1 << (n - 1);
+    int64_t sides[2];
+    m->sample_size = json_int_array(config, "sample_size", sides, 2, 1, 65536, true) > 0 ? (int)sides[0] : 32;
     for (int i = 0; i < n; i++) {
         m->block_out_channels[i] = (int)channels[i];
         if (channels[i] % m->groups)

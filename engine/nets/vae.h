@@ -20,6 +20,7 @@ struct vae {
     int n_means, n_deviations;                                  /* -1: none */
     double means[VAE_LATENTS_MAX], deviations[VAE_LATENTS_MAX]; /* of the latents' channels */
     int factor;                                                 /* pixels per latent: 2^(n_levels-1) */
+    int sample_size;                                            /* pixels of a tile's side (vae_tiles.h) */
     struct weight *post_quant_conv_w, *post_quant_conv_b;       /* [Z,Z] [Z], or NULL */
     struct weight *conv_in_w, *conv_in_b;
     struct resnet mid_resnets[2];

@@ -8,6 +8,7 @@
 #include "engine/images/process.h"
 #include "engine/images/read.h"
 #include "engine/nets/vae_encoder.h"
+#include "engine/nets/vae_tiles.h"
 #include "engine/pipelines/depth.h"
 #include "engine/pipelines/latent.h"
 #include "engine/pipelines/request.h"
@@ -217,11 +218,18 @@ void init_overlay(const struct init *init, struct arena *a, uint8_t *rgb, const 
 
 /* ---- latents ----------------------------------------------------------------------------------------------------- */
 
+static void encode_tiled(struct request *r, enum dtype dtype, const float *pixels, float *moments) {
+    struct arena *scratch = image_scratch(r->arena);
+    vae_encode_tiled(r->model->device, r->model->vae, scratch, dtype, moments, pixels, r->settings.height, r->settings.width);
+    arena_free(scratch);
+}
+
 static void encode(struct request *r, const float *pixels, float *moments) {
     const struct model *m = r->model;
     struct device *dev = m->device;
     size_t mark = arena_mark(dev);
     enum dtype dtype = latent_encode_dtype(r);
+    if (latent_in_tiles(r)) return encode_tiled(r, dtype, pixels, moments);
     struct view y = view_alloc_as(dev, dtype, 1, r->latent_height, r->latent_width, 2 * m->channels);
     struct view x = view_alloc_as(dev, dtype, 1, r->settings.height, r->settings.width, 3);
     dev->ops->upload(dev, x, pixels);

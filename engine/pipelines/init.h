@@ -17,6 +17,7 @@ struct init {
     float *mask;    /* [latent_height,latent_width]: 1 is painted anew; NULL: image to image */
     float *moments; /* [latent_height,latent_width,2Z] of pixels, once prepared */
     float *masked_moments;
+    bool prepared;       /* in a stage of its own: it is not done again */
     struct depth *depth; /* beside the latents, or NULL */
     /* Where only the surroundings of the mask are drawn (padding_mask_crop): what they are laid into. */
     bool cropped;

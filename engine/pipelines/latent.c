@@ -2,7 +2,8 @@
 
 #include <stdio.h>
 #include "engine/base/error.h"
-#include "engine/pipelines/init.h"
+#include "engine/images/image.h"
+#include "engine/nets/vae_tiles.h"
 
 const char *const latent_text_encoders[] = {"CLIPTextModel", NULL}, *const latent_denoisers[] = {"UNet2DConditionModel", NULL},
                   *const latent_vaes[] = {"AutoencoderKL", NULL}, *const latent_tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL},
@@ -42,7 +43,6 @@ void latent_check_plain(struct model *m) {
 
 void latent_prepare(struct request *r) {
     request_encode(r);
-    init_prepare(r);
 }
 
 /* SDXL's VAE leaves fp16's range: diffusers decodes in fp32 then, and encodes so whatever the pipeline's type. */
@@ -78,6 +78,16 @@ static void add_statistics(struct device *dev, const struct vae *v, struct view 
     dev->ops->modulate(dev, z, z, scale, shift, ACT_NONE);
 }
 
+bool latent_in_tiles(const struct request *r) {
+    return r->model->tiled && vae_has_tiles(r->model->vae, r->latent_height, r->latent_width);
+}
+
+static void decode_tiled(const struct request *r, struct view image, struct view z) {
+    struct arena *scratch = image_scratch(r->arena);
+    vae_decode_tiled(r->model->device, r->model->vae, scratch, image, z);
+    arena_free(scratch);
+}
+
 struct view latent_decode(const struct request *r, const struct latents *l) {
     const struct model *m = r->model;
     struct device *dev = m->device;
@@ -87,7 +97,8 @@ struct view latent_decode(const struct request *r, const struct latents *l) {
     struct view z = view_alloc_as(dev, dtype, 1, l->H, l->W, l->C);
     dev->ops->model_input(dev, z, l->x, (float)(1 / m->vae->scaling_factor));
     if (has_statistics(m)) add_statistics(dev, m->vae, z);
-    vae_decode(dev, m->vae, image, z);
+    if (latent_in_tiles(r)) decode_tiled(r, image, z);
+    else vae_decode(dev, m->vae, image, z);
     arena_release(dev, mark);
     return image;
 }

@@ -18,6 +18,8 @@ void latent_prepare(struct request *r);
 /* The type the VAE decodes or encodes in. */
 enum dtype latent_decode_dtype(const struct request *r);
 enum dtype latent_encode_dtype(const struct request *r);
+/* The VAE works in tiles: so planned, and the picture is larger than one. */
+bool latent_in_tiles(const struct request *r);
 /* The latents as a picture [1,height,width,3] in the device's arena. */
 struct view latent_decode(const struct request *r, const struct latents *l);
 /* x [Z,pixels], a sample of the encoder's, becomes what is denoised. masked: for inpainting, where diffusers leaves the statistics out. */

@@ -185,9 +185,12 @@ void model_read_ahead(const struct model *m) {
 }
 
 void model_use(struct model *m, struct device *device) {
-    m->device = device;
-    m->dtype = device->dtype;
-    if (m->refiner) model_use(m->refiner, device);
+    struct stages *stages = arena_alloc(m->arena, sizeof *stages);
+    for (; m; m = m->refiner) {
+        m->device = device;
+        m->dtype = device->dtype;
+        m->stages = stages;
+    }
 }
 
 /* Of the model and its refiner, in order of use. */
@@ -205,26 +208,47 @@ static struct binders all_binders(const struct model *m) {
 
 struct memory_plan model_memory(const struct model *m) {
     struct binders all = all_binders(m);
-    return (struct memory_plan){weights_packed_bytes(m->device, all.items, all.n), m->device->arena_peak,
-                                m->device->scratch_bytes(m->device)};
+    struct memory_plan most = {0};
+    if (!m->stages->on)
+        return (struct memory_plan){weights_packed_bytes(m->device, all.items, all.n), m->device->arena_peak,
+                                    m->device->scratch_bytes(m->device)};
+    for (const struct model *each = m; each; each = each->refiner)
+        for (enum stage i = 0; i < N_STAGES; i++) {
+            struct memory_plan plan = model_stage_memory(each, i);
+            if (memory_plan_sum(plan) > memory_plan_sum(most)) most = plan;
+        }
+    return most;
+}
+
+struct memory_plan model_stage_memory(const struct model *m, enum stage stage) {
+    uint64_t arena = m->stages->arena[model_refines(m)][stage];
+    if (!arena) return (struct memory_plan){0};
+    return (struct memory_plan){stage_weights(m, stage), arena, m->device->scratch_bytes(m->device)};
+}
+
+uint64_t model_memory_room(const struct model *m) {
+    uint64_t free_bytes = m->device->memory_free(m->device);
+    return free_bytes ? free_bytes + stages_held(m) : 0;
 }
 
 void model_load(struct model *m) {
     struct binders all = all_binders(m);
+    m->device->recover(m->device); /* a job may have died while it read */
+    if (m->stages->on && m->device->planning) weights_release(m->device, all.items, all.n);
     if (m->device->planning) m->device->plan_end(m->device);
     for (struct model *each = m; each; each = each->refiner)
         if (!each->recording) each->recording = m->device->recording_new(m->device);
-    uint64_t bytes = weights_load(m->device, all.items, all.n);
+    uint64_t bytes = m->stages->on ? 0 : weights_load(m->device, all.items, all.n);
     m->bytes_read += bytes;
-    if (bytes) m->loaded = false;
-    if (m->refiner) m->refiner->loaded = true;   /* what is waited for is the model's affair */
-    if (!m->device->async) model_finish_load(m); /* else it goes on behind the first picture */
+    if (bytes || (m->stages->on && !m->bytes_read)) m->loaded = false;
+    if (m->refiner) m->refiner->loaded = true;                     /* what is waited for is the model's affair */
+    if (!m->device->async && !m->stages->on) model_finish_load(m); /* else it goes on behind the first picture */
 }
 
 void model_finish_load(struct model *m) {
     struct binders all = all_binders(m);
     if (m->loaded) return;
-    m->load_ms = weights_wait(m->device, all.items, all.n);
+    if (!m->stages->on) m->load_ms = weights_wait(m->device, all.items, all.n);
     m->loaded = true;
 }
 

@@ -25,6 +25,7 @@
 #include "engine/pipelines/classes.h"
 #include "engine/pipelines/prompt.h"
 #include "engine/pipelines/settings.h"
+#include "engine/pipelines/stages.h"
 #include "tokenizer/clip_bpe.h"
 
 /* All that the shapes of one picture's operands follow from. */
@@ -34,6 +35,9 @@ struct picture_shape {
     uint64_t hidden; /* which tokens of the prompts are */
     int task;        /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees, 4 with an estimate of depth */
     enum dtype vae_dtype;
+    enum offload offload;
+    int tiling;     /* enum vae_tiling */
+    bool snapshots; /* pictures on their way are asked for */
 };
 
 struct text_part {
@@ -69,6 +73,7 @@ struct model {
 
     struct model *refiner; /* draws the last steps of this model's pictures, on its device; or NULL */
     struct model *partner; /* the refiner, or whose refiner this is: what one prepares takes the place of the other's */
+    enum offload offload;  /* what is asked for; the refiner's is its partner's */
 
     struct device *device;       /* owned from model_use on; the refiner's is its partner's */
     enum dtype dtype;            /* of all but the VAE: the device's own, outside decoding */
@@ -81,11 +86,18 @@ struct model {
 
     uint64_t n_plans;
     struct picture_shape planned;  /* what the device is planned for; all 0: nothing */
+    struct stages *stages;         /* how; shared with the refiner */
+    bool tiled;                    /* so planned, too: the VAE works in tiles where the picture is larger than one */
     uint64_t n_requests, prepared; /* how many there were; the number of the one whose context lies in the device's arena, 0: none */
     struct prompt_cache prompts;
     struct embeddings *embeddings; /* words learned beside (embeddings.h); NULL: no request had any yet */
     struct loras *loras;           /* what is upon the weights (loras.h); NULL: no request had any yet */
 };
+
+/* It is the refiner of another. */
+static inline bool model_refines(const struct model *m) {
+    return m->partner && !m->refiner;
+}
 
 struct model *model_open(struct arena *a, struct source source);
 static inline struct source settings_source(const struct settings *s) {
@@ -102,11 +114,18 @@ void model_read_ahead(const struct model *m);
 void model_hash_weights(struct model *m);
 /* The device all requests run on, in its planning phase. */
 void model_use(struct model *m, struct device *device);
-/* Bytes the run will hold, known after planning. */
+/* Bytes the run will hold at most, known after planning: of one part at a time, where it is so planned. */
 struct memory_plan {
     uint64_t weights, activations, scratch;
 };
 struct memory_plan model_memory(const struct model *m);
+static inline uint64_t memory_plan_sum(struct memory_plan p) {
+    return p.weights + p.activations + p.scratch;
+}
+/* Of one stage; all 0 where there is no such stage. */
+struct memory_plan model_stage_memory(const struct model *m, enum stage stage);
+/* What the device has for this model: free bytes and those it holds already; 0 where that cannot be told. */
+uint64_t model_memory_room(const struct model *m);
 /* Ends planning: allocates what was planned, then reads and packs the weights not there yet; a device that does so behind our back goes on
  * with it. */
 void model_load(struct model *m);

@@ -71,11 +71,22 @@ static struct latents alloc_latents(const struct request *r) {
     return l;
 }
 
+/* l, or where that was lost with the stage before, the same from host memory.   x: [C,H,W], not touched while planning */
+static struct latents latents_to_decode(const struct request *decoder, struct latents l, const float *x) {
+    struct device *dev = decoder->model->device;
+    if (!stage_begin(decoder->model, STAGE_DECODE)) return l;
+    l = (struct latents){.N = 1, .H = l.H, .W = l.W, .C = l.C};
+    l.x = arena_push(dev, request_latent_count(decoder) * sizeof(float));
+    dev->ops->upload_latents(dev, l.x, x, 1, l.H, l.W, l.C);
+    return l;
+}
+
 void picture_plan(struct request *r) {
     struct latents l = alloc_latents(r);
     struct step step = step_of(r, &l);
     run_step(&step);
     const struct request *decoder = request_decoder(r);
+    l = latents_to_decode(decoder, l, NULL);
     decoder->model->class->decode(decoder, &l);
     if (decoder->model->safety) safety_plan(decoder);
 }
@@ -111,7 +122,8 @@ static void check_latents(const struct picture *p, int step) {
 /* rgb: host bytes [height,width,picture_channels], of the latents as they stand. The image stays in the device's arena. */
 static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
     const struct request *r = request_decoder(p->request);
-    struct view image = r->model->class->decode(r, &p->latents);
+    struct latents l = latents_to_decode(r, p->latents, p->noise);
+    struct view image = r->model->class->decode(r, &l);
     int64_t bad = r->model->device->ops->to_rgb8(r->model->device, rgb, image);
     if (!bad) return image;
     blame_weights(r->model, "is the decoded image");
@@ -138,7 +150,7 @@ static void finish_row(struct picture *p, int i, int ahead) {
     p->timings.step_ms[row] = dev->time_wait(dev, i + 1);
     if (!ahead) check_latents(p, row + 1);
     if (p->on_step) p->on_step(p->on_step_data, p, row);
-    if (p->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
+    if (p->request->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
 }
 
 static void draw_noise(struct picture *p) {
@@ -158,7 +170,7 @@ static void denoise(struct picture *p, int from, int to, struct dump *dump) {
     const struct request *r = p->request;
     const struct sched_row *rows = r->schedule->rows;
     struct device *dev = r->model->device;
-    int ahead = dev->async && !p->snapshots && !dump;
+    int ahead = dev->async && !p->request->snapshots && !dump;
     struct step step = step_of(r, &p->latents);
     dev->ops->set_schedule(dev, rows + from, to - from, r->schedule->history);
     dev->time_begin(dev, to + 1);
@@ -176,13 +188,20 @@ static void denoise(struct picture *p, int from, int to, struct dump *dump) {
 
 /* ---- the picture ------------------------------------------------------------------------------------------------- */
 
+/* Spent on bringing parts in, which is not their stages' time. */
+static double loading_ms(const struct picture *p) {
+    const struct model *m = p->request->model;
+    return model_refines(m) ? m->partner->load_ms : m->load_ms;
+}
+
 static void prepare_timed(struct picture *p) {
     struct device *dev = p->request->model->device;
+    double loaded = loading_ms(p);
     dev->time_begin(dev, 2);
     dev->time_mark(dev, 0);
     if (!request_prepare(p->request)) return;
     dev->time_mark(dev, 1);
-    p->timings.text_ms = dev->time_wait(dev, 1);
+    p->timings.text_ms = dev->time_wait(dev, 1) - (loading_ms(p) - loaded);
 }
 
 struct picture *picture_open(struct arena *a, struct request *r, int k) {
@@ -303,15 +322,13 @@ static void remember_prompts(const struct request *r) {
 static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
     const struct request *r = p->request;
     struct device *dev = r->model->device;
-    double start = clock_ms();
+    double start = clock_ms(), loaded = loading_ms(p);
     struct view image = decode_rgb(p, rgb);
-    p->timings.vae_ms = clock_ms() - start;
+    p->timings.vae_ms = clock_ms() - start - (loading_ms(p) - loaded);
+    float *decoded = dump ? arena_array(p->arena, request_drawn_count(r), sizeof *decoded) : NULL;
+    if (dump) dev->ops->download(dev, decoded, image);
     check_safety(p, rgb);
-    if (dump) {
-        float *decoded = arena_array(p->arena, request_drawn_count(r), sizeof *decoded);
-        dev->ops->download(dev, decoded, image);
-        dump_image(dump, decoded, rgb, image.H, image.W, image.C);
-    }
+    if (dump) dump_image(dump, decoded, rgb, image.H, image.W, image.C);
 }
 
 /* All rows of p->request; the latents come to lie in p->noise, too. */

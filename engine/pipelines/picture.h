@@ -30,7 +30,6 @@ struct picture {
 
     void (*on_step)(void *data, struct picture *p, int row); /* after each row, when set */
     void *on_step_data;
-    bool snapshots; /* on_step may call picture_snapshot: no row is begun before the last one is done */
 };
 
 /* Makes room on the device; the picture before must not be touched any more. Weights are loaded or on their way. */

@@ -202,6 +202,18 @@ void prompt_remember(struct model *m, const struct prompt *p, struct view y, str
     e->key = key;
 }
 
+void prompt_encode_apart(struct model *m, const struct prompt *p) {
+    struct device *dev = m->device;
+    if (!p->n || (!dev->planning && find(m, p))) return;
+    stage_begin(m, STAGE_TEXT);
+    size_t mark = arena_mark(dev);
+    struct view y = view_alloc(dev, 1, 1, p->n * m->n_tokens, m->context_dim);
+    struct view pooled = m->pooled_dim ? view_alloc(dev, 1, 1, 1, m->pooled_dim) : no_view;
+    prompt_encode(m, p, y, pooled);
+    if (!dev->planning) prompt_remember(m, p, y, pooled);
+    arena_release(dev, mark);
+}
+
 void prompt_cache_free(struct prompt_cache *cache) {
     for (int i = 0; i < PROMPTS_KEPT; i++) {
         arena_free(&cache->encoded[i].arena);

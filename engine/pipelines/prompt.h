@@ -40,6 +40,8 @@ static inline const int32_t *prompt_ids(const struct prompt *p, int i, int chunk
 /* y [1,1,p->n * n_tokens,context_dim], pooled [1,1,1,pooled_dim] or none = what the text encoders make of it, computed unless it is
  * remembered. Of zeros y is as long as it is. */
 void prompt_encode(struct model *m, const struct prompt *p, struct view y, struct view pooled);
+/* The same in a stage of its own, for prompt_encode to remember. */
+void prompt_encode_apart(struct model *m, const struct prompt *p);
 /* Remembers it; waits for the device. */
 void prompt_remember(struct model *m, const struct prompt *p, struct view y, struct view pooled);
 

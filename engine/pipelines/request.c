@@ -3,12 +3,11 @@
 #include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
-#include "engine/pipelines/depth.h"
 #include "engine/pipelines/embeddings.h"
+#include "engine/nets/vae_tiles.h"
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
 #include "engine/pipelines/loras.h"
-#include "engine/pipelines/picture.h"
 #include "engine/pipelines/safety.h"
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
@@ -223,6 +222,15 @@ static void read_prompts(struct request *r) {
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
 
+static void check_tiling(const struct request *r) {
+    const struct vae *vae = r->model->vae;
+    if (r->settings.vae_tiling != TILING_ON) return;
+    if (!vae) die(FAIL_USAGE, "--vae-tiling: %s has no VAE: it is a %s", r->model->checkpoint->name, r->model->class->name);
+    if (!vae_can_tile(vae))
+        die(FAIL_UNSUPPORTED, "%s/config.json: 'sample_size' %d: --vae-tiling needs a multiple of %d", r->model->parts[PART_VAE]->dir,
+            vae->sample_size, 4 * vae->factor);
+}
+
 /* from, to: as in struct request. */
 static struct request *open_part(struct arena *a, struct model *m, const struct settings *settings, double from, double to) {
     struct request *r = arena_alloc(a, sizeof *r);
@@ -242,6 +250,7 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     open_schedule(r, m->parts[PART_SCHEDULER], m->class);
     check_variance(r);
     if (m->class->takes_prompt) read_prompts(r);
+    check_tiling(r);
     if (r->settings.latents) r->given_noise = init_read_latents(r);
     r->init = init_open(r, &image);
     r->inputs = init_hash_inputs(a, settings);
@@ -270,108 +279,6 @@ struct request *request_open(struct arena *a, struct model *m, const struct sett
     struct request *r = open_part(a, m, settings, 0, at);
     r->then = open_refiner(r, settings);
     return r;
-}
-
-/* All that lies in the device's arena until the next request. */
-static void prepare(struct request *r) {
-    struct model *m = r->model;
-    const struct schedule *s = r->schedule;
-    float *t = arena_array(r->arena, (size_t)s->n_rows, sizeof *t);
-    for (int i = 0; i < s->n_rows; i++) t[i] = s->rows[i].t;
-    arena_release(m->device, 0);
-    r->input = view_alloc(m->device, r->copies, r->latent_height, r->latent_width, m->denoiser.in_channels);
-    if (m->class->prepare) m->class->prepare(r);
-    r->given.guidance = r->settings.guidance;
-    r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, &r->given, t, s->n_rows, &r->temb);
-    r->mark = arena_mark(m->device);
-}
-
-void request_encode(struct request *r) {
-    struct model *m = r->model;
-    struct conditions *given = &r->given;
-    int longest = 0;
-    for (int i = 0; i < r->copies; i++) longest = r->n_tokens[i] > longest ? r->n_tokens[i] : longest;
-    given->context = view_alloc(m->device, r->copies, 1, longest, m->context_dim);
-    given->n_tokens = r->n_tokens;
-    if (m->pooled_dim) given->pooled = view_alloc(m->device, r->copies, 1, 1, m->pooled_dim);
-    for (int i = 0; i < r->copies; i++) prompt_encode(m, &r->prompts[i], request_context(r, i), request_pooled(r, i));
-}
-
-bool request_prepare(struct request *r) {
-    struct model *m = r->model;
-    bool there = m->prepared == r->number;
-    if (!there) {
-        m->prepared = 0;
-        if (m->partner) m->partner->prepared = 0;
-        prepare(r);
-        m->prepared = r->number;
-    }
-    arena_release(m->device, r->mark);
-    return !there;
-}
-
-/* What the text encoders' shapes depend on beside lengths. */
-static uint64_t hidden_of(const struct request *r) {
-    uint64_t hash = 0;
-    for (int i = 0; i < r->copies; i++)
-        for (int k = 0; k < r->model->n_texts * r->prompts[i].n; k++) {
-            const struct chunk *c = &r->prompts[i].chunks[k / r->prompts[i].n][k % r->prompts[i].n];
-            for (int t = 0; t < c->n; t++)
-                if (c->terms[t].n_hidden) hash = (hash ^ (uint64_t)(c->terms[t].hidden << 16 | c->terms[t].n_hidden)) * 0x100000001b3;
-        }
-    return hash;
-}
-
-static struct picture_shape shape_of(const struct request *r) {
-    const struct schedule *schedule = r->schedule;
-    int task = !r->init ? 0 : r->init->depth && r->init->depth->pixels ? 4 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
-    return (struct picture_shape){.copies = r->copies,
-                                  .height = r->latent_height,
-                                  .width = r->latent_width,
-                                  .n_rows = schedule->n_rows,
-                                  .history = schedule->history,
-                                  .saves = schedule->saves,
-                                  .n_tokens = {r->n_tokens[0], r->n_tokens[1], r->n_tokens[2]},
-                                  .hidden = hidden_of(r),
-                                  .task = task,
-                                  .vae_dtype = latent_decode_dtype(r)};
-}
-
-static bool same_shape(struct picture_shape a, struct picture_shape b) {
-    return a.copies == b.copies && a.height == b.height && a.width == b.width && a.n_rows == b.n_rows && a.history == b.history &&
-           a.saves == b.saves && !memcmp(a.n_tokens, b.n_tokens, sizeof a.n_tokens) && a.hidden == b.hidden && a.task == b.task &&
-           a.vae_dtype == b.vae_dtype;
-}
-
-static bool is_planned(const struct request *r) {
-    return same_shape(shape_of(r), r->model->planned) && (!r->then || is_planned(r->then));
-}
-
-/* Whose noise is drawn where none was named. */
-static void find_gpu(struct request *r) {
-    struct rng_gpu *gpu = &r->settings.rng_gpu;
-    if (!gpu->n_sms) *gpu = r->model->device->gpu.n_sms ? r->model->device->gpu : rng_gpu_h100;
-}
-
-void request_plan(struct request *r) {
-    struct device *dev = r->model->device;
-    for (struct request *each = r; each; each = each->then) find_gpu(each);
-    loras_apply(r);
-    for (struct request *each = r; each; each = each->then) embeddings_apply(each);
-    if (!dev->planning && is_planned(r)) return;
-    for (struct request *each = r; each; each = each->then) {
-        each->model->planned = (struct picture_shape){0};
-        each->model->prepared = 0;
-    }
-    r->model->n_plans++;
-    dev->recover(dev); /* a picture may have died anywhere */
-    dev->plan_begin(dev);
-    for (struct request *each = r; each; each = each->then) {
-        prepare(each);
-        picture_plan(each);
-        arena_release(dev, 0);
-    }
-    for (struct request *each = r; each; each = each->then) each->model->planned = shape_of(each);
 }
 
 const char *request_dump_dir(const struct request *r, struct arena *a, int k) {

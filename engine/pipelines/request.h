@@ -30,7 +30,8 @@ struct request {
     struct init *init; /* the picture to begin from (init.h), or NULL */
     struct input_hashes {
         const char *image, *mask, *depth, *latents;
-    } inputs; /* SHA-256 of the files it begins from; NULL: none, or standard input */
+    } inputs;       /* SHA-256 of the files it begins from; NULL: none, or standard input */
+    bool snapshots; /* picture_snapshot will be called: set before request_plan */
 
     /* Device memory, of the request that model->prepared names. */
     uint64_t number;
@@ -54,6 +55,8 @@ static inline const struct request *request_decoder(const struct request *r) {
 
 /* Plans one picture on the model's device, unless the pictures before had its shape. */
 void request_plan(struct request *r);
+/* The same in the way that is said, for who wants to know what it would take; what it was planned for is lost. */
+void request_plan_as(struct request *r, bool staged, bool tiled);
 /* Computes what all pictures share, unless it is there; false if it was. */
 bool request_prepare(struct request *r);
 /* For a class's prepare: what the text encoders make of each copy's prompt, into r->given. */

@@ -17,8 +17,9 @@ void safety_check(const struct request *r) {
 }
 
 /* embeds [P] of pixels [S,S,3], both in host memory and not touched while planning. */
-static void embed(const struct model *m, float *embeds, const float *pixels) {
+static void embed(struct model *m, float *embeds, const float *pixels) {
     struct device *dev = m->device;
+    stage_begin(m, STAGE_CHECK);
     size_t mark = arena_mark(dev);
     int S = m->safety->vision.image_size;
     struct view x = view_alloc(dev, 1, S, S, 3), y = view_alloc(dev, 1, 1, 1, m->safety->projection_dim);
@@ -39,7 +40,7 @@ bool safety_flags(const struct request *r, struct arena *a, uint8_t *rgb) {
     float *pixels = arena_array(a, S * S, 3 * sizeof *pixels);
     float *embeds = arena_array(a, (size_t)m->safety->projection_dim, sizeof *embeds), scores[SAFETY_ALL];
     extractor_run(&m->extractor, a, pixels, &image);
-    embed(m, embeds, pixels);
+    embed(r->model, embeds, pixels);
     struct safety_cosines c = safety_checker_compare(m->safety, a, embeds);
     return safety_checker_rule(&c, scores);
 }

@@ -36,6 +36,9 @@ struct embedding_list {
     } * items;
 };
 
+/* The VAE in tiles that overlap: bounded memory, and another picture. AUTO: where it does not fit in one piece. */
+enum vae_tiling { TILING_AUTO, TILING_ON, TILING_OFF };
+
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant, *config, *vae; /* as struct source has them */
@@ -75,6 +78,7 @@ struct settings {
     const char *dump;     /* directory, or NULL */
     bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
     enum dtype vae_dtype;
+    int vae_tiling;      /* enum vae_tiling */
     const char *refiner; /* the checkpoint that draws the last steps, or NULL */
     double refine_at;    /* from which part of the noise schedule on, 0 to 1; NAN: 0.8 */
     /* SDXL: sizes told to the UNet, which change what is drawn; of width 0: the picture's own. */

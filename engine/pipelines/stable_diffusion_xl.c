@@ -3,7 +3,6 @@
  * adds to its time embedding, and the VAE's own range and statistics. */
 #include <math.h>
 #include "engine/base/error.h"
-#include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
 #include "engine/pipelines/request.h"
 
@@ -45,17 +44,12 @@ static void check(struct model *m) {
 
 /* ---- what stands beside the prompt ------------------------------------------------------------------------------- */
 
-/* As diffusers' tensor of that type holds it. */
-static float rounded(float x, enum dtype dtype) {
-    return dtype == DT_F16 ? f16_to_f32(f32_to_f16(x)) : dtype == DT_BF16 ? bf16_to_f32(f32_to_bf16(x)) : x;
-}
-
-/* Height first, everywhere. */
+/* Height first, everywhere; as diffusers' tensor of the type holds them. */
 static void put_numbers(const struct request *r, float *y, struct extent original, struct place crop, struct extent target, double score) {
     const float values[] = {(float)original.height, (float)original.width, (float)crop.y,
                             (float)crop.x,          (float)target.height,  (float)target.width};
     int n = n_numbers(r->model);
-    for (int i = 0; i < n; i++) y[i] = rounded(n == 5 && i == 4 ? (float)score : values[i], r->model->dtype);
+    for (int i = 0; i < n; i++) y[i] = dtype_round(n == 5 && i == 4 ? (float)score : values[i], r->model->dtype);
 }
 
 static struct extent extent_or(struct extent given, struct extent otherwise) {
@@ -88,7 +82,6 @@ static void prepare(struct request *r) {
     given->numbers = numbers_of(r);
     given->n_numbers = n_numbers(m);
     request_encode(r);
-    init_prepare(r);
 }
 
 static const char *const second_encoders[] = {"CLIPTextModelWithProjection", NULL};

@@ -127,6 +127,37 @@ done
 cat_picture --dtype fp32 -o box/z.png
 [ "$(tail -n 1 err)" = 'hint: a smaller --size, --dtype fp16, or --device cpu' ] || fail 'no hint'
 unset EMU_MEMORY
+
+# --- SDXL at 1024x1024 in 8 GiB: part by part; larger ones in tiles ---
+make_checkpoint=${DIFFUSE%/emu/*}/make_checkpoint
+"$make_checkpoint" sdxl sdxl "$root/test/fixtures/tokenizer/clip" --sparse --dtype F16 || fail "make_checkpoint: exit code $?"
+sdxl() { EMU_MEMORY=$((8 << 30)) run --device cuda -m sdxl --dry-run "$@" 'a cat'; }
+sdxl
+expect_code 0
+grep -Eq '^memory: .*: 5\.[0-9]* GB of 8\.590 GB free on cuda:0, a part at a time$' err || fail 'not in 8 GiB'
+grep -Eq '^stages: text 1\.[0-9]* GB, denoise 5\.[0-9]* GB, decode 3\.[0-9]* GB$' err || fail 'stages'
+sdxl --offload none
+expect_code 71
+[ "$(tail -n 1 err)" = 'hint: --offload auto has a part of the model in memory at a time' ] || fail 'no hint'
+sdxl --size 2048
+expect_code 0
+[ "$(grep -c 'the VAE works in tiles' err)" = 1 ] || fail 'tiles are not told once'
+sdxl --size 2048 --vae-tiling off
+expect_code 71
+rm -r sdxl
+# a small model, drawn: in memory for its largest part and no more
+doodle() { run --device cuda -m "$root/models/doodle" -s 1 --steps 1 -g 1 "$@" 'a cat'; }
+doodle --dry-run
+parts=$(sed -n 's/^with --offload stage: //p' err | grep -o '[0-9.]* GB' | sort -n | tail -n 1 | awk '{print $1 * 1e9 + 1e6}')
+doodle -o box/whole.png
+EMU_MEMORY=$parts doodle -v -o box/parts.png
+expect_code 0
+grep -q ', a part at a time$' err || fail 'it fits as a whole'
+expect_same box/whole.png box/parts.png
+EMU_MEMORY=$parts doodle --offload none -o box/z.png
+expect_code 71
+rm box/whole.png box/parts.png
+
 cat_picture --dry-run -o box/z.png
 expect_code 0
 grep -Eq '^memory: .*: 0\.[0-9]+ GB of [0-9.]+ GB free on cuda:0$' err || fail 'no forecast'

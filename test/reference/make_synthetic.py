@@ -42,10 +42,10 @@ def text(tokenizer, **options):
                                            "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **options}))
 
 
-def stable_diffusion(name, unet, vae=vae(), edit=None, drop=(), faint=()):
+def stable_diffusion(name, unet, vae=vae(), edit=None, drop=(), faint=(), scheduler=DDIMScheduler.from_config(SD1_SCHEDULER)):
     tokenizer = CLIPTokenizer.from_pretrained(FIXTURES / TOKENIZER)
     pipe = StableDiffusionPipeline(vae=vae, text_encoder=text(tokenizer), tokenizer=tokenizer, unet=unet,
-                                   scheduler=DDIMScheduler.from_config(SD1_SCHEDULER), safety_checker=None, feature_extractor=None,
+                                   scheduler=scheduler, safety_checker=None, feature_extractor=None,
                                    requires_safety_checker=False)
     return Checkpoint(name, pipe, {"tokenizer": TOKENIZER}, edit, drop, faint)
 
@@ -57,6 +57,15 @@ def draw(checkpoint, name="plain", steps=3, args=(), cls=StableDiffusionPipeline
     seeds = [torch.Generator("cpu").manual_seed(7)]
     images = pipe(num_inference_steps=steps, generator=seeds, output_type="pil", **options).images
     checkpoint.add(name, [*([prompt] if prompt is not None else []), "-s", 7, "--steps", steps, *args], images)
+    return checkpoint
+
+
+def sd_turbo():
+    """SD 2.1's kind of UNet, distilled: one to four steps of Euler, spaced from the end, without guidance."""
+    scheduler = diffusers.EulerDiscreteScheduler.from_config(SD1_SCHEDULER, timestep_spacing="trailing")
+    checkpoint = stable_diffusion("sd-turbo", unet(attention_head_dim=[1, 2], use_linear_projection=True), scheduler=scheduler)
+    for steps in (1, 2, 4):
+        draw(checkpoint, f"steps-{steps}", steps=steps, args=["-g", 0], guidance_scale=0.0)
     return checkpoint
 
 
@@ -508,7 +517,7 @@ def latent_consistency():
 
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, faint_ends, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
-                 latent_consistency, image_to_image, inpaint, inpaint_nine,
+                 latent_consistency, sd_turbo, image_to_image, inpaint, inpaint_nine,
                  single_sd1, single_sd2, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
 
 

@@ -70,15 +70,18 @@ def swapped(pipe, scheduler, **changes):
     return pipe
 
 
-def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline, scheduler=None, changes={}, seeds=(7,), **options):
+def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline, scheduler=None, changes={}, seeds=(7,), tiled=False, **options):
     """One call for each seed, as pictures of one command are."""
     images = []
     for seed in seeds:
         pipe = swapped(c.load(cls), scheduler, **changes)
+        if tiled:
+            pipe.vae.enable_tiling()
         images += pipe(prompt, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images
     spelled = ",".join([scheduler, *(f"{k}={v}" for k, v in changes.items())]) if scheduler else None
     count = ["--count", len(seeds)] if len(seeds) > 1 else []
-    c.add(name, [prompt, "-s", seeds[0], "--steps", steps, *count, *(["-x", spelled] if scheduler else []), *args], images)
+    c.add(name, [prompt, "-s", seeds[0], "--steps", steps, *count, *(["-x", spelled] if scheduler else []),
+                 *(["--vae-tiling", "on"] if tiled else []), *args], images)
 
 
 def xl():
@@ -210,7 +213,21 @@ def xl_refiner():
     return c
 
 
-MAKERS = [xl, xl_lists, xl_distilled, xl_image, xl_nine, xl_refined, xl_refiner]
+def xl_tiles():
+    """A VAE whose tiles are smaller than the pictures, in one direction or both; the second last row or column cut short, too. --vae-tiling off, and
+    pictures no larger than a tile, are as without."""
+    c = checkpoint("xl-tiles", vae=vae(sample_size=32))
+    image, mask = c.add_picture("in.png", 80, 56), c.add_picture("mask.png", 80, 56, 1).convert("RGB")
+    size = lambda w, h: {"width": w, "height": h}
+    draw(c, "whole", ["-W", 80, "-H", 56, "--vae-tiling", "off"], steps=2, **size(80, 56))
+    for w, h in ((80, 56), (72, 32), (24, 40), (32, 32)):
+        draw(c, f"{w}x{h}", ["-W", w, "-H", h], steps=2, tiled=True, **size(w, h))
+    draw(c, "image", IMAGE, steps=5, cls=StableDiffusionXLImg2ImgPipeline, tiled=True, image=image)
+    draw(c, "mask", MASK, steps=2, cls=StableDiffusionXLInpaintPipeline, tiled=True, image=image, mask_image=mask, **size(80, 56))
+    return c
+
+
+MAKERS = [xl, xl_lists, xl_distilled, xl_image, xl_nine, xl_refined, xl_refiner, xl_tiles]
 
 
 def main():
