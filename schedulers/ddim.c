@@ -11,7 +11,8 @@ static void fill_row(const struct plan *p, struct sched_row *r, int64_t t) {
     double alpha = alpha_at(p, t), next = previous >= 0 ? alpha_at(p, previous) : final_alpha(p);
     double beta = (double)(1 - (float)alpha / (float)next); /* cancels, and so has diffusers' f32 error */
     double s = c->eta * sqrt((1 - next) / (1 - alpha) * beta);
-    double to_x0 = sqrt(next), to_eps = sqrt(1 - next - s * s);
+    double rest = 1 - next - s * s; /* with eta <= 1 below 0 by rounding alone */
+    double to_x0 = sqrt(next), to_eps = sqrt(c->eta <= 1 ? fmax(rest, 0) : rest);
     struct form x0 = form_x0(plan_prediction(p), alpha), eps = form_eps(plan_prediction(p), alpha);
 
     row_vp(r, (double)t, alpha);

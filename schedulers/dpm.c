@@ -11,6 +11,11 @@ enum dpm_algorithm dpm_algorithm(const struct plan *p) {
                                             : DPM_SDE_DATA;
 }
 
+/* The root of what is above 0 but for the rounding of two levels that are one. */
+static double noise_of(double variance) {
+    return sqrt(variance < 0 && variance > -1e-6 ? 0 : variance);
+}
+
 /* Lu et al. 2022, DPM-Solver and DPM-Solver++. sigma_t 0 makes h infinite and e^-h 0. */
 struct dpm_step dpm_step(enum dpm_algorithm a, enum dpm_space space, double sigma_s, double sigma_t) {
     double alpha_s = space == SPACE_VP ? 1 / sqrt(sigma_s * sigma_s + 1) : 1,
@@ -23,10 +28,10 @@ struct dpm_step dpm_step(enum dpm_algorithm a, enum dpm_space space, double sigm
         return (struct dpm_step){t / s, -alpha_t * expm1(-h), alpha_t * (expm1(-h) / h + 1), -alpha_t * ((expm1(-h) + h) / (h * h) - 0.5),
                                  0};
     case DPM_SDE_NOISE: /* has no third order */
-        return (struct dpm_step){alpha_t / alpha_s, -2 * t * expm1(h), -2 * t * (expm1(h) / h - 1), NAN, t * sqrt(expm1(2 * h))};
+        return (struct dpm_step){alpha_t / alpha_s, -2 * t * expm1(h), -2 * t * (expm1(h) / h - 1), NAN, t * noise_of(expm1(2 * h))};
     default:
         return (struct dpm_step){t / s * exp(-h), -alpha_t * expm1(-2 * h), alpha_t * (expm1(-2 * h) / (2 * h) + 1),
-                                 alpha_t * ((-expm1(-2 * h) - 2 * h) / (4 * h * h) - 0.5), t * sqrt(-expm1(-2 * h))};
+                                 alpha_t * ((-expm1(-2 * h) - 2 * h) / (4 * h * h) - 0.5), t * noise_of(-expm1(-2 * h))};
     }
 }
 

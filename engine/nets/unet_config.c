@@ -203,7 +203,7 @@ static void read_conditional(struct unet *m, const struct json *config) {
     read_common(m, config, 4);
     require_self_attention(config, m->n_levels);
     m->guidance_dim = read_guidance_dim(config);
-    m->size_multiple = 1;
+    m->size_multiple = m->downsample_padding ? 1 : 1 << (m->n_levels - 1); /* without padding an odd side has no way back */
     m->cross_dim = read_cross_dim(config, m->n_levels);
     read_per_level(m->n_heads, config, "attention_head_dim", 8, 1024, m->n_levels); /* the number of heads, despite its name */
     read_depths(m, config);

@@ -92,6 +92,15 @@ size 512
 edit 's/"_diffusers_version": *"[^"]*"/"_diffusers_version": "0.9.0"/' m/unet/config.json
 size 128
 
+# a scheduler's config that names no class is of the one that model_index.json names
+copy
+edit '/"_class_name"/d' m/scheduler/scheduler_config.json
+run -m ./m -s 1 --steps 2 -x ,beta_start=0.001 "a fox" --metadata none -o box/nameless.png
+expect_code 0
+run -m "$MODEL" -s 1 --steps 2 -x ,beta_start=0.001 "a fox" --metadata none -o box/named.png
+expect_code 0
+expect_same box/nameless.png box/named.png
+
 # a UNet2DModel alone is drawn with a scheduler of its own folder, or with everybody's
 rm -rf m
 mkdir m

@@ -53,6 +53,7 @@ EXTRAS = {
         ({"clip_sample": False, **ZERO_SNR}, {}, [7]), (ZERO_SNR, {}, [7]), ({"thresholding": True, **ZERO_SNR}, {}, [7]),
         ({"timestep_spacing": "trailing", "clip_sample": False}, {}, [61, 1000]),
         ({}, {}, [1000]),
+        ({"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 777, "steps_offset": 0, "timestep_spacing": "linspace", "clip_sample_range": 2.0}, {"eta": 1.0}, [4]),
     ],
     "EulerDiscreteScheduler": [
         (extra, {}, [1, 2, 7, 20, 50]) for extra in (KARRAS, EXPONENTIAL, BETA)
@@ -93,6 +94,8 @@ EXTRAS = {
         ({"thresholding": True, "sample_max_value": 2.0}, {}, [1, 7]), ({"thresholding": True, "solver_order": 3, **V}, {}, [7]),
         ({**ZERO_SNR, **V}, {}, [1, 7, 20]), ({**ZERO_SNR, "algorithm_type": "sde-dpmsolver++", **V}, {}, [7]), (ZERO_SNR, {}, [7]),
         ({"timestep_spacing": "trailing"}, {}, [61]), ({}, {}, [333, 1000]), ({"solver_order": 3}, {}, [333]),
+        ({**EXPONENTIAL, **DPM, "use_lu_lambdas": True, "algorithm_type": "sde-dpmsolver", "num_train_timesteps": 100, "beta_start": 0.001, "beta_schedule": "linear",
+          "steps_offset": 0, **SAMPLE}, {}, [2, 3, 5, 7, 10]),
     ],
     "UniPCMultistepScheduler": [
         ({**DPM, "predict_x0": x, "solver_type": t, "solver_order": o}, {}, [2, 5, 20])
@@ -196,11 +199,14 @@ def step_arguments(scheduler, given, generator):
     return dict(given, **({"generator": generator} if "generator" in accepted else {}))
 
 
+DTYPE = torch.float64  # of the values
+
+
 def start(scheduler, n, strength, generator):
-    z = torch.tensor(Z).double().reshape(1, 4, 2, 2)
+    z = torch.tensor(Z).to(DTYPE).reshape(1, 4, 2, 2)
     scheduler.set_timesteps(n)
     if type(scheduler).__name__ == "DEISMultistepScheduler":
-        scheduler.sigmas = scheduler.sigmas.double()  # in f32 its coefficients cancel, by logarithms that differ between CPUs
+        scheduler.sigmas = scheduler.sigmas.to(DTYPE)  # in f32 its coefficients cancel, by logarithms that differ between CPUs
     if strength is None:
         if (scheduler.timesteps == scheduler.timesteps[0]).sum() > 1 and hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(0)  # else it takes the second for the first and runs off the end
@@ -364,11 +370,15 @@ def write(name, cases):
         f.write("\n]}\n")
 
 
-def main():
+def draw_as_we_do():
     for cls in EXTRAS:
         module = sys.modules[getattr(diffusers, cls).__module__]
         if hasattr(module, "randn_tensor"):
             module.randn_tensor = randn
+
+
+def main():
+    draw_as_we_do()
     for name in sys.argv[1:] or [*EXTRAS, "swaps"]:
         if name == "swaps":
             write(name, swaps(list(EXTRAS)))
@@ -376,4 +386,5 @@ def main():
             write(name, [*grid(name), *extras(name), *image_to_image(name)])
 
 
-main()
+if __name__ == "__main__":
+    main()

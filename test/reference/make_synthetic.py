@@ -438,6 +438,14 @@ def instruct_pix2pix():
     return checkpoint
 
 
+def downsample_padding():
+    checkpoint = stable_diffusion("downsample-padding", unet(downsample_padding=0, block_out_channels=[8, 8, 16], down_block_types=[*DOWN, "DownBlock2D"],
+                                                            up_block_types=["UpBlock2D", *UP]))
+    draw(checkpoint, args=["-W", 48, "-H", 32], width=48, height=32)
+    checkpoint.refuse(["a cat", "-W", 40, "-H", 32], 2, "40: this model makes multiples of 16; nearest: 32 and 48")
+    return checkpoint
+
+
 def pixels(name, **options):
     model = UNet2DModel(**{"sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "layers_per_block": 1,
                            "norm_num_groups": 4, "attention_head_dim": 4, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
@@ -516,7 +524,7 @@ def latent_consistency():
 
 
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, faint_ends, vae_without_post_quant,
-                 scale_shift_conditional, scale_shift, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
+                 scale_shift_conditional, scale_shift, downsample_padding, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, sd_turbo, image_to_image, inpaint, inpaint_nine,
                  single_sd1, single_sd2, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
 
