@@ -524,7 +524,7 @@ static void test_parts_and_shapes(void **state) {
     for (int i = 0; i < 2 * C; i++) bottom[i] = f32_to_bf16((float)(i % 5) - 2);
     const struct tensor a = {.name = "a", .dtype = DT_F16, .bytes = sizeof top},
                         b = {.name = "b", .dtype = DT_BF16, .bytes = sizeof bottom};
-    const struct tensor *const parts[] = {&a, &b};
+    const struct tensor *parts[] = {&a, &b};
     struct weight w = {.kind = WEIGHT_MATRIX, .name = "w", .rank = 2, .shape = {K, C}, .n_parts = 2, .parts = parts};
     float x[5 * C], y[5 * K];
     for (int i = 0; i < 5 * C; i++) x[i] = (float)(i % 11);
@@ -546,6 +546,46 @@ static void test_parts_and_shapes(void **state) {
             }
     }
     dev->close(dev);
+}
+
+/* Of a batch each image's rows are, bit for bit, those of the image alone: oneDNN's last rows of a product go another way. */
+static void compare_images_alone(bool geglu, int H, int W, int C, int K, int n_threads, enum dtype dtype) {
+    enum { N = 5 };
+    struct test_case t = {.name = "images", .dev = cpu_device_open(dtype, n_threads)};
+    const struct ops *op = t.dev->ops;
+    struct test_weight w[WEIGHTS];
+    weight_new(&w[0], WEIGHT_MATRIX, SEED_W, geglu ? 2 * K : K, C, -1);
+    weight_new(&w[1], WEIGHT_VECTOR, SEED_B, geglu ? 2 * K : K, 1, 0);
+    struct view x = view_new(&t, SEED_X, N, H, W, C, 3), r = view_new(&t, SEED_R, N, H, W, K, 0), y = view_new(&t, SEED_Q, N, H, W, K, 1),
+                alone = view_new(&t, SEED_K, 1, H, W, K, 1);
+    size_t bytes = view_rows(alone) * (size_t)alone.ld * view_item(alone);
+    for (int pass = 0; pass < 2; pass++) {
+        if (geglu) op->linear_geglu(t.dev, y, x, &w[0].w, &w[1].w);
+        else op->linear(t.dev, y, x, &w[0].w, &w[1].w, ACT_SILU, r);
+        for (int n = 0; n < N; n++) {
+            if (geglu) op->linear_geglu(t.dev, alone, view_images(x, n, 1), &w[0].w, &w[1].w);
+            else op->linear(t.dev, alone, view_images(x, n, 1), &w[0].w, &w[1].w, ACT_SILU, view_images(r, n, 1));
+            if (pass && memcmp(alone.p, view_images(y, n, 1).p, bytes) != 0)
+                fail_msg("%s of [%d,%d,%d,%d] by %d threads: image %d is not what it is alone", geglu ? "geglu" : "linear", N, H, W, C,
+                         n_threads, n);
+        }
+        if (!pass) begin_run(&t, 2, w);
+    }
+    free_all(2, w, 4, (struct view[]){x, r, y, alone});
+    t.dev->close(t.dev);
+}
+
+static void test_images_alone(void **state) {
+    (void)state;
+    const int sizes[][2] = {{1, 1}, {1, 2}, {2, 2}, {3, 3}, {2, 5}, {4, 4}, {1, 77}, {8, 8}, {9, 11}, {1, 127}, {8, 16}, {3, 43}, {12, 20}};
+    const int channels[][2] = {{8, 8}, {24, 40}, {64, 64}, {65, 33}, {96, 300}};
+    for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++)
+        for (int j = 0; j < (int)(sizeof channels / sizeof *channels); j++)
+            for (int k = 0; k < 4; k++) {
+                compare_images_alone(k % 2, sizes[i][0], sizes[i][1], channels[j][0], channels[j][1], k / 2 + 1, DT_F32);
+                if (cpu_has_bf16())
+                    compare_images_alone(k % 2, sizes[i][0], sizes[i][1], channels[j][0], channels[j][1], k / 2 + 1, DT_BF16);
+            }
 }
 
 /* A value that is not finite reaches the result, where it is noticed: no clamp or maximum may hide it. */
@@ -652,6 +692,7 @@ int main(void) {
         cmocka_unit_test(test_to_rgb8),
         cmocka_unit_test(test_transfers),
         cmocka_unit_test(test_parts_and_shapes),
+        cmocka_unit_test(test_images_alone),
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_unused_weight_is_not_packed),
         cmocka_unit_test(test_arena),

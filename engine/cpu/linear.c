@@ -1,7 +1,8 @@
 /* Matrix products by oneDNN, cut up for the threads: w into panels of columns of y, each packed once into the layout oneDNN asks for; x
- * into slices of rows. One item is one slice times one panel, by a primitive that runs on one thread; where the cuts are depends on the
- * shapes alone, and so does every sum. Bias, activation and a residual in y are applied to a tile of the result while it is in the cache.
- */
+ * into slices of an image's rows. One item is one slice times one panel, by a primitive that runs on one thread; where the cuts are depends
+ * on an image's shape alone, and so does every sum: oneDNN's last few rows of a product are summed in another order than the others, so
+ * that a slice of two images' rows would make an image differ from itself alone. Bias, activation and a residual in y are applied to a tile
+ * of the result while it is in the cache. */
 #include <assert.h>
 #include <stdlib.h>
 #include "engine/cpu/dnnl_util.h"
@@ -81,9 +82,13 @@ static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w, int
     return plan;
 }
 
-/* Rows of a slice of T rows. */
+/* Rows of a slice of an image's T: of so many slices that they are nearest to SLICE_ROWS. */
 static int slice_rows(int T) {
-    return ceil_div(T, ceil_div(T, SLICE_ROWS));
+    return ceil_div(T, imax(1, (T + SLICE_ROWS / 2) / SLICE_ROWS));
+}
+
+static int image_rows(struct view x) {
+    return x.H * x.W;
 }
 
 static const struct cpu_primitive *find_shape(const struct linear_plan *plan, const struct cpu_matmul *key) {
@@ -113,7 +118,7 @@ static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matm
     cpu_scratch_reserve(dev, (size_t)pool_threads(dev->base.pool) * (plan->own_bytes + plan->scratchpad_bytes));
 }
 
-/* A product whose key.T is that of all rows; own: bytes of scratch of each thread's own. */
+/* A product whose key.T is that of an image's rows; own: bytes of scratch of each thread's own. */
 static void plan_product(struct cpu_device *dev, struct weight *w, int halves, struct cpu_matmul key, size_t own) {
     struct linear_plan *plan = plan_of(dev, w, halves, (enum dtype)key.dtype);
     int T = key.T, rows = slice_rows(T), rest = T - (ceil_div(T, rows) - 1) * rows;
@@ -125,10 +130,10 @@ static void plan_product(struct cpu_device *dev, struct weight *w, int halves, s
         }
 }
 
-/* y [T,K] at ld y_ld = x w + b */
+/* y [T,K] at ld y_ld = x w + b, of one image */
 static struct cpu_matmul product(const struct weight *w, const struct weight *b, struct view x, int y_ld) {
     return (struct cpu_matmul){
-        .T = (int)view_rows(x), .C = (int)w->shape[1], .x_ld = x.ld, .y_ld = y_ld, .bias = b != NULL, .dtype = (int)x.dtype};
+        .T = image_rows(x), .C = (int)w->shape[1], .x_ld = x.ld, .y_ld = y_ld, .bias = b != NULL, .dtype = (int)x.dtype};
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
@@ -138,14 +143,33 @@ struct linear {
     struct view y, x;
     const struct weight *w, *b;
     struct cpu_matmul key;
-    int T, rows, n_slices;
+    int T, rows, n_slices; /* of an image */
+    int n_images;
 };
+
+/* Rows [t0,t0+n) of all. */
+struct slice {
+    int t0, n;
+};
+
+static struct slice slice_of(const struct linear *l, size_t i) {
+    int image = (int)(i / (size_t)l->n_slices), at = (int)(i % (size_t)l->n_slices) * l->rows;
+    return (struct slice){image * l->T + at, imin(l->rows, l->T - at)};
+}
 
 static struct linear linear_of(struct device *dev, struct view y, struct view x, const struct weight *w, const struct weight *b,
                                struct cpu_matmul key) {
     int rows = slice_rows(key.T);
-    return (struct linear){
-        .dev = cpu_of(dev), .y = y, .x = x, .w = w, .b = b, .key = key, .T = key.T, .rows = rows, .n_slices = ceil_div(key.T, rows)};
+    return (struct linear){.dev = cpu_of(dev),
+                           .y = y,
+                           .x = x,
+                           .w = w,
+                           .b = b,
+                           .key = key,
+                           .T = key.T,
+                           .rows = rows,
+                           .n_slices = ceil_div(key.T, rows),
+                           .n_images = x.N};
 }
 
 static char *lane_scratch(const struct linear *l, int thread) {
@@ -153,22 +177,28 @@ static char *lane_scratch(const struct linear *l, int thread) {
     return (char *)l->dev->scratch + (size_t)thread * (plan->own_bytes + plan->scratchpad_bytes);
 }
 
-/* y, where element [t0, first column of the panel] lies, = rows [t0, t0 + n) times the panel */
-static void run_item(const struct linear *l, int panel, int t0, int n, void *y, void *scratchpad, int thread) {
+/* y, where the slice's first element of the panel lies, = the slice times the panel */
+static void run_item(const struct linear *l, int panel, struct slice slice, void *y, void *scratchpad, int thread) {
     const struct linear_plan *plan = l->w->plan;
     struct cpu_matmul key = l->key;
-    key.T = n;
+    key.T = slice.n;
     key.K = width_of(plan, panel);
     const struct cpu_primitive *p = find_shape(plan, &key);
     assert(p);
-    cpu_primitive_run(p, l->dev, thread, y, row_at(l->x, (size_t)t0, 0), (const char *)l->w->packed + (size_t)panel * plan->slot_bytes,
+    cpu_primitive_run(p, l->dev, thread, y, row_at(l->x, (size_t)slice.t0, 0),
+                      (const char *)l->w->packed + (size_t)panel * plan->slot_bytes,
                       l->b ? (const float *)l->b->packed + column_of(plan, panel) : NULL, scratchpad);
 }
 
-static void run_all(struct linear *l, size_t n_items, pool_job *job) {
+static size_t all_slices(const struct linear *l) {
+    return (size_t)l->n_images * (size_t)l->n_slices;
+}
+
+/* An item is a panel's slice; slices change fastest: a panel is read from memory once. */
+static void run_all(struct linear *l, pool_job *job) {
     const struct linear_plan *plan = l->w->plan;
     double flop = 2.0 * (l->rows + 4) * plan->panel * l->key.C * plan->halves;
-    pool_for(l->dev->base.pool, n_items, flop * FLOP_NS, job, l);
+    pool_for(l->dev->base.pool, (size_t)plan->n_panels * all_slices(l), flop * FLOP_NS, job, l);
     cpu_check((dnnl_status_t)atomic_load(&l->dev->failed), "product");
 }
 
@@ -188,20 +218,19 @@ void cpu_linear_plan(struct device *dev, struct view y, struct view x, struct we
     cpu_plan_dense(cpu_of(dev), b, DT_F32);
 }
 
-/* Slices change fastest: a panel is read from memory once. */
 static void linear_items(void *context, size_t begin, size_t end, int thread) {
     const struct linear *l = context;
     void *scratchpad = lane_scratch(l, thread);
     for (size_t i = begin; i < end; i++) {
-        int panel = (int)(i / (size_t)l->n_slices), t0 = (int)(i % (size_t)l->n_slices) * l->rows;
-        void *y = row_at(l->y, (size_t)t0, column_of(l->w->plan, panel));
-        run_item(l, panel, t0, imin(l->rows, l->T - t0), y, scratchpad, thread);
+        int panel = (int)(i / all_slices(l));
+        struct slice slice = slice_of(l, i % all_slices(l));
+        run_item(l, panel, slice, row_at(l->y, (size_t)slice.t0, column_of(l->w->plan, panel)), scratchpad, thread);
     }
 }
 
 void cpu_linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act, struct view residual) {
     struct linear l = linear_of(dev, y, x, w, b, linear_key(y, x, w, b, act, residual));
-    run_all(&l, (size_t)((const struct linear_plan *)w->plan)->n_panels * (size_t)l.n_slices, linear_items);
+    run_all(&l, linear_items);
     if (residual.p && !l.key.sum) cpu_add(dev, y, y, residual);
 }
 
@@ -220,7 +249,7 @@ static struct cpu_matmul geglu_key(const struct linear_plan *plan, const struct 
 void cpu_linear_geglu_plan(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b) {
     (void)y;
     const struct linear_plan *plan = plan_of(cpu_of(dev), w, 2, x.dtype);
-    plan_product(cpu_of(dev), w, 2, geglu_key(plan, w, b, x), gate_bytes(plan, (int)view_rows(x)));
+    plan_product(cpu_of(dev), w, 2, geglu_key(plan, w, b, x), gate_bytes(plan, image_rows(x)));
     cpu_plan_dense(cpu_of(dev), b, DT_F32);
 }
 
@@ -243,15 +272,15 @@ static void geglu_items(void *context, size_t begin, size_t end, int thread) {
     char *scratchpad = lane_scratch(l, thread) + plan->own_bytes;
     float *v = (float *)lane_scratch(l, thread), *g = v + (size_t)l->rows * (size_t)plan->panel;
     for (size_t i = begin; i < end; i++) {
-        int panel = (int)(i / (size_t)l->n_slices), t0 = (int)(i % (size_t)l->n_slices) * l->rows, n = imin(l->rows, l->T - t0);
-        run_item(l, panel, t0, n, v, scratchpad, thread);
-        run_item(l, plan->n_panels + panel, t0, n, g, scratchpad, thread);
-        gate_rows(l->y, (size_t)t0, n, column_of(plan, panel), width_of(plan, panel), plan->panel, v, g);
+        int panel = (int)(i / all_slices(l));
+        struct slice slice = slice_of(l, i % all_slices(l));
+        run_item(l, panel, slice, v, scratchpad, thread);
+        run_item(l, plan->n_panels + panel, slice, g, scratchpad, thread);
+        gate_rows(l->y, (size_t)slice.t0, slice.n, column_of(plan, panel), width_of(plan, panel), plan->panel, v, g);
     }
 }
 
 void cpu_linear_geglu(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b) {
-    const struct linear_plan *plan = w->plan;
-    struct linear l = linear_of(dev, y, x, w, b, geglu_key(plan, w, b, x));
-    run_all(&l, (size_t)plan->n_panels * (size_t)l.n_slices, geglu_items);
+    struct linear l = linear_of(dev, y, x, w, b, geglu_key(w->plan, w, b, x));
+    run_all(&l, geglu_items);
 }
