@@ -124,43 +124,55 @@ static void write_metadata(const char *path, const cJSON *metadata) {
     arena_free(&a);
 }
 
-/* A file of tensors made of others: [axis…, "FILE:NAME"…], the file by its number in "weights", behind a T the
- * transpose; of none: values of its own. Or a number. */
+/* The leaf of a tree of the parts of names. */
+static const cJSON *leaf(struct arena *a, const cJSON *tree, const char *name) {
+    char *rest = arena_strdup(a, name);
+    for (char *part; tree && (part = strsep(&rest, ".")) != NULL;) tree = cJSON_GetObjectItemCaseSensitive(tree, part);
+    return tree;
+}
+
+/* Values of "FILE:NAME" or "TFILE:NAME", the tensor of the file of that number or its transpose, to x, which has room for n; how many. */
+static size_t copy_values(struct arena *a, const cJSON *fixture, const char *part, float *x, size_t n) {
+    const char *name = strchr(part, ':') + 1;
+    bool turned = *part == 'T';
+    const cJSON *source = cJSON_GetArrayItem(cJSON_GetObjectItem(fixture, "weights"), atoi(part + turned)), *axes = leaf(a, source, name);
+    int64_t shape[8];
+    size_t count = 1;
+    assert_non_null(axes);
+    for (int k = 0; k < cJSON_GetArraySize(axes); k++) count *= (size_t)(shape[k] = cJSON_GetArrayItem(axes, k)->valueint);
+    assert_true(count <= n);
+    const float *v = values(a, arena_printf(a, "%s:%s", source->string, name), shape, cJSON_GetArraySize(axes));
+    size_t columns = turned ? (size_t)shape[1] : 1, rows = count / columns;
+    for (size_t k = 0; k < count; k++) x[k] = v[k % rows * columns + k / rows];
+    return count;
+}
+
+/* A tree of the parts of names, whose leaves are tensors made of others: [axis…, "FILE:NAME"…]; of none: values of its own. Or a number. */
+static void add_made(struct arena *a, struct st_writer *w, const cJSON *fixture, const char *prefix, const cJSON *tree) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, tree) {
+        const char *name = arena_printf(a, "%s%s%s", prefix, *prefix ? "." : "", item->string);
+        int64_t shape[8];
+        int rank = 0, n_items = cJSON_GetArraySize(item);
+        size_t n = 1, at = 0;
+        if (cJSON_IsObject(item)) {
+            if (strcmp(name, "__metadata__")) add_made(a, w, fixture, name, item);
+            continue;
+        }
+        for (; rank < n_items && cJSON_IsNumber(cJSON_GetArrayItem(item, rank)); rank++)
+            n *= (size_t)(shape[rank] = cJSON_GetArrayItem(item, rank)->valueint);
+        float *x = rank == n_items ? values(a, name, shape, rank) : arena_array(a, n, sizeof *x);
+        if (cJSON_IsNumber(item)) *x = (float)item->valuedouble;
+        for (int i = rank; i < n_items; i++) at += copy_values(a, fixture, cJSON_GetArrayItem(item, i)->valuestring, x + at, n - at);
+        st_writer_add(w, name, DT_F32, rank, shape, x);
+    }
+}
+
 static void write_single(const char *dir, const cJSON *fixture, const cJSON *file) {
     struct arena a = {0};
     struct st_writer *w = st_writer_new(&a);
-    const cJSON *tensor;
     const char *path = arena_strdup(&a, path_in(dir, "%s", file->string));
-    cJSON_ArrayForEach(tensor, file) {
-        int64_t shape[8];
-        if (cJSON_IsObject(tensor)) continue;
-        if (cJSON_IsNumber(tensor)) {
-            float *number = arena_alloc(&a, sizeof *number);
-            *number = (float)tensor->valuedouble;
-            st_writer_add(w, tensor->string, DT_F32, 0, shape, number);
-            continue;
-        }
-        int rank = 0, n_items = cJSON_GetArraySize(tensor);
-        size_t n = 1, at = 0;
-        for (; rank < n_items && cJSON_IsNumber(cJSON_GetArrayItem(tensor, rank)); rank++)
-            n *= (size_t)(shape[rank] = cJSON_GetArrayItem(tensor, rank)->valueint);
-        float *x = rank == n_items ? values(&a, tensor->string, shape, rank) : arena_array(&a, n, sizeof *x);
-        for (int i = rank; i < n_items; i++) {
-            const char *part = cJSON_GetArrayItem(tensor, i)->valuestring, *name = strchr(part, ':') + 1;
-            bool turned = *part == 'T';
-            const cJSON *source = cJSON_GetArrayItem(cJSON_GetObjectItem(fixture, "weights"), atoi(part + turned)), *axes;
-            assert_non_null(axes = cJSON_GetObjectItemCaseSensitive(source, name));
-            int64_t own[8];
-            size_t count = 1;
-            for (int k = 0; k < cJSON_GetArraySize(axes); k++) count *= (size_t)(own[k] = cJSON_GetArrayItem(axes, k)->valueint);
-            assert_true(at + count <= n);
-            const float *v = values(&a, arena_printf(&a, "%s:%s", source->string, name), own, cJSON_GetArraySize(axes));
-            size_t columns = turned ? (size_t)own[1] : 1, rows = count / columns;
-            for (size_t k = 0; k < count; k++) x[at + k] = v[k % rows * columns + k / rows];
-            at += count;
-        }
-        st_writer_add(w, tensor->string, DT_F32, rank, shape, x);
-    }
+    add_made(&a, w, fixture, "", file);
     st_write(w, path);
     if (cJSON_HasObjectItem(file, "__metadata__")) write_metadata(path, cJSON_GetObjectItem(file, "__metadata__"));
     arena_free(&a);

@@ -174,12 +174,12 @@ class Checkpoint:
     def write(self):
         path = FIXTURES / "synthetic" / self.name
         save_tensors(path.with_suffix(".safetensors"), self.tensors)
-        weights = self.weights if self.single else {file: nested(shapes) for file, shapes in self.weights.items()}
+        weights, single = ({file: nested(shapes) for file, shapes in files.items()} for files in (self.weights, self.single))
         one = lambda d: "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in d.items()) + "\n}"
         listed = lambda items: ",\n".join("  " + json.dumps(c) for c in items)
         path.with_suffix(".json").write_text(
             f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(weights)},\n'
-            + (f'"single": {one(self.single)},\n' if self.single else "") + (f'"faint": {json.dumps(self.faint)},\n' if self.faint else "") +
+            + (f'"single": {one(single)},\n' if single else "") + (f'"faint": {json.dumps(self.faint)},\n' if self.faint else "") +
             f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{listed(self.cases)}\n]'
             + (f',\n"refused": [\n{listed(self.refused)}\n]' if self.refused else "") + "}\n")
         print(self.name, len(self.cases), "cases")
