@@ -16,6 +16,7 @@ import make_synthetic_xl
 import original_layout
 from common import deterministic
 from make_synthetic import TEXT, UNET, stable_diffusion, unet
+from make_synthetic_single import TEXT_2, xl_tensors
 from synthetic import Checkpoint, values
 
 PROMPT, COMMON = "a photo of a cat", ["a photo of a cat", "-s", 7, "--steps", 3]
@@ -178,27 +179,12 @@ def lora():
     return checkpoint
 
 
-TEXT_2, VAE = "text_encoder_2/model.safetensors", "vae/diffusion_pytorch_model.safetensors"
-
-
 def xl():
     """SDXL as one file, and a LoRA as kohya's scripts name it there: blocks of the original layout, both text encoders."""
     c = Checkpoint("single-xl", make_synthetic_xl.pipeline(unet=make_synthetic_xl.unet(layers_per_block=2)), make_synthetic_xl.TOKENIZERS)
     make_synthetic_xl.draw(c, "plain")
-    w, config, out = c.weights, c.files["unet/config.json"], {}
-    for key, shape in w[UNET].items():
-        out["model.diffusion_model." + original_layout.unet_name(key, config)] = (shape, [(UNET, key)])
-    for key, shape in w[VAE].items():
-        name = original_layout.vae_name(key, c.files["vae/config.json"])
-        out["first_stage_model." + name] = ([*shape, 1, 1] if original_layout.is_square_filter(name) else shape, [(VAE, key)])
-    for key, shape in w[TEXT].items():
-        out["conditioner.embedders.0.transformer.text_model." + key.removeprefix("text_model.")] = (shape, [(TEXT, key)])
-    for name, keys in original_layout.openclip_parts(w[TEXT_2]).items():
-        shape, turned = w[TEXT_2][keys[0]], name == "text_projection"
-        out["conditioner.embedders.1.model." + name] = (shape[::-1] if turned else [shape[0] * len(keys), *shape[1:]],
-                                                        [(TEXT_2, k, True) if turned else (TEXT_2, k) for k in keys])
-    out["conditioner.embedders.1.model.logit_scale"] = ([], [])
-    c.add_single("whole.safetensors", out)
+    config = c.files["unet/config.json"]
+    c.add_single("whole.safetensors", xl_tensors(c))
     common = [PROMPT, "-s", 7, "--steps", 3]
     c.add("whole", [*common, "-m", "@whole.safetensors", "--config", "@."], c.tensors["plain"].numpy(), same_as="plain")
     tensors = {}

@@ -53,12 +53,12 @@ def checkpoint(name, **options):
     return Checkpoint(name, pipeline(**options), TOKENIZERS)
 
 
-def refiner():
+def refiner(**options):
     """The second text encoder alone; a score in place of the target size; no attention in the first level and the last."""
     return pipeline(cls=StableDiffusionXLImg2ImgPipeline, first=False, force_zeros_for_empty_prompt=False, requires_aesthetics_score=True,
-                    unet=unet(down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-                              up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], cross_attention_dim=24,
-                              transformer_layers_per_block=2, projection_class_embeddings_input_dim=P + 5 * WIDTH))
+                    unet=unet(**{"down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+                                 "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], "cross_attention_dim": 24,
+                                 "transformer_layers_per_block": 2, "projection_class_embeddings_input_dim": P + 5 * WIDTH, **options}))
 
 
 REFINER_LINKS = {"tokenizer_2": TOKENIZERS["tokenizer_2"]}
