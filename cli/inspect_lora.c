@@ -117,7 +117,7 @@ static void add_range(struct buffer *b, const char *what, double min, double max
 
 static void print_text(struct buffer *b, const struct lora *l, const struct about *x) {
     add_line(b, "LoRA", l->path);
-    add_line(b, "format", l->format);
+    add_line(b, "format", l->has_dora ? arena_printf(b->arena, "%s, DoRA", l->format) : l->format);
     add_line(b, "title", x->title);
     buffer_printf(b, "%-14s %d: %d of the UNet, %d of text encoders\n", "modules", x->n_unet + x->n_text, x->n_unet, x->n_text);
     if (x->n_other) buffer_printf(b, "%-14s %d tensors that are no module's\n", "other", x->n_other);
@@ -132,6 +132,7 @@ static void print_json(struct json_out *j, const struct lora *l, const struct ab
     json_out_open(j, NULL, '{');
     json_out_string(j, "lora", l->path);
     json_out_string(j, "format", l->format);
+    json_out_bool(j, "dora", l->has_dora);
     json_out_string(j, "title", x->title);
     json_out_u64(j, "unet_modules", (uint64_t)x->n_unet);
     json_out_u64(j, "text_modules", (uint64_t)x->n_text);

@@ -128,7 +128,7 @@ static void test_alphas(void **state) {
     assert_true(scale_of(peft, ADAPTER("\\\"unet.lora_alpha\\\":8,\\\"unet.alpha_pattern\\\":{\\\"a\\\":6}")) == 3);
     assert_true(scale_of(peft, ADAPTER("\\\"unet.lora_alpha\\\":8,\\\"unet.alpha_pattern\\\":{\\\"c\\\":6}")) == 4);
     assert_true(scale_of(peft, ADAPTER("\\\"unet.lora_alpha\\\":8,\\\"unet.use_rslora\\\":true")) == 8 / sqrt(2));
-    assert_dies(78, "DoRA", scale_of(peft, ADAPTER("\\\"unet.use_dora\\\":true")));
+    assert_dies(65, "no lora_magnitude_vector", scale_of(peft, ADAPTER("\\\"unet.use_dora\\\":true")));
     assert_dies(65, "lora_adapter_metadata", scale_of(peft, ADAPTER("\\\"unet.lora_alpha\\\":\\\"x\\\"")));
 }
 
@@ -164,10 +164,10 @@ static void test_refused(void **state) {
         {{{"lora_unet_a.alpha", 0, {0}, 1, false}}, 65, "module 'lora_unet_a': no lora_down and lora_up"},
         {{{"lora_unet_a.hada_w1_a", 2, {3, 2}, 1, false}, {"lora_unet_a.hada_w1_b", 2, {2, 4}, 1, false}}, 65, "no complete set of hada"},
         {{{"lora_unet_a.lokr_w1", 2, {3, 2}, 1, false}, {"lora_unet_a.lokr_w2_a", 2, {3, 2}, 1, false}}, 65, "no lokr_w2"},
-        {{PAIR("lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight"), {"lora_unet_a.dora_scale", 2, {3, 1}, 1, false}},
+        {{PAIR("lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight"), {"lora_unet_a.dora_scale", 2, {1, 3}, 1, false}},
          78,
-         "DoRA, which a plain LoRA cannot stand for: not supported"},
-        {{PAIR("unet.a.lora_A.weight", "unet.a.lora_B.weight"), {"unet.a.lora_magnitude_vector", 1, {3}, 1, false}}, 78, "DoRA"},
+         "tensor 'lora_unet_a.dora_scale': DoRA over the columns: not supported"},
+        {{{"lora_unet_a.dora_scale", 2, {3, 1}, 1, false}}, 65, "no lora_down and lora_up"},
         {{PAIR("lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight"), {"lora_unet_a.lora_mid.weight", 2, {2, 2}, 1, false}},
          78,
          "a Tucker decomposition"},

@@ -279,6 +279,33 @@ static void test_sum_kronecker(void **state) {
     assert_dies(78, "'flat'", tensor_check_delta(w, &bad[2]));
 }
 
+/* Rows brought to lengths, one of zeros; what comes behind is added to that. */
+static void test_sum_dora(void **state) {
+    (void)state;
+    enum { ROWS = 5, COLUMNS = 12, R = 2 };
+    float *base = eighths(ROWS * COLUMNS, 50), *up = eighths(ROWS * R, 51), *down = eighths(R * COLUMNS, 52), *m = eighths(ROWS, 53),
+          got[ROWS * COLUMNS];
+    for (int j = 0; j < COLUMNS; j++) base[2 * COLUMNS + j] = 0;
+    for (int k = 0; k < R; k++) up[2 * R + k] = 0;
+    double *product = multiply(up, down, ROWS, R, COLUMNS);
+    struct delta deltas[] = {LOW_RANK(floats("up", up, DIMS(ROWS, R)), floats("down", down, DIMS(R, COLUMNS)), 0.75),
+                             LOW_RANK(floats("up", up, DIMS(ROWS, R)), floats("down", down, DIMS(R, COLUMNS)), 0.5)};
+    deltas[0].magnitude = floats("m", m, DIMS(1, ROWS, 1, 1));
+    const struct tensor *b = floats("base", base, DIMS(ROWS, COLUMNS));
+    assert_int_equal(tensor_read(tensor_sum(&arena, b, deltas, 2), got), 0);
+    for (int i = 0; i < ROWS; i++) {
+        double squares = 0;
+        for (int j = 0; j < COLUMNS; j++) squares += pow((double)base[i * COLUMNS + j] + 0.75 * product[i * COLUMNS + j], 2);
+        for (int j = 0; j < COLUMNS; j++) {
+            double sum = (double)base[i * COLUMNS + j] + 0.75 * product[i * COLUMNS + j];
+            double want = (squares > 0 ? (double)m[i] * sum / sqrt(squares) : 0) + 0.5 * product[i * COLUMNS + j];
+            assert_true(fabs((double)got[i * COLUMNS + j] - want) <= 1e-5);
+        }
+    }
+    deltas[0].magnitude = floats("m", m, DIMS(ROWS - 1));
+    assert_dies(78, "tensor 'm': does not fit the weight it changes: expected 5 values, found 4", tensor_check_delta(b, deltas));
+}
+
 static void test_sum_refused(void **state) {
     (void)state;
     float *x = eighths(64, 13);
@@ -429,6 +456,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_sum_blocks, tear_down),
         cmocka_unit_test_teardown(test_sum_hadamard, tear_down),
         cmocka_unit_test_teardown(test_sum_kronecker, tear_down),
+        cmocka_unit_test_teardown(test_sum_dora, tear_down),
         cmocka_unit_test_teardown(test_sum_refused, tear_down),
         cmocka_unit_test_teardown(test_scaled, tear_down),
         cmocka_unit_test_teardown(test_scaled_special, tear_down),

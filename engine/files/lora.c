@@ -24,6 +24,7 @@ enum slot {
     LOKR_2,
     LOKR_2A,
     LOKR_2B,
+    MAGNITUDE,
     N_SLOTS,
     REFUSED,
     NONE
@@ -63,9 +64,10 @@ static const struct leaf {
     {".hada_t2", REFUSED, "a Tucker decomposition"},
     {".lokr_t1", REFUSED, "a Tucker decomposition"},
     {".lokr_t2", REFUSED, "a Tucker decomposition"},
-    {".dora_scale", REFUSED, "DoRA, which a plain LoRA cannot stand for"},
-    {".lora_magnitude_vector", REFUSED, "DoRA, which a plain LoRA cannot stand for"},
-    {".lora_magnitude_vector.weight", REFUSED, "DoRA, which a plain LoRA cannot stand for"},
+    {".dora_scale", MAGNITUDE, NULL},
+    {".lora_magnitude_vector", MAGNITUDE, NULL},
+    {".lora_magnitude_vector.weight", MAGNITUDE, NULL},
+    {".lora_magnitude_vector.default.weight", MAGNITUDE, NULL},
     {".diff", REFUSED, "a whole difference"},
     {".diff_b", REFUSED, "the difference of a bias"},
     {".w_norm", REFUSED, "a norm"},
@@ -148,13 +150,13 @@ static double pattern_number(const struct json *pattern, const char *name, doubl
     return otherwise;
 }
 
-/* The alpha of a module whose file says it for all, NAN where it does not; *root: it is divided by the rank's root. */
-static double adapter_alpha(struct arena *a, const struct json *metadata, const char *name, bool *root) {
+/* The alpha of a module whose file says it for all, NAN where it does not; *root: it is divided by the rank's root; *dora: it has a
+ * magnitude. */
+static double adapter_alpha(struct arena *a, const struct json *metadata, const char *name, bool *root, bool *dora) {
     const char *component, *rest = owner_of(name, &component);
-    *root = false;
+    *root = *dora = false;
     if (!metadata) return NAN;
-    if (json_bool(metadata, arena_printf(a, "%s.use_dora", component), false))
-        die(FAIL_UNSUPPORTED, "%s: DoRA, which a plain LoRA cannot stand for, is not supported", json_path(metadata));
+    *dora = json_bool(metadata, arena_printf(a, "%s.use_dora", component), false);
     *root = json_bool(metadata, arena_printf(a, "%s.use_rslora", component), false);
     double alpha = json_number(metadata, arena_printf(a, "%s.lora_alpha", component), NAN, -1e9, 1e9);
     return pattern_number(json_object(a, metadata, arena_printf(a, "%s.alpha_pattern", component)), rest, alpha);
@@ -215,11 +217,18 @@ static struct delta delta_of(const struct lora *l, const char *module, const str
                           .d = t[LOKR_2] ? NULL : t[LOKR_2B]};
 }
 
+/* One value a row of the weight: [O], [O,1,1,1], of PEFT's convolutions [1,O,1,1]. LyCORIS has them of columns, too: "dora_scale" [1,I]. */
+static const struct tensor *magnitude_of(const struct lora *l, const struct tensor *t) {
+    if (t && ends_with(t->name, ".dora_scale") && t->rank > 1 && t->shape[0] == 1 && tensor_count(t) > 1)
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': DoRA over the columns: not supported", l->path, t->name);
+    return t;
+}
+
 /* The module of the items, which are its own. */
 static struct lora_module read_module(struct arena *a, struct lora *l, const struct item *items, int n, const struct json *metadata) {
     const struct tensor *t[N_SLOTS] = {NULL};
     const char *format = NULL;
-    bool root;
+    bool root, dora;
     struct lora_module m = {.name = items->module, .key = key_of(a, items->module), .alpha = NAN};
     if (items->leaf->slot == NONE) return m;
     for (int i = 0; i < n; i++) {
@@ -231,7 +240,10 @@ static struct lora_module read_module(struct arena *a, struct lora *l, const str
         if (items[i].leaf->what) format = items[i].leaf->what;
     }
     m.delta = delta_of(l, m.name, t, &m.rank);
-    m.alpha = adapter_alpha(a, metadata, m.name, &root);
+    m.alpha = adapter_alpha(a, metadata, m.name, &root, &dora);
+    if (dora && !t[MAGNITUDE]) fail_part(l, m.name, "lora_magnitude_vector");
+    m.delta.magnitude = magnitude_of(l, t[MAGNITUDE]);
+    l->has_dora |= m.delta.magnitude != NULL;
     if (t[ALPHA]) m.alpha = read_alpha(t[ALPHA]);
     m.delta.scale = isnan(m.alpha) || !m.rank ? 1 : m.alpha / (root && !t[ALPHA] ? sqrt(m.rank) : m.rank);
     if (!l->format) l->format = format;

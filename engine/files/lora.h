@@ -6,8 +6,9 @@
  * base_model.model.…; alpha in the metadata diffusers   ….attn1.processor.to_q_lora.down.weight, ….to_q.lora.down.weight,
  * ….lora_linear_layer.down.weight: of 2023 LoHa, LoKr  ….hada_w1_a …, ….lokr_w1 …: products of LyCORIS, under kohya's names
  *
- * A module of rank r adds alpha / r of its product, the product itself where no alpha is given. DoRA, Tucker decompositions, whole
- * differences, norms and IA3 are refused. */
+ * A module of rank r adds alpha / r of its product, the product itself where no alpha is given. With a magnitude (DoRA: dora_scale,
+ * lora_magnitude_vector) the rows of the sum are then brought to that length. Tucker decompositions, whole differences, norms and IA3 are
+ * refused. */
 #ifndef ENGINE_FILES_LORA_H
 #define ENGINE_FILES_LORA_H
 
@@ -25,6 +26,7 @@ struct lora_module {
 struct lora {
     const char *path;
     struct st_file *file;
+    bool has_dora;
     const char *format; /* "kohya", "PEFT", "diffusers", "LoHa", "LoKr": of its first module */
     int n;
     struct lora_module *modules; /* in order of key, each key once */

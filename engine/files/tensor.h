@@ -44,11 +44,11 @@ const struct tensor *tensor_stack(struct arena *a, const struct tensor *top, con
  *   LOW_RANK     a b                 a [O,r] or [O,r,1,1], b [r,I] or [r,I,k,k]
  *   HADAMARD     (a b) * (c d)       value by value: LoHa (Hyeon-Woo et al. 2022)
  *   KRONECKER    (a b) x (c d)       b or d may be NULL, for a or c alone; the rows and columns of the two divide those of the whole: LoKr
- */
+ * With a magnitude m, one value a row (DoRA, Liu et al. 2024), the sum so far is then brought to it: W' = m (W + delta) / ||W + delta||. */
 enum delta_kind { DELTA_LOW_RANK, DELTA_HADAMARD, DELTA_KRONECKER };
 struct delta {
     enum delta_kind kind;
-    const struct tensor *a, *b, *c, *d;
+    const struct tensor *a, *b, *c, *d, *magnitude; /* magnitude: of O values in all, or NULL */
     double scale;
 };
 /* base + the sum of n deltas, as F32; each delta is computed in f32. A read holds some rows, and the deltas' factors. The deltas are

@@ -1,5 +1,6 @@
 /* A base and what LoRAs add to it, computed when it is read, some rows at a time: the base is read once, and so is every factor. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/error.h"
@@ -103,11 +104,12 @@ static int load_product(struct matrix *m, const struct tensor *left, const struc
 
 /* The factors of one delta, its scale in the first of them. */
 struct factors {
-    struct matrix a, b, c, d;
+    struct matrix a, b, c, d, magnitude;
 };
 
 static int load_factors(struct factors *f, const struct delta *d) {
-    int error = 0;
+    int error = d->magnitude ? load(&f->magnitude, d->magnitude, 1) : 0;
+    if (error) return error;
     if (d->kind == DELTA_KRONECKER) {
         error = load_product(&f->a, d->a, d->b, d->scale);
         if (!error) error = load_product(&f->c, d->c, d->d, 1);
@@ -140,11 +142,24 @@ static void add_delta(const struct factors *f, enum delta_kind kind, float *y, u
         }
 }
 
+/* The rows of y [n,columns] become as long as m says; one of zeros stays. */
+static void set_lengths(float *y, const float *m, uint64_t n, uint64_t columns) {
+    for (uint64_t i = 0; i < n; i++, y += columns) {
+        double squares = 0;
+        for (uint64_t j = 0; j < columns; j++) squares += (double)y[j] * (double)y[j];
+        float factor = squares > 0 ? (float)((double)m[i] / sqrt(squares)) : 0;
+        for (uint64_t j = 0; j < columns; j++) y[j] *= factor;
+    }
+}
+
 /* Elements [first, first + n) of the rows they lie in; block [rows,columns], with room for two more of that size where a delta needs it. */
 static int sum_rows(const struct sum *s, const struct factors *f, char *dst, uint64_t first, uint64_t n, float *block, uint64_t rows) {
     uint64_t C = s->columns, top = first / C, count = (first + n - 1) / C - top + 1;
     int error = tensor_read_f32(s->base, block, top * C, count * C);
-    for (int i = 0; i < s->n && !error; i++) add_delta(&f[i], s->deltas[i].kind, block, top, count, C, block + rows * C);
+    for (int i = 0; i < s->n && !error; i++) {
+        add_delta(&f[i], s->deltas[i].kind, block, top, count, C, block + rows * C);
+        if (f[i].magnitude.x) set_lengths(block, f[i].magnitude.x + top, count, C);
+    }
     if (!error) memcpy(dst, block + (first - top * C), n * sizeof *block);
     return error;
 }
@@ -172,7 +187,7 @@ static int sum_elements(const struct tensor *t, void *dst, uint64_t first, uint6
     int error = f ? 0 : ENOMEM;
     for (int i = 0; i < s->n && !error; i++) error = load_factors(&f[i], &s->deltas[i]);
     if (!error) error = sum_blocks(s, f, dst, first, n);
-    for (int i = 0; f && i < s->n; i++) free(f[i].a.x), free(f[i].b.x), free(f[i].c.x), free(f[i].d.x);
+    for (int i = 0; f && i < s->n; i++) free(f[i].a.x), free(f[i].b.x), free(f[i].c.x), free(f[i].d.x), free(f[i].magnitude.x);
     free(f);
     return error;
 }
@@ -215,7 +230,15 @@ static void check_side(const struct tensor *a, const struct tensor *b, uint64_t 
     if (b) check_matrix(a, *rows, rows_of(b));
 }
 
+static void check_magnitude(const struct tensor *t, uint64_t rows) {
+    check_float(t);
+    if (tensor_count(t) != rows)
+        die(FAIL_UNSUPPORTED, "%s: tensor '%s': does not fit the weight it changes: expected %ju values, found %ju", t->file->path, t->name,
+            (uintmax_t)rows, (uintmax_t)tensor_count(t));
+}
+
 static void check_delta(const struct delta *d, uint64_t rows, uint64_t columns) {
+    if (d->magnitude) check_magnitude(d->magnitude, rows);
     uint64_t outer_rows, outer_columns, inner_rows, inner_columns;
     if (d->kind != DELTA_KRONECKER) check_pair(d->a, d->b, rows, columns);
     if (d->kind == DELTA_HADAMARD) check_pair(d->c, d->d, rows, columns);

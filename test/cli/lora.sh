@@ -32,13 +32,14 @@ differ plain.png a.png
 fox -o text.png --lora text.safetensors:50
 expect_code 0
 differ plain.png text.png
-# nothing of it, a directory, another program's name, twice half
+# nothing of it, a directory, another program's name, twice the same
 fox -o b.png --lora loras/a.safetensors:0
 expect_same plain.png b.png
 fox -o b.png -f --lora loras:50
 expect_same a.png b.png
-fox -o b.png -f --loras loras/a.safetensors:25 --lora loras/a.safetensors:25
-expect_same a.png b.png
+fox -o half.png --lora loras/a.safetensors:25
+fox -o twice.png --loras loras/a.safetensors:25 --lora loras/a.safetensors:25
+differ half.png twice.png
 
 # a prompt's tag, where there is a directory for it
 run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -f -o b.png --lora-dir loras '<lora:a:50>a fox'
@@ -63,7 +64,7 @@ expect_same plain.png job-0.png
 expect_same a.png job-1.png
 expect_same text.png job-2.png
 expect_same plain.png job-3.png
-expect_same a.png job-4.png
+expect_same twice.png job-4.png
 
 # what is recorded draws the picture again
 run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 -f -o c.png --lora loras/a.safetensors:50 "a fox"
@@ -96,6 +97,6 @@ run --inspect --lora told.safetensors
 expect_out 'LoRA           told.safetensors' 'format         kohya' 'title          fox' 'modules        1: 1 of the UNet, 0 of text encoders' \
     'rank           8' 'alpha          none given' 'base           not known' 'trigger        f0x' 'tags           snow, red'
 run --inspect -j --lora text.safetensors
-expect_out '{"lora":"text.safetensors","format":"kohya","title":null,"unet_modules":0,"text_modules":1,"other_tensors":0,"rank_min":8,"rank_max":8,"alpha_min":null,"alpha_max":null,"base":null,"trigger":null,"tags":null}'
+expect_out '{"lora":"text.safetensors","format":"kohya","dora":false,"title":null,"unet_modules":0,"text_modules":1,"other_tensors":0,"rank_min":8,"rank_max":8,"alpha_min":null,"alpha_max":null,"base":null,"trigger":null,"tags":null}'
 
 finish

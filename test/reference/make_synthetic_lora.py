@@ -116,6 +116,17 @@ def lora():
     checkpoint.add("both", [*COMMON, "--lora", "@kohya.safetensors:0.5", "--lora", "@peft.safetensors:0.25"],
                    with_diffusers(checkpoint, ("kohya.safetensors", 0.5), ("peft.safetensors", 0.25)))
 
+    # DoRA: by peft, as it stands and at half its weight
+    some = few + [(UNET, k, s) for k, s in modules(checkpoint, UNET, ["mid_block.resnets.0.conv", "up_blocks.1.resnets.0.conv_shortcut"]).items()]
+    tensors = {}
+    for file, name, shape in some:
+        key = ("text_encoder.text_model." if file == TEXT else "unet.") + name
+        tensors |= pair(key, shape, 4, ".lora_A.weight", ".lora_B.weight")
+        tensors[key + ".lora_magnitude_vector.weight"] = [1, shape[0], 1, 1] if len(shape) > 2 else [shape[0]]
+    write(checkpoint, "dora.safetensors", tensors)
+    for weight in (1.0, 0.5):
+        checkpoint.add(f"dora-{weight}", [*COMMON, "--lora", f"@dora.safetensors:{weight}"], with_diffusers(checkpoint, ("dora.safetensors", weight)))
+
     # of 2023
     tensors = {}
     for file, name, shape in [m for m in attention if ".attn" in m[1] and "up_blocks" in m[1]]:
