@@ -6,6 +6,7 @@
 #   make dist              the same as a tarball that runs without any of the libraries (on Debian 12: from glibc 2.36 on)
 #   make help              this, and the settings in force
 #   make check-emu         the CUDA kernels on the CPU, every order and sanitizer; make check-gpu: on a real GPU
+#   make check-ptx         what nvcc makes of them, run by an interpreter of PTX (Python with numpy)
 #   make torture           each allocation and thread of a small run fails once, the libraries' too (STEP=100: every hundredth)
 #   make fuzz SECONDS=60   every parser under libFuzzer (clang)
 #   make mutants           plants each mistake of test/mutants and expects its test to fail (ONLY=pattern: some of them)
@@ -203,6 +204,19 @@ check test: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(
 check-emu:
 	test/emu/matrix.sh
 
+# A second opinion on what nvcc emits: an interpreter of PTX in Python, which needs numpy; PYTHON=… says which Python has it.
+PTX_KERNELS := gemm attention_flash attention_short attention_wide group_norm layer_norm sched_step
+PTX_CHECKED := 80 90
+define PTX_RULE
+$(BUILD)/ptx/sm_$1/%.ptx: cuda/%.cu $(wildcard cuda/*.h cuda/*.cuh) $(BUILD)/nvcc.txt
+	@mkdir -p $$(@D)
+	$$(call say,PTX,$$@)$(NVCC) -std=c++20 -O3 -I. -arch=compute_$1 -ptx -o $$@ $$<
+endef
+$(foreach a,$(PTX_CHECKED),$(eval $(call PTX_RULE,$a)))
+
+check-ptx: $(if $(NVCC),$(foreach a,$(PTX_CHECKED),$(PTX_KERNELS:%=$(BUILD)/ptx/sm_$a/%.ptx)))
+	@$(if $(NVCC),test/ptx/run.sh $(BUILD)/ptx $(PTX_CHECKED),echo 'check-ptx: skipped: there is no nvcc') || [ $$? = 77 ]
+
 # The kernels' tests on a real GPU.
 check-gpu: $(CUDA_TESTS:%=$(BUILD)/%)
 	@BUILD=$(BUILD) ONLY='test_*' test/run.sh $^
@@ -290,6 +304,6 @@ help:
 clean:
 	rm -rf build diffuse
 
-.PHONY: all FORCE check test help dist uninstall check-emu check-gpu emu-tests valgrind torture demo fuzz mutants coverage reach bench install clean
+.PHONY: all FORCE check test help dist uninstall check-emu check-ptx check-gpu emu-tests valgrind torture demo fuzz mutants coverage reach bench install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -path $(BUILD)/dist -prune -o -type f -name '*.d' -print 2>/dev/null)
