@@ -266,19 +266,18 @@ static struct sched_config build(struct arena *a, const struct scheduler *s, con
     return c;
 }
 
-/* StableDiffusionPipeline's constructor. It changes values only, also those of keys that were absent: a swap then loses
- * them. */
-static void fix_up(struct sched_config *c, bool has_offset, bool has_clip, enum sched_fixup fixup) {
-    if (fixup != FIXUP_STABLE_DIFFUSION) return;
-    if (has_offset) c->steps_offset = 1;
-    if (has_clip) c->clip_sample = false;
+/* A pipeline's constructor. It changes values only, also those of keys that were absent: a swap then loses them. */
+static void fix_up(struct sched_config *c, bool has_offset, bool has_clip, bool has_skip, enum sched_fixup fixup) {
+    if (has_offset && fixup != FIXUP_NONE) c->steps_offset = 1;
+    if (has_clip && fixup == FIXUP_STABLE_DIFFUSION) c->clip_sample = false;
+    if (has_skip && fixup == FIXUP_INPAINT) c->skip_prk_steps = true;
 }
 
 /* What pipe.scheduler.config hands on to another class: the loaded class's view of the keys that were in the JSON. */
 static void pass_on(struct sched_config *given, const struct scheduler *own, enum sched_fixup fixup) {
     uint64_t has = given->inherited;
     if (own) rename_solver(own, given);
-    fix_up(given, has & field_bit("steps_offset"), has & field_bit("clip_sample"), fixup);
+    fix_up(given, has & field_bit("steps_offset"), has & field_bit("clip_sample"), has & field_bit("skip_prk_steps"), fixup);
 }
 
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
@@ -353,7 +352,7 @@ struct sched_config *sched_config_load(struct arena *a, const struct json *store
         *c = build(a, target, &given);
     } else {
         *c = build(a, own, &given);
-        fix_up(c, class_option(own, "steps_offset"), class_option(own, "clip_sample"), fixup);
+        fix_up(c, class_option(own, "steps_offset"), class_option(own, "clip_sample"), class_option(own, "skip_prk_steps"), fixup);
     }
     for (; overrides && *overrides; overrides++) override(a, c, *overrides);
     rename_solver(c->scheduler, c);

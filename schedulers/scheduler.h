@@ -110,7 +110,11 @@ struct sched_choice {
 struct sched_choice sched_choice_parse(struct arena *a, const char *text);
 
 /* What the pipeline's constructor does to a stored scheduler config before any swap (diffusers mutates it). */
-enum sched_fixup { FIXUP_NONE, FIXUP_STABLE_DIFFUSION /* steps_offset 1, clip_sample false */ };
+enum sched_fixup {
+    FIXUP_NONE,
+    FIXUP_STABLE_DIFFUSION, /* steps_offset 1, clip_sample false; image to image, too */
+    FIXUP_INPAINT,          /* steps_offset 1, skip_prk_steps true; clip_sample stays */
+};
 
 /* Reads a scheduler_config.json (object `stored`, from file `path` for messages) as diffusers would build it:
  *   class_name:  the class model_index.json names, whichever wrote the file; NULL: the file's own _class_name;

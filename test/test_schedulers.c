@@ -151,13 +151,17 @@ static const char **overrides_of(struct arena *a, const cJSON *c) {
     return list;
 }
 
+static enum sched_fixup fixup_of(const char *pipeline) {
+    if (!pipeline || !strcmp(pipeline, "none")) return FIXUP_NONE;
+    return strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_INPAINT : FIXUP_STABLE_DIFFUSION;
+}
+
 static struct schedule *plan_case(struct arena *a, const cJSON *root, const cJSON *c) {
     const char *target_name = text_of(c, "target"), *pipeline = text_of(c, "pipeline");
     const struct scheduler *target = target_name ? scheduler_find(target_name) : NULL, *found;
     if (target_name && !target) die(FAIL_USAGE, "no scheduler '%s'", target_name);
-    struct sched_config *config = sched_config_load(
-        a, stored_config(a, root, c), "scheduler_config.json", text_of(c, "class_name"), target,
-        pipeline && !strcmp(pipeline, "StableDiffusionPipeline") ? FIXUP_STABLE_DIFFUSION : FIXUP_NONE, overrides_of(a, c), &found);
+    struct sched_config *config = sched_config_load(a, stored_config(a, root, c), "scheduler_config.json", text_of(c, "class_name"), target,
+                                                    fixup_of(pipeline), overrides_of(a, c), &found);
     int n = member(c, "num_inference_steps")->valueint, skip = 0;
     const cJSON *strength = member(c, "strength");
     if (strength) {

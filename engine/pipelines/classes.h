@@ -61,10 +61,10 @@ struct pipeline_class {
     struct task_defaults image, masked; /* from a picture; with a mask */
     double image_guidance;              /* towards the picture beside the latents; 0: there is none */
     enum beside beside;
-    const char *scheduler; /* the class any stored scheduler is converted to, or NULL */
-    enum sched_fixup fixup;
-    bool strength_to_scheduler;    /* see sched_config_set_strength */
-    const struct part_spec *parts; /* nets in order of use; safety checker and feature extractor, where the checkpoint has them */
+    const char *scheduler;                /* the class any stored scheduler is converted to, or NULL */
+    enum sched_fixup fixup, masked_fixup; /* what its constructor does to a stored scheduler; that of the class that paints in a mask */
+    bool strength_to_scheduler;           /* see sched_config_set_strength */
+    const struct part_spec *parts;        /* nets in order of use; safety checker and feature extractor, where the checkpoint has them */
     /* The context is the last hidden state but one of each text encoder, side by side, and the last of them pools the prompt; else it is
      * the normed last state of the one there is. */
     bool penultimate;

@@ -130,7 +130,7 @@ static void open_schedule(struct request *r, const struct component *stored, con
     struct sched_choice choice = sched_choice_parse(r->arena, r->settings.scheduler);
     if (!choice.target && class->scheduler) choice.target = scheduler_find(class->scheduler);
     r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, choice.target,
-                                        class->fixup, choice.overrides, &r->scheduler);
+                                        r->settings.mask ? class->masked_fixup : class->fixup, choice.overrides, &r->scheduler);
     /* a pipeline without eta leaves its scheduler's own default to step() */
     if (class->takes_prompt || r->settings.eta > 0) sched_config_set_eta(r->sched_config, r->settings.eta);
     int most = sched_config_train_timesteps(r->sched_config);

@@ -21,10 +21,11 @@ static const struct part_spec parts[] = {
     {.name = NULL},
 };
 
-#define STABLE_DIFFUSION(class_name)                                                                                                      \
-    {                                                                                                                                     \
-        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1},                  \
-        .fixup = FIXUP_STABLE_DIFFUSION, .parts = parts, .check = latent_check_plain, .prepare = latent_prepare, .decode = latent_decode, \
+#define STABLE_DIFFUSION(class_name)                                                                                     \
+    {                                                                                                                    \
+        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1}, \
+        .fixup = FIXUP_STABLE_DIFFUSION, .masked_fixup = FIXUP_INPAINT, .parts = parts, .check = latent_check_plain,     \
+        .prepare = latent_prepare, .decode = latent_decode,                                                              \
     }
 
 /* The task follows from what is given, as diffusers' AutoPipeline has it: each of them does all three. */

@@ -95,7 +95,7 @@ def swapped(r, stored):
             stored[name] = config
         except (ValueError, NotImplementedError):
             pass
-    case = {"tag": f"{name}: {cls}", "stored": name, "pipeline": r.choice([fixed.SD_PIPELINE, fixed.NO_PIPELINE]), "target": target,
+    case = {"tag": f"{name}: {cls}", "stored": name, "pipeline": r.choice([fixed.SD_PIPELINE, fixed.INPAINT_PIPELINE, fixed.NO_PIPELINE]), "target": target,
             "num_inference_steps": r.choice(STEPS)}
     return attempt(case, stored, False)
 

@@ -295,6 +295,7 @@ STORED = {
              "set_alpha_to_one": False, "skip_prk_steps": True, "trained_betas": None},
     "sd14 outdated": {"_class_name": "PNDMScheduler", "_diffusers_version": "0.2.2", "beta_start": 0.00085, "beta_end": 0.012,
                       "beta_schedule": "scaled_linear", "num_train_timesteps": 1000, "skip_prk_steps": True},
+    "pndm with Runge-Kutta": {"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", **SD, "steps_offset": 0, "skip_prk_steps": False},
     "ddim outdated": {"_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
                       "clip_sample": True, "steps_offset": 0},
     "sd21 v": {"_class_name": "DDIMScheduler", "_diffusers_version": "0.8.0", **SD, "clip_sample": False, "num_train_timesteps": 1000,
@@ -315,7 +316,7 @@ STORED = {
     "declared defaults": {"_class_name": "EulerDiscreteScheduler", **SD, "timestep_spacing": "leading",
                           "_use_default_values": ["timestep_spacing"]},
 }
-SD_PIPELINE, NO_PIPELINE = "StableDiffusionPipeline", "none"
+SD_PIPELINE, INPAINT_PIPELINE, NO_PIPELINE = "StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "none"
 
 
 def piped(stored, pipeline, class_name=None):
@@ -323,17 +324,22 @@ def piped(stored, pipeline, class_name=None):
     scheduler = getattr(diffusers, class_name or stored["_class_name"]).from_config(dict(stored))
     if pipeline == NO_PIPELINE:
         return scheduler
-    return diffusers.StableDiffusionPipeline(vae=None, text_encoder=None, tokenizer=None, unet=None, scheduler=scheduler,
-                                             safety_checker=None, feature_extractor=None,
-                                             requires_safety_checker=False).scheduler
+    unet = tiny_unet() if pipeline == INPAINT_PIPELINE else None
+    return getattr(diffusers, pipeline)(vae=None, text_encoder=None, tokenizer=None, unet=unet, scheduler=scheduler, safety_checker=None,
+                                        feature_extractor=None, requires_safety_checker=False).scheduler
+
+
+def tiny_unet():
+    """The constructor asks for its config."""
+    return diffusers.UNet2DConditionModel(sample_size=64, block_out_channels=[4], down_block_types=["DownBlock2D"], up_block_types=["UpBlock2D"], norm_num_groups=1, attention_head_dim=1)
 
 
 def swaps(classes):
     for name, stored in STORED.items():
         if stored["_class_name"] not in classes:
             continue
-        for pipeline in (SD_PIPELINE, NO_PIPELINE):
-            for target in [None] + (classes if pipeline == SD_PIPELINE else ["DDIMScheduler", "EulerDiscreteScheduler"]):
+        for pipeline in (SD_PIPELINE, INPAINT_PIPELINE, NO_PIPELINE):
+            for target in [None] + (classes if pipeline == SD_PIPELINE else ["DDIMScheduler", "PNDMScheduler", "EulerDiscreteScheduler"]):
                 case = {"tag": f"{name} in {pipeline}", "stored": name, "pipeline": pipeline, "target": target,
                         "num_inference_steps": 5}
 

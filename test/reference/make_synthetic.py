@@ -331,6 +331,16 @@ def inpaint_masks(name="inpaint-masks", in_channels=4):
     return checkpoint
 
 
+def inpaint_scheduler():
+    """The inpainting pipeline's constructor has an eye on other keys of an outdated scheduler than text to image's."""
+    checkpoint = pipeline("inpaint-scheduler", StableDiffusionInpaintPipeline, unet(), scheduler=diffusers.PNDMScheduler.from_config({
+        **SD1_SCHEDULER, "steps_offset": 0, "skip_prk_steps": False, "clip_sample": True}))
+    image, mask = checkpoint.add_picture("in.png", 64, 48), checkpoint.add_mask("mask.png", 64, 48, 20, 12, 16, 16, 9)
+    for case, scheduler in (("own", None), ("swapped", "DDIMScheduler")):
+        task(checkpoint, StableDiffusionInpaintPipeline, case, scheduler, 5, ["-i", "@in.png", "--mask", "@mask.png"], image=image, mask_image=mask, width=64, height=48)
+    return draw(checkpoint, "text")
+
+
 def inpaint_masks_nine():
     return inpaint_masks("inpaint-masks-nine", 9)
 
@@ -526,7 +536,7 @@ def latent_consistency():
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, faint_ends, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, downsample_padding, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, sd_turbo, image_to_image, inpaint, inpaint_nine,
-                 single_sd1, single_sd2, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
+                 single_sd1, single_sd2, inpaint_scheduler, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
 
 
 def main():
