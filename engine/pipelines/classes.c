@@ -18,10 +18,18 @@ static const struct pipeline_class *const classes[] = {&stable_diffusion_class,
                                                        &ddim_class};
 enum { N_CLASSES = sizeof classes / sizeof *classes };
 
+/* It lays grey masks over latents by degrees and, where a scheduler adds noise by timestep, noise of the step before: a loop of its own
+ * that diffusers keeps for checkpoints of 2022, whose parts are those of its successor. */
+static const char legacy[] = "StableDiffusionInpaintPipelineLegacy";
+
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c) {
     const char *name = c->pipeline_class ? c->pipeline_class : ddpm_class.name, *known = "";
     for (int i = 0; i < N_CLASSES; i++)
         if (!strcmp(classes[i]->name, name)) return classes[i];
+    if (!strcmp(name, legacy))
+        die_hint(FAIL_UNSUPPORTED,
+                 "\"_class_name\": \"StableDiffusionInpaintPipeline\" in model_index.json draws with its parts as diffusers does since",
+                 "%s: pipeline class '%s' is not supported: diffusers replaced it in 2022", c->dir, name);
     for (int i = 0; i < N_CLASSES; i++) known = arena_printf(a, "%s%s%s", known, i ? ", " : "", classes[i]->name);
     die_hint(FAIL_UNSUPPORTED, arena_printf(a, "supported: %s", known), "%s: pipeline class '%s' is not supported", c->dir, name);
 }
