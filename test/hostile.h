@@ -41,6 +41,7 @@ struct row {
     const char *model;  /* the operand of -m, "../model" if NULL; the working directory is an empty one beside it */
     const char *env[3]; /* NAME=VALUE */
     bool generate;      /* a picture is asked for, not --inspect; the file exists if and only if code is 0 */
+    const char *width;  /* of that picture, "64" if NULL */
 };
 
 static char root[PATH_MAX], program[PATH_MAX], good_model[PATH_MAX];
@@ -254,8 +255,9 @@ static struct outcome inspect(const struct row *r) {
 }
 
 static struct outcome generate(const struct row *r) {
+    char *width = (char *)(r->width ? r->width : "64");
     char *argv[] = {program, "--device", "cpu", "-q", "-m", "../model", "--steps",        "1", "-W",
-                    "64",    "-H",       "64",  "-s", "1",  "-o",       "../picture.png", "x", NULL};
+                    width,   "-H",       "64",  "-s", "1",  "-o",       "../picture.png", "x", NULL};
     remove_tree(path_of("picture.png"));
     return run_program(r, argv);
 }

@@ -397,6 +397,7 @@ static const struct row file_rows[] = {
     {"I14", 66, "found a file", NULL, .model = "../model/model_index.json"},
     {"I14", 66, "no model_index.json", NULL, .make = only_file},
     {"I14", 66, "no model_index.json", NULL, .make = only_file, .a = "model.safetensors"},
+    {"I14", 65, "the file is empty", "v1-5.ckpt", .make = put, .a = "", .model = "../model/v1-5.ckpt"},
     {"I14", 78, "only pickle weights (v1-5.ckpt)", NULL, .make = only_file, .a = "v1-5.ckpt"},
     {"I14", 78, "only pickle weights (diffusion_pytorch_model.bin)", W, .names = "", .make = rename_to,
      .a = "unet/diffusion_pytorch_model.bin"},

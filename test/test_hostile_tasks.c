@@ -35,6 +35,8 @@ static const struct row checker_rows[] = {
     {"T2", 65, "shortest_edge", EXTRACTOR, FIELD("shortest_edge", "42", "-1")},
     {"T2", 65, "shortest_edge", EXTRACTOR, FIELD("shortest_edge", "42", "4097")},
     {"T2", 65, "shortest_edge", EXTRACTOR, FIELD("shortest_edge", "42", "[42]")},
+    {"T2", 65, "a picture of 8192x64 pixels: too thin for a network that wants 524288x4096 of it", EXTRACTOR, .names = "", .generate = true,
+     .width = "8192", FIELD("shortest_edge", "42", "4096")},
     {"T2", 65, "expected shortest_edge, or height and width", EXTRACTOR, FIELD("shortest_edge", "42", "null")},
     {"T2", 78, "longest_edge", EXTRACTOR, FIELD("shortest_edge", "42", "42, \"longest_edge\": 42")},
     {"T2", 65, "'size'", EXTRACTOR, FIELD("size", "{", "\"42\", \"x\": {")},
