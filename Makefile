@@ -5,6 +5,7 @@
 #   make install           binary, manual, completions, shipped checkpoint, README and licence, under PREFIX; make uninstall
 #   make dist              the same as a tarball that runs without any of the libraries (on Debian 12: from glibc 2.36 on)
 #   make help              this, and the settings in force
+#   make check-tasks       every picture of every task on the CUDA device on the CPU, in each type
 #   make check-emu         the CUDA kernels on the CPU, every order and sanitizer; make check-gpu: on a real GPU
 #   make check-ptx         what nvcc makes of them, run by an interpreter of PTX (Python with numpy)
 #   make torture           each allocation and thread of a small run fails once, the libraries' too (STEP=100: every hundredth)
@@ -200,6 +201,10 @@ $(BUILD)/%: $(BUILD)/bench/%.o $(LIBRARY)
 check test: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 	@BUILD=$(BUILD) test/run.sh $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 
+# What gates.sh draws a case of each of.
+check-tasks: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/test_synthetic
+	DIFFUSE=$(BUILD)/diffuse CASES=all test/cli/gates.sh
+
 # The kernels' tests alone, in every order the emulation knows and under the sanitizers.
 check-emu:
 	test/emu/matrix.sh
@@ -304,6 +309,6 @@ help:
 clean:
 	rm -rf build diffuse
 
-.PHONY: all FORCE check test help dist uninstall check-emu check-ptx check-gpu emu-tests valgrind torture demo fuzz mutants coverage reach bench install clean
+.PHONY: all FORCE check test help dist uninstall check-tasks check-emu check-ptx check-gpu emu-tests valgrind torture demo fuzz mutants coverage reach bench install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -path $(BUILD)/dist -prune -o -type f -name '*.d' -print 2>/dev/null)

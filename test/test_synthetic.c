@@ -1,12 +1,13 @@
 /* Whole command lines against diffusers on checkpoints whose weights follow from their tensors' names (test/reference/synthetic.py):
  *     test_synthetic            every fixture of test/fixtures/synthetic
- *     test_synthetic NAME…      these
+ *     test_synthetic NAME[:CASE]…   these, or of each one the cases alone whose names match the shell pattern
  *     test_synthetic --write DIR NAME   the fixture's checkpoint and pictures alone, into an empty folder
  * DIFFUSE is the program; SYNTHETIC_ARGS more arguments for each call ("--device cuda --dtype fp32"). */
 #include "test/synthetic.h"
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -114,17 +115,29 @@ static void run_case(const char *fixture, const char *dir, const cJSON *c, const
     arena_free(&a);
 }
 
+struct chosen {
+    char *name;
+    const char *cases; /* a pattern; NULL: all, and what is refused */
+};
+
 static void test_fixture(void **state) {
-    const char *name = *state;
+    const struct chosen *chosen = *state;
+    const char *name = chosen->name;
     struct arena a = {0};
+    int n = 0;
     cJSON *fixture = read_fixture(name);
     struct st_file *recorded = st_open(&a, arena_printf(&a, "test/fixtures/synthetic/%s.safetensors", name));
     const char *dir = arena_strdup(&a, temp_dir());
     write_checkpoint(dir, fixture);
     const cJSON *cases = cJSON_GetObjectItem(fixture, "cases"), *c;
     assert_int_equal(cJSON_GetArraySize(cases), recorded->n_tensors);
-    cJSON_ArrayForEach(c, cases) run_case(name, dir, c, recorded);
-    cJSON_ArrayForEach(c, cJSON_GetObjectItem(fixture, "refused")) refuse(name, dir, c);
+    cJSON_ArrayForEach(c, cases) {
+        if (chosen->cases && fnmatch(chosen->cases, cJSON_GetObjectItem(c, "name")->valuestring, 0)) continue;
+        run_case(name, dir, c, recorded);
+        n++;
+    }
+    if (!n) fail_msg("%s: no case '%s'", name, chosen->cases);
+    if (!chosen->cases) cJSON_ArrayForEach(c, cJSON_GetObjectItem(fixture, "refused")) refuse(name, dir, c);
     remove_tree(dir);
     st_close(recorded);
     cJSON_Delete(fixture);
@@ -141,18 +154,28 @@ static int write_only(const char *dir, const char *name) {
 int main(int argc, char **argv) {
     struct arena a = {0};
     if (argc == 4 && !strcmp(argv[1], "--write")) return write_only(argv[2], argv[3]);
-    glob_t found = {0};
-    for (int i = 1; i < argc; i++)
-        if (glob(arena_printf(&a, "test/fixtures/synthetic/%s.json", argv[i]), i > 1 ? GLOB_APPEND : 0, NULL, &found)) return 2;
-    if (argc == 1 && glob("test/fixtures/synthetic/*.json", 0, NULL, &found)) return 2;
-    struct CMUnitTest *tests = arena_array(&a, found.gl_pathc, sizeof *tests);
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        const char *file = strrchr(found.gl_pathv[i], '/') + 1;
-        char *name = arena_printf(&a, "%.*s", (int)(strlen(file) - strlen(".json")), file);
-        tests[i] = (struct CMUnitTest){name, test_fixture, NULL, NULL, name};
+    static const char *const all[] = {"*"};
+    const char *const *names = argc > 1 ? (const char *const *)argv + 1 : all;
+    int n_names = argc > 1 ? argc - 1 : 1;
+    size_t n = 0;
+    struct CMUnitTest *tests = NULL;
+    for (int i = 0; i < n_names; i++) {
+        glob_t found = {0};
+        const char *colon = strchr(names[i], ':');
+        int length = colon ? (int)(colon - names[i]) : (int)strlen(names[i]);
+        if (glob(arena_printf(&a, "test/fixtures/synthetic/%.*s.json", length, names[i]), 0, NULL, &found)) return 2;
+        tests = realloc(tests, (n + found.gl_pathc) * sizeof *tests);
+        for (size_t k = 0; k < found.gl_pathc; k++) {
+            const char *file = strrchr(found.gl_pathv[k], '/') + 1;
+            struct chosen *c = arena_alloc(&a, sizeof *c);
+            c->name = arena_printf(&a, "%.*s", (int)(strlen(file) - strlen(".json")), file);
+            c->cases = colon ? colon + 1 : NULL;
+            tests[n++] = (struct CMUnitTest){c->name, test_fixture, NULL, NULL, c};
+        }
+        globfree(&found);
     }
-    int failed = _cmocka_run_group_tests("synthetic", tests, found.gl_pathc, NULL, NULL);
-    globfree(&found);
+    int failed = _cmocka_run_group_tests("synthetic", tests, n, NULL, NULL);
+    free(tests);
     arena_free(&a);
     return failed;
 }

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Every task on the emulated CUDA device against diffusers, in each type: a case of each, or with CASES=all (make check-tasks) all there are.
+# fp32 as on the CPU; fp16 within 0.6 levels on average; bf16, each of whose roundings is eight times as coarse, within 4.8.
+: "${DIFFUSE:=$PWD/diffuse}"
+BUILD=$(dirname "$DIFFUSE")
+[ -x "$BUILD/emu/diffuse" ] || { echo "no $BUILD/emu/diffuse"; exit 77; }
+failed=0
+
+# gate TYPE MEAN CASE...
+gate() {
+    type=$1 mean=$2
+    shift 2
+    export SYNTHETIC_ARGS="--device cuda --dtype $type" SYNTHETIC_MEAN="$mean"
+    [ "$mean" ] || unset SYNTHETIC_MEAN
+    DIFFUSE=$BUILD/emu/diffuse "$BUILD/test_synthetic" "$@" || failed=1
+}
+
+if [ "${CASES:-}" = all ]; then
+    set -- 'image-to-image' 'inpaint*' 'depth*' 'instruct*' 'safety*' 'latent-consistency' 'xl*'
+    few=''
+else
+    set -- 'image-to-image:Heun*-0.3-odd' 'inpaint:Euler*-0.75-odd' 'inpaint-nine:pixel-0.75-odd' 'depth-to-image:PNDM*-0.75-odd' \
+        'instruct-pix2pix:unguided' 'safety-checker:image-1.0' 'xl-refiner:scores' 'xl:guidance-1'
+    few='xl-image:mask-EulerAncestral* xl-nine:strength-0.6'
+fi
+set -f
+# shellcheck disable=SC2086
+gate fp16 0.6 "$@" $few
+gate bf16 4.8 "$@"
+gate fp32 '' "$@"
+exit $failed
