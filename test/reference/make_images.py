@@ -8,13 +8,15 @@ import io
 import json
 import pathlib
 import random
+import struct
+import zlib
 
 import numpy as np
 import torch
 import transformers
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import load_image
-from PIL import Image
+from PIL import Image, ImageCms
 from torchvision.transforms.v2 import functional as tv
 
 import common
@@ -141,8 +143,28 @@ def files():
             (corpus / f"{i:02}.{name.split()[0]}").write_bytes(data)
 
 
+def profiles():
+    """Colours that a reader with colour management would change, red and blue for one another: load_image does not."""
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    array, icc = np.stack([ramp, ramp.T, 255 - ramp], -1), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = icc.replace(b"rXYZ", b"----", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"----", b"bXYZ", 1)
+    gamma, profile = image_files.chunk(b"gAMA", struct.pack(">I", 100000)), image_files.chunk(b"iCCP", b"bgr\0\0" + zlib.compress(icc))
+    for i, before in enumerate((gamma, profile, gamma + profile)):
+        file_of(f"file:{i}:png", image_files.png(16, 16, 2, 8, array, before=before))
+    file_of("file:3:png", image_files.png(16, 16, 0, 8, ramp[..., None], before=gamma))
+    file_of("file:4:jpeg", image_files.saved(Image.fromarray(array), "JPEG", quality=90, icc_profile=icc))
+    file_of("file:5:webp", image_files.saved(Image.fromarray(array), "WEBP", lossless=True, icc_profile=icc))
+
+
+def save(name):
+    common.save_tensors(common.FIXTURES / "images" / name, tensors)
+    tensors.clear()
+
+
 def main():
     common.deterministic()
+    profiles()
+    save("profiles.safetensors")
     resizes()
     files()
     modes()
@@ -150,7 +172,7 @@ def main():
     numbers()
     written()
     extractors()
-    common.save_tensors(common.FIXTURES / "images" / "images.safetensors", tensors)
+    save("images.safetensors")
 
 
 main()
