@@ -71,7 +71,7 @@ static void add_attention(struct listing *l, const struct shape *m, const char *
 void list_unet(struct listing *l, const struct shape *m) {
     const int *C = m->channels, n = m->n_levels, E = 4 * C[0];
 #define NAME(...) arena_printf(l->arena, __VA_ARGS__)
-    add_conv(l, "", "conv_in", C[0], m->pixel_channels, 3);
+    add_conv(l, "", "conv_in", C[0], m->pixel_channels + m->sees_depth, 3);
     add_linear(l, "", "time_embedding.linear_1", E, C[0], true);
     add_linear(l, "", "time_embedding.linear_2", E, E, true);
     if (m->added) add_linear(l, "", "add_embedding.linear_1", E, m->added, true);
@@ -145,5 +145,64 @@ void list_text_encoder(struct listing *l, const struct text_shape *t) {
     }
     add_norm(l, "text_model.", "final_layer_norm", C);
     if (t->projection) add_linear(l, "", "text_projection", t->projection, C, false);
+}
+
+/* ---- the depth estimator ----------------------------------------------------------------------------------------- */
+
+/* A convolution without bias. */
+static void add_filter(struct listing *l, const char *prefix, const char *name, int out, int in, int kernel) {
+    add(l, prefix, NAME("%s.weight", name), 4, out, in, kernel);
+}
+
+/* A bottleneck of the ResNet behind the vision transformer. */
+static void add_bottleneck(struct listing *l, const char *prefix, int in, int out) {
+    if (in != out) add_filter(l, prefix, "downsample.conv", out, in, 1), add_norm(l, prefix, "downsample.norm", out);
+    add_filter(l, prefix, "conv1", out / 4, in, 1);
+    add_norm(l, prefix, "norm1", out / 4);
+    add_filter(l, prefix, "conv2", out / 4, out / 4, 3);
+    add_norm(l, prefix, "norm2", out / 4);
+    add_filter(l, prefix, "conv3", out, out / 4, 1);
+    add_norm(l, prefix, "norm3", out);
+}
+
+static void add_vision_layer(struct listing *l, const char *prefix, int C) {
+    for (int i = 0; i < 3; i++)
+        add_linear(l, prefix, (const char *[]){"attention.attention.query", "attention.attention.key", "attention.attention.value"}[i], C,
+                   C, true);
+    add_linear(l, prefix, "attention.output.dense", C, C, true);
+    add_linear(l, prefix, "intermediate.dense", 4 * C, C, true);
+    add_linear(l, prefix, "output.dense", C, 4 * C, true);
+    add_norm(l, prefix, "layernorm_before", C);
+    add_norm(l, prefix, "layernorm_after", C);
+}
+
+void list_depth_estimator(struct listing *l) {
+    enum { HIDDEN = 768, FUSED = 256, TOKENS = 24 * 24 + 1 };
+    static const int channels[] = {64, 256, 512, 1024}, layers[] = {3, 4, 9}, neck[] = {256, 512, HIDDEN, HIDDEN};
+    const char *bit = "dpt.embeddings.backbone.bit.", *neck_prefix = "neck.reassemble_stage.";
+    add(l, "dpt.embeddings.", "cls_token", 3, 1, 1, HIDDEN);
+    add(l, "dpt.embeddings.", "position_embeddings", 3, 1, TOKENS, HIDDEN);
+    add_conv(l, "dpt.embeddings.", "projection", HIDDEN, channels[3], 1);
+    add_filter(l, bit, "embedder.convolution", channels[0], 3, 7);
+    add_norm(l, bit, "embedder.norm", channels[0]);
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < layers[i]; j++)
+            add_bottleneck(l, NAME("%sencoder.stages.%d.layers.%d.", bit, i, j), channels[j ? i + 1 : i], channels[i + 1]);
+    for (int i = 0; i < 12; i++) add_vision_layer(l, NAME("dpt.encoder.layer.%d.", i), HIDDEN);
+    add_norm(l, "dpt.", "layernorm", HIDDEN);
+    for (int i = 2; i < 4; i++) {
+        add_linear(l, neck_prefix, NAME("readout_projects.%d.0", i), HIDDEN, 2 * HIDDEN, true);
+        add_conv(l, neck_prefix, NAME("layers.%d.projection", i), HIDDEN, HIDDEN, 1);
+    }
+    add_conv(l, neck_prefix, "layers.3.resize", HIDDEN, HIDDEN, 3);
+    for (int i = 0; i < 4; i++) {
+        const char *fusion = NAME("neck.fusion_stage.layers.%d.", i);
+        add_filter(l, "neck.", NAME("convs.%d", i), FUSED, neck[i], 3);
+        add_conv(l, fusion, "projection", FUSED, FUSED, 1);
+        for (int j = 0; j < 4; j++) add_conv(l, fusion, NAME("residual_layer%d.convolution%d", 1 + j / 2, 1 + j % 2), FUSED, FUSED, 3);
+    }
+    add_conv(l, "head.head.", "0", FUSED / 2, FUSED, 3);
+    add_conv(l, "head.head.", "2", 32, FUSED / 2, 3);
+    add_conv(l, "head.head.", "4", 1, 32, 1);
 }
 #undef NAME

@@ -25,6 +25,7 @@ struct shape {
     bool linear_projection;
     int sample_size;
     const char *prediction;
+    bool sees_depth; /* one more channel of the UNet's input, and the estimator it comes from */
 };
 
 struct listed {
@@ -48,5 +49,7 @@ static inline int context_dim(const struct shape *m) {
 void list_unet(struct listing *l, const struct shape *m);
 void list_vae(struct listing *l, const struct shape *m);
 void list_text_encoder(struct listing *l, const struct text_shape *t);
+/* DPT-hybrid (Intel/dpt-hybrid-midas). */
+void list_depth_estimator(struct listing *l);
 
 #endif

@@ -1,4 +1,4 @@
-/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5 or 2.1, SDXL or its refiner, or of google/ddpm-cat-256,
+/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5, 2.1 or 2-depth, SDXL or its refiner, or of google/ddpm-cat-256,
  * with seeded random weights, for measuring.
  *
  *     make_checkpoint MODEL DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] [--lora RANK]
@@ -29,10 +29,11 @@
     { 1280, 32, 5120, 20, "gelu", 1280 }
 
 static const struct shape models[] = {
-    {"sd15", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {CLIP_L}, 0, "8", false, 64, "epsilon"},
-    {"sd21", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {OPENCLIP_H}, 0, "[5, 10, 20, 20]", true, 96, "v_prediction"},
-    {"sdxl", 3, {320, 640, 1280}, 4, {0, 2, 10}, {CLIP_L, OPENCLIP_BIGG}, 2816, "[5, 10, 20]", true, 128, "epsilon"},
-    {"sdxl-refiner", 4, {384, 768, 1536, 1536}, 4, {0, 4, 4, 0}, {{0}, OPENCLIP_BIGG}, 2560, "[6, 12, 24, 24]", true, 128, "epsilon"},
+    {"sd15", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {CLIP_L}, 0, "8", false, 64, "epsilon", false},
+    {"sd21", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {OPENCLIP_H}, 0, "[5, 10, 20, 20]", true, 96, "v_prediction", false},
+    {"sd2-depth", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {OPENCLIP_H}, 0, "[5, 10, 20, 20]", true, 64, "epsilon", true},
+    {"sdxl", 3, {320, 640, 1280}, 4, {0, 2, 10}, {CLIP_L, OPENCLIP_BIGG}, 2816, "[5, 10, 20]", true, 128, "epsilon", false},
+    {"sdxl-refiner", 4, {384, 768, 1536, 1536}, 4, {0, 4, 4, 0}, {{0}, OPENCLIP_BIGG}, 2560, "[6,12,24,24]", true, 128, "epsilon", false},
     {.name = "ddpm-cat", .n_levels = 6, .channels = {128, 128, 256, 256, 512, 512}, .pixel_channels = 3, .depths = {0, 0, 0, 0, 1, 0}},
 };
 
@@ -188,13 +189,16 @@ static void write_index(struct arena *a, const struct order *r) {
                *second = "\"text_encoder_2\": [\"transformers\", \"CLIPTextModelWithProjection\"], \"tokenizer_2\": [\"transformers\", "
                          "\"CLIPTokenizer\"]";
     if (!r->model->added)
-        write_text(
-            a, r, "model_index.json",
-            arena_printf(a,
-                         "{\"_class_name\": \"StableDiffusionPipeline\", \"_diffusers_version\": \"0.42.1\", "
-                         "\"requires_safety_checker\": false,\n \"safety_checker\": [null, null], \"feature_extractor\": [null, null], "
-                         "\"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n %s,\n%s",
-                         first, parts));
+        write_text(a, r, "model_index.json",
+                   arena_printf(a,
+                                "{\"_class_name\": \"StableDiffusion%sPipeline\", \"_diffusers_version\": \"0.42.1\",\n %s,\n"
+                                " \"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n %s,\n%s",
+                                r->model->sees_depth ? "Depth2Img" : "",
+                                r->model->sees_depth ? "\"depth_estimator\": [\"transformers\", \"DPTForDepthEstimation\"], "
+                                                       "\"feature_extractor\": [\"transformers\", \"DPTImageProcessor\"]"
+                                                     : "\"requires_safety_checker\": false, \"safety_checker\": [null, null], "
+                                                       "\"feature_extractor\": [null, null]",
+                                first, parts));
     else
         write_text(a, r, "model_index.json",
                    arena_printf(a,
@@ -252,12 +256,21 @@ static void write_unet_config(struct arena *a, const struct order *r) {
                                  : "";
     write_text(a, r, "unet/config.json",
                arena_printf(a,
-                            "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d, \"in_channels\": 4, \"out_channels\": 4,\n"
+                            "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d, \"in_channels\": %d, \"out_channels\": 4,\n"
                             " \"block_out_channels\": [%s], \"layers_per_block\": 2, \"cross_attention_dim\": %d,\n"
                             " \"down_block_types\": [%s],\n \"up_block_types\": [%s],\n \"transformer_layers_per_block\": [%s],\n"
                             " \"attention_head_dim\": %s, \"use_linear_projection\": %s%s}\n",
-                            m->sample_size, channels, context_dim(m), down, up, depths, m->heads, m->linear_projection ? "true" : "false",
-                            added));
+                            m->sample_size, m->pixel_channels + m->sees_depth, channels, context_dim(m), down, up, depths, m->heads,
+                            m->linear_projection ? "true" : "false", added));
+}
+
+static void write_depth_configs(struct arena *a, const struct order *r) {
+    write_text(a, r, "depth_estimator/config.json",
+               "{\"architectures\": [\"DPTForDepthEstimation\"], \"model_type\": \"dpt\", \"is_hybrid\": true,\n"
+               " \"neck_hidden_sizes\": [256, 512, 768, 768], \"reassemble_factors\": [1, 1, 1, 0.5]}\n");
+    write_text(a, r, "feature_extractor/preprocessor_config.json",
+               "{\"feature_extractor_type\": \"DPTFeatureExtractor\", \"size\": 384, \"resample\": 3,\n"
+               " \"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5]}\n");
 }
 
 static void write_configs(struct arena *a, const struct order *r) {
@@ -270,6 +283,7 @@ static void write_configs(struct arena *a, const struct order *r) {
     for (int i = 0; i < 2; i++)
         if (r->model->texts[i].layers) write_text_config(a, r, i);
     write_unet_config(a, r);
+    if (r->model->sees_depth) write_depth_configs(a, r);
     write_text(
         a, r, "vae/config.json",
         arena_printf(
@@ -330,6 +344,11 @@ static void each_component(struct arena *a, const struct order *r) {
     l = listing_new(a);
     list_vae(l, r->model);
     put_component(a, r, "vae", l, file, NULL);
+    if (r->model->sees_depth) {
+        l = listing_new(a);
+        list_depth_estimator(l);
+        put_component(a, r, "depth_estimator", l, "model.safetensors", NULL);
+    }
     for (int i = 0; i < 2; i++) {
         if (!r->model->texts[i].layers) continue;
         l = listing_new(a);
@@ -342,14 +361,14 @@ static void each_component(struct arena *a, const struct order *r) {
 static const struct shape *find_model(const char *name) {
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (strcmp(models[i].name, name) == 0) return &models[i];
-    die(FAIL_USAGE, "unknown model '%s': sd15, sd21, sdxl, sdxl-refiner or ddpm-cat", name);
+    die(FAIL_USAGE, "unknown model '%s': sd15, sd21, sd2-depth, sdxl, sdxl-refiner or ddpm-cat", name);
 }
 
 int main(int argc, char **argv) {
     struct arena a = {0};
     if (argc < 3)
         die(FAIL_USAGE,
-            "usage: make_checkpoint sd15|sd21|sdxl|sdxl-refiner|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] "
+            "usage: make_checkpoint sd15|sd21|sd2-depth|sdxl|sdxl-refiner|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] "
             "[--lora RANK]");
     struct order r = {.model = find_model(argv[1]), .dtype = DT_F32};
     if (strcmp(argv[2], "--list") != 0) {
@@ -365,6 +384,7 @@ int main(int argc, char **argv) {
         }
         const char *dirs[] = {"", "unet", "scheduler", "vae"};
         for (int i = 0; i < (has_text(r.model) ? 4 : 3); i++) make_dir(&a, r.dir, dirs[i]);
+        if (r.model->sees_depth) make_dir(&a, r.dir, "depth_estimator"), make_dir(&a, r.dir, "feature_extractor");
         for (int i = 0; i < 2; i++) {
             if (!r.model->texts[i].layers) continue;
             make_dir(&a, r.dir, numbered(&a, "text_encoder", i));

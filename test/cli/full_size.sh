@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checkpoints of the true size: the names and shapes of SD 1.5 and 2.1, SDXL and its refiner are the published ones, and the program accepts all of them.
+# Checkpoints of the true size: the names and shapes of SD 1.5, 2.1 and 2-depth, SDXL and its refiner are the published ones, and the program accepts all of them.
 # The files are holes: nothing is written to the disk but their headers.
 root=$PWD
 . "$(dirname "$0")/common"
@@ -7,11 +7,15 @@ make_checkpoint=$(dirname "$DIFFUSE")/make_checkpoint
 
 LC_ALL=C
 export LC_ALL
-for model in sd15 sd21 sdxl sdxl-refiner; do
+for model in sd15 sd21 sd2-depth sdxl sdxl-refiner; do
     what="make_checkpoint $model --list"
     "$make_checkpoint" $model --list | sort >listed
     expected=$root/test/fixtures/expected_tensors/$model.txt
-    if [ -f "$expected" ]; then cat "$expected"; else gzip -dc "$expected.gz"; fi >expected
+    if [ $model = sd2-depth ]; then # SD 2.1's, with depth beside the latents, and what estimates it
+        lists=$root/test/fixtures/expected_tensors
+        sed '/^unet conv_in.weight/s/320,4,/320,5,/' "$lists/sd21.txt" | cat - "$lists/dpt-hybrid-midas.txt" |
+            sed 's/^\(dpt\|neck\|head\)\./depth_estimator &/' | sort
+    elif [ -f "$expected" ]; then cat "$expected"; else gzip -dc "$expected.gz"; fi >expected
     cmp -s listed expected || fail "$(diff listed expected | head -5)"
     "$make_checkpoint" $model "$work/$model" "$root/test/fixtures/tokenizer/clip" --sparse || fail "exit code $?"
 done
@@ -27,6 +31,12 @@ run --inspect -m sd21
 expect_code 0
 for line in 'text_encoder .* 340387840 parameters in 372' 'unet .* 865910724 parameters in 686' 'size .* 768x768' \
     'schedule .* PNDMScheduler, v_prediction'; do
+    grep -q "^$line" out || fail "no line '$line' in $(cat out)"
+done
+run --inspect -m sd2-depth
+expect_code 0
+for line in 'text_encoder .* 340387840 parameters in 372' 'unet .* 865913604 parameters in 686' 'depth_estimator .* 122377985 parameters in 414' \
+    'size .* 512x512' 'schedule .* PNDMScheduler, epsilon'; do
     grep -q "^$line" out || fail "no line '$line' in $(cat out)"
 done
 run --inspect -m sdxl
