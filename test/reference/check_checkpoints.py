@@ -32,6 +32,7 @@ PROMPTS = ["a photo of a cat", "", "A Red  House, at night!", "x" * 300, "ünïc
 LIMITS = ("act_fn", "conv_in_kernel", "conv_out_kernel", "cross_attention_norm", "resnet_skip_time_act", "center_input_sample", "only_cross_attention",
           "mid_block_scale_factor", "dual_cross_attention", "time_embedding_act_fn", "timestep_post_act", "class_embed_type", "encoder_hid_dim",
           "encoder_hid_dim_type", "time_embedding_dim", "time_embedding_type", "transformer_layers_per_block", "shift_factor", "freq_shift", "flip_sin_to_cos")
+RARE = 0.01  # so often comes each option that the limits name
 LATENT = [c for c in check_schedulers.CLASSES if not c.startswith("EDM")]
 
 
@@ -56,21 +57,21 @@ def unet_options(r, n, width, channels):
         down_block_types=["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attended],
         up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attended)], cross_attention_dim=width,
         attention_head_dim=chance(r, 0.7, heads, [r.choice([1, 2, 4]) for _ in range(n)]), norm_num_groups=r.choice([4, 8, 2]),
-        use_linear_projection=chance(r, 0.4, True), only_cross_attention=chance(r, 0.1, True),
-        mid_block_type=r.choice(["UNetMidBlock2DCrossAttn"] * 6 + ["UNetMidBlock2D"]), act_fn=chance(r, 0.2, r.choice(["gelu", "relu", "mish", "swish"])),
-        flip_sin_to_cos=chance(r, 0.1, False), freq_shift=chance(r, 0.1, 1), resnet_time_scale_shift=chance(r, 0.1, "scale_shift"),
-        transformer_layers_per_block=chance(r, 0.15, 2), upcast_attention=chance(r, 0.1, True), conv_in_kernel=chance(r, 0.05, 5),
-        conv_out_kernel=chance(r, 0.05, 5), norm_eps=chance(r, 0.2, 1e-6), dual_cross_attention=chance(r, 0.03, True), center_input_sample=chance(r, 0.05, True),
-        time_embedding_act_fn=chance(r, 0.03, "silu"), timestep_post_act=chance(r, 0.03, "silu"), mid_block_scale_factor=chance(r, 0.05, 2.0),
-        resnet_skip_time_act=chance(r, 0.03, True), class_embed_type=chance(r, 0.02, "timestep"), time_embedding_dim=chance(r, 0.05, 32),
-        downsample_padding=chance(r, 0.05, 0), cross_attention_norm=chance(r, 0.03, "layer_norm"), encoder_hid_dim=chance(r, 0.02, width))
+        use_linear_projection=chance(r, 0.4, True), only_cross_attention=chance(r, RARE, True),
+        mid_block_type=r.choice(["UNetMidBlock2DCrossAttn"] * 6 + ["UNetMidBlock2D"]), act_fn=chance(r, RARE, r.choice(["gelu", "relu", "mish", "swish"])),
+        flip_sin_to_cos=chance(r, RARE, False), freq_shift=chance(r, RARE, 1), resnet_time_scale_shift=chance(r, 0.1, "scale_shift"),
+        transformer_layers_per_block=chance(r, 0.15, 2), upcast_attention=chance(r, 0.1, True), conv_in_kernel=chance(r, RARE, 5),
+        conv_out_kernel=chance(r, RARE, 5), norm_eps=chance(r, 0.2, 1e-6), dual_cross_attention=chance(r, RARE, True), center_input_sample=chance(r, RARE, True),
+        time_embedding_act_fn=chance(r, RARE, "silu"), timestep_post_act=chance(r, RARE, "silu"), mid_block_scale_factor=chance(r, RARE, 2.0),
+        resnet_skip_time_act=chance(r, RARE, True), class_embed_type=chance(r, RARE, "timestep"), time_embedding_dim=chance(r, RARE, 32),
+        downsample_padding=chance(r, 0.05, 0), cross_attention_norm=chance(r, RARE, "layer_norm"), encoder_hid_dim=chance(r, RARE, width))
 
 
 def vae(r, channels):
     n = r.choice([2, 3, 4])
     return diffusers.AutoencoderKL(**given(
         down_block_types=["DownEncoderBlock2D"] * n, up_block_types=["UpDecoderBlock2D"] * n, block_out_channels=levels(r, n), layers_per_block=r.choice([1, 2]),
-        norm_num_groups=r.choice([4, 8]), sample_size=r.choice([16, 32]), latent_channels=channels, act_fn=chance(r, 0.1, r.choice(["swish", "gelu"])),
+        norm_num_groups=r.choice([4, 8]), sample_size=r.choice([16, 32]), latent_channels=channels, act_fn=chance(r, RARE, r.choice(["swish", "gelu"])),
         scaling_factor=chance(r, 0.4, r.choice([0.13025, 0.5, 1.0])), use_quant_conv=chance(r, 0.1, False), use_post_quant_conv=chance(r, 0.1, False),
         mid_block_add_attention=chance(r, 0.1, False), force_upcast=chance(r, 0.3, False), shift_factor=chance(r, 0.1, 0.1)))
 
@@ -126,9 +127,9 @@ def unconditional(r):
     unet = diffusers.UNet2DModel(**given(
         sample_size=r.choice([8, 16, 24]), in_channels=3, out_channels=3, block_out_channels=levels(r, n), layers_per_block=r.choice([1, 2]),
         down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attended], up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attended)],
-        norm_num_groups=r.choice([4, 8]), attention_head_dim=r.choice([4, 8, None]), act_fn=chance(r, 0.1, "gelu"), flip_sin_to_cos=chance(r, 0.3, False),
+        norm_num_groups=r.choice([4, 8]), attention_head_dim=r.choice([4, 8, None]), act_fn=chance(r, RARE, "gelu"), flip_sin_to_cos=chance(r, 0.3, False),
         freq_shift=chance(r, 0.3, 1), downsample_padding=chance(r, 0.2, 0), resnet_time_scale_shift=chance(r, 0.1, "scale_shift"),
-        add_attention=chance(r, 0.1, False), mid_block_scale_factor=chance(r, 0.1, 2.0), center_input_sample=chance(r, 0.1, True),
+        add_attention=chance(r, 0.1, False), mid_block_scale_factor=chance(r, RARE, 2.0), center_input_sample=chance(r, RARE, True),
         time_embedding_type=chance(r, 0.05, "fourier"), dropout=chance(r, 0.1, 0.1)))
     cls, s = r.choice([(diffusers.DDPMPipeline, diffusers.DDPMScheduler), (diffusers.DDIMPipeline, diffusers.DDIMScheduler)])
     return cls(unet=unet, scheduler=s(**check_schedulers.pick(r, {k: check_schedulers.COMMON[k] for k in ("beta_schedule", "clip_sample", "prediction_type")}, 0.3)))
