@@ -222,6 +222,7 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
     event_error(job.code, job.message);
     manifest_add(run->manifest,
                  &(struct manifest_line){.id = run->options->id, .line = run->line, .code = job.code, .message = job.message});
+    run->dead = job.code == FAIL_DEVICE;
     return false;
 }
 
@@ -229,7 +230,7 @@ int run_images(struct run *run) {
     int n_failed = 0;
     run->drained = false;
     for (run->k = 0; run->k < run->options->settings.count; run->k++) {
-        if (n_failed && run->options->halt == HALT_NOW) break;
+        if (run->dead || (n_failed && run->options->halt == HALT_NOW)) break;
         if ((run->drained = signals_drained())) break;
         struct arena a = {0};
         struct result result;
@@ -318,10 +319,10 @@ static int make_pictures(struct request *r, const struct options *o, struct cont
     struct run run = {.request = r, .options = o, .contacts = contacts};
     run_load(&run);
     progress_begin(o->progress, o->color, o->quiet);
-    int code = run_images(&run) ? FAIL_ITEMS : 0;
+    int n_failed = run_images(&run), code = run.dead ? FAIL_DEVICE : n_failed ? FAIL_ITEMS : 0;
     if (run.drained) code = run_drained(o);
     else contacts_publish(contacts);
-    if (o->verbose) report_end(r->model, t);
+    if (o->verbose && !run.dead) report_end(r->model, t);
     event_end(code);
     return code;
 }

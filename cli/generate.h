@@ -9,8 +9,8 @@
 #include "cli/options.h"
 #include "engine/pipelines/request.h"
 
-/* Opens, plans, loads, makes every image and publishes each as soon as it is done. Returns the exit code: 0, or FAIL_ITEMS if some of
- * several images failed. */
+/* Opens, plans, loads, makes every image and publishes each as soon as it is done. Returns the exit code: 0, FAIL_ITEMS if some of
+ * several images failed, FAIL_DEVICE if the device did. */
 int generate(struct arena *a, const struct options *o);
 
 /* A request and where its images go: the drawing that the command and the jobs of a batch share. */
@@ -27,6 +27,7 @@ struct run {
     int k;                     /* the image under way */
     bool load_reported;
     bool drained; /* SIGUSR1 came, and images are left */
+    bool dead;    /* the device failed: nothing more can be drawn on it */
 };
 
 /* What image k will say of itself. */
@@ -37,7 +38,8 @@ void run_load(struct run *run);
 int run_drained(const struct options *o);
 /* Every file is there: no device, no weights, and this is said. */
 void run_skip(struct arena *a, struct run *run);
-/* Draws and publishes all images; returns the number of those that failed, each reported. Ends early at --halt now, and after SIGUSR1. */
+/* Draws and publishes all images; returns the number of those that failed, each reported. Ends early at --halt now, after SIGUSR1, and
+ * where the device failed. */
 int run_images(struct run *run);
 
 #endif

@@ -156,6 +156,7 @@ static bool attempt(void (*part)(struct arena *a, struct batch *b), struct arena
         job_leave(&job);
         return true;
     }
+    b->run.dead = job.code == FAIL_DEVICE;
     const char *reason = without_place(job.message, b->place);
     char message[2 * ERROR_MAX];
     put_message(message, b->place, job.message);
@@ -196,13 +197,15 @@ static int draw_lines(struct batch *b) {
         events_job(b->id);
         bool made = draw_job(&a, b);
         b->n_failed += !made;
-        halted = !made && o->halt != HALT_NEVER;
+        halted = b->run.dead || (!made && o->halt != HALT_NEVER);
         drained = b->run.drained;
-        if (halted && !o->quiet) fprintf(stderr, "stopped: %s failed and --halt says so\n", b->place);
+        if (b->run.dead) fprintf(stderr, "stopped: %s: the device failed: what follows is not drawn, and --resume goes on\n", b->place);
+        else if (halted && !o->quiet) fprintf(stderr, "stopped: %s failed and --halt says so\n", b->place);
         events_job(NULL);
         arena_free(&a);
     }
     if (!b->n_jobs && !drained) warn("%s: no jobs", b->lines.name);
+    if (b->run.dead) return FAIL_DEVICE;
     return drained ? run_drained(o) : b->n_failed ? FAIL_ITEMS : 0;
 }
 
@@ -231,7 +234,7 @@ int jobs(struct arena *a, const struct options *o) {
     int code = draw_lines(&b);
     if (code != EXIT_DRAINED) contacts_publish(b.run.contacts);
     if (b.n_resumed && !o->quiet) fprintf(stderr, "%llu jobs were done before\n", (unsigned long long)b.n_resumed);
-    if (b.model->device && o->verbose) report_end(b.model, &b.startup);
+    if (b.model->device && o->verbose && !b.run.dead) report_end(b.model, &b.startup);
     if (o->archive) archive_end();
     event_end(code);
     model_close(b.model);

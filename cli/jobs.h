@@ -10,7 +10,7 @@
 
 /* Draws the jobs of o->batch, o's settings being the defaults. A regular file is checked whole before anything else: a line that is wrong
  * dies, naming it. From a pipe a job is drawn as soon as its line is there, and such a line is a job that failed: reported, the others go
- * on. Returns the exit code: 0, or FAIL_ITEMS if some failed. */
+ * on, unless the device failed. Returns the exit code: 0, FAIL_ITEMS if some failed, FAIL_DEVICE if the device did. */
 int jobs(struct arena *a, const struct options *o);
 
 #endif

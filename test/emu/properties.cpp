@@ -1,7 +1,7 @@
 /* Errors, and the one device there is.
  *
  *     EMU_DEVICES=n   EMU_ARCH=80 (compute capability 8.0)   EMU_SM=8   EMU_MEMORY=bytes   EMU_DRIVER=12040 (its CUDA version; 0: none)
- *     EMU_CODE=75 (what its code was compiled for) */
+ *     EMU_CODE=75 (what its code was compiled for)   EMU_DIES=n: the n-th launch and all after it fail */
 #include "block.h"
 #include "runtime.h"
 #include <algorithm>
@@ -23,6 +23,12 @@ cudaError_t fail(cudaError_t e) {
 cudaError_t check_device(int device) {
     int n = (int)option("EMU_DEVICES", 1);
     return fail(!n ? cudaErrorNoDevice : device < 0 || device >= n ? cudaErrorInvalidDevice : cudaSuccess);
+}
+
+bool died() {
+    static const size_t at = option("EMU_DIES", 0);
+    static size_t launched; /* under the streams' lock */
+    return at && ++launched >= at && fail(cudaErrorLaunchFailure);
 }
 
 size_t total_memory() {

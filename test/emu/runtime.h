@@ -29,6 +29,8 @@ cudaError_t fail(cudaError_t e);
 /* cudaSuccess where the device exists. */
 cudaError_t check_device(int device);
 size_t total_memory();
+/* EMU_DIES: this launch fails. */
+bool died();
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
 

@@ -148,6 +148,7 @@ static bool valid_configuration(dim3 g, dim3 b) {
 
 void launch_closure(const launch_config &config, void (*call)(void *), const void *closure, size_t bytes, cudaStream_t stream) {
     locked hold(lock);
+    if (died()) return;
     auto allowed = shared_allowed.find(config.kernel);
     size_t limit = allowed == shared_allowed.end() ? shared_limit : allowed->second;
     if (!valid_configuration(config.grid, config.block)) {
