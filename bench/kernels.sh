@@ -1,7 +1,7 @@
 #!/bin/sh
 # What nvcc gave each kernel: registers, bytes spilled, stack and static shared memory, from the ptxas logs that the
 # build keeps beside its objects.
-#   bench/kernels.sh           writes bench/kernels.md: sm_80, sm_90 and sm_120
+#   bench/kernels.sh           writes bench/kernels.md: sm_80, sm_90 and sm_120; and bench/model.py's predictions
 #   bench/kernels.sh --tsv     kernel, architecture, registers, spilled bytes, stack, shared, ms of ptxas: all there are
 # BUILD: whose logs (build/release). Exit 77 where there are none: a build without nvcc.
 set -eu
@@ -71,5 +71,18 @@ fi
                     spill[k], stack[k], shared[k]
             }
         }'
+    cat <<'TEXT'
+
+# What a step ought to take
+
+By bench/model.py, from constants that no GPU has confirmed yet; nothing below was measured. Goals: what this design, without wgmma, is to reach.
+Enlarging convolutions as four of 2x2 are not built: the last table says what they would bring.
+
+TEXT
+    bench/model.py h100
+    echo
+    bench/model.py h200
+    echo
+    bench/model.py h100 --phases
 } >bench/kernels.md
-echo "bench/kernels.md: $(($(grep -c '^| ' bench/kernels.md) - 1)) kernels"
+echo "bench/kernels.md: $(grep -c '^| [a-z0-9_]*<' bench/kernels.md) kernels"
