@@ -1,5 +1,54 @@
 #include "bench/checkpoint_tensors.h"
+
+#include <stdio.h>
+#include <string.h>
 #include "engine/base/error.h"
+
+#define CLIP_L \
+    { 768, 12, 3072, 12, "quick_gelu", 0 }
+#define OPENCLIP_H \
+    { 1024, 23, 4096, 16, "gelu", 0 }
+#define OPENCLIP_BIGG \
+    { 1280, 32, 5120, 20, "gelu", 1280 }
+
+#define SD2(name, sample_size, ...) \
+    { name, 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {OPENCLIP_H}, 0, "[5, 10, 20, 20]", true, sample_size, __VA_ARGS__ }
+#define SDXL(name, depths, sample_size, ...) \
+    { name, 3, {320, 640, 1280}, 4, depths, {CLIP_L, OPENCLIP_BIGG}, 2816, "[5, 10, 20]", true, sample_size, "epsilon", __VA_ARGS__ }
+#define DEPTHS(...) \
+    { __VA_ARGS__ }
+
+static const struct shape shapes[] = {
+    {"sd15", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {CLIP_L}, 0, "8", false, 64, .prediction = "epsilon"},
+    SD2("sd21", 96, .prediction = "v_prediction"),
+    SD2("sd2-depth", 64, .prediction = "epsilon", .sees_depth = true),
+    SD2("sd-turbo", 64, .prediction = "epsilon", .scheduler = "EulerDiscreteScheduler"),
+    SDXL("sdxl", DEPTHS(0, 2, 10), 128, .mid = MID_ATTENTION),
+    SDXL("sdxl-turbo", DEPTHS(0, 2, 10), 64, .scheduler = "EulerAncestralDiscreteScheduler"),
+    SDXL("ssd-1b", DEPTHS(0, 2, 4), 128, .uneven = true, .mid = MID_PLAIN),
+    SDXL("segmind-vega", DEPTHS(0, 1, 2), 128, .mid = MID_PLAIN),
+    SDXL("koala-700m", DEPTHS(0, 2, 5), 128, .layers = 1, .mid = MID_NONE),
+    SDXL("koala-1b", DEPTHS(0, 2, 6), 128, .layers = 1),
+    {"sdxl-refiner",
+     4,
+     {384, 768, 1536, 1536},
+     4,
+     {0, 4, 4, 0},
+     {{0}, OPENCLIP_BIGG},
+     2560,
+     "[6, 12, 24, 24]",
+     true,
+     128,
+     .prediction = "epsilon"},
+    {.name = "ddpm-cat", .n_levels = 6, .channels = {128, 128, 256, 256, 512, 512}, .pixel_channels = 3, .depths = {0, 0, 0, 0, 1, 0}},
+};
+
+const struct shape *find_shape(const char *name) {
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (strcmp(shapes[i].name, name) == 0) return &shapes[i];
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) fprintf(stderr, "%s\n", shapes[i].name);
+    die(FAIL_USAGE, "unknown model '%s': not one of these", name);
+}
 
 static const int vae_channels[4] = {128, 256, 512, 512};
 
@@ -68,8 +117,23 @@ static void add_attention(struct listing *l, const struct shape *m, const char *
     else add_self_attention(l, prefix, C);
 }
 
+/* Transformer blocks behind resnet j of the level, on the way up. */
+static int depth_up(const struct shape *m, int level, int j) {
+    static const int uneven[][3] = {{0}, {2, 1, 1}, {4, 4, 10}};
+    return m->uneven ? uneven[level][j] : m->depths[level];
+}
+
+static void list_mid_block(struct listing *l, const struct shape *m, int C, int E) {
+    int n = m->n_levels;
+    if (m->mid == MID_NONE) return;
+    add_resnet(l, "mid_block.resnets.0.", C, C, E);
+    if (m->mid == MID_PLAIN) return;
+    add_attention(l, m, "mid_block.attentions.0.", C, m->depths[n - 1] ? m->depths[n - 1] : m->depths[n - 2]);
+    add_resnet(l, "mid_block.resnets.1.", C, C, E);
+}
+
 void list_unet(struct listing *l, const struct shape *m) {
-    const int *C = m->channels, n = m->n_levels, E = 4 * C[0];
+    const int *C = m->channels, n = m->n_levels, E = 4 * C[0], layers = layers_of(m);
 #define NAME(...) arena_printf(l->arena, __VA_ARGS__)
     add_conv(l, "", "conv_in", C[0], m->pixel_channels + m->sees_depth, 3);
     add_linear(l, "", "time_embedding.linear_1", E, C[0], true);
@@ -77,21 +141,19 @@ void list_unet(struct listing *l, const struct shape *m) {
     if (m->added) add_linear(l, "", "add_embedding.linear_1", E, m->added, true);
     if (m->added) add_linear(l, "", "add_embedding.linear_2", E, E, true);
     for (int i = 0; i < n; i++) {
-        for (int j = 0; j < 2; j++) {
+        for (int j = 0; j < layers; j++) {
             add_resnet(l, NAME("down_blocks.%d.resnets.%d.", i, j), j ? C[i] : C[i ? i - 1 : 0], C[i], E);
             if (m->depths[i]) add_attention(l, m, NAME("down_blocks.%d.attentions.%d.", i, j), C[i], m->depths[i]);
         }
         if (i < n - 1) add_conv(l, NAME("down_blocks.%d.downsamplers.0.", i), "conv", C[i], C[i], 3);
     }
-    add_resnet(l, "mid_block.resnets.0.", C[n - 1], C[n - 1], E);
-    add_attention(l, m, "mid_block.attentions.0.", C[n - 1], m->depths[n - 1] ? m->depths[n - 1] : m->depths[n - 2]);
-    add_resnet(l, "mid_block.resnets.1.", C[n - 1], C[n - 1], E);
+    list_mid_block(l, m, C[n - 1], E);
     for (int i = 0; i < n; i++) {
         int level = n - 1 - i, before = C[i ? level + 1 : n - 1];
-        for (int j = 0; j < 3; j++) {
-            int skip = C[j < 2 ? level : level ? level - 1 : 0];
+        for (int j = 0; j <= layers; j++) {
+            int skip = C[j < layers ? level : level ? level - 1 : 0];
             add_resnet(l, NAME("up_blocks.%d.resnets.%d.", i, j), (j ? C[level] : before) + skip, C[level], E);
-            if (m->depths[level]) add_attention(l, m, NAME("up_blocks.%d.attentions.%d.", i, j), C[level], m->depths[level]);
+            if (m->depths[level]) add_attention(l, m, NAME("up_blocks.%d.attentions.%d.", i, j), C[level], depth_up(m, level, j));
         }
         if (i < n - 1) add_conv(l, NAME("up_blocks.%d.upsamplers.0.", i), "conv", C[level], C[level], 3);
     }

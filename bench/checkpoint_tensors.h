@@ -25,7 +25,11 @@ struct shape {
     bool linear_projection;
     int sample_size;
     const char *prediction;
-    bool sees_depth; /* one more channel of the UNet's input, and the estimator it comes from */
+    bool sees_depth;       /* one more channel of the UNet's input, and the estimator it comes from */
+    const char *scheduler; /* NULL: PNDMScheduler, of SDXL EulerDiscreteScheduler; else it is spaced "trailing" */
+    int layers;            /* resnets of a level, those behind the first half have one more; 0: two */
+    bool uneven;           /* SSD-1B's: the transformers of a level on the way up are of different depths */
+    enum { MID_ATTENTION, MID_PLAIN /* one resnet */, MID_NONE } mid;
 };
 
 struct listed {
@@ -44,6 +48,12 @@ struct listing {
 /* Of the UNet's context. */
 static inline int context_dim(const struct shape *m) {
     return m->texts[0].hidden + m->texts[1].hidden;
+}
+
+/* Dies where the name is not known. */
+const struct shape *find_shape(const char *name);
+static inline int layers_of(const struct shape *m) {
+    return m->layers ? m->layers : 2;
 }
 
 void list_unet(struct listing *l, const struct shape *m);

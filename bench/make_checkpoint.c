@@ -1,5 +1,5 @@
-/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5, 2.1 or 2-depth, SDXL or its refiner, or of google/ddpm-cat-256,
- * with seeded random weights, for measuring.
+/* Writes a checkpoint directory of the true shape of Stable Diffusion 1.5, 2.1 or 2-depth, SDXL, its refiner or their kin, or of
+ * google/ddpm-cat-256, with seeded random weights, for measuring.
  *
  *     make_checkpoint MODEL DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] [--lora RANK]
  *     make_checkpoint MODEL --list          every tensor: COMPONENT NAME SHAPE
@@ -20,22 +20,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CLIP_L \
-    { 768, 12, 3072, 12, "quick_gelu", 0 }
-#define OPENCLIP_H \
-    { 1024, 23, 4096, 16, "gelu", 0 }
-#define OPENCLIP_BIGG \
-    { 1280, 32, 5120, 20, "gelu", 1280 }
-
-static const struct shape models[] = {
-    {"sd15", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {CLIP_L}, 0, "8", false, 64, "epsilon", false},
-    {"sd21", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {OPENCLIP_H}, 0, "[5, 10, 20, 20]", true, 96, "v_prediction", false},
-    {"sd2-depth", 4, {320, 640, 1280, 1280}, 4, {1, 1, 1, 0}, {OPENCLIP_H}, 0, "[5, 10, 20, 20]", true, 64, "epsilon", true},
-    {"sdxl", 3, {320, 640, 1280}, 4, {0, 2, 10}, {CLIP_L, OPENCLIP_BIGG}, 2816, "[5, 10, 20]", true, 128, "epsilon", false},
-    {"sdxl-refiner", 4, {384, 768, 1536, 1536}, 4, {0, 4, 4, 0}, {{0}, OPENCLIP_BIGG}, 2560, "[6,12,24,24]", true, 128, "epsilon", false},
-    {.name = "ddpm-cat", .n_levels = 6, .channels = {128, 128, 256, 256, 512, 512}, .pixel_channels = 3, .depths = {0, 0, 0, 0, 1, 0}},
-};
 
 static bool has_text(const struct shape *m) {
     return context_dim(m) > 0;
@@ -183,6 +167,10 @@ static void write_unconditional_configs(struct arena *a, const struct order *r) 
         " \"downsample_padding\": 0, \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-06, \"norm_num_groups\": 32}\n");
 }
 
+static const char *scheduler_of(const struct shape *m) {
+    return m->scheduler ? m->scheduler : m->added ? "EulerDiscreteScheduler" : "PNDMScheduler";
+}
+
 static void write_index(struct arena *a, const struct order *r) {
     static const char *const parts = " \"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", \"AutoencoderKL\"]}\n";
     const char *first = "\"text_encoder\": [\"transformers\", \"CLIPTextModel\"], \"tokenizer\": [\"transformers\", \"CLIPTokenizer\"]",
@@ -192,21 +180,21 @@ static void write_index(struct arena *a, const struct order *r) {
         write_text(a, r, "model_index.json",
                    arena_printf(a,
                                 "{\"_class_name\": \"StableDiffusion%sPipeline\", \"_diffusers_version\": \"0.42.1\",\n %s,\n"
-                                " \"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n %s,\n%s",
+                                " \"scheduler\": [\"diffusers\", \"%s\"],\n %s,\n%s",
                                 r->model->sees_depth ? "Depth2Img" : "",
                                 r->model->sees_depth ? "\"depth_estimator\": [\"transformers\", \"DPTForDepthEstimation\"], "
                                                        "\"feature_extractor\": [\"transformers\", \"DPTImageProcessor\"]"
                                                      : "\"requires_safety_checker\": false, \"safety_checker\": [null, null], "
                                                        "\"feature_extractor\": [null, null]",
-                                first, parts));
+                                scheduler_of(r->model), first, parts));
     else
         write_text(a, r, "model_index.json",
                    arena_printf(a,
                                 "{\"_class_name\": \"%s\", \"_diffusers_version\": \"0.42.1\", \"force_zeros_for_empty_prompt\": %s,\n"
-                                " \"requires_aesthetics_score\": %s, \"scheduler\": [\"diffusers\", \"EulerDiscreteScheduler\"],\n"
+                                " \"requires_aesthetics_score\": %s, \"scheduler\": [\"diffusers\", \"%s\"],\n"
                                 " %s,\n %s,\n%s",
                                 is_refiner(r->model) ? "StableDiffusionXLImg2ImgPipeline" : "StableDiffusionXLPipeline",
-                                is_refiner(r->model) ? "false" : "true", is_refiner(r->model) ? "true" : "false",
+                                is_refiner(r->model) ? "false" : "true", is_refiner(r->model) ? "true" : "false", scheduler_of(r->model),
                                 is_refiner(r->model) ? "\"text_encoder\": [null, null], \"tokenizer\": [null, null]" : first, second,
                                 parts));
 }
@@ -218,9 +206,10 @@ static void write_scheduler_config(struct arena *a, const struct order *r) {
                      "{\"_class_name\": \"%s\", \"beta_start\": 0.00085, \"beta_end\": 0.012, \"beta_schedule\": \"scaled_linear\",\n"
                      " \"num_train_timesteps\": 1000, \"steps_offset\": 1, \"trained_betas\": null, \"prediction_type\": \"%s\",\n"
                      " %s}\n",
-                     r->model->added ? "EulerDiscreteScheduler" : "PNDMScheduler", r->model->prediction,
-                     r->model->added ? "\"timestep_spacing\": \"leading\", \"interpolation_type\": \"linear\""
-                                     : "\"set_alpha_to_one\": false, \"skip_prk_steps\": true, \"clip_sample\": false"));
+                     scheduler_of(r->model), r->model->prediction,
+                     r->model->scheduler ? "\"timestep_spacing\": \"trailing\""
+                     : r->model->added   ? "\"timestep_spacing\": \"leading\", \"interpolation_type\": \"linear\""
+                                         : "\"set_alpha_to_one\": false, \"skip_prk_steps\": true, \"clip_sample\": false"));
 }
 
 static void write_text_config(struct arena *a, const struct order *r, int which) {
@@ -236,6 +225,15 @@ static void write_text_config(struct arena *a, const struct order *r, int which)
                      t->heads, POSITIONS, t->act, t->projection ? t->projection : t->hidden));
 }
 
+/* What differs from the default: a middle without attention or none, and depths that are listed resnet by resnet. */
+static const char *mid_config(struct arena *a, const struct shape *m) {
+    const char *type = m->mid == MID_PLAIN  ? ",\n \"mid_block_type\": \"UNetMidBlock2D\""
+                       : m->mid == MID_NONE ? ",\n \"mid_block_type\": null"
+                                            : "";
+    const char *lists = m->uneven ? ",\n \"reverse_transformer_layers_per_block\": [[4, 4, 10], [2, 1, 1], 1]" : "";
+    return arena_printf(a, "%s%s", type, lists);
+}
+
 /* "[1, 2, 10]", and the names of the blocks with attention and without. */
 static void write_unet_config(struct arena *a, const struct order *r) {
     const struct shape *m = r->model;
@@ -245,7 +243,7 @@ static void write_unet_config(struct arena *a, const struct order *r) {
         bool attention = m->depths[i], attention_up = m->depths[m->n_levels - 1 - i];
         int depth = attention ? m->depths[i] : i + 1 == m->n_levels ? m->depths[i - 1] : 1; /* the last is the middle's */
         channels = arena_printf(a, "%s%s%d", channels, comma, m->channels[i]);
-        depths = arena_printf(a, "%s%s%d", depths, comma, depth);
+        depths = arena_printf(a, m->uneven && attention ? "%s%s[%d, %d]" : "%s%s%d", depths, comma, depth, depth);
         down = arena_printf(a, "%s%s\"%sDownBlock2D\"", down, comma, attention ? "CrossAttn" : "");
         up = arena_printf(a, "%s%s\"%sUpBlock2D\"", up, comma, attention_up ? "CrossAttn" : "");
     }
@@ -257,11 +255,11 @@ static void write_unet_config(struct arena *a, const struct order *r) {
     write_text(a, r, "unet/config.json",
                arena_printf(a,
                             "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d, \"in_channels\": %d, \"out_channels\": 4,\n"
-                            " \"block_out_channels\": [%s], \"layers_per_block\": 2, \"cross_attention_dim\": %d,\n"
+                            " \"block_out_channels\": [%s], \"layers_per_block\": %d, \"cross_attention_dim\": %d,\n"
                             " \"down_block_types\": [%s],\n \"up_block_types\": [%s],\n \"transformer_layers_per_block\": [%s],\n"
-                            " \"attention_head_dim\": %s, \"use_linear_projection\": %s%s}\n",
-                            m->sample_size, m->pixel_channels + m->sees_depth, channels, context_dim(m), down, up, depths, m->heads,
-                            m->linear_projection ? "true" : "false", added));
+                            " \"attention_head_dim\": %s, \"use_linear_projection\": %s%s%s}\n",
+                            m->sample_size, m->pixel_channels + m->sees_depth, channels, layers_of(m), context_dim(m), down, up, depths,
+                            m->heads, m->linear_projection ? "true" : "false", added, mid_config(a, m)));
 }
 
 static void write_depth_configs(struct arena *a, const struct order *r) {
@@ -358,19 +356,12 @@ static void each_component(struct arena *a, const struct order *r) {
     if (r->lora_rank) write_listing(a, r, lora, "lora.safetensors");
 }
 
-static const struct shape *find_model(const char *name) {
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        if (strcmp(models[i].name, name) == 0) return &models[i];
-    die(FAIL_USAGE, "unknown model '%s': sd15, sd21, sd2-depth, sdxl, sdxl-refiner or ddpm-cat", name);
-}
-
 int main(int argc, char **argv) {
     struct arena a = {0};
     if (argc < 3)
-        die(FAIL_USAGE,
-            "usage: make_checkpoint sd15|sd21|sd2-depth|sdxl|sdxl-refiner|ddpm-cat DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] "
-            "[--lora RANK]");
-    struct order r = {.model = find_model(argv[1]), .dtype = DT_F32};
+        die(FAIL_USAGE, "usage: make_checkpoint MODEL DIR TOKENIZER_DIR [--seed N] [--dtype F32|F16] [--sparse] "
+                        "[--lora RANK]");
+    struct order r = {.model = find_shape(argv[1]), .dtype = DT_F32};
     if (strcmp(argv[2], "--list") != 0) {
         if (argc < 4) die(FAIL_USAGE, "no TOKENIZER_DIR given");
         r.dir = argv[2];

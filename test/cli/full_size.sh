@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checkpoints of the true size: the names and shapes of SD 1.5, 2.1 and 2-depth, SDXL and its refiner are the published ones, and the program accepts all of them.
+# Checkpoints of the true size: the names and shapes of SD 1.5, 2.1 and 2-depth, SDXL, its refiner and their kin are the published ones, and the program
+# accepts all of them.
 # The files are holes: nothing is written to the disk but their headers.
 root=$PWD
 . "$(dirname "$0")/common"
@@ -50,4 +51,30 @@ expect_code 0
 for line in 'text_encoder_2 .* 694659840 parameters in 517' 'unet .* 2259526660 parameters in 1220' 'size .* 1024x1024'; do
     grep -q "^$line" out || fail "no line '$line' in $(cat out)"
 done
+
+# kin: the shapes of another one, or a UNet of their own
+"$make_checkpoint" sdxl --list | grep -v '^unet ' | sort >others
+for model in sd-turbo=sd21 sdxl-turbo=sdxl ssd-1b segmind-vega koala-700m koala-1b; do
+    like=${model#*=} model=${model%=*}
+    what="make_checkpoint $model --list"
+    "$make_checkpoint" $model --list | sort >listed
+    if [ "$like" != "$model" ]; then "$make_checkpoint" "$like" --list | sort >expected
+    else gzip -dc "$root/test/fixtures/expected_tensors/$model.txt.gz" | sort - others >expected; fi
+    cmp -s listed expected || fail "$(diff listed expected | head -5)"
+    "$make_checkpoint" $model "$work/$model" "$root/test/fixtures/tokenizer/clip" --sparse --dtype F16 || fail "exit code $?"
+done
+# accepted MODEL PARAMETERS-OF-THE-UNET SIZE SCHEDULER: their makers' numbers
+accepted() {
+    run --inspect -m "$1"
+    expect_code 0
+    for line in "unet .* $2 parameters" "size .* $3x$3" "schedule .* $4, epsilon"; do
+        grep -q "^$line" out || fail "$1: no line '$line' in $(cat out)"
+    done
+}
+accepted sd-turbo 865910724 512 EulerDiscreteScheduler
+accepted sdxl-turbo 2567463684 512 EulerAncestralDiscreteScheduler
+accepted ssd-1b 1331334404 1024 EulerDiscreteScheduler
+accepted segmind-vega 745225604 1024 EulerDiscreteScheduler
+accepted koala-700m 782822724 1024 EulerDiscreteScheduler
+accepted koala-1b 1161184324 1024 EulerDiscreteScheduler
 finish
