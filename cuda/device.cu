@@ -95,6 +95,10 @@ static void cuda_load(struct device *base, struct weight *const items[], int n) 
     loader_start(dev, items, n);
 }
 
+static void cuda_load_forget(struct device *base) {
+    loader_forget(cuda_of(base));
+}
+
 static double cuda_load_wait(struct device *base) {
     return cuda_of(base)->loader ? loader_wait_all(cuda_of(base)->loader) : 0;
 }
@@ -312,6 +316,7 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.pack = cuda_pack;
     dev->base.load = cuda_load;
     dev->base.load_wait = cuda_load_wait;
+    dev->base.load_forget = cuda_load_forget;
     dev->base.memory_free = cuda_memory_free;
     dev->base.products = cuda_products;
     dev->base.plan_begin = cuda_plan_begin;

@@ -234,7 +234,7 @@ struct loader *loader_start(struct cuda_device *dev, struct weight *const items[
 void loader_wait(struct loader *l, const struct weight *w);
 double loader_wait_all(struct loader *l);
 /* Drops one that failed: who waits for what it has not delivered dies until that is loaded again. */
-void loader_recover(struct cuda_device *dev);
+void loader_forget(struct cuda_device *dev);
 void loader_stop(struct loader *l); /* frees it, done or not; NULL is fine */
 size_t loader_staging(void);        /* bytes of device memory it holds */
 /* Copies bytes raw[i] of each part and brings them into w's layout; synchronises. False where the device has no memory. */

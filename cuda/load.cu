@@ -347,9 +347,13 @@ double loader_wait_all(struct loader *l) {
 }
 
 /* What it has not delivered is to be read again. */
-void loader_recover(struct cuda_device *dev) {
+void loader_forget(struct cuda_device *dev) {
     struct loader *l = dev->loader;
-    if (!l || !l->failed) return;
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    bool failed = l->failed != NULL;
+    pthread_mutex_unlock(&l->lock);
+    if (!failed) return;
     for (int i = 0; i < MOST_THREADS; i++)
         if (l->workers[i].started) pthread_join(l->workers[i].thread, NULL), l->workers[i].started = false;
     for (int i = 0; i < l->n_pieces; i++)

@@ -75,12 +75,10 @@ void replay(struct device *base, struct recording *r, void (*work)(void *data), 
     CUDA(GraphLaunch, r->exec, dev->stream);
 }
 
-/* What was captured when the job died is thrown away; so is the error that broke it off, if the runtime holds one, and a loader that
- * failed. */
+/* What was captured when the job died is thrown away; so is the error that broke it off, if the runtime holds one. */
 void recover(struct device *base) {
     struct cuda_device *dev = cuda_of(base);
     cudaGraph_t graph = NULL;
-    loader_recover(dev);
     if (!dev->capturing) return;
     dev->capturing = false;
     if (cuda.StreamEndCapture(dev->stream, &graph) == cudaSuccess && graph) cuda.GraphDestroy(graph);

@@ -22,7 +22,7 @@ static size_t scratch_bytes(UNUSED const struct device *dev) {
     return 0;
 }
 /* Nothing is ever recorded or drawn on it. */
-static void recover(UNUSED struct device *dev) {}
+static void nothing(UNUSED struct device *dev) {}
 static void recording_free(struct device *dev, struct recording *r) {
     (void)dev, (void)r;
 }
@@ -48,7 +48,8 @@ struct device *count_device_open(enum dtype dtype) {
                            .plan_end = plan_end,
                            .scratch_bytes = scratch_bytes,
                            .recording_free = recording_free,
-                           .recover = recover,
+                           .recover = nothing,
+                           .load_forget = nothing,
                            .close = close_device};
     return dev;
 }

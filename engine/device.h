@@ -69,6 +69,8 @@ struct device {
      * for the weights it reads. load_wait returns when all have come, with the milliseconds it took. Both die FAIL_IO. */
     void (*load)(struct device *dev, struct weight *const items[], int n);
     double (*load_wait)(struct device *dev);
+    /* A new job: what a load that failed has not brought is stale. Until then who waits for it dies as the first one did. */
+    void (*load_forget)(struct device *dev);
     /* Bytes that can still be allocated; 0 where that cannot be told. */
     size_t (*memory_free)(struct device *dev);
     /* Which libraries compute matrix products, for people; NULL where there is nothing to choose. */

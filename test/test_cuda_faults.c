@@ -52,13 +52,21 @@ static const struct call {
 } calls[] = {CALLS(ROW)};
 
 static struct cuda_api real;
-static int *n_called; /* [N_CALLS], shared with the children */
+static int *n_called;      /* [N_CALLS], shared with the children */
+static bool *failed_apart; /* shared, too: in one of the loader's threads */
 static int failing_call = -1, failing_at;
 
 /* True where this use is the one to fail. */
 static bool fails(int id) {
     int use = __atomic_add_fetch(&n_called[id], 1, __ATOMIC_RELAXED);
-    return id == failing_call && use == failing_at;
+    bool failing = id == failing_call && use == failing_at;
+    if (failing) *failed_apart = gettid() != getpid();
+    return failing;
+}
+
+/* What a loader's thread opens for itself; where it cannot, the others may have brought everything by then. */
+static bool is_opening(int id) {
+    return id == ID_SetDevice || id == ID_StreamCreateWithFlags || id == ID_MallocHost || id == ID_Malloc || id == ID_EventCreateWithFlags;
 }
 
 #define WRAPPER(name, parameters, arguments, code)                                                             \
@@ -140,9 +148,11 @@ static void test_each_call_fails(void **state) {
         for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
             if (uses[i] < 1 || uses[i] > counts[id] || (i && uses[i] <= uses[i - 1])) continue;
             memset(n_called, 0, N_CALLS * sizeof *n_called);
+            *failed_apart = false;
             code = draw_in_child(id, uses[i], text, sizeof text);
             bool closing = id == ID_StreamSynchronize && uses[i] == counts[id]; /* the picture is made by then */
-            int expected = closing ? 0 : calls[id].code;
+            bool spare = is_opening(id) && *failed_apart && code == 0;
+            int expected = closing || spare ? 0 : calls[id].code;
             if (expected ? code != expected || !is_one_line(text) : code != 0)
                 fail_msg("cuda%s, use %d of %d: expected exit code %d and one line, found %d: %s", calls[id].name, uses[i], counts[id],
                          expected, code, text);
@@ -154,7 +164,8 @@ static void test_each_call_fails(void **state) {
 }
 
 int main(void) {
-    n_called = mmap(NULL, N_CALLS * sizeof *n_called, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    n_called = mmap(NULL, (N_CALLS + 1) * sizeof *n_called, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    failed_apart = (bool *)(n_called + N_CALLS);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_call_fails)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

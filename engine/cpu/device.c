@@ -134,7 +134,7 @@ static void cpu_replay(struct device *base, struct recording *r, void (*work)(vo
     work(data);
 }
 
-static void cpu_recover(struct device *base) {
+static void cpu_nothing(struct device *base) {
     (void)base;
 }
 
@@ -354,7 +354,8 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .recording_new = cpu_recording_new,
         .recording_free = cpu_recording_free,
         .replay = cpu_replay,
-        .recover = cpu_recover,
+        .recover = cpu_nothing,
+        .load_forget = cpu_nothing,
         .time_begin = cpu_time_begin,
         .time_mark = cpu_time_mark,
         .time_wait = cpu_time_wait,

@@ -233,8 +233,11 @@ uint64_t model_memory_room(const struct model *m) {
 
 void model_load(struct model *m) {
     struct binders all = all_binders(m);
-    m->device->recover(m->device); /* a job may have died while it read */
-    if (m->stages->on && m->device->planning) weights_release(m->device, all.items, all.n);
+    m->device->load_forget(m->device);
+    if (m->stages->on && m->device->planning) {
+        m->device->load_wait(m->device); /* nothing is on its way to what goes */
+        weights_release(m->device, all.items, all.n);
+    }
     if (m->device->planning) m->device->plan_end(m->device);
     for (struct model *each = m; each; each = each->refiner)
         if (!each->recording) each->recording = m->device->recording_new(m->device);

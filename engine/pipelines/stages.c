@@ -82,6 +82,7 @@ static void bring(struct model *m, enum stage stage) {
     m->prepared = 0;
     if (m->partner) m->partner->prepared = 0;
     dev->recover(dev);
+    dev->load_forget(dev);
     dev->load_wait(dev);
     release_others(m, m->partner, stage);
     dev->arena_fit(dev, *arena_of(m, stage));
