@@ -2,6 +2,7 @@
 
     python bench/diffusers_step.py -m DIR --threads 2 --repetitions 5                one UNet step: batch 2, 512x512, 77 tokens
     python bench/diffusers_step.py --threads 2                                       the same on random weights, SD 1.5's shape
+    python bench/diffusers_step.py --xl --threads 2 --repetitions 0 -W 1024 -H 1024  one step of SDXL's shape
     python bench/diffusers_step.py -m DIR --threads 2 --whole 20                     a whole generation of 20 steps
 
 Prints one JSON line a repetition; the first ("warmup") pays for page faults and kernel choice."""
@@ -17,14 +18,19 @@ import torch
 import transformers
 
 SD15 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+SDXL = {"sample_size": 128, "block_out_channels": [320, 640, 1280], "attention_head_dim": [5, 10, 20], "cross_attention_dim": 2048,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], "transformer_layers_per_block": [1, 2, 10],
+        "use_linear_projection": True, "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def load_unet(model, dtype):
+def load_unet(model, dtype, shape):
     if model:
         return diffusers.UNet2DConditionModel.from_pretrained(model / "unet", dtype=dtype)
     with torch.device("meta"):
-        unet = diffusers.UNet2DConditionModel(**SD15)
+        unet = diffusers.UNet2DConditionModel(**shape)
     unet = unet.to_empty(device="cpu").to(dtype)
     for p in unet.parameters():
         p.uniform_(-0.02, 0.02)
@@ -32,11 +38,12 @@ def load_unet(model, dtype):
 
 
 def step_runner(a):
-    unet = load_unet(a.model, DTYPES[a.dtype]).eval()
+    unet = load_unet(a.model, DTYPES[a.dtype], SDXL if a.xl else SD15).eval()
     h, w, width = a.height // 8, a.width // 8, unet.config.cross_attention_dim
     sample = torch.randn(a.batch, unet.config.in_channels, h, w).to(unet.dtype)
     context = torch.randn(a.batch, 77, width).to(unet.dtype)
-    return lambda: unet(sample, 500, context).sample
+    added = {"text_embeds": torch.randn(a.batch, 1280).to(unet.dtype), "time_ids": torch.full((a.batch, 6), 512.0).to(unet.dtype)} if a.xl else None
+    return lambda: unet(sample, 500, context, added_cond_kwargs=added).sample
 
 
 def whole_runner(a):
@@ -60,6 +67,7 @@ def report(**fields):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("-m", "--model", type=pathlib.Path, help="checkpoint directory; without it, a step on random weights")
+    p.add_argument("--xl", action="store_true", help="SDXL's shape")
     p.add_argument("--whole", type=int, metavar="STEPS", help="time a whole generation instead of one step")
     p.add_argument("--dtype", choices=DTYPES, default="fp32")
     p.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -83,10 +91,10 @@ def main():
     run = whole_runner(a) if a.whole else step_runner(a)
     report(**case, load_ms=round((time.perf_counter() - start) * 1000, 1))
     for i in range(a.repetitions + 1):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         run()
-        ms = round((time.perf_counter() - start) * 1000, 2)
-        report(**case, **({"warmup": True} if i == 0 else {"repetition": i}), ms=ms)
+        ms, cpu_ms = round((time.perf_counter() - start) * 1000, 2), round((time.process_time() - used) * 1000, 2)
+        report(**case, **({"warmup": True} if i == 0 else {"repetition": i}), ms=ms, cpu_ms=cpu_ms)
 
 
 if __name__ == "__main__":

@@ -68,9 +68,12 @@ static void refuse(const char *fixture, const char *dir, const cJSON *c) {
     arena_free(&a);
 }
 
-/* At most one level on 99.9 % of the values, never more than two; a mean of `mean` levels where that is given instead (half precision). */
+/* At most one level on 99.9 % of the values, never more than two; a mean of SYNTHETIC_MEAN levels where that is given instead (half
+ * precision: 0.6 in f16), which grows where 1.5 times what diffusers itself is off in f16 on the CPU is more than 0.6. */
 static void compare(const char *fixture, const cJSON *c, const char *path, const uint8_t *want, int H, int W, int C) {
     const char *name = cJSON_GetObjectItem(c, "name")->valuestring, *mean = getenv("SYNTHETIC_MEAN");
+    const cJSON *own = cJSON_GetObjectItem(c, "half_error");
+    double limit = mean ? atof(mean) * fmax(1, own ? 1.5 * own->valuedouble / 0.6 : 0) : 0;
     size_t n = (size_t)H * (size_t)W * (size_t)C, n_off = 0, worst = 0, sum = 0;
     png_image png = {.version = PNG_IMAGE_VERSION};
     must(png_image_begin_read_from_file(&png, path), path);
@@ -86,7 +89,7 @@ static void compare(const char *fixture, const cJSON *c, const char *path, const
         if (error > worst) worst = error;
     }
     free(got);
-    if (mean && (double)sum / (double)n > atof(mean)) fail_msg("%s %s: %.2f levels on average", fixture, name, (double)sum / (double)n);
+    if (mean && (double)sum / (double)n > limit) fail_msg("%s %s: %.2f levels on average", fixture, name, (double)sum / (double)n);
     if (!mean && (worst > 2 || n_off * 1000 > n))
         fail_msg("%s %s: %zu of %zu values off by more than one level, at most by %zu", fixture, name, n_off, n, worst);
 }

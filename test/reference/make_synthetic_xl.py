@@ -70,18 +70,20 @@ def swapped(pipe, scheduler, **changes):
     return pipe
 
 
-def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline, scheduler=None, changes={}, seeds=(7,), tiled=False, **options):
-    """One call for each seed, as pictures of one command are."""
-    images = []
-    for seed in seeds:
-        pipe = swapped(c.load(cls), scheduler, **changes)
+def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline, scheduler=None, changes={}, seeds=(7,), tiled=False, half=False, **options):
+    """One call for each seed, as pictures of one command are. half: the case says how far off diffusers is in f16."""
+    def call(seed, dtype):
+        pipe = swapped(c.load(cls), scheduler, **changes).to(dtype)
         if tiled:
             pipe.vae.enable_tiling()
-        images += pipe(prompt, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images
+        return pipe(prompt, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images
+
+    images = [image for seed in seeds for image in call(seed, torch.float32)]
+    halves = [image for seed in seeds for image in call(seed, torch.float16)] if half else None
     spelled = ",".join([scheduler, *(f"{k}={v}" for k, v in changes.items())]) if scheduler else None
     count = ["--count", len(seeds)] if len(seeds) > 1 else []
     c.add(name, [prompt, "-s", seeds[0], "--steps", steps, *count, *(["-x", spelled] if scheduler else []),
-                 *(["--vae-tiling", "on"] if tiled else []), *args], images)
+                 *(["--vae-tiling", "on"] if tiled else []), *args], images, half=halves)
 
 
 def xl():
@@ -104,7 +106,7 @@ def xl():
     draw(c, "odd", ["-W", 56, "-H", 72], width=56, height=72)
     draw(c, "two", seeds=(7, 8))
     for scheduler in SCHEDULERS:
-        draw(c, scheduler, scheduler=scheduler, steps=4)
+        draw(c, scheduler, scheduler=scheduler, steps=4, half=scheduler == "DDIMScheduler")  # which cuts the latents down to 1: little to see
     return c
 
 

@@ -142,13 +142,14 @@ class Checkpoint:
         save_file(data, self.dir / file, {"format": "pt"})
         return self.dir / file
 
-    def add(self, name, args, images, same_as=None):
+    def add(self, name, args, images, same_as=None, half=None):
         """args: diffuse's, without -m and -o. images: what diffusers drew, a list of PIL pictures or one array [count,H,W,C] U8. same_as: an earlier
-        case, whose picture it is to the byte."""
+        case, whose picture it is to the byte. half: what diffusers draws in f16, where that is far off."""
         if not isinstance(images, np.ndarray):
             images = np.stack([np.asarray(i if np.asarray(i).ndim == 3 else np.asarray(i)[:, :, None]) for i in images])
         self.tensors[name] = torch.from_numpy(np.ascontiguousarray(images))
-        self.cases.append({"name": name, "args": [str(a) for a in args], **({"same_as": same_as} if same_as else {})})
+        own = {"half_error": round(float(np.mean([np.abs(np.asarray(a, int) - b).mean() for a, b in zip(half, images)])), 2)} if half else {}
+        self.cases.append({"name": name, "args": [str(a) for a in args], **({"same_as": same_as} if same_as else {}), **own})
 
     def refuse(self, args, code, says):
         """A command line that ends with that exit code and says that, among other things."""
