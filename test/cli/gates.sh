@@ -21,7 +21,7 @@ if [ "${CASES:-}" = all ]; then
 else
     set -- 'image-to-image:Heun*-0.3-odd' 'inpaint:Euler*-0.75-odd' 'inpaint-nine:pixel-0.75-odd' 'depth-to-image:PNDM*-0.75-odd' \
         'instruct-pix2pix:unguided' 'safety-checker:image-1.0' 'xl-refiner:scores' 'xl:guidance-1'
-    few='xl-image:mask-EulerAncestral* xl-nine:strength-0.6'
+    few='xl-image:mask-EulerAncestral* xl-nine:strength-0.6 xl:DDIM*'
 fi
 set -f
 # shellcheck disable=SC2086
