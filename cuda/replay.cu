@@ -75,7 +75,8 @@ void replay(struct device *base, struct recording *r, void (*work)(void *data), 
     CUDA(GraphLaunch, r->exec, dev->stream);
 }
 
-/* What was captured when the job died is thrown away; so is the error that broke it off, if the runtime holds one. */
+/* What was captured when the job died is thrown away; so is the error that broke it off, if the runtime holds one. Weights on their way
+ * come all the same (load_forget). */
 void recover(struct device *base) {
     struct cuda_device *dev = cuda_of(base);
     cudaGraph_t graph = NULL;
