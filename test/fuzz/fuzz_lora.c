@@ -36,6 +36,7 @@ static void check(const struct lora *l) {
         assert(strchr(m->key, '/') && !strchr(m->key, '.') && (i == 0 || strcmp(l->modules[i - 1].key, m->key) < 0));
         if (!m->delta.a) continue;
         assert(isfinite(m->delta.scale) && m->rank >= 0);
+        assert(!m->delta.magnitude || l->has_dora);
         assert(m->delta.kind == DELTA_KRONECKER ? m->delta.c != NULL : m->delta.b && (m->delta.kind == DELTA_LOW_RANK) == !m->delta.c);
     }
 }
