@@ -2,6 +2,7 @@
 #include "cli/events.h"
 #include "cli/generate.h"
 #include "cli/inspect.h"
+#include "cli/inspect_embedding.h"
 #include "cli/inspect_lora.h"
 #include "cli/jobs.h"
 #include "cli/options.h"
@@ -21,7 +22,11 @@
 static void inspect(struct arena *a, const struct options *o) {
     struct settings settings = o->settings;
     for (int i = 0; i < settings.loras.n; i++) inspect_lora(a, lora_open(a, settings.loras.items[i].path), o->json);
-    if (settings.loras.n) return;
+    for (int i = 0; i < settings.embeddings.n; i++) {
+        const struct embedding_item *e = &settings.embeddings.items[i];
+        inspect_embedding(a, embedding_open(a, e->path), e->token, o->json);
+    }
+    if (settings.loras.n || settings.embeddings.n) return;
     struct model *m = model_open_both(a, &settings);
     settings.incomplete = true;
     if (m->class->takes_prompt && !settings.prompt) settings.prompt = "";

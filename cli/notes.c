@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include "engine/base/error.h"
+#include "tokenizer/prompt_syntax.h"
 
 static void note_if(bool given, const char *option, const char *why) {
     if (given) warn("%s has no effect%s", option, why);
@@ -61,6 +62,8 @@ void note_unused(const struct request *r, const struct settings *given) {
     if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
     if (promptless && given->negative) warn("--negative has no effect on %s", promptless);
     if (promptless && given->clip_skip > 0) warn("--clip-skip has no effect on %s", promptless);
+    if (prompt_syntaxes[r->settings.prompt_syntax].skips_all && r->model->class->penultimate)
+        note_if(given->clip_skip > 0, "--clip-skip", ": AUTOMATIC1111 has none for SDXL");
     const char *alone = r->model->denoiser.takes_guidance ? "the model is told the guidance, and called once" : "--guidance is 1 or less";
     if (!promptless && r->copies == 1 && given->negative && *given->negative) warn("--negative has no effect: %s", alone);
     if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect: %s", promptless ? promptless : alone);

@@ -95,6 +95,10 @@ static bool take_size(struct recorded *r, const char *value) {
 static void take_pair(struct infotext *t, const char *name, const char *value) {
     static const struct mapping table[] = {
         {"Steps", "steps"}, {"CFG scale", "guidance"}, {"Seed", "seed"}, {"Eta DDIM", "eta"}, {NULL, NULL}};
+    static const char *const hints[][2] = {{"Model", model_hint},
+                                           {"Lora hashes", "--lora-dir DIR reads the prompt's <lora:NAME:WEIGHT>"},
+                                           {"TI hashes", "--embedding FILE, for each"}};
+    const char *hint = NULL;
     struct recorded *r = t->r;
     if (take_mapped(r, table, name, value)) return;
     if (!strcmp(name, "Clip skip") && take_clip_skip(r, value)) return;
@@ -105,7 +109,11 @@ static void take_pair(struct infotext *t, const char *name, const char *value) {
     else if (!strcmp(name, "Version")) t->version = value;
     else if (!strcmp(name, "Prompt syntax")) t->syntax = value;
     else if (!strcmp(name, "Denoising strength")) leave_strength(r, name, value);
-    else recorded_leave(r, name, value, strcmp(name, "Model") ? NULL : model_hint);
+    else {
+        for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+            if (!strcmp(name, hints[i][0])) hint = hints[i][1];
+        recorded_leave(r, name, value, hint);
+    }
 }
 
 /* The next "name: value" of the line, which moves on; false where there is none. What is no pair is passed over: a list, cut at its
@@ -154,11 +162,13 @@ static bool is_weighted(const char *text) {
     return text && (strpbrk(text, "()[]\\") || strstr(text, "BREAK") || strlen(text) > CHUNK);
 }
 
-/* Our own say how theirs were read where that is not as plain text; sd.cpp's brackets are not quite A1111's. */
+/* Our own say how theirs were read where that is not as plain text; sd.cpp's brackets are not quite A1111's. Layers that A1111 leaves out
+ * are the negative prompt's, too, and none of SDXL's. */
 static void take_syntax(struct infotext *t) {
     bool own = t->version && !strncmp(t->version, "diffuse ", 8), other = t->version && strstr(t->version, "stable-diffusion.cpp");
     if (own) recorded_take(t->r, "prompt-syntax", "Prompt syntax", t->syntax);
-    else if (!other && (is_weighted(recorded_value(t->r, "prompt")) || is_weighted(recorded_value(t->r, "negative"))))
+    else if (!other && (is_weighted(recorded_value(t->r, "prompt")) || is_weighted(recorded_value(t->r, "negative")) ||
+                        recorded_value(t->r, "clip-skip")))
         recorded_take(t->r, "prompt-syntax", "prompt", "a1111");
 }
 

@@ -10,6 +10,27 @@
 
 #define DIR "test/fixtures/recorded/"
 
+static struct arena hostile; /* outlives the longjmp */
+
+static void add32(struct buffer *b, uint32_t v) {
+    buffer_add(b, (uint8_t[]){(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}, 4);
+}
+
+static void add_chunk(struct buffer *b, const char *type, const void *body, size_t n) {
+    add32(b, (uint32_t)n);
+    size_t at = b->length;
+    buffer_add(b, type, 4);
+    buffer_add(b, body, n);
+    add32(b, (uint32_t)crc32(0, (const Bytef *)b->data + at, (uInt)(b->length - at)));
+}
+
+static struct buffer png_begin(void) {
+    struct buffer b = {.arena = &hostile};
+    buffer_add(&b, "\x89PNG\r\n\x1a\n", 8);
+    add_chunk(&b, "IHDR", "\0\0\0\1\0\0\0\1\x8\2\0\0\0", 13);
+    return b;
+}
+
 /* "steps=20|…" of what is taken, " - name=value|…" of what is not. */
 static const char *described(struct arena *a, const struct recorded *r) {
     struct buffer b = {.arena = a};
@@ -45,6 +66,34 @@ static void test_infotext(void **state) {
         "sdcpp.png", "sd.cpp",
         "steps=20|guidance=7.000000|seed=42|width=512|height=512|scheduler=euler_a|rng=cuda|prompt=un phare \xe2\x80\x94 \xe7\x81\xaf\xe5\x8f\xb0| - "
         "Skip layers=[7|Guidance=3.500000|Eta=0.000000|Model=sd.gguf|Schedule type=discrete|");
+}
+
+/* What the line of pairs says how prompts are to be read, and of files that are named nowhere else. */
+static void test_syntax(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        {"a (red:1.2)\nSteps: 3, Seed: 1, Prompt syntax: a1111, Version: diffuse 9", "prompt-syntax=a1111| - "},
+        {"a red++\nSteps: 3, Seed: 1, Prompt syntax: compel, Version: diffuse 9", "prompt-syntax=compel| - "},
+        {"a (red:1.2)\nSteps: 3, Seed: 1, Version: diffuse 9", "prompt=a (red:1.2)| - "},
+        {"a fox\nSteps: 3, Seed: 1, Size: 8x8", "prompt=a fox| - "},
+        {"a fox\nSteps: 3, Seed: 1, Clip skip: 2", "prompt-syntax=a1111| - "},
+        {"a fox\nSteps: 3, Seed: 1, Clip skip: 1", "prompt=a fox| - "},
+        {"a fox\nSteps: 3, Seed: 1, Lora hashes: \"x: 1a2b, y: 3c\", TI hashes: \"t: 4d\"",
+         "prompt=a fox| - Lora hashes=x: 1a2b, y: 3c|TI hashes=t: 4d|"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buffer b = png_begin(), body = {.arena = &hostile};
+        buffer_add(&body, "parameters", sizeof "parameters");
+        buffer_add(&body, rows[i].text, strlen(rows[i].text));
+        add_chunk(&b, "tEXt", body.data, body.length);
+        add_chunk(&b, "IEND", "", 0);
+        const char *got = described(&hostile, recorded_parse(&hostile, image_comments_read(&hostile, b.data, b.length, "x"), "x"));
+        size_t n = strlen(got), m = strlen(rows[i].want);
+        if (n < m || strcmp(got + n - m, rows[i].want)) fail_msg("row %zu: %s", i, got);
+        arena_free(&hostile);
+    }
 }
 
 static void test_json(void **state) {
@@ -88,27 +137,6 @@ static void test_facts(void **state) {
 }
 
 /* ---- liars ------------------------------------------------------------------------------------------------------- */
-
-static struct arena hostile; /* outlives the longjmp */
-
-static void add32(struct buffer *b, uint32_t v) {
-    buffer_add(b, (uint8_t[]){(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}, 4);
-}
-
-static void add_chunk(struct buffer *b, const char *type, const void *body, size_t n) {
-    add32(b, (uint32_t)n);
-    size_t at = b->length;
-    buffer_add(b, type, 4);
-    buffer_add(b, body, n);
-    add32(b, (uint32_t)crc32(0, (const Bytef *)b->data + at, (uInt)(b->length - at)));
-}
-
-static struct buffer png_begin(void) {
-    struct buffer b = {.arena = &hostile};
-    buffer_add(&b, "\x89PNG\r\n\x1a\n", 8);
-    add_chunk(&b, "IHDR", "\0\0\0\1\0\0\0\1\x8\2\0\0\0", 13);
-    return b;
-}
 
 /* code 0: taken. */
 static void refused(const char *row, const void *data, size_t n, int code, const char *fragment) {
@@ -228,8 +256,8 @@ static void test_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infotext),   cmocka_unit_test(test_json),  cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_containers), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_infotext), cmocka_unit_test(test_syntax),     cmocka_unit_test(test_json),
+        cmocka_unit_test(test_facts),    cmocka_unit_test(test_containers), cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

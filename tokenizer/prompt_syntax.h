@@ -49,7 +49,7 @@ struct prompt_syntax {
     bool chunked;      /* long texts are, unasked */
     bool pools_source; /* SDXL's pooled vector is of the text as it was written, else of the first chunk */
     bool padded;       /* the shorter of prompt and negative prompt is filled up with what "" makes */
-    bool skips_all;    /* --clip-skip counts for the negative prompt, too */
+    bool skips_all;    /* --clip-skip counts for the negative prompt, too, and for SDXL not at all */
 };
 
 enum { SYNTAX_PLAIN, SYNTAX_A1111, SYNTAX_COMPEL };

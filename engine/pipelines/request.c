@@ -202,9 +202,8 @@ static void read_prompts(struct request *r) {
     struct prompt negative = {0}; /* without ids: zeros */
     if (!s->prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     const struct prompt_syntax *syntax = &prompt_syntaxes[s->prompt_syntax];
-    int negative_skip = syntax->skips_all && !r->model->class->penultimate ? s->clip_skip : 0;
-    struct prompt prompt =
-        prompt_read(r->arena, r->model, r->tokenizers, s, "prompt", s->prompt, text_or(s->prompt2, s->prompt), s->clip_skip);
+    int skip = syntax->skips_all && r->model->class->penultimate ? 0 : s->clip_skip, negative_skip = syntax->skips_all ? skip : 0;
+    struct prompt prompt = prompt_read(r->arena, r->model, r->tokenizers, s, "prompt", s->prompt, text_or(s->prompt2, s->prompt), skip);
     report_unknown_words(r, "prompt", s->prompt);
     if (r->copies > 1 && s->negative) {
         negative = prompt_read(r->arena, r->model, r->tokenizers, s, "negative prompt", s->negative, text_or(s->negative2, s->negative),

@@ -44,6 +44,19 @@ differ half.png twice.png
 # a prompt's tag, where there is a directory for it
 run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -f -o b.png --lora-dir loras '<lora:a:50>a fox'
 expect_same a.png b.png
+# in A1111's brackets, too: gone before they are read
+run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -o weighted.png --lora loras/a.safetensors:50 --prompt-syntax a1111 'a (red:1.2) fox'
+expect_code 0
+differ a.png weighted.png
+run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -f -o b.png --lora-dir loras --prompt-syntax a1111 'a (<lora:a:50>red:1.2) fox'
+expect_same weighted.png b.png
+run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -f -o b.png --lora-dir loras --prompt-syntax a1111 '<lora:a:20>a (red:1.2<lora:a:30>) fox'
+expect_code 0
+run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -f -o c.png --lora loras/a.safetensors:20 --lora loras/a.safetensors:30 --prompt-syntax a1111 'a (red:1.2) fox'
+expect_same b.png c.png
+rm c.png
+run -m "$MODEL" -o c.png --lora-dir loras '<lora:a:0.5:0.7>a fox'
+expect_error 2 "diffuse: prompt: '<lora:a:0.5:0.7>': expected <lora:NAME:WEIGHT>"
 run -m "$MODEL" -o c.png --lora-dir loras '<lora:../text:1>a fox'
 expect_error 2 "diffuse: prompt: '<lora:../text:1>': expected the name of a file in --lora-dir"
 run -m "$MODEL" -o c.png --lora-dir loras '<lora:nobody>a fox'

@@ -128,6 +128,32 @@ toy -o w4.png 'a (red:1.5) fox'
 differ w3.png w4.png
 toy -o x.png --prompt-syntax a1111 'a [red:blue:0.5] fox'
 expect_error 2 "diffuse: prompt: '[red:blue:0.5]': prompts that change from step to step are not supported"
+# swept
+run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none 'a (red:1.5) fox' --sweep prompt-syntax=plain,a1111 -o swept/ --mkdirs
+expect_code 0
+expect_same w4.png swept/prompt-syntax-plain.png
+expect_same w3.png swept/prompt-syntax-a1111.png
+run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none 'a <toy> fox' --sweep 'embedding=toy.safetensors,dull.safetensors=<toy>' -o swept/
+expect_code 0
+expect_same toy.png swept/embedding-toy.safetensors.png
+expect_same job-2.png swept/embedding-dull.safetensors__toy_.png
+
+# what a file is
+run --inspect --embedding toy.safetensors
+expect_out 'embedding      toy.safetensors' 'word           <toy>' 'vectors        3 of 32 values' 'base           not known'
+file pair.safetensors 16384 '{"clip_l":{"dtype":"F32","shape":[2,768],"data_offsets":[0,6144]},"clip_g":{"dtype":"F32","shape":[2,1280],"data_offsets":[6144,16384]}}'
+run --inspect -j --embedding pair.safetensors --embedding dull.safetensors=grey
+expect_out "{\"embedding\":\"pair.safetensors\",\"word\":\"pair\",\"vectors\":2,\"widths\":[768,1280],\"base\":\"SDXL\",\"sha256\":\"$(sha256sum pair.safetensors | cut -c 1-64)\"}" \
+    "{\"embedding\":\"dull.safetensors\",\"word\":\"grey\",\"vectors\":2,\"widths\":[32],\"base\":null,\"sha256\":\"$(sha256sum dull.safetensors | cut -c 1-64)\"}"
+for width in '768:SD 1.x' '1024:SD 2.x' '1280:SDXL'; do
+    size=${width%%:*}
+    file one.safetensors $((size * 4)) "{\"w\":{\"dtype\":\"F32\",\"shape\":[$size],\"data_offsets\":[0,$((size * 4))]}}"
+    run --inspect --embedding one.safetensors
+    expect_out 'embedding      one.safetensors' 'word           w' "vectors        1 of $size values" "base           ${width#*:}"
+done
+run --inspect --embedding nan.safetensors
+expect_code 65
+
 toy -o x.png --prompt-syntax a1112 a
 expect_code 2
 toy -o x.png --long-prompts "$(seq -s ' ' 2500)"

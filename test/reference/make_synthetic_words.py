@@ -112,6 +112,7 @@ def words_xl():
     learned(c, "learned", StableDiffusionXLPipeline, "a photo of a toy in the snow",
             [("toy.safetensors", "clip_l", "toy", False), ("toy.safetensors", "clip_g", "toy", True)], "bad")
     learned(c, "learned-second", StableDiffusionXLPipeline, "a photo in <wide> of a cat", [("wide.safetensors", None, None, True)], "<wide>")
+    webui(c, "a1111-skip", StableDiffusionXLPipeline, "a (red:1.4) fox", "[bad]", ["--prompt-syntax", "a1111", "--clip-skip", 1])  # of no effect there
     c.refuse(["a", "-s", 1, "--embedding", "@pair.safetensors"], 78, "vectors of 24 and 16 values, made for SDXL, but")
     return c
 
