@@ -5,6 +5,7 @@ wherever a constant is; the visit's ceilings and sweep (bench/gpu-visit.sh) say 
     bench/model.py [h100|h200]            a table of kinds of layers in ms
     bench/model.py [h100|h200] --layers   every distinct layer: how often, shape, us
     --sweep FILE                          measured products (sweep.tsv) in place of the model's
+    --shapes                              every distinct layer as a row of test/gpu_shapes.h
     --phases                              as if enlarging convolutions were four of 2x2 each, which the program does not do yet
 
 Shapes are what the program launches: FLOP and nodes are checked against what bench/counts.sh counted."""
@@ -44,7 +45,7 @@ class Net:
     """Collects what a call launches; n images at once."""
 
     def __init__(self, n):
-        self.n, self.layers = n, []
+        self.n, self.layers, self.enlargements = n, [], []
 
     def add(self, *layer):
         self.layers.append(layer)
@@ -54,6 +55,7 @@ class Net:
 
     def enlarged(self, side, C):
         self.conv(side, C, C, 2 if PHASES else 3)
+        self.enlargements.append((self.n, side // 2, C))
 
     def linear(self, rows, C, K):
         self.add('linear', rows, K, C, 1)
@@ -271,7 +273,39 @@ def check(name, net):
                      f'bench/counts.sh counts {wanted / 1e12:.3f} and {products}')
 
 
+def shapes():
+    """Rows {kind, n, side, C, K, more} of test/test_cuda_shapes.c."""
+    rows = {}
+    for name, net in models().items():
+        if name == 'vae 1024':
+            continue
+        for kind, *sizes in net.layers:
+            if kind == 'conv':
+                M, K, C, _ = sizes
+                row = f'CONV, {net.n}, {math.isqrt(M // net.n)}, {C}, {K}, 1'
+            elif kind in ('linear', 'GEGLU'):
+                M, K, C, _ = sizes
+                row = f'{kind.upper()}, {M}, 0, {C}, {K // 2 if kind == "GEGLU" else K}, 0'
+            elif kind == 'attention':
+                heads, queries, keys, D = sizes
+                row = f'ATTENTION, {net.n}, {math.isqrt(queries)}, {heads // net.n}, {D}, {0 if keys == queries else keys}'
+            elif kind == 'group norm':
+                row = f'GROUP_NORM, {sizes[0]}, {math.isqrt(sizes[1])}, {sizes[2]}, 0, 0'
+            elif kind == 'layer norm':
+                row = f'LAYER_NORM, {sizes[0]}, 0, {sizes[1]}, 0, 0'
+            else:
+                continue
+            rows.setdefault(row)
+        for n, side, C in net.enlargements:
+            rows.setdefault(f'CONV, {n}, {side}, {C}, {C}, 2')
+    return [f'{{{row}}},' for row in sorted(rows)]
+
+
 def main(arguments):
+    if '--shapes' in arguments:
+        print('/* The distinct layers of SD 1.5, 2.1, SDXL, ddpm-cat and the VAE at 512 and 768 pixels: bench/model.py --shapes. */')
+        print('\n'.join(shapes()))
+        return
     gpu = next((a for a in arguments if a in DRAM), 'h100')
     sweep = read_sweep(arguments[arguments.index('--sweep') + 1]) if '--sweep' in arguments else {}
     kinds = ('conv', 'linear', 'GEGLU', 'attention', 'group norm', 'layer norm', 'rest')

@@ -127,7 +127,8 @@ bool attention_flash(cuda_device *dev, const attention_args &a, int n_images) {
     if (i == N_KERNELS) return false;
     int64_t heads = (int64_t)n_images * a.n_heads;
     bool smaller = i + 1 < N_KERNELS && kernels[i + 1].D == kernels[i].D;
-    if (smaller && ceil_div(a.Tq, kernels[i].rows) * heads < 2 * dev->sm_count) i++;
+    bool few = ceil_div(a.Tq, kernels[i].rows) * heads < 2 * dev->sm_count;
+    if (smaller && (cuda_forced.flash ? cuda_forced.flash == FLASH_SMALL : few)) i++;
     launch(dev, kernels[i].kernel, dim3((unsigned)ceil_div(a.Tq, kernels[i].rows), (unsigned)heads), THREADS, kernels[i].shared_bytes, a);
     return true;
 }

@@ -19,6 +19,8 @@ struct cuda_block {
     struct cuda_block *next;
 };
 
+struct cuda_forced cuda_forced;
+
 static size_t cuda_memory_free(struct device *) {
     size_t free_bytes, total;
     CUDA(MemGetInfo, &free_bytes, &total);

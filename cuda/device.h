@@ -18,6 +18,7 @@
 extern "C" {
 #define _Noreturn [[noreturn]]
 #include "cuda/cuda.h"
+#include "cuda/forced.h"
 #include "engine/device.h"
 #include "engine/base/error.h"
 #include "engine/base/sys.h"
@@ -197,7 +198,7 @@ static inline bool rows_aligned(struct view v) {
 }
 /* Tensor cores and 16-byte copies can be used at all. */
 static inline bool has_tensor_path(const struct cuda_device *dev, enum dtype dtype) {
-    return dtype != DT_F32 && dev->arch >= 80 && dev->code >= 80;
+    return !cuda_forced.plain && dtype != DT_F32 && dev->arch >= 80 && dev->code >= 80;
 }
 
 /* ---- the ops, one family per file -------------------------------------------------------------------------------- */

@@ -386,7 +386,7 @@ void cuda_group_norm(struct device *base, struct view y, struct view x, struct w
     p.eps = eps;
     p.silu = silu;
     p.moments = static_cast<struct moments *>(dev->scratch);
-    enum path path = rows_aligned(x) && rows_aligned(y) ? choose(dev, &p, x.N, x.dtype) : PLAIN;
+    enum path path = !cuda_forced.plain && rows_aligned(x) && rows_aligned(y) ? choose(dev, &p, x.N, x.dtype) : PLAIN;
     DISPATCH(x.dtype, T, launch_group_norm<T>(dev, p, path, x.N));
     double n = (double)view_rows(x) * x.C;
     count_work(dev, 8 * n, 2 * n * (double)view_item(x));

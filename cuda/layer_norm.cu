@@ -123,7 +123,7 @@ void cuda_layer_norm(struct device *base, struct view y, struct view x, struct w
                            x.ld,
                            y.ld,
                            eps};
-    DISPATCH(x.dtype, T, launch_layer_norm<T>(dev, p, rows_aligned(x) && rows_aligned(y)));
+    DISPATCH(x.dtype, T, launch_layer_norm<T>(dev, p, !cuda_forced.plain && rows_aligned(x) && rows_aligned(y)));
     double n = (double)p.T * p.C;
     count_work(dev, 8 * n, 2 * n * (double)view_item(x));
 }

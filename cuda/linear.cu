@@ -37,7 +37,7 @@ static void count(struct cuda_device *dev, const struct gemm *g, int columns) {
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
 
 static bool prefers_cublaslt(const struct cuda_device *dev, const struct gemm *g) {
-    if (g->act != ACT_NONE || gemm_forced.tile >= 0) return false;
+    if (g->act != ACT_NONE || gemm_forced.tile >= 0 || cuda_forced.plain) return false;
     return g->dtype == DT_F32 || (dev->arch >= 90 && g->M >= CUBLASLT_ROWS);
 }
 

@@ -119,14 +119,15 @@ __device__ __forceinline__ float quick_gelu(float x) {
 
 /* ---- asynchronous copies to shared memory (sm_80) ---------------------------------------------------------------- */
 
-/* 16 bytes from gmem to smem, or 16 zero bytes where not valid (gmem must still be an address). Both 16-byte aligned. */
+/* 16 bytes from gmem to smem, or 16 zero bytes where not valid (gmem must still be an address). Both 16-byte aligned. L2 is told to fetch
+ * the whole line: a row's next step reads the other half of it. */
 __device__ __forceinline__ void cp_async16(void *smem, const void *gmem, bool valid) {
 #ifdef BEFORE_SM_80
     __trap();
 #elif defined(__CUDACC__)
     unsigned s = (unsigned)__cvta_generic_to_shared(smem);
     int n = valid ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(s), "l"(gmem), "r"(n) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;\n" ::"r"(s), "l"(gmem), "r"(n) : "memory");
 #else
     emu::cp_async(smem, gmem, 16, valid ? 16 : 0);
 #endif
