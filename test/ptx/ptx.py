@@ -10,7 +10,7 @@ import numpy as np
 from memory import Fault, Global, Shared
 from operations import COLLECTIVE, OPERATIONS, WIDTH
 
-STATEMENT = re.compile(r'(?:@(!?)(%p\d+)\s+)?([a-z][\w.]*)\s*(.*)$', re.S)
+STATEMENT = re.compile(r'(?:@(!?)(%p\d+)\s+)?([a-z][\w.:]*)\s*(.*)$', re.S)
 OPERAND = re.compile(r'\{[^}]*\}|\[[^\]]*\]|[^,\s][^,]*')
 
 
