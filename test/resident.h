@@ -84,6 +84,7 @@ static void compare_with_fresh(const char *model, struct device *(*open)(void), 
         draw(r, 0, rgb);
         assert_true(r->model->stages->on == (m->offload == OFFLOAD_STAGE));
         assert_true(stages_held(m) <= model_memory(m).weights + model_memory(m).activations);
+        if (m->stages->on) assert_true(stages_held(m) <= stage_weights(m->stages->model, m->stages->stage) + m->device->arena_capacity);
         const uint8_t *fresh = draw_fresh(&a, &s, open(), &n_fresh);
         assert_int_equal(n, n_fresh);
         if (memcmp(rgb, fresh, n) != 0) fail_msg("%s: request %d is not what a fresh model draws", model, i);
