@@ -284,7 +284,7 @@ static void test_sum_dora(void **state) {
     (void)state;
     enum { ROWS = 5, COLUMNS = 12, R = 2 };
     float *base = eighths(ROWS * COLUMNS, 50), *up = eighths(ROWS * R, 51), *down = eighths(R * COLUMNS, 52), *m = eighths(ROWS, 53),
-          got[ROWS * COLUMNS];
+          got[ROWS * COLUMNS], row[COLUMNS];
     for (int j = 0; j < COLUMNS; j++) base[2 * COLUMNS + j] = 0;
     for (int k = 0; k < R; k++) up[2 * R + k] = 0;
     double *product = multiply(up, down, ROWS, R, COLUMNS);
@@ -292,7 +292,10 @@ static void test_sum_dora(void **state) {
                              LOW_RANK(floats("up", up, DIMS(ROWS, R)), floats("down", down, DIMS(R, COLUMNS)), 0.5)};
     deltas[0].magnitude = floats("m", m, DIMS(1, ROWS, 1, 1));
     const struct tensor *b = floats("base", base, DIMS(ROWS, COLUMNS));
-    assert_int_equal(tensor_read(tensor_sum(&arena, b, deltas, 2), got), 0);
+    const struct tensor *t = tensor_sum(&arena, b, deltas, 2);
+    assert_int_equal(tensor_read(t, got), 0);
+    assert_int_equal(t->read(t, row, 3 * sizeof row, sizeof row), 0);
+    assert_memory_equal(row, got + 3 * COLUMNS, sizeof row);
     for (int i = 0; i < ROWS; i++) {
         double squares = 0;
         for (int j = 0; j < COLUMNS; j++) squares += pow((double)base[i * COLUMNS + j] + 0.75 * product[i * COLUMNS + j], 2);

@@ -17,15 +17,17 @@ gate() {
 
 if [ "${CASES:-}" = all ]; then
     set -- 'image-to-image' 'inpaint*' 'depth*' 'instruct*' 'safety*' 'latent-consistency' 'xl*'
-    few=''
+    few='' texts='words*'
 else
     set -- 'image-to-image:Heun*-0.3-odd' 'inpaint:Euler*-0.75-odd' 'inpaint-nine:pixel-0.75-odd' 'depth-to-image:PNDM*-0.75-odd' \
         'instruct-pix2pix:unguided' 'safety-checker:image-1.0' 'xl-refiner:scores' 'xl:guidance-1'
+    texts='words:a1111-short words-xl:learned' # contexts of unequal lengths; a table that grew
     few='xl-image:mask-EulerAncestral* xl-nine:strength-0.6 xl:DDIM*'
 fi
 set -f
 # shellcheck disable=SC2086
 gate fp16 0.6 "$@" $few
 gate bf16 4.8 "$@"
-gate fp32 '' "$@"
+# shellcheck disable=SC2086
+gate fp32 '' "$@" $texts
 exit $failed

@@ -82,7 +82,7 @@ note '--prompt2 has no effect: the model has no second text encoder' --prompt2 y
 note '--original-size has no effect: this is no SDXL model' --original-size 9x9 x
 note '--negative-crop has no effect: this is no SDXL model' --negative-crop 1,2 x
 note '--aesthetic-score has no effect: this is no refiner' --aesthetic-score 5 x
-draw --dry-run -o box/n.png 'a fox (in the snow), 3:4 [b]'
+draw --dry-run -o box/n.png 'a fox (in the snow, no 2), 3:4 [b]'
 grep -q warning err && fail 'a warning about nothing'
 what='a prompt of several lines on standard input'
 printf 'a\nb\n' | "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --size 64x64 --dry-run -o box/n.png - >out 2>err
