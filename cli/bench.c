@@ -32,7 +32,7 @@ static void measure(struct request *r, uint8_t *rgb, struct measured *m) {
     double start = clock_ms();
     model_forget(r->model);
     struct picture *p = picture_open(&a, r, 0);
-    p->on_step = on_step;
+    p->drawing->on_step = on_step;
     picture_draw(p, rgb);
     add(m, IMAGE, clock_ms() - start);
     if (r->model->n_texts) add(m, TEXT, p->timings.text_ms);
@@ -47,7 +47,7 @@ static void measure_all(struct request *r, const struct options *o, struct measu
         m->values[i] = arena_array(r->arena, (size_t)(o->bench + 1) * (size_t)(i == STEP ? request_rows(r) : 1), sizeof(double));
     progress_begin(o->progress, o->color, o->quiet);
     for (int k = 0; k <= o->bench; k++) {
-        progress_image(k, o->bench + 1, request_rows(r));
+        progress_image(k, 1, o->bench + 1, request_rows(r));
         measure(r, rgb, m);
         if (k == 0)
             for (int i = 0; i < N_TIMED; i++) m->n[i] = 0; /* that was the warm-up */

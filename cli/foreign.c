@@ -32,7 +32,6 @@ static const struct foreign_option table[] = {
     {"lora-model-dir", .ours = "lora-dir"},
 
     /* near: ours is named */
-    {"batch-size", .hint = "-c N (--count) is the number of images, drawn one after another"},
     {"generator manual-seed", .hint = "--seed N, and --rng cuda for a generator on the GPU"},
     {"sampler-rng randn-source", .hint = "--rng cpu or cuda is for all noise"},
     {"outdir out-dir output-dir outpath-samples", .hint = "-o DIR/ (--output)"},

@@ -14,6 +14,7 @@
 #include "cli/result.h"
 #include "cli/settings_table.h"
 #include "cli/signals.h"
+#include "cli/together.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/text.h"
@@ -42,7 +43,7 @@ struct metadata about_image(const struct request *r, int k) {
 }
 
 static void write_request(struct arena *a, const struct picture *p) {
-    const struct request *r = p->request;
+    const struct request *r = p->drawing->request;
     struct json_out j = {.text = {.arena = a}};
     struct metadata m = about_image(r, p->k);
     m.verdict = p->verdict;
@@ -85,7 +86,7 @@ static void save_snapshot(struct run *run, struct picture *p, int step) {
 static void on_step(void *data, struct picture *p, int row) {
     struct run *run = data;
     int every = run->options->save_every, n_rows = request_rows(run->request);
-    event_step(run->k + 1, row + 1, n_rows, p->timings.step_ms[row]);
+    event_step(p->k + 1, row + 1, n_rows, p->timings.step_ms[row]);
     if (every && (row + 1) % every == 0 && row + 1 < n_rows) save_snapshot(run, p, row + 1);
     progress_row(row + 1);
 }
@@ -124,16 +125,13 @@ static struct result make_image(struct arena *a, struct run *run) {
     const struct options *o = run->options;
     const char *path = path_of_image(a, request, o, run->k, -1);
     bool to_stdout = !strcmp(path, "-") || o->archive;
-    double start = clock_ms();
     if (o->archive) output_check_entry(run, path);
     else if (!to_stdout) output_check_own(a, run, path);
     if (!to_stdout && output_stays(a, run, run->k, path)) return (struct result){.path = path, .skipped = true};
-    progress_image(run->k, o->settings.count, request_rows(request));
+    struct picture *p = together_draw(run, on_step);
     uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
-    struct picture *p = picture_open(a, request, run->k);
-    p->on_step = on_step;
-    p->on_step_data = run;
-    picture_draw(p, rgb);
+    double drawn = clock_ms();
+    picture_finish(p, rgb);
     announce_load(run);
     double made = clock_ms();
     run->hash = hash_of(a, run);
@@ -151,7 +149,7 @@ static struct result make_image(struct arena *a, struct run *run) {
         if (r.skipped && others_stay && !output_stays(a, run, run->k, path)) output_die_other(path);
         if (published) output_note_own(a, run, r.path = published);
     }
-    r.ms = clock_ms() - start;
+    r.ms = run->drawn_ms + clock_ms() - drawn;
     if (o->verbose) report_picture(p, clock_ms() - made);
     return r;
 }
@@ -229,9 +227,11 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
 int run_images(struct run *run) {
     int n_failed = 0;
     run->drained = false;
+    run->at_once = 0;
+    together_end(run);
     for (run->k = 0; run->k < run->options->settings.count; run->k++) {
         if (run->dead || (n_failed && run->options->halt == HALT_NOW)) break;
-        if ((run->drained = signals_drained())) break;
+        if (!together_has(run, run->k) && (run->drained = signals_drained())) break;
         struct arena a = {0};
         struct result result;
         bool made = true;
@@ -241,6 +241,7 @@ int run_images(struct run *run) {
         n_failed += !made;
         arena_free(&a);
     }
+    together_end(run);
     return n_failed;
 }
 
@@ -259,12 +260,10 @@ static void plan(struct request *r, const struct options *o, struct startup *t) 
     if (!o->dry_run && !o->bench && strcmp(o->metadata, "none")) model_hash_weights(m);
     model_start(m, o, t);
     double opened = clock_ms();
-    r->snapshots = o->save_every > 0;
-    request_plan(r);
+    together_plan(r, o);
     double planned = clock_ms();
     t->plan = planned - opened;
     t->ready = planned - t->began;
-    check_memory(r, o);
 }
 
 /* *wanted: a picture is to be drawn. */

@@ -7,7 +7,7 @@
 #include "cli/metadata.h"
 #include "cli/names.h"
 #include "cli/options.h"
-#include "engine/pipelines/request.h"
+#include "engine/pipelines/picture.h"
 
 /* Opens, plans, loads, makes every image and publishes each as soon as it is done. Returns the exit code: 0, FAIL_ITEMS if some of
  * several images failed, FAIL_DEVICE if the device did. */
@@ -25,6 +25,10 @@ struct run {
     const char *hash;          /* request_hash of the image under way */
     const char *json;          /* what it says of itself, or NULL */
     int k;                     /* the image under way */
+    int at_once;               /* images drawn at once; 0: not known yet */
+    struct drawing *drawing;   /* what was drawn last, in … */
+    struct arena drawn;
+    double drawn_ms; /* … this time each; or NULL */
     bool load_reported;
     bool drained; /* SIGUSR1 came, and images are left */
     bool dead;    /* the device failed: nothing more can be drawn on it */

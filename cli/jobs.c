@@ -18,6 +18,7 @@
 #include "cli/report.h"
 #include "cli/signals.h"
 #include "cli/sweep.h"
+#include "cli/together.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 
@@ -142,9 +143,7 @@ static void begin(struct arena *a, struct batch *b) {
 static void prepare(struct arena *a, struct batch *b) {
     (void)a;
     if (strcmp(b->options->metadata, "none")) model_hash_weights(b->model);
-    b->run.request->snapshots = b->options->save_every > 0;
-    request_plan(b->run.request);
-    check_memory(b->run.request, b->options);
+    together_plan(b->run.request, b->options);
     run_load(&b->run);
 }
 

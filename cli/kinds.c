@@ -67,6 +67,11 @@ static void write_place(struct json_out *j, const char *key, const struct field 
     if (p->x || p->y) json_out_string(j, key, arena_printf(j->text.arena, "%d,%d", p->x, p->y));
 }
 
+static void set_int_or_auto(const struct given *g) {
+    if (strcmp(g->value, "auto")) field_set_int(g);
+    else *(int *)field_value(g) = 0;
+}
+
 static void set_enum(const struct given *g) {
     *(int *)field_value(g) = field_word(g);
 }
@@ -79,6 +84,7 @@ static void write_enum(struct json_out *j, const char *key, const struct field *
 const struct field_kind kind_text_given = {set_text, write_text, JSON_TEXT};
 const struct field_kind kind_path_given = {set_path, write_text, JSON_TEXT};
 const struct field_kind kind_number_given = {set_number, write_number, JSON_COUNT};
+const struct field_kind kind_int_or_auto = {set_int_or_auto, NULL, JSON_COUNT};
 const struct field_kind kind_extent = {set_extent, write_extent, JSON_TEXT};
 const struct field_kind kind_place = {set_place, write_place, JSON_TEXT};
 const struct field_kind kind_enum_given = {set_enum, write_enum, JSON_TEXT};

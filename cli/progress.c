@@ -16,7 +16,7 @@ static struct {
     bool color;
     volatile sig_atomic_t shown;
     double began_ms, image_ms, drawn_ms;
-    int k, count, n_rows;
+    int k, n, count, n_rows;
 } progress;
 
 void progress_begin(enum when when, enum when color, bool quiet) {
@@ -52,7 +52,7 @@ static void duration(char out[32], double seconds) {
 /* "2.31 s/step, 1:28 left", or nothing before the first row. Time left counts the rows of all images at this image's rate. */
 static void speed(char out[96], int done) {
     double s_per_row = (clock_ms() - progress.image_ms) / 1e3 / (done ? done : 1);
-    double rows_left = progress.n_rows - done + (double)progress.n_rows * (progress.count - 1 - progress.k);
+    double rows_left = progress.n_rows - done + (double)progress.n_rows * (progress.count - progress.k - progress.n) / progress.n;
     char left[32];
     *out = 0;
     if (!done) return;
@@ -61,10 +61,12 @@ static void speed(char out[96], int done) {
     else snprintf(out, 96, ", %.2f steps/s, %s left", 1 / (s_per_row > 1e-6 ? s_per_row : 1e-6), left);
 }
 
-/* "image 2/4, step 12/50, 2.31 s/step, 1:28 left" */
+/* "image 2/4, step 12/50, 2.31 s/step, 1:28 left"; "images 5-8/40, …" */
 static void describe(char out[192], int done) {
-    char image[48] = "", rate[96];
-    if (progress.count > 1) snprintf(image, sizeof image, "image %d/%d, ", progress.k + 1, progress.count);
+    char image[64] = "", rate[96];
+    int k = progress.k + 1;
+    if (progress.n > 1) snprintf(image, sizeof image, "images %d-%d/%d, ", k, progress.k + progress.n, progress.count);
+    else if (progress.count > 1) snprintf(image, sizeof image, "image %d/%d, ", k, progress.count);
     speed(rate, done);
     snprintf(out, 192, "%sstep %d/%d%s", image, done, progress.n_rows, rate);
 }
@@ -108,8 +110,9 @@ static void draw(int done) {
     progress.drawn_ms = now;
 }
 
-void progress_image(int k, int count, int n_rows) {
+void progress_image(int k, int n, int count, int n_rows) {
     progress.k = k;
+    progress.n = n;
     progress.count = count;
     progress.n_rows = n_rows;
     progress.image_ms = clock_ms();

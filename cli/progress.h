@@ -8,8 +8,8 @@
 /* WHEN_ALWAYS where stderr is no such terminal: plain lines, one every 10 s and one at the end of each image. Also clears
  * the line before an error message, which thus never lands in the bar. */
 void progress_begin(enum when progress, enum when color, bool quiet);
-/* Image k of count (from 0) begins; it takes n_rows model calls. */
-void progress_image(int k, int count, int n_rows);
+/* Image k of count (from 0) begins, one of n drawn at once; they take n_rows model calls. */
+void progress_image(int k, int n, int count, int n_rows);
 /* `done` of its rows are finished. */
 void progress_row(int done);
 /* Erases the line. Anything printed on the terminal while a run goes on comes after this. */

@@ -45,7 +45,7 @@ void report_load(const struct model *m) {
 }
 
 void report_picture(const struct picture *p, double png_ms) {
-    const struct request *r = p->request;
+    const struct request *r = p->drawing->request;
     int n = request_rows(r);
     struct arena a = {0};
     double *steps = arena_array(&a, (size_t)n, sizeof *steps), sum = 0;
@@ -55,7 +55,9 @@ void report_picture(const struct picture *p, double png_ms) {
     arena_free(&a);
     progress_clear();
     if (r->given.context.p && p->timings.text_ms > 0) fprintf(stderr, "text: %.1f ms\n", p->timings.text_ms);
-    fprintf(stderr, "steps: %d, median %.2f ms, p95 %.2f ms, in all %.1f ms\n", n, s.median, s.p95, sum);
+    fprintf(stderr, "steps: %d, median %.2f ms, p95 %.2f ms, in all %.1f ms", n, s.median, s.p95, sum);
+    if (p->drawing->n > 1) fprintf(stderr, ": its share of %d pictures drawn at once", p->drawing->n);
+    fputc('\n', stderr);
     if (r->model->vae) fprintf(stderr, "vae: %.1f ms\n", p->timings.vae_ms);
     if (p->verdict) fprintf(stderr, "safety checker: %.1f ms\n", p->timings.safety_ms);
     fprintf(stderr, "png: %.1f ms\n", png_ms);

@@ -241,6 +241,8 @@ const struct field settings_fields[] = {
      AT(long_prompts), RARE, RECORDED},
     {'s', "seed", "N", GROUP_PICTURE, "image k uses N + k (default random, printed)", &kind_seed, AT(seed), RECORDED},
     {'c', "count", "N", GROUP_PICTURE, "images to draw", &kind_int, AT(count), .preset = "1", IN(1, 1e9)},
+    {0, "batch-size", "N", GROUP_PICTURE, "how many of them at once, each as it is alone; auto: what is faster", &kind_int_or_auto,
+     AT(batch_size), .preset = "auto", IN(1, 64), RARE},
     {0, "steps", "N", GROUP_PICTURE, "denoising steps (default from the model)", &kind_int, AT(steps), IN(1, 1e6), RECORDED},
     {'g', "guidance", "X", GROUP_PICTURE, "how closely to follow the prompt, 0 to 100", &kind_number, AT(guidance), IN(0, 100), RECORDED},
     {0, "guidance-rescale", "X", GROUP_PICTURE, "0 to 1, against over-exposure", &kind_number, AT(guidance_rescale), .preset = "0",

@@ -50,6 +50,7 @@ struct device {
     bool async;        /* ops return before they have run, and weights may come after load has returned: whoever wants to keep it busy
                         * gives it the next work before he waits for the last */
     bool own_memory;   /* not the system's */
+    bool images_alone; /* what becomes of an image is, to the last bit, the same whatever else is in the call */
     struct pool *pool; /* the threads that ops and loading share; NULL: the caller alone */
 
     /* Activation arena: a stack over one block. While planning it only counts. */

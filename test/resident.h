@@ -96,6 +96,94 @@ static void compare_with_fresh(const char *model, struct device *(*open)(void), 
     arena_free(&all);
 }
 
+/* After the first row. */
+static void spoil(void *data, struct picture *p, int row) {
+    const struct request *r = p->drawing->request;
+    struct latents l = picture_latents(p);
+    size_t n = request_latent_count(r);
+    (void)data;
+    if (row || p->i != 1) return;
+    float *x = arena_array(p->drawing->arena, n, sizeof *x);
+    r->model->device->ops->download_latents(r->model->device, x, l.x, 1, l.H, l.W, l.C);
+    x[3] = NAN;
+    r->model->device->ops->upload_latents(r->model->device, l.x, x, 1, l.H, l.W, l.C);
+}
+
+/* Images k to k + n - 1 of the settings drawn at once are those drawn alone, also where one of them is left out. */
+static void compare_together(const struct settings *s, struct device *device, int n) {
+    enum { MOST = 8 };
+    struct arena a = {0};
+    struct request *r = open_request(&a, s, device);
+    uint8_t *alone[MOST], *rgb;
+    size_t bytes;
+    for (int k = 0; k < n; k++) {
+        alone[k] = pixels_new(&a, r, &bytes);
+        draw(r, k, alone[k]);
+        if (k && !r->model->safety && !memcmp(alone[k], alone[k - 1], bytes))
+            fail_msg("%s: images %d and %d are the same", s->model, k - 1, k);
+    }
+    rgb = pixels_new(&a, r, &bytes);
+    for (int left_out = 0; left_out < 2; left_out++) {
+        int ks[MOST], m = 0;
+        for (int k = 0; k < n; k++)
+            if (!left_out || k != n / 2) ks[m++] = k;
+        request_set_pictures(r, m);
+        request_plan(r);
+        model_load(r->model);
+        struct drawing *d = drawing_open(&a, r, ks, m);
+        drawing_run(d);
+        for (int i = m - 1; i >= 0; i--) { /* in any order */
+            picture_finish(&d->pictures[i], rgb);
+            if (memcmp(rgb, alone[ks[i]], bytes) != 0)
+                fail_msg("%s, %s, %dx%d: image %d of %d at once is not what it is alone", s->model, s->scheduler ? s->scheduler : "its own",
+                         s->width, s->height, ks[i], m);
+        }
+    }
+    model_close(r->model);
+    arena_free(&a);
+}
+
+/* Schedulers that draw noise, keep history and clip by quantile; sizes with odd rests, guidance of one and two copies. */
+static void compare_all_together(const char *model, struct device *(*open)(void)) {
+    static const char *const names[] = {
+        NULL, "euler_a", "ddim", "heun", "dpm++2m,algorithm_type=sde-dpmsolver++", "unipc", "ddpm,thresholding=true,sample_max_value=2",
+        "lcm"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        struct settings s = first_settings(model);
+        s.scheduler = names[i];
+        s.eta = i == 2 ? 1 : 0;
+        s.guidance = i % 4 == 3 ? 1 : 7.5;
+        s.guidance_rescale = i % 2 && s.guidance > 1 ? 0.7 : 0;
+        s.width = 16 + i % 3 * 8;
+        s.height = 16 + i % 2 * 16;
+        s.count = 5;
+        compare_together(&s, open(), 2 + i % 4);
+    }
+}
+
+/* One picture of several comes to nothing: the others are what they are. */
+static void compare_beside_flawed(const char *model, struct device *(*open)(void)) {
+    enum { N = 3 };
+    struct arena a = {0};
+    struct settings s = first_settings(model);
+    struct request *r = open_request(&a, &s, open());
+    size_t bytes;
+    uint8_t *alone = pixels_new(&a, r, &bytes), *rgb = pixels_new(&a, r, &bytes);
+    draw(r, 2, alone);
+    request_set_pictures(r, N);
+    request_plan(r);
+    model_load(r->model);
+    struct drawing *d = drawing_open(&a, r, (const int[]){0, 1, 2}, N);
+    d->on_step = spoil;
+    drawing_run(d);
+    assert_dies(FAIL_INTERNAL, "is not finite after step 2", picture_finish(&d->pictures[1], rgb));
+    assert_int_equal(d->pictures[1].flaw_step, 2);
+    picture_finish(&d->pictures[2], rgb);
+    assert_memory_equal(rgb, alone, bytes);
+    model_close(r->model);
+    arena_free(&a);
+}
+
 /* A text that was encoded is not encoded again: what the model remembers of it is what the next request draws with. */
 static void compare_remembered(const char *model, struct device *(*open)(void)) {
     struct arena a = {0};

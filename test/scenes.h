@@ -75,7 +75,7 @@ static struct request *open_request(struct arena *a, const struct settings *sett
 }
 
 static uint8_t *pixels_new(struct arena *a, const struct request *r, size_t *n) {
-    *n = 3 * (size_t)r->settings.width * (size_t)r->settings.height;
+    *n = 3 * (size_t)r->width * (size_t)r->height;
     return arena_array(a, *n, 1);
 }
 

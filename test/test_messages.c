@@ -198,7 +198,7 @@ static bool progress_quiet;
 static void draw_progress(void) {
     progress_begin(progress_when, WHEN_AUTO, progress_quiet);
     for (int k = 0; k < 2; k++) {
-        progress_image(k, 2, 3);
+        progress_image(k, 1, 2, 3);
         for (int row = 1; row <= 3; row++) sleep_ms(k == 0 ? 120 : 1), progress_row(row);
     }
     progress_clear();
@@ -248,7 +248,7 @@ static void test_progress_lines(void **state) {
 
 static void die_in_progress(void) {
     draw_progress();
-    progress_image(0, 1, 2);
+    progress_image(0, 1, 1, 2);
     progress_row(1);
     die(FAIL_IO, "disk: gone");
 }
@@ -274,7 +274,7 @@ static void die_of_signal(void) {
 
 static void die_of_signal_in_bar(void) {
     draw_progress();
-    progress_image(0, 1, 2);
+    progress_image(0, 1, 1, 2);
     progress_row(1);
     die_of_signal();
 }

@@ -192,7 +192,7 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
     struct view x = upload(f, "sample"), context = m->conditional ? upload(f, "context") : no_view;
     struct view y = view_alloc(f->device, x.N, x.H, x.W, m->out_channels);
     /* two rows, the second one used: the row is looked up, not assumed */
-    struct conditions given = {.context = context};
+    struct conditions given = {.pictures = 1, .context = context};
     if (m->added_dim) {
         given.pooled = upload(f, "pooled");
         given.numbers = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/numbers", scene), &t);

@@ -66,7 +66,7 @@ static void decode_f32(struct arena *a, const struct settings *asked, const floa
     settings.vae_dtype_given = false;
     struct request *r = open_request(a, &settings, cpu_device_open(DT_F32, 2));
     struct picture *p = picture_open(a, r, 0);
-    const struct latents *l = &p->latents;
+    const struct latents *l = &p->drawing->latents;
     r->model->device->ops->upload_latents(r->model->device, l->x, latents, 1, l->H, l->W, l->C);
     picture_snapshot(p, rgb);
     model_close(r->model);

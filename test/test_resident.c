@@ -25,8 +25,10 @@ static void test_refined(void **state) {
     char *dir = strdup(temp_dir()), *second = strdup(path_in(dir, "refiner"));
     write_checkpoint(dir, fixture);
     compare_with_fresh(dir, open_f32, 1);
+    compare_all_together(dir, open_f32);
     refiner = second;
     compare_with_fresh(dir, open_f32, 1);
+    compare_all_together(dir, open_f32);
     refiner = NULL;
     remove_tree(dir);
     free(dir);
@@ -70,8 +72,46 @@ static void test_failures(void **state) {
     compare_after_failures("test/fixtures/tiny-sd1", open_f32);
 }
 
+static void test_together(void **state) {
+    (void)state;
+    compare_all_together("test/fixtures/tiny-sd1", open_f32);
+    compare_all_together("test/fixtures/tiny-sd2", open_f32);
+    compare_beside_flawed("test/fixtures/tiny-sd1", open_f32);
+}
+
+/* Tasks, their files beside the checkpoint, and what else of a request the pictures share. */
+static void test_tasks_together(void **state) {
+    (void)state;
+    static const struct {
+        const char *fixture, *image, *mask;
+        int mask_crop;
+    } tasks[] = {
+        {"image-to-image", "in.png", NULL, -1},     {"inpaint", "in.png", "mask.png", -1},  {"inpaint", "in.png", "mask.png", 8},
+        {"inpaint-nine", "in.png", "mask.png", -1}, {"depth-to-image", "in.png", NULL, -1}, {"instruct-pix2pix", "in.png", NULL, -1},
+        {"safety-checker", NULL, NULL, -1},         {"told-guidance", NULL, NULL, -1},      {"grey", NULL, NULL, -1}};
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
+        cJSON *fixture = read_fixture(tasks[i].fixture);
+        char *dir = strdup(temp_dir()), *image = strdup(path_in(dir, "%s", tasks[i].image ? tasks[i].image : "")),
+             *mask = strdup(path_in(dir, "%s", tasks[i].mask ? tasks[i].mask : ""));
+        write_checkpoint(dir, fixture);
+        struct settings s = first_settings(dir);
+        s.scheduler = i % 2 ? "euler_a" : NULL;
+        if (tasks[i].image) s.image = image, s.strength = NAN, s.image_guidance = NAN;
+        if (tasks[i].mask) s.mask = mask;
+        if (!strcmp(tasks[i].fixture, "grey")) s.prompt = NULL, s.guidance = NAN;
+        s.mask_crop_given = tasks[i].mask_crop >= 0;
+        s.mask_crop = tasks[i].mask_crop;
+        compare_together(&s, open_f32(), 3);
+        remove_tree(dir);
+        free(dir), free(image), free(mask);
+        cJSON_Delete(fixture);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_refined), cmocka_unit_test(test_offloaded),
-                                       cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests),       cmocka_unit_test(test_together),
+                                       cmocka_unit_test(test_tasks_together), cmocka_unit_test(test_refined),
+                                       cmocka_unit_test(test_offloaded),      cmocka_unit_test(test_remembered),
+                                       cmocka_unit_test(test_failures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -334,6 +334,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .product = dev->product,
         .isa = isa_name(),
         .dtype = dtype,
+        .images_alone = dtype == DT_F32,
         .ops = &ops_checked,
         .own = &planning_ops,
         .planning = true,

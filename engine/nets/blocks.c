@@ -107,15 +107,17 @@ static void self_attention(struct device *dev, const struct transformer_block *b
     arena_release(dev, mark);
 }
 
-/* Each image attends to its own tokens: in one call where they are as many. */
+/* Each image attends to its own tokens, or several in a row to the same: in one call where they are as many for all. */
 static void attend_context(struct device *dev, struct view y, struct view q, struct view kv, const int *n_tokens, int n_heads) {
     int C = y.C;
-    bool alike = true;
-    for (int i = 0; i < kv.N && n_tokens; i++) alike &= n_tokens[i] == kv.W;
-    for (int i = 0; i < kv.N; i += alike ? kv.N : 1) {
-        struct view own = alike ? kv : view_tokens(view_images(kv, i, 1), 0, n_tokens[i]);
-        int n = alike ? y.N : 1;
-        dev->ops->attention(dev, view_images(y, i, n), view_images(q, i, n), view_slice(own, 0, C), view_slice(own, C, C), n_heads, false);
+    int each = y.N / kv.N;
+    bool at_once = each == 1;
+    for (int i = 0; i < kv.N && n_tokens; i++) at_once &= n_tokens[i] == kv.W;
+    for (int i = 0; i < kv.N; i += at_once ? kv.N : 1) {
+        struct view own = at_once ? kv : view_tokens(view_images(kv, i, 1), 0, n_tokens ? n_tokens[i] : kv.W);
+        int n = at_once ? y.N : each;
+        dev->ops->attention(dev, view_images(y, i * each, n), view_images(q, i * each, n), view_slice(own, 0, C), view_slice(own, C, C),
+                            n_heads, false);
     }
 }
 

@@ -5,8 +5,9 @@
 #include "engine/base/arena.h"
 #include "engine/device.h"
 
-/* What one picture is made of, beside its noise: N images of it, one for each copy of the latents. */
+/* What a picture is made of, beside its noise: N images of it, one for each copy of the latents. */
 struct conditions {
+    int pictures;         /* of these conditions in one call: x holds so many images for each of the N, one after the other */
     struct view context;  /* [N,1,T,context_dim], or none; … */
     const int *n_tokens;  /* … of each image, the first so many of the T, which the denoiser sees; NULL: all */
     struct view pooled;   /* [N,1,1,P], the whole prompt in one vector, or none … */

@@ -68,13 +68,13 @@ static struct view embed_added(struct device *dev, const struct unet *m, const s
 static struct view prepare_temb(struct device *dev, const struct unet *m, struct arena *a, const struct conditions *given, const float *t,
                                 int n_rows) {
     const struct ops *op = dev->ops;
-    int N = m->added_dim ? given->pooled.N : 1;
+    int N = m->added_dim ? given->pooled.N * given->pictures : 1;
     struct view temb = view_alloc(dev, 1, 1, n_rows, N * m->n_temb);
     size_t mark = arena_mark(dev);
     struct view emb = embed_time(dev, m, a, given->guidance, t, n_rows), sum = view_alloc(dev, 1, 1, n_rows, emb.C), each = no_view;
     if (m->added_dim) each = embed_added(dev, m, given);
     for (int n = 0; n < N; n++) {
-        if (m->added_dim) op->modulate(dev, sum, emb, no_view, view_images(each, n, 1), ACT_SILU);
+        if (m->added_dim) op->modulate(dev, sum, emb, no_view, view_images(each, n / given->pictures, 1), ACT_SILU);
         else op->silu(dev, sum, emb);
         op->linear(dev, view_slice(temb, n * m->n_temb, m->n_temb), sum, m->time_emb_proj_w, m->time_emb_proj_b, ACT_NONE, no_view);
     }

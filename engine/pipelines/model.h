@@ -6,7 +6,7 @@
  *     model_use(m, device);
  *     request_plan(r);                                                 shapes, algorithms, peak memory
  *     model_load(m);                                                   weights
- *     for each k: picture_open, picture_draw                           image k, seed + k
+ *     for each k: picture_open, picture_draw                           image k, seed + k (or several at once: drawing_open)
  *     further requests: request_open, request_plan, model_load, pictures; nothing is planned or read that is there
  *     model_close(m);
  *
@@ -30,7 +30,7 @@
 
 /* All that the shapes of one picture's operands follow from. */
 struct picture_shape {
-    int copies, height, width, n_rows, history, saves;
+    int pictures, copies, height, width, n_rows, history, saves;
     int n_tokens[3];
     uint64_t hidden; /* which tokens of the prompts are */
     int task;        /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees, 4 with an estimate of depth */

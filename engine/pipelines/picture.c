@@ -1,10 +1,11 @@
 #include "engine/pipelines/picture.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
-#include "engine/pipelines/depth.h"
+#include "engine/pipelines/begin.h"
 #include "engine/pipelines/dump.h"
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/safety.h"
@@ -46,7 +47,7 @@ static void run_step(void *data) {
     struct device *dev = s->device;
     const struct ops *op = dev->ops;
     size_t mark = arena_mark(dev);
-    struct view out = view_alloc(dev, s->copies, l->H, l->W, d->out_channels), temb = view_alloc(dev, 1, 1, 1, s->temb.C);
+    struct view out = view_alloc(dev, s->copies * l->N, l->H, l->W, d->out_channels), temb = view_alloc(dev, 1, 1, 1, s->temb.C);
     op->next_row(dev, temb, s->temb);
     op->row_input(dev, view_slice(s->input, 0, l->C), l, s->copies);
     d->forward(dev, d->net, s->denoiser_run, out, s->input, temb);
@@ -56,8 +57,8 @@ static void run_step(void *data) {
 
 static struct latents alloc_latents(const struct request *r) {
     struct device *dev = r->model->device;
-    size_t bytes = request_latent_count(r) * sizeof(float);
-    struct latents l = {.N = 1, .H = r->latent_height, .W = r->latent_width, .C = r->model->channels};
+    size_t bytes = (size_t)r->pictures * request_latent_count(r) * sizeof(float);
+    struct latents l = {.N = r->pictures, .H = r->latent_height, .W = r->latent_width, .C = r->model->channels};
     l.x = arena_push(dev, bytes);
     l.e = arena_push(dev, bytes);
     l.z = arena_push(dev, bytes);
@@ -81,10 +82,25 @@ static struct latents latents_to_decode(const struct request *decoder, struct la
     return l;
 }
 
+static float *at(float *p, size_t i) {
+    return p ? p + i : NULL;
+}
+
+struct latents picture_latents(const struct picture *p) {
+    struct latents l = p->drawing->latents;
+    size_t pixels = (size_t)l.H * (size_t)l.W, i = (size_t)p->i * pixels * (size_t)l.C;
+    l.N = 1;
+    l.x = at(l.x, i), l.e = at(l.e, i), l.z = at(l.z, i), l.saved = at(l.saved, i);
+    for (int k = 0; k < SCHED_HISTORY; k++) l.d[k] = at(l.d[k], i);
+    l.mask = at(l.mask, (size_t)p->i * pixels), l.clean = at(l.clean, i), l.noise = at(l.noise, i);
+    return l;
+}
+
 void picture_plan(struct request *r) {
     struct latents l = alloc_latents(r);
     struct step step = step_of(r, &l);
     run_step(&step);
+    l.N = 1;
     const struct request *decoder = request_decoder(r);
     l = latents_to_decode(decoder, l, NULL);
     decoder->model->class->decode(decoder, &l);
@@ -106,23 +122,42 @@ static void blame_weights(const struct model *m, const char *what) {
             flaw.tensor->name, (unsigned long long)flaw.at, (unsigned long long)flaw.n, what);
 }
 
-/* After `step` rows. */
-static void check_latents(const struct picture *p, int step) {
-    const struct request *r = p->request;
-    const struct latents *l = &p->latents;
-    size_t n = request_latent_count(r), i = 0;
-    r->model->device->ops->download_latents(r->model->device, p->noise, l->x, 1, l->H, l->W, l->C);
+static _Noreturn void die_flawed(const struct picture *p) {
+    size_t n = request_latent_count(p->drawing->request);
+    blame_weights(p->flawed, arena_printf(p->drawing->arena, "are the latents after step %d", p->flaw_step));
+    die_hint(FAIL_INTERNAL, range_hint(p->flawed->dtype, "--dtype bf16, or fp32"),
+             "latents: value %zu of %zu is not finite after step %d: no picture made", p->flaw, n, p->flaw_step);
+}
+
+/* After `step` rows; the latents come to lie in p->noise. */
+static void check_latents(struct picture *p, int step) {
+    const struct model *m = p->drawing->request->model;
+    struct latents l = picture_latents(p);
+    size_t n = request_latent_count(p->drawing->request), i = 0;
+    if (p->flawed) return;
+    m->device->ops->download_latents(m->device, p->noise, l.x, 1, l.H, l.W, l.C);
     while (i < n && isfinite(p->noise[i])) i++;
     if (i == n) return;
-    blame_weights(r->model, arena_printf(p->arena, "are the latents after step %d", step));
-    die_hint(FAIL_INTERNAL, range_hint(r->model->dtype, "--dtype bf16, or fp32"),
-             "latents: value %zu of %zu is not finite after step %d: no picture made", i, n, step);
+    p->flawed = m;
+    p->flaw = i;
+    p->flaw_step = step;
+}
+
+static void check_all(struct drawing *d, int step) {
+    for (int i = 0; i < d->n; i++) check_latents(&d->pictures[i], step);
+}
+
+/* Is there a picture worth going on for? */
+static bool any_sound(const struct drawing *d) {
+    int i = 0;
+    while (i < d->n && d->pictures[i].flawed) i++;
+    return i < d->n;
 }
 
 /* rgb: host bytes [height,width,picture_channels], of the latents as they stand. The image stays in the device's arena. */
 static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
-    const struct request *r = request_decoder(p->request);
-    struct latents l = latents_to_decode(r, p->latents, p->noise);
+    const struct request *r = request_decoder(p->drawing->request);
+    struct latents l = latents_to_decode(r, picture_latents(p), p->noise);
     struct view image = r->model->class->decode(r, &l);
     int64_t bad = r->model->device->ops->to_rgb8(r->model->device, rgb, image);
     if (!bad) return image;
@@ -133,10 +168,10 @@ static struct view decode_rgb(const struct picture *p, uint8_t *rgb) {
 
 /* As in diffusers the flagged picture is black, not the grey that zeros decode to. */
 static void check_safety(struct picture *p, uint8_t *rgb) {
-    const struct request *r = request_decoder(p->request);
+    const struct request *r = request_decoder(p->drawing->request);
     if (!r->model->safety) return;
     double start = clock_ms();
-    p->verdict = safety_flags(r, p->arena, rgb) ? VERDICT_FLAGGED : VERDICT_HARMLESS;
+    p->verdict = safety_flags(r, p->drawing->arena, rgb) ? VERDICT_FLAGGED : VERDICT_HARMLESS;
     if (p->verdict == VERDICT_FLAGGED) memset(rgb, 0, request_drawn_count(r));
     p->timings.safety_ms = clock_ms() - start;
 }
@@ -144,161 +179,106 @@ static void check_safety(struct picture *p, uint8_t *rgb) {
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
 /* Row i has been given to the device, and `ahead` more: waits for it and says so. */
-static void finish_row(struct picture *p, int i, int ahead) {
-    struct device *dev = p->request->model->device;
-    int row = p->first_row + i;
-    p->timings.step_ms[row] = dev->time_wait(dev, i + 1);
-    if (!ahead) check_latents(p, row + 1);
-    if (p->on_step) p->on_step(p->on_step_data, p, row);
-    if (p->request->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
+static void finish_row(struct drawing *d, int i, int ahead) {
+    struct device *dev = d->request->model->device;
+    int row = d->first_row + i;
+    double ms = dev->time_wait(dev, i + 1) / d->n;
+    if (!ahead) check_all(d, row + 1);
+    for (struct picture *p = d->pictures; p < d->pictures + d->n; p++) {
+        p->timings.step_ms[row] = ms;
+        if (d->on_step && !p->flawed) d->on_step(d->on_step_data, p, row);
+    }
+    if (d->request->snapshots) dev->time_mark(dev, i + 1); /* a snapshot is not the next row's time */
 }
 
-static void draw_noise(struct picture *p) {
-    rng_normal(&p->rng, p->noise, request_latent_count(p->request), p->request->settings.rng_dtype);
+void picture_noise(struct picture *p) {
+    const struct request *r = p->drawing->request;
+    rng_normal(&p->rng, p->noise, request_latent_count(r), r->settings.rng_dtype);
 }
 
-static void row_noise(struct picture *p, const struct sched_row *row) {
-    struct device *dev = p->request->model->device;
-    const struct latents *l = &p->latents;
-    if (!row->noise) return;
-    draw_noise(p);
-    dev->ops->upload_latents(dev, l->z, p->noise, 1, l->H, l->W, l->C);
+static void row_noise(struct drawing *d, const struct sched_row *row) {
+    struct device *dev = d->request->model->device;
+    for (int i = 0; i < d->n && row->noise; i++) {
+        struct latents l = picture_latents(&d->pictures[i]);
+        picture_noise(&d->pictures[i]);
+        dev->ops->upload_latents(dev, l.z, d->pictures[i].noise, 1, l.H, l.W, l.C);
+    }
 }
 
 /* Rows [from,to). A device that works behind our back is kept one row ahead of what is reported, so that it never waits for us. */
-static void denoise(struct picture *p, int from, int to, struct dump *dump) {
-    const struct request *r = p->request;
+static void denoise(struct drawing *d, int from, int to, struct dump *dump) {
+    const struct request *r = d->request;
     const struct sched_row *rows = r->schedule->rows;
     struct device *dev = r->model->device;
-    int ahead = dev->async && !p->request->snapshots && !dump;
-    struct step step = step_of(r, &p->latents);
+    int ahead = dev->async && !r->snapshots && !dump;
+    struct step step = step_of(r, &d->latents);
     dev->ops->set_schedule(dev, rows + from, to - from, r->schedule->history);
     dev->time_begin(dev, to + 1);
     dev->time_mark(dev, from);
-    for (int i = from; i < to; i++) {
-        row_noise(p, &rows[i]);
+    for (int i = from; i < to && any_sound(d); i++) {
+        row_noise(d, &rows[i]);
         if (dump) run_step(&step);
         else dev->replay(dev, r->model->recording, run_step, &step, sizeof step);
-        if (dump) dump_step(dump, dev, p->first_row + i, rows[i].t, r->input, &p->latents);
+        if (dump) dump_step(dump, dev, d->first_row + i, rows[i].t, r->input, &d->latents);
         dev->time_mark(dev, i + 1);
-        if (i >= from + ahead) finish_row(p, i - ahead, ahead);
+        if (i >= from + ahead) finish_row(d, i - ahead, ahead);
     }
-    if (ahead && to > from) finish_row(p, to - 1, ahead);
+    if (ahead && to > from) finish_row(d, to - 1, ahead);
 }
 
-/* ---- the picture ------------------------------------------------------------------------------------------------- */
+/* ---- the pictures ------------------------------------------------------------------------------------------------ */
 
 /* Spent on bringing parts in, which is not their stages' time. */
-static double loading_ms(const struct picture *p) {
-    const struct model *m = p->request->model;
+static double loading_ms(const struct model *m) {
     return model_refines(m) ? m->partner->load_ms : m->load_ms;
 }
 
-static void prepare_timed(struct picture *p) {
-    struct device *dev = p->request->model->device;
-    double loaded = loading_ms(p);
+static double prepare_timed(struct request *r) {
+    struct device *dev = r->model->device;
+    double loaded = loading_ms(r->model);
     dev->time_begin(dev, 2);
     dev->time_mark(dev, 0);
-    if (!request_prepare(p->request)) return;
+    if (!request_prepare(r)) return 0;
     dev->time_mark(dev, 1);
-    p->timings.text_ms = dev->time_wait(dev, 1) - (loading_ms(p) - loaded);
+    return dev->time_wait(dev, 1) - (loading_ms(r->model) - loaded);
 }
 
-struct picture *picture_open(struct arena *a, struct request *r, int k) {
-    struct picture *p = arena_alloc(a, sizeof *p);
+static void open_picture(struct drawing *d, int i, int k) {
+    const struct request *r = d->request;
     const struct settings *s = &r->settings;
-    p->request = r;
+    struct picture *p = &d->pictures[i];
+    p->drawing = d;
+    p->i = i;
     p->k = k;
-    p->arena = a;
-    p->noise = arena_array(a, request_latent_count(r), sizeof *p->noise);
-    if (r->init && r->init->cropped) {
-        p->into = r->init;
-        p->drawn = image_new(a, s->width, s->height, 3);
-    }
-    p->timings.step_ms = arena_array(a, (size_t)request_rows(r), sizeof *p->timings.step_ms);
+    p->noise = arena_array(d->arena, request_latent_count(r), sizeof *p->noise);
+    if (d->into) p->drawn = image_new(d->arena, s->width, s->height, 3);
+    p->timings.step_ms = arena_array(d->arena, (size_t)request_rows(r), sizeof *p->timings.step_ms);
     rng_init(&p->rng, s->rng, s->seed + (uint64_t)k, s->rng_gpu);
+}
+
+struct drawing *drawing_open(struct arena *a, struct request *r, const int ks[], int n) {
+    struct drawing *d = arena_alloc(a, sizeof *d);
+    assert(n == r->pictures);
+    d->request = r;
+    d->arena = a;
+    d->into = r->init && r->init->cropped ? r->init : NULL;
+    d->n = n;
+    d->pictures = arena_array(a, (size_t)n, sizeof *d->pictures);
+    for (int i = 0; i < n; i++) open_picture(d, i, ks[i]);
     r->model->device->recover(r->model->device); /* the picture before may have died anywhere */
-    prepare_timed(p);
-    p->latents = alloc_latents(r);
-    return p;
+    d->pictures->timings.text_ms = prepare_timed(r);
+    d->latents = alloc_latents(r);
+    return d;
 }
 
-/* Without a picture: noise. */
-static void start_from_noise(const struct picture *p, float *x) {
-    const struct request *r = p->request;
-    for (size_t i = 0; i < request_latent_count(r); i++) x[i] = p->noise[i] * r->schedule->init_noise_sigma;
-}
-
-static void start_from_image(const struct picture *p, float *x, const float *clean) {
-    const struct sched_row *first = &p->request->schedule->rows[0];
-    for (size_t i = 0; i < request_latent_count(p->request); i++) x[i] = first->add_x * clean[i] + first->add_z * p->noise[i];
-}
-
-/* What the rows of 4-channel inpainting hold the rest of the picture to. */
-static void upload_kept(const struct picture *p, const float *clean) {
-    struct device *dev = p->request->model->device;
-    const struct latents *l = &p->latents;
-    dev->ops->upload_latents(dev, l->mask, p->request->init->mask, 1, l->H, l->W, 1);
-    dev->ops->upload_latents(dev, l->clean, clean, 1, l->H, l->W, l->C);
-    dev->ops->upload_latents(dev, l->noise, p->noise, 1, l->H, l->W, l->C);
-}
-
-/* Channels [c,c+C) of a copy's input. values: [H,W,C] */
-static void upload_beside(const struct picture *p, int copy, int c, int C, const float *values) {
-    const struct request *r = p->request;
-    r->model->device->ops->upload(r->model->device, view_slice(view_images(r->input, copy, 1), c, C), values);
-}
-
-/* Mask and masked latents, beside the latents of every copy. masked: [C,H,W] */
-static void upload_masked(const struct picture *p, const float *masked) {
-    const struct request *r = p->request;
-    int C = p->latents.C;
-    float *nhwc = arena_array(p->arena, request_latent_count(r), sizeof *nhwc);
-    latents_to_nhwc(nhwc, masked, 1, (size_t)r->latent_height * (size_t)r->latent_width, C);
-    for (int i = 0; i < r->copies; i++) {
-        upload_beside(p, i, C, 1, r->init->mask);
-        upload_beside(p, i, C + 1, C, nhwc);
-    }
-}
-
-/* The mean of the picture's latents, unscaled; with guidance the first copy is shown nothing. */
-static void upload_seen(const struct picture *p) {
-    const struct request *r = p->request;
-    size_t C = (size_t)p->latents.C, n = request_latent_count(r);
-    float *mean = arena_array(p->arena, n, sizeof *mean), *nothing = arena_array(p->arena, n, sizeof *nothing);
-    for (size_t i = 0; i < n; i++) mean[i] = r->init->moments[i / C * 2 * C + i % C];
-    for (int i = 0; i < r->copies; i++) upload_beside(p, i, p->latents.C, p->latents.C, i || r->copies == 1 ? mean : nothing);
-}
-
-/* The draws in diffusers' order: the picture's latents, the noise, the masked picture's latents (drawn also where nothing reads them). */
-static void start_latents(struct picture *p) {
-    const struct request *r = p->request;
-    const struct init *init = r->init;
-    const struct latents *l = &p->latents;
-    size_t n = request_latent_count(r);
-    float *x = arena_array(p->arena, n, sizeof *x), *clean = arena_array(p->arena, n, sizeof *clean),
-          *masked = arena_array(p->arena, n, sizeof *masked);
-    bool seen = init && r->model->class->beside == BESIDE_PICTURE;
-    bool whole = !init || seen || (init->mask && r->settings.strength == 1); /* nothing of the picture is in the first latents */
-    if (init && !seen && !(whole && init->masked)) init_sample(r, init->moments, &p->rng, clean);
-    if (r->given_noise) memcpy(p->noise, r->given_noise, n * sizeof *p->noise);
-    else draw_noise(p);
-    if (init && init->mask) init_sample(r, init->masked ? init->masked_moments : init->moments, &p->rng, masked);
-    if (whole) start_from_noise(p, x);
-    else start_from_image(p, x, clean);
-    r->model->device->ops->upload_latents(r->model->device, l->x, x, 1, l->H, l->W, l->C);
-    if (l->mask) upload_kept(p, clean);
-    if (init && init->masked) upload_masked(p, masked);
-    if (seen) upload_seen(p);
-    for (int i = 0; init && init->depth && i < r->copies; i++) upload_beside(p, i, l->C, 1, init->depth->map);
-}
-
-static struct dump *start_dump(struct picture *p) {
-    const struct request *r = p->request;
+/* Of one picture alone. */
+static struct dump *start_dump(struct drawing *d) {
+    const struct request *r = d->request;
     struct device *dev = r->model->device;
     if (!r->settings.dump) return NULL;
-    if (r->settings.count > 1) dump_open(p->arena, r->settings.dump);
-    struct dump *dump = dump_open(p->arena, request_dump_dir(r, p->arena, p->k));
+    assert(d->n == 1);
+    if (r->settings.count > 1) dump_open(d->arena, r->settings.dump);
+    struct dump *dump = dump_open(d->arena, request_dump_dir(r, d->arena, d->pictures->k));
     struct dump_prompt prompts[2];
     int n = 0;
     for (int i = r->copies - 1; r->given.context.p && i >= 0; i -= r->copies > 1 ? r->copies - 1 : 1)
@@ -309,7 +289,7 @@ static struct dump *start_dump(struct picture *p) {
                                             .numbers = r->given.numbers + i * r->given.n_numbers,
                                             .n_numbers = r->given.n_numbers};
     if (n) dump_text(dump, dev, prompts, n);
-    dump_noise(dump, p->noise, p->latents.C, p->latents.H, p->latents.W);
+    dump_noise(dump, d->pictures->noise, d->latents.C, d->latents.H, d->latents.W);
     return dump;
 }
 
@@ -319,56 +299,67 @@ static void remember_prompts(const struct request *r) {
         prompt_remember(r->model, &r->prompts[i], request_context(r, i), request_pooled(r, i));
 }
 
-static void decode(struct picture *p, struct dump *dump, uint8_t *rgb) {
-    const struct request *r = p->request;
+static void decode(struct picture *p, uint8_t *rgb) {
+    const struct drawing *d = p->drawing;
+    const struct request *r = d->request;
     struct device *dev = r->model->device;
-    double start = clock_ms(), loaded = loading_ms(p);
+    double start = clock_ms(), loaded = loading_ms(r->model);
     struct view image = decode_rgb(p, rgb);
-    p->timings.vae_ms = clock_ms() - start - (loading_ms(p) - loaded);
-    float *decoded = dump ? arena_array(p->arena, request_drawn_count(r), sizeof *decoded) : NULL;
-    if (dump) dev->ops->download(dev, decoded, image);
+    p->timings.vae_ms = clock_ms() - start - (loading_ms(r->model) - loaded);
+    float *decoded = d->dump ? arena_array(d->arena, request_drawn_count(r), sizeof *decoded) : NULL;
+    if (d->dump) dev->ops->download(dev, decoded, image);
     check_safety(p, rgb);
-    if (dump) dump_image(dump, decoded, rgb, image.H, image.W, image.C);
+    if (d->dump) dump_image(d->dump, decoded, rgb, image.H, image.W, image.C);
 }
 
-/* All rows of p->request; the latents come to lie in p->noise, too. */
-static void denoise_all(struct picture *p, struct dump *dump) {
-    const struct request *r = p->request;
-    denoise(p, 0, r->schedule->n_rows, dump);
+/* All rows of d->request. */
+static void denoise_all(struct drawing *d) {
+    const struct request *r = d->request;
+    denoise(d, 0, r->schedule->n_rows, d->dump);
     model_finish_load(r->model);
-    check_latents(p, p->first_row + r->schedule->n_rows);
-    remember_prompts(r);
+    check_all(d, d->first_row + r->schedule->n_rows);
+    if (any_sound(d)) remember_prompts(r);
 }
 
-/* The refiner goes on with the latents as they stand, and with the generator. */
-static void refine(struct picture *p, struct dump *dump) {
-    struct device *dev = p->request->model->device;
-    p->first_row = p->request->schedule->n_rows;
-    p->request = p->request->then;
-    request_prepare(p->request);
-    p->latents = alloc_latents(p->request);
-    const struct latents *l = &p->latents;
-    dev->ops->upload_latents(dev, l->x, p->noise, 1, l->H, l->W, l->C);
-    denoise_all(p, dump);
+/* The refiner goes on with the latents as they stand, and with the generators. */
+static void refine(struct drawing *d) {
+    struct request *r = d->request;
+    struct device *dev = r->model->device;
+    d->first_row = r->schedule->n_rows;
+    d->request = r->then;
+    request_prepare(d->request);
+    d->latents = alloc_latents(d->request);
+    for (int i = 0; i < d->n; i++) {
+        struct latents l = picture_latents(&d->pictures[i]);
+        dev->ops->upload_latents(dev, l.x, d->pictures[i].noise, 1, l.H, l.W, l.C);
+    }
+    denoise_all(d);
+    d->request = r;
 }
 
-void picture_draw(struct picture *p, uint8_t *rgb) {
-    struct request *r = p->request;
-    start_latents(p);
-    struct dump *dump = start_dump(p);
-    denoise_all(p, dump);
-    if (r->then) refine(p, dump);
-    decode(p, dump, p->into ? p->drawn.pixels : rgb);
-    p->request = r;
-    if (p->into) init_overlay(p->into, p->arena, rgb, &p->drawn);
+void drawing_run(struct drawing *d) {
+    for (int i = 0; i < d->n; i++) picture_begin(&d->pictures[i]);
+    d->dump = start_dump(d);
+    denoise_all(d);
+    if (d->request->then && any_sound(d)) refine(d);
+    d->mark = arena_mark(d->request->model->device);
+}
+
+void picture_finish(struct picture *p, uint8_t *rgb) {
+    struct drawing *d = p->drawing;
+    if (p->flawed) die_flawed(p);
+    arena_release(d->request->model->device, d->mark); /* the picture before may have died */
+    decode(p, d->into ? p->drawn.pixels : rgb);
+    if (d->into) init_overlay(d->into, d->arena, rgb, &p->drawn);
 }
 
 void picture_snapshot(struct picture *p, uint8_t *rgb) {
-    struct device *dev = p->request->model->device;
+    const struct drawing *d = p->drawing;
+    struct device *dev = d->request->model->device;
     size_t mark = arena_mark(dev);
-    uint8_t *drawn = p->into ? p->drawn.pixels : rgb;
+    uint8_t *drawn = d->into ? p->drawn.pixels : rgb;
     decode_rgb(p, drawn);
     check_safety(p, drawn);
-    if (p->into) init_overlay(p->into, p->arena, rgb, &p->drawn);
+    if (d->into) init_overlay(d->into, d->arena, rgb, &p->drawn);
     arena_release(dev, mark);
 }

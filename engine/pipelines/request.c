@@ -238,6 +238,7 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     r->settings = *settings;
     r->from = from;
     r->to = to;
+    r->pictures = 1;
     r->number = ++m->n_requests;
     if (r->settings.prompt && !m->class->takes_prompt)
         die(FAIL_USAGE, "a prompt, but %s draws without one: it is a %s", m->checkpoint->name, m->class->name);

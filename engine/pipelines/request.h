@@ -18,6 +18,7 @@ struct request {
     /* Of the latents in one call of the denoiser: 2, [unconditional, conditional], where guidance > 1; 3 where it leads by way of a
      * picture, [unconditional, the picture alone, conditional]. */
     int copies;
+    int pictures;                                 /* drawn at once; 1 as long as request_set_pictures has not said otherwise */
     struct prompt prompts[3];                     /* one for each copy, in that order … */
     int n_tokens[3];                              /* … and how long what is made of it is */
     const float *given_noise;                     /* --latents, [C,H,W], or NULL */
@@ -36,10 +37,11 @@ struct request {
     /* Device memory, of the request that model->prepared names. */
     uint64_t number;
     struct conditions given; /* of each copy */
-    struct view input;       /* [copies,H,W,denoiser.in_channels]: the latents' channels first, then what the class put there */
-    struct view temb;        /* a row for each of the schedule's */
-    void *denoiser_run;      /* the denoiser's own */
-    size_t mark;             /* of the device's arena, behind all that */
+    struct view input;  /* [copies*pictures,H,W,denoiser.in_channels], the pictures of a copy together: the latents' channels first, then
+                           what the class put there */
+    struct view temb;   /* a row for each of the schedule's */
+    void *denoiser_run; /* the denoiser's own */
+    size_t mark;        /* of the device's arena, behind all that */
 };
 
 /* *settings is copied, what it points to is not. */
@@ -53,7 +55,11 @@ static inline const struct request *request_decoder(const struct request *r) {
     return r->then ? r->then : r;
 }
 
-/* Plans one picture on the model's device, unless the pictures before had its shape. */
+/* How many pictures drawing_open is given; request_plan and model_load come next. */
+void request_set_pictures(struct request *r, int n);
+/* Has the device been planned for such a request, and for nothing else since? */
+bool request_is_planned(const struct request *r);
+/* Plans its pictures on the model's device, unless the pictures before had its shape. */
 void request_plan(struct request *r);
 /* The same in the way that is said, for who wants to know what it would take; what it was planned for is lost. */
 void request_plan_as(struct request *r, bool staged, bool tiled);

@@ -28,9 +28,10 @@ static void prepare(struct request *r) {
     arena_release(m->device, 0);
     if (m->stages->on) prepare_apart(r);
     stage_begin(m, STAGE_DENOISE);
-    r->input = view_alloc(m->device, r->copies, r->latent_height, r->latent_width, m->denoiser.in_channels);
+    r->input = view_alloc(m->device, r->copies * r->pictures, r->latent_height, r->latent_width, m->denoiser.in_channels);
     if (m->class->prepare) m->class->prepare(r);
     if (!m->stages->on) init_prepare(r);
+    r->given.pictures = r->pictures;
     r->given.guidance = r->settings.guidance;
     r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, &r->given, t, s->n_rows, &r->temb);
     r->mark = arena_mark(m->device);
@@ -75,7 +76,8 @@ static uint64_t hidden_of(const struct request *r) {
 static struct picture_shape shape_of(const struct request *r) {
     const struct schedule *schedule = r->schedule;
     int task = !r->init ? 0 : r->init->depth && r->init->depth->pixels ? 4 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
-    return (struct picture_shape){.copies = r->copies,
+    return (struct picture_shape){.pictures = r->pictures,
+                                  .copies = r->copies,
                                   .height = r->latent_height,
                                   .width = r->latent_width,
                                   .n_rows = schedule->n_rows,
@@ -91,13 +93,18 @@ static struct picture_shape shape_of(const struct request *r) {
 }
 
 static bool same_shape(struct picture_shape a, struct picture_shape b) {
-    return a.copies == b.copies && a.height == b.height && a.width == b.width && a.n_rows == b.n_rows && a.history == b.history &&
-           a.saves == b.saves && !memcmp(a.n_tokens, b.n_tokens, sizeof a.n_tokens) && a.hidden == b.hidden && a.task == b.task &&
-           a.vae_dtype == b.vae_dtype && a.offload == b.offload && a.tiling == b.tiling && a.snapshots == b.snapshots;
+    return a.pictures == b.pictures && a.copies == b.copies && a.height == b.height && a.width == b.width && a.n_rows == b.n_rows &&
+           a.history == b.history && a.saves == b.saves && !memcmp(a.n_tokens, b.n_tokens, sizeof a.n_tokens) && a.hidden == b.hidden &&
+           a.task == b.task && a.vae_dtype == b.vae_dtype && a.offload == b.offload && a.tiling == b.tiling && a.snapshots == b.snapshots;
 }
 
-static bool is_planned(const struct request *r) {
-    return same_shape(shape_of(r), r->model->planned) && (!r->then || is_planned(r->then));
+bool request_is_planned(const struct request *r) {
+    if (r->model->device->planning) return false;
+    return same_shape(shape_of(r), r->model->planned) && (!r->then || request_is_planned(r->then));
+}
+
+void request_set_pictures(struct request *r, int n) {
+    for (; r; r = r->then) r->pictures = n;
 }
 
 /* Whose noise is drawn where none was named. */
@@ -156,7 +163,7 @@ void request_plan(struct request *r) {
     for (struct request *each = r; each; each = each->then) find_gpu(each);
     loras_apply(r);
     for (struct request *each = r; each; each = each->then) embeddings_apply(each);
-    if (!dev->planning && is_planned(r)) return note_tiles(r);
+    if (request_is_planned(r)) return note_tiles(r);
     for (struct request *each = r; each; each = each->then) {
         each->model->planned = (struct picture_shape){0};
         each->model->prepared = 0;

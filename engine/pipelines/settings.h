@@ -74,6 +74,7 @@ struct settings {
     const char *lora_dir; /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
     bool lora_lenient;    /* modules that are none of the model's are left out, not refused */
     const char *latents;  /* safetensors file with the initial noise, or NULL */
+    int batch_size;       /* pictures drawn at once; 0: as many as are faster and fit into memory */
     int count;            /* images that will be asked for: --dump makes a folder for each of several */
     const char *dump;     /* directory, or NULL */
     bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */

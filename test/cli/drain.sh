@@ -56,13 +56,25 @@ cat <&4 >rest
 ended 0
 expect_box a.png
 rm box/*
-start x -c 3 -o 'box/{n}.png' --steps 400 -j
+start x -c 3 -o 'box/{n}.png' --steps 400 --batch-size 1 -j
 sed '/"event":"image"/q' <&4 >first
 kill -USR1 $process
 cat <&4 >rest
 ended 75
 [ -e box/3.png ] && fail 'the third was drawn'
 grep -q '"event":"end","code":75' rest || fail 'the end does not say so'
+rm box/*
+
+# Pictures drawn at once are under way together.
+start x -c 9 -o 'box/{n}.png' --steps 300 --batch-size 3 -j
+sed '/"event":"image"/q' <&4 >first
+kill -USR1 $process
+cat <&4 >rest
+ended 75
+case $(ls box | wc -l) in
+3 | 6) for file in box/*; do expect_png "$file"; done ;;
+*) fail "of groups of 3 there are $(ls box | tr '\n' ' ')" ;;
+esac
 rm box/*
 
 # SIGTERM.
