@@ -115,7 +115,7 @@ static const char *hash_of(struct arena *a, const struct run *run) {
     const struct options *o = run->options;
     struct request *r = run->request;
     bool told = !strcmp(o->metadata, "full") || run->manifest;
-    if (!told || (!options_many(o) && !o->resume && !model_identity_known(r->model))) return NULL;
+    if (!told || (!options_many(o) && !o->resume && model_identity_unknown(r->model))) return NULL;
     return request_hash(a, o, r, r->settings.seed + (uint64_t)run->k, dtype_word(r->model->dtype));
 }
 

@@ -1,9 +1,13 @@
 #include "cli/request_hash.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "cli/json_out.h"
+#include "cli/progress.h"
 #include "cli/settings_table.h"
+#include "cli/terminal.h"
 #include "engine/base/sha256.h"
 #include "engine/images/write.h"
 #include "engine/pipelines/embeddings.h"
@@ -78,6 +82,14 @@ static void hash_embeddings(struct arena *a, const struct request *r, struct emb
     *list = hashed;
 }
 
+/* Said where somebody looks on: it may take a minute, and is waited for. */
+static void note_wait(const struct options *o, struct model *m) {
+    uint64_t bytes = m->identity ? 0 : model_identity_unknown(m);
+    if (!bytes || o->quiet || (!o->verbose && !terminal_is_smart(STDERR_FILENO))) return;
+    progress_clear();
+    fprintf(stderr, "hashing %.3f GB of weights, once: the hashes are kept\n", (double)bytes / 1e9);
+}
+
 const char *request_hash(struct arena *a, const struct options *o, const struct request *r, uint64_t seed, const char *dtype) {
     struct settings s = r->settings;
     enum image_format format = image_format_of(o->output);
@@ -99,6 +111,7 @@ const char *request_hash(struct arena *a, const struct options *o, const struct 
     json_out_string(&j, "dtype", dtype);
     if (format) json_out_u64(&j, "format", (uint64_t)format);
     if (format) json_out_u64(&j, "quality", (uint64_t)(o->quality ? o->quality : QUALITY_DEFAULT));
+    note_wait(o, r->model);
     json_out_string(&j, "model", model_identity(r->model));
     json_out_close(&j, '{');
     char *hex = arena_alloc(a, SHA256_HEX);

@@ -198,10 +198,10 @@ const char *weight_hash(struct arena *a, struct weight_hashes *h, const struct c
     return m->n_files ? hex : NULL;
 }
 
-bool weight_hashes_known(const struct weight_hashes *h) {
-    bool known = true;
-    for (int i = 0; i < h->n; i++) known &= h->files[i].usable;
-    return known;
+uint64_t weight_hashes_unknown(const struct weight_hashes *h) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < h->n; i++) bytes += h->files[i].usable ? 0 : h->files[i].file->size;
+    return bytes;
 }
 
 void weight_hashes_finish(struct weight_hashes *h) {

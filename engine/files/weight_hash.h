@@ -15,8 +15,8 @@ struct weight_hashes *weight_hashes_open(struct arena *a, const struct checkpoin
 /* 64 hex digits: of its file, or of the lines of hex digits of its shards, in order. NULL where it has no weights, or it was not known when
  * the hashes were opened and the file is large. Waits for small files'. */
 const char *weight_hash(struct arena *a, struct weight_hashes *h, const struct component *m);
-/* Would weight_hash tell of every component, without waiting for a large file? */
-bool weight_hashes_known(const struct weight_hashes *h);
+/* Bytes of the large files whose hash weight_hash does not tell, until somebody waits for them; 0: it tells of every component. */
+uint64_t weight_hashes_unknown(const struct weight_hashes *h);
 /* Waits for all of them. */
 void weight_hashes_finish(struct weight_hashes *h);
 /* Stops the thread and keeps how far it came. h NULL: nothing. */

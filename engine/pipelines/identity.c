@@ -74,11 +74,11 @@ static void add_model(struct sha256 *h, struct model *m) {
         if (m->parts[i]) add_part(h, m, m->parts[i]);
 }
 
-bool model_identity_known(struct model *m) {
-    bool known = true;
+uint64_t model_identity_unknown(struct model *m) {
+    uint64_t bytes = 0;
     model_hash_weights(m);
-    for (const struct model *each = m; each; each = each->refiner) known &= weight_hashes_known(each->hashes);
-    return known;
+    for (const struct model *each = m; each; each = each->refiner) bytes += weight_hashes_unknown(each->hashes);
+    return bytes;
 }
 
 const char *model_identity(struct model *m) {
@@ -88,7 +88,7 @@ const char *model_identity(struct model *m) {
     model_hash_weights(m);
     sha256_begin(&h);
     for (struct model *each = m; each; each = each->refiner) {
-        if (!weight_hashes_known(each->hashes)) weight_hashes_finish(each->hashes);
+        if (weight_hashes_unknown(each->hashes)) weight_hashes_finish(each->hashes);
         add_model(&h, each);
     }
     sha256_end(&h, hex);

@@ -2,13 +2,13 @@
 #ifndef ENGINE_PIPELINES_IDENTITY_H
 #define ENGINE_PIPELINES_IDENTITY_H
 
-#include <stdbool.h>
+#include <stdint.h>
 #include "engine/pipelines/model.h"
 
 /* 64 hex digits of what pictures depend on: the contents of the configs, vocabularies and weights of the model's parts and its refiner's.
  * Weights go in as their hashes (weight_hash.h), which the first process that asks computes where they are not known: it waits for them. */
 const char *model_identity(struct model *m);
-/* Is it known without waiting for a large file? */
-bool model_identity_known(struct model *m);
+/* Bytes of the large files it has to wait for; 0: none. */
+uint64_t model_identity_unknown(struct model *m);
 
 #endif

@@ -64,10 +64,12 @@ P
     grep -aq '"request"' g.png && fail 'the hash of a request whose model is not known'
     # but many wait, and who will ask for the same again
     cp -r cache kept_cache
-    draw -q -o r.png -m model --resume x
+    draw -v -o r.png -m model --resume x
+    [ "$(grep -c '^hashing 0\.043 GB of weights, once: the hashes are kept$' err)" -eq 1 ] || fail 'the wait is not said, or more than once'
     grep -aq '"request"' r.png || fail 'no hash of the request'
-    draw -o r.png -m model --resume x
+    draw -v -o r.png -m model --resume x
     expect_code 0
+    grep -q '^hashing' err && fail 'what is kept is hashed again'
     rm -r cache && mv kept_cache cache
     i=1
     while [ $i -lt 300 ] && [ -z "$(told g.png)" ]; do
