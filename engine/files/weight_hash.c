@@ -25,7 +25,6 @@ struct hashed_file {
     bool changed;      /* since the entry was read */
     bool usable;       /* hex may be told: known from the beginning, or small */
     atomic_bool done;  /* hex holds */
-    atomic_bool failed;
     char hex[SHA256_HEX];
 };
 
@@ -101,7 +100,7 @@ static void read_entry(struct hashed_file *f) {
 static bool hash_file(struct weight_hashes *h, struct hashed_file *f) {
     while (f->sum.n < f->file->size) {
         uint64_t left = f->file->size - f->sum.n, n = left < STEP ? left : STEP;
-        if (atomic_load(&h->stop) || read_at(f->file->fd, h->block, n, f->sum.n)) return atomic_store(&f->failed, true), false;
+        if (atomic_load(&h->stop) || read_at(f->file->fd, h->block, n, f->sum.n)) return false;
         sha256_add(&f->sum, h->block, n);
         f->changed = true;
     }
@@ -204,8 +203,11 @@ uint64_t weight_hashes_unknown(const struct weight_hashes *h) {
     return bytes;
 }
 
+/* What is waited for is no business of the background: it goes on here, from where the thread came. */
 void weight_hashes_finish(struct weight_hashes *h) {
+    atomic_store(&h->stop, true);
     end_thread(h);
+    atomic_store(&h->stop, false);
     for (int i = 0; i < h->n; i++) {
         if (!atomic_load(&h->files[i].done)) hash_file(h, &h->files[i]);
         h->files[i].usable = true;

@@ -4,7 +4,7 @@ root=$PWD
 . "$(dirname "$0")/common"
 DDPM=$root/test/fixtures/tiny-ddpm
 
-draw --size 64x64 --steps 3 -v -c 2 -o box/a.png x
+draw --size 64x64 --steps 3 -v -c 2 --batch-size 1 -o box/a.png x
 expect_code 0
 [ "$(lines)" = 'memory,start,load,text,steps,vae,png,steps,vae,png,peak memory,' ] || fail "lines: $(lines)"
 ms='[0-9]+\.[0-9] ms'
