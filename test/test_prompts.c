@@ -35,7 +35,7 @@ static void test_a1111(void **state) {
     (void)state;
     cJSON *tree = fixture("a1111.json");
     const cJSON *c, *cases = cJSON_GetObjectItem(tree, "cases");
-    assert_int_equal(cJSON_GetArraySize(cases), 28);
+    assert_int_equal(cJSON_GetArraySize(cases), 29);
     cJSON_ArrayForEach(c, cases) {
         const char *prompt = cJSON_GetArrayItem(c, 0)->valuestring;
         struct wording w = wording_a1111(&arena, "prompt", prompt);

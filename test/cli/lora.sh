@@ -40,6 +40,7 @@ expect_same a.png b.png
 fox -o half.png --lora loras/a.safetensors:25
 fox -o twice.png --loras loras/a.safetensors:25 --lora loras/a.safetensors:25
 differ half.png twice.png
+differ half.png a.png
 
 # a prompt's tag, where there is a directory for it
 run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -f -o b.png --lora-dir loras '<lora:a:50>a fox'
