@@ -5,7 +5,7 @@ root=$(dirname "$(dirname "$(dirname "$MODEL")")")
 unset MAKEFLAGS MAKELEVEL MFLAGS BUILD CC CUDA MARCH PREFIX CUDA_ARCH config
 tree=$work/tree
 mkdir "$tree"
-for f in bench cli cuda engine main.c models schedulers test tokenizer LICENSE README.md Makefile; do ln -s "$root/$f" "$tree/$f"; done
+for f in bench cli cuda engine main.c models schedulers test tokenizer LICENSE README.md SECURITY.md Makefile; do ln -s "$root/$f" "$tree/$f"; done
 cd "$tree" || exit 1
 now() { make "$@" help | tail -n 1; }
 object=build/release/engine/base/text.o
