@@ -14,7 +14,7 @@
 
 /* One picture's latents in a call, all its copies, up to which the CPU gains by more: the small products of the lower levels get larger. Of
  * the doodle on two cores of AVX2, CPU time of 8 pictures drawn 8 at once to that of 8 alone: 0.54 at 64x64 (128 latents), 0.66 at 96x96
- * (288), 0.64 at 128x128 (512); 0.93 to 1.06 at 192x192 (1152). */
+ * (288), 0.78 at 128x128 (512); 0.91 at 192x192 (1152), 0.96 at 256x256 (2048). */
 enum { SMALL_LATENTS = 1024, AUTO_MOST = 8 };
 
 /* Why the pictures have to be drawn one by one, or NULL. */
