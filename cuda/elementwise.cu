@@ -11,7 +11,8 @@ struct silu_of {
     __device__ __forceinline__ float operator()(float a, float) const { return silu(a); }
 };
 struct sum_of {
-    __device__ __forceinline__ float operator()(float a, float b) const { return a + b; }
+    float factor;
+    __device__ __forceinline__ float operator()(float a, float b) const { return a + factor * b; }
 };
 
 /* y[row, c] = f(a[row, c], b[row, c]), V elements at a time; n: of them. y may be a or b. */
@@ -90,9 +91,9 @@ void cuda_silu(struct device *base, struct view y, struct view x) {
     count_work(dev, 4 * n, 2 * n * (double)view_item(y));
 }
 
-void cuda_add(struct device *base, struct view y, struct view a, struct view b) {
+void cuda_add(struct device *base, struct view y, struct view a, struct view b, float factor) {
     struct cuda_device *dev = cuda_of(base);
-    DISPATCH(y.dtype, T, launch_pointwise<T>(dev, y, a, b, sum_of()));
+    DISPATCH(y.dtype, T, launch_pointwise<T>(dev, y, a, b, sum_of{factor}));
     double n = (double)view_rows(y) * y.C;
-    count_work(dev, n, 3 * n * (double)view_item(y));
+    count_work(dev, 2 * n, 3 * n * (double)view_item(y));
 }

@@ -59,8 +59,8 @@ typedef void op_silu(struct device *dev, struct view y, struct view x);
  *   x, y [N,H,W,C], y may be x   scale, shift [N|1,1,1,C]: one row per image (or one for all)   act not ACT_QUICK_GELU */
 typedef void op_modulate(struct device *dev, struct view y, struct view x, struct view scale, struct view shift, enum act act);
 
-/* y = a + b        [T,C]; y may be a or b */
-typedef void op_add(struct device *dev, struct view y, struct view a, struct view b);
+/* y = a + factor * b        [T,C]; y may be a or b */
+typedef void op_add(struct device *dev, struct view y, struct view a, struct view b, float factor);
 
 /* Bilinear, torch's two ways: output i of n lies at i (in - 1) / (n - 1) where corners are aligned, else at (i + 1/2) in / n - 1/2, not
  * below 0; what lies beyond the last pixel is the last pixel.        x [N,H,W,C]   y [N,Ho,Wo,C] */

@@ -143,11 +143,11 @@ static void modulate(struct device *dev, struct view y, struct view x, struct vi
         for (int n = 0; n < y.N; n++) OWN(modulate, image_of(y, n), image_of(x, n), image_of(scale, n), image_of(shift, n), act);
 }
 
-static void add(struct device *dev, struct view y, struct view a, struct view b) {
+static void add(struct device *dev, struct view y, struct view a, struct view b, float factor) {
     assert(same_rows(y, a) && same_rows(y, b) && y.C == a.C && y.C == b.C);
-    if (are_whole(y, a, b)) OWN(add, y, a, b);
+    if (are_whole(y, a, b)) OWN(add, y, a, b, factor);
     else
-        for (int n = 0; n < y.N; n++) OWN(add, image_of(y, n), image_of(a, n), image_of(b, n));
+        for (int n = 0; n < y.N; n++) OWN(add, image_of(y, n), image_of(a, n), image_of(b, n), factor);
 }
 
 static void resize(struct device *dev, struct view y, struct view x, bool align_corners) {

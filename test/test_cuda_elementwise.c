@@ -15,7 +15,7 @@ static double tolerance_of(enum dtype dtype) {
 enum { SILU, ADD, ADD_TO_A, ADD_TO_B };
 struct pointwise_case {
     int T, C, pad_y, pad_a, pad_b, op;
-    float scale;
+    float scale, factor;
 };
 struct pointwise_call {
     const struct pointwise_case *c;
@@ -25,15 +25,15 @@ struct pointwise_call {
 static void call_pointwise(struct device *dev, int side, void *data) {
     struct pointwise_call *p = data;
     if (p->c->op == SILU) dev->ops->silu(dev, p->y->view[side], p->a->view[side]);
-    else dev->ops->add(dev, p->y->view[side], p->a->view[side], p->b->view[side]);
+    else dev->ops->add(dev, p->y->view[side], p->a->view[side], p->b->view[side], p->c->factor);
 }
 
 static void test_pointwise(void **state) {
     (void)state;
     static const struct pointwise_case cases[] = {
-        {1, 1280, 0, 0, 0, SILU, 8},   {3, 320, 0, 8, 0, SILU, 8},    {5, 7, 1, 0, 0, SILU, 8},   {7, 24, 3, 0, 0, SILU, 8},
-        {2, 64, 0, 0, 0, SILU, 300},   {9, 40, 0, 0, 0, ADD, 1},      {4, 64, 8, 16, 24, ADD, 1}, {5, 33, 0, 1, 2, ADD, 1},
-        {6, 16, 0, 0, 0, ADD_TO_A, 1}, {6, 16, 0, 0, 0, ADD_TO_B, 1}, {1, 1, 0, 0, 0, ADD, 1},    {300, 8, 0, 0, 4, ADD, 1},
+        {1, 1280, 0, 0, 0, SILU, 8},       {3, 320, 0, 8, 0, SILU, 8},       {5, 7, 1, 0, 0, SILU, 8},         {7, 24, 3, 0, 0, SILU, 8},
+        {2, 64, 0, 0, 0, SILU, 300},       {9, 40, 0, 0, 0, ADD, 1, 1},      {4, 64, 8, 16, 24, ADD, 1, 0.3f}, {5, 33, 0, 1, 2, ADD, 1, 1},
+        {6, 16, 0, 0, 0, ADD_TO_A, 1, -2}, {6, 16, 0, 0, 0, ADD_TO_B, 1, 1}, {1, 1, 0, 0, 0, ADD, 1, 1},       {300, 8, 0, 0, 4, ADD, 1, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {
             const struct pointwise_case *c = &cases[i];

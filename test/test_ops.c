@@ -224,7 +224,7 @@ static void case_add(struct test_case *t) {
     struct view a = view_new(t, SEED_X, 1, 1, T, C, pad), b = view_new(t, SEED_R, 1, 1, T, C, 2 * pad);
     struct view y = number(t, "in_place") ? b : view_new(t, SEED_Q, 1, 1, T, C, 3 * pad);
     for (int pass = 0; pass < 2; pass++) {
-        t->dev->ops->add(t->dev, y, a, b);
+        t->dev->ops->add(t->dev, y, a, b, 1);
         if (!pass) begin_run(t, 0, NULL);
     }
     compare(t, y);

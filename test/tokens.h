@@ -56,7 +56,7 @@ static void token_ops(struct device *dev, struct token_weight w[N_WEIGHTS], cons
     op->conv2d(dev, y[4], x[0], &w[5].w, &w[1].w, no_view, x[1], same);
     op->attention(dev, y[5], x[0], x[1], x[2], 2, false);
     op->silu(dev, y[6], x[3]);
-    op->add(dev, y[7], x[3], x[4]);
+    op->add(dev, y[7], x[3], x[4], 1);
 }
 
 /* out [N_OUTPUTS][IMAGES * TOKENS * CHANNELS] */

@@ -46,14 +46,14 @@ static void add_rows(void *context, size_t begin, size_t end, int thread) {
             const float *src_b = row_load(r->b.dtype, row_at(r->b, t, c), in_b, n);
             float *dst = row_target(r->y.dtype, row_at(r->y, t, c), out);
 #pragma omp simd
-            for (int i = 0; i < n; i++) dst[i] = src_a[i] + src_b[i];
+            for (int i = 0; i < n; i++) dst[i] = src_a[i] + r->scale * src_b[i];
             row_store(r->y.dtype, row_at(r->y, t, c), dst, n);
         }
     }
 }
 
-void cpu_add(struct device *dev, struct view y, struct view a, struct view b) {
-    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, add_rows, &(struct rows){.y = y, .a = a, .b = b});
+void cpu_add(struct device *dev, struct view y, struct view a, struct view b, float factor) {
+    pool_for(dev->pool, view_rows(y), y.C * ROW_NS, add_rows, &(struct rows){.y = y, .a = a, .b = b, .scale = factor});
 }
 
 /* n values of the image's row, or of the row for all; 0 where there is no such operand. */

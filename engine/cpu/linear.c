@@ -231,7 +231,7 @@ static void linear_items(void *context, size_t begin, size_t end, int thread) {
 void cpu_linear(struct device *dev, struct view y, struct view x, struct weight *w, struct weight *b, enum act act, struct view residual) {
     struct linear l = linear_of(dev, y, x, w, b, linear_key(y, x, w, b, act, residual));
     run_all(&l, linear_items);
-    if (residual.p && !l.key.sum) cpu_add(dev, y, y, residual);
+    if (residual.p && !l.key.sum) cpu_add(dev, y, y, residual, 1);
 }
 
 /* ---- GEGLU: values and gates of a slice and a panel go to scratch, where they stay in the cache ------------------ */

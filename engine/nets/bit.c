@@ -138,7 +138,7 @@ static void layer_forward(struct device *dev, const struct bit *m, const struct 
         h = conv_forward(dev, m, &l->conv[i], h);
         if (i < 2) relu(dev, h);
     }
-    dev->ops->add(dev, y, h, shortcut);
+    dev->ops->add(dev, y, h, shortcut, 1);
     relu(dev, y);
     arena_release(dev, mark);
 }

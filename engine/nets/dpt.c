@@ -149,7 +149,7 @@ static void fusion(struct device *dev, const struct dpt *m, int i, struct view y
         sum = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C);
         if (features.H != x.H) at_size = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C);
         if (features.H != x.H) op->resize(dev, at_size, features, false);
-        op->add(dev, sum, x, at_size);
+        op->add(dev, sum, x, at_size, 1);
         residual(dev, &f->residual1, sum, at_size, sum);
     }
     residual(dev, &f->residual2, h, sum, sum);
