@@ -4,8 +4,10 @@
 
 #include <stdbool.h>
 #include "engine/base/error.h"
+#include "engine/base/file.h"
 #include "engine/images/extract.h"
 #include "engine/images/image.h"
+#include "engine/images/preprocess.h"
 #include "engine/images/process.h"
 #include "engine/images/read.h"
 #include "engine/images/resize.h"
@@ -152,6 +154,42 @@ static void test_grey(void **state) {
     struct image grey = image_grey(&a, &in);
     assert_memory_equal(grey.pixels, want, sizeof want);
     arena_free(&a);
+}
+
+/* OpenCV's edges (test/reference/check_canny.py). */
+static void test_canny(void **state) {
+    (void)state;
+    struct arena a = {0};
+    size_t n, at = 0;
+    const uint8_t *data = (const uint8_t *)read_file(&a, "test/fixtures/images/canny.bin", 1 << 20, &n);
+    int n_cases = 0;
+    for (; at < n; n_cases++) {
+        double v[4]; /* width, height, low, high */
+        memcpy(v, data + at, sizeof v);
+        struct image in = image_new(&a, (int)v[0], (int)v[1], 3);
+        size_t pixels = (size_t)in.W * (size_t)in.H;
+        assert_true(at + sizeof v + 4 * pixels <= n);
+        memcpy(in.pixels, data + at + sizeof v, 3 * pixels);
+        struct image got = image_canny(&a, &in, v[2], v[3]);
+        const uint8_t *want = data + at + sizeof v + 3 * pixels;
+        for (size_t i = 0; i < 3 * pixels; i++)
+            if (got.pixels[i] != want[i / 3]) fail_msg("canny %d: pixel %zu: got %d, want %d", n_cases, i / 3, got.pixels[i], want[i / 3]);
+        at += sizeof v + 4 * pixels;
+    }
+    assert_int_equal(n_cases, 14);
+    arena_free(&a);
+}
+
+static void test_preprocess_names(void **state) {
+    (void)state;
+    struct preprocess p;
+    static const char *const wrong[] = {"",           "Canny",       "canny:",      "canny:1",     "canny:1,", "canny:,1", "canny:2,1",
+                                        "canny:-1,2", "canny:1,nan", "canny:1,2,3", "canny:1,1e5", "cannyx",   "none:1",   "canny,1,2"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (preprocess_parse(wrong[i], &p)) fail_msg("'%s' was taken", wrong[i]);
+    assert_true(preprocess_parse("none", &p) && !p.canny);
+    assert_true(preprocess_parse("canny", &p) && p.canny && p.low == 100 && p.high == 200);
+    assert_true(preprocess_parse("canny:7.5,7.5", &p) && p.canny && p.low == 7.5 && p.high == 7.5);
 }
 
 /* ---- pictures out ------------------------------------------------------------------------------------------------ */
@@ -331,19 +369,11 @@ static void test_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_overlay),
-        cmocka_unit_test(test_crop_region),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_grey),
-        cmocka_unit_test(test_written),
-        cmocka_unit_test(test_written_grey),
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_exif),
-        cmocka_unit_test(test_extractors),
-        cmocka_unit_test(test_extractors_refuse),
+        cmocka_unit_test(test_resize),  cmocka_unit_test(test_files),        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_overlay), cmocka_unit_test(test_crop_region),  cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_grey),    cmocka_unit_test(test_canny),        cmocka_unit_test(test_preprocess_names),
+        cmocka_unit_test(test_written), cmocka_unit_test(test_written_grey), cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_exif),    cmocka_unit_test(test_extractors),   cmocka_unit_test(test_extractors_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
