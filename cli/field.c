@@ -176,10 +176,26 @@ static void list_from_json(struct given *g, const struct json *o, const char *ke
     }
 }
 
+/* The same of numbers. */
+static void numbers_from_json(struct given *g, const struct json *o, const char *key) {
+    enum { ITEMS_MAX = 64 };
+    double items[ITEMS_MAX];
+    int n = json_is_array(o, key) ? json_number_array(o, key, items, ITEMS_MAX) : 1;
+    if (!json_is_array(o, key)) items[0] = json_number(o, key, 0, -HUGE_VAL, HUGE_VAL);
+    g->field->kind->set(g);
+    for (int i = 0; i < n; i++) {
+        char *text = arena_alloc(g->arena, NUMBER_TEXT_MAX);
+        number_text(text, items[i]);
+        g->value = text;
+        g->field->kind->set(g);
+    }
+}
+
 void field_from_json(struct arena *a, const struct field *f, void *base, const struct json *o, const char *key) {
     if (json_is_null(o, key)) return;
     struct given g = {.arena = a, .base = base, .field = f, .name = arena_printf(a, "%s: %s", json_path(o), key)};
     if (f->kind->json == JSON_LIST) return list_from_json(&g, o, key);
+    if (f->kind->json == JSON_NUMBERS) return numbers_from_json(&g, o, key);
     g.value = value_text(a, f, o, key);
     if (g.value) f->kind->set(&g);
     else *(bool *)field_value(&g) = false;

@@ -35,7 +35,13 @@ struct field_kind {
     void (*set)(const struct given *g); /* checks and stores; dies FAIL_USAGE naming g->name. Texts are kept, not copied */
     /* Adds the value under `key`; NULL: never recorded. */
     void (*write)(struct json_out *j, const char *key, const struct field *f, const void *base);
-    enum { JSON_TEXT, JSON_COUNT, JSON_FLAG, JSON_LIST /* of texts; value NULL empties it */ } json; /* the type it has in JSON */
+    enum {
+        JSON_TEXT,
+        JSON_COUNT,
+        JSON_FLAG,
+        JSON_LIST /* of texts; value NULL empties it */,
+        JSON_NUMBERS /* of numbers, likewise */
+    } json;          /* the type it has in JSON */
 };
 
 struct field {

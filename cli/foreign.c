@@ -29,6 +29,10 @@ static const struct foreign_option table[] = {
     {"refiner-switch-at denoising-end denoising-start high-noise-frac", .ours = "refine-at"},
     {"vae-path vae-name", .ours = "vae"},
     {"loras", .ours = "lora"},
+    {"control-net controlnet", .ours = "control"},
+    {"control-strength controlnet-conditioning-scale", .ours = "control-scale"},
+    {"control-guidance-start", .ours = "control-start"},
+    {"control-guidance-end", .ours = "control-end"},
     {"lora-model-dir", .ours = "lora-dir"},
 
     /* near: ours is named */
@@ -71,9 +75,8 @@ static const struct foreign_option table[] = {
 
     /* nothing that this program does */
     {"end-img masked-content inpainting-fill", .unsupported = true, .hint = NULL},
-    {"control-image control-net controlnet control-strength control-video controlnet-conditioning-scale "
-     "canny",
-     .unsupported = true, .hint = "ControlNet is not there"},
+    {"control-video", .unsupported = true, .hint = NULL},
+    {"canny", .hint = "--control-preprocess canny"},
     {"ip-adapter ip-adapter-image ip-adapter-strength ip-adapter-image-embeds ref-image ref-image-args "
      "ref-video ref-video-audio ref-audio increase-ref-index disable-auto-resize-ref-image",
      .unsupported = true, .hint = NULL},

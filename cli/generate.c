@@ -38,6 +38,8 @@ struct metadata about_image(const struct request *r, int k) {
         .product = device && !device->isa ? device->product : NULL,
         .isa = device ? device->isa : NULL,
         .model = r->model,
+        .controls = r->controls,
+        .n_controls = r->n_controls,
         .inputs = &r->inputs,
     };
 }

@@ -94,6 +94,27 @@ static void checker_text(struct buffer *b, const struct model *m) {
     buffer_printf(b, "%-14s %s\n", "safety checker", m->safety ? "runs on every picture" : there ? "is there, does not run" : "none");
 }
 
+static void controls_text(struct buffer *b, const struct request *r) {
+    for (int i = 0; i < r->n_controls; i++) {
+        const struct checkpoint *c = r->controls[i].of->checkpoint;
+        buffer_printf(b, "%-14s %s\n  ", "control", shown(b->arena, c->dir));
+        component_text(b, &c->components[0]);
+    }
+}
+
+static void controls_json(struct json_out *j, const struct request *r) {
+    json_out_open(j, "controls", '[');
+    for (int i = 0; i < r->n_controls; i++) {
+        const struct checkpoint *c = r->controls[i].of->checkpoint;
+        json_out_open(j, NULL, '{');
+        json_out_string(j, "directory", c->dir);
+        json_out_string(j, "revision", c->revision);
+        components_json(j, c);
+        json_out_close(j, '{');
+    }
+    json_out_close(j, '[');
+}
+
 static void refiner_text(struct buffer *b, const struct request *r) {
     const struct checkpoint *c = r->then->model->checkpoint;
     buffer_printf(b, "%-14s %s: %s draws the last %d of %d rows\n", "refiner", shown(b->arena, c->dir), shown(b->arena, c->pipeline_class),
@@ -123,6 +144,7 @@ static void inspect_text(struct buffer *b, const struct request *r, struct memor
                   version ? ", diffusers " : "", version ? shown(b->arena, version) : "");
     if (c->file) buffer_printf(b, "%-14s %s: %s\n", "file", c->kind->name, prediction_text(b->arena, c));
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
+    controls_text(b, r);
     if (r->then) refiner_text(b, r);
     buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
     defaults_text(b, r);
@@ -144,6 +166,7 @@ static void inspect_json(struct json_out *j, const struct request *r, struct mem
     if (c->file) json_out_string(j, "kind", c->kind->name);
     if (c->file) json_out_string(j, "prediction_by", c->config_dir ? "its configuration" : c->prediction.why);
     components_json(j, c);
+    if (r->n_controls) controls_json(j, r);
     if (r->then) refiner_json(j, r);
     json_out_u64(j, "width", (uint64_t)r->settings.width);
     json_out_u64(j, "height", (uint64_t)r->settings.height);

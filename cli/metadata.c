@@ -75,21 +75,29 @@ static void write_hashes(struct json_out *j, const struct model *m, const char *
     }
 }
 
-static void write_components(struct json_out *j, const struct model *m) {
+static void write_components(struct json_out *j, const struct metadata *about) {
+    const struct model *m = about->model;
     json_out_open(j, "components", '{');
     write_hashes(j, m, "");
+    for (int i = 0; i < about->n_controls; i++) {
+        const struct control_net *n = about->controls[i].of;
+        const char *hash = n->hashes ? weight_hash(j->text.arena, n->hashes, &n->checkpoint->components[0]) : NULL;
+        if (hash) json_out_string(j, arena_printf(j->text.arena, "control_%d", i + 1), hash);
+    }
     if (m->refiner) write_hashes(j, m->refiner, "refiner_");
     json_out_close(j, '{');
 }
 
 /* So that a file which is another one now is told from a program that draws something else. */
 static void write_inputs(struct json_out *j, const struct input_hashes *i) {
-    if (!i || !(i->image || i->latents)) return;
+    if (!i || !(i->image || i->latents || i->controls[0])) return;
     json_out_open(j, "inputs", '{');
     if (i->image) json_out_string(j, "image", i->image);
     if (i->mask) json_out_string(j, "mask", i->mask);
     if (i->depth) json_out_string(j, "depth", i->depth);
     if (i->latents) json_out_string(j, "latents", i->latents);
+    for (int k = 0; k < CONTROLS_MAX && i->controls[k]; k++)
+        json_out_string(j, arena_printf(j->text.arena, "control_image_%d", k + 1), i->controls[k]);
     json_out_close(j, '{');
 }
 
@@ -115,7 +123,7 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     if (m->product) json_out_string(j, "product", m->product);
     if (m->isa) json_out_string(j, "isa", m->isa);
     if (m->model && s.embeddings.n) write_embedding_hashes(j, m->model, &s.embeddings);
-    if (m->model && m->model->hashes) write_components(j, m->model);
+    if (m->model && m->model->hashes) write_components(j, m);
     write_inputs(j, m->inputs);
     if (m->quality) json_out_u64(j, "quality", (uint64_t)m->quality);
 }

@@ -21,6 +21,8 @@ struct metadata {
     const char *dtype, *device;      /* "fp32", "cpu" */
     const char *product, *isa;       /* one of them: what the last bits depend on, "NVIDIA H100" or "avx2". Not on the number of threads */
     const struct model *model;       /* whose weights' hashes are told where m->hashes knows them; or NULL */
+    const struct control_use *controls; /* n_controls, whose hashes are told with the model's */
+    int n_controls;
     const struct input_hashes *inputs; /* or NULL */
     int quality;                       /* of a JPEG or WebP; 0: none */
     enum verdict verdict;              /* the safety checker's, of the finished image */

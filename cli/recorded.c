@@ -61,7 +61,7 @@ static const struct field *field_of(struct arena *a, const char *path) {
     const char *dot = strrchr(path, '.');
     if (!dot || dot[1 + strspn(dot + 1, "0123456789")]) return field_find(settings_fields, n_settings_fields, path);
     const struct field *f = field_find(settings_fields, n_settings_fields, arena_printf(a, "%.*s", (int)(dot - path), path));
-    return f && f->kind->json == JSON_LIST ? f : NULL;
+    return f && (f->kind->json == JSON_LIST || f->kind->json == JSON_NUMBERS) ? f : NULL;
 }
 
 static void take_own(struct recorded *r, const struct json_value *v) {

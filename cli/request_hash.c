@@ -90,6 +90,15 @@ static void note_wait(const struct options *o, struct model *m) {
     fprintf(stderr, "hashing %.3f GB of weights, once: the hashes are kept\n", (double)bytes / 1e9);
 }
 
+static void hash_controls(struct arena *a, const struct request *r, struct settings *s) {
+    const char **nets = arena_array(a, (size_t)r->n_controls, sizeof *nets),
+               **images = arena_array(a, (size_t)r->n_controls, sizeof *images);
+    for (int i = 0; i < r->n_controls; i++) nets[i] = control_identity(r->model, r->controls[i].of);
+    for (int i = 0; i < s->control_images.n; i++) images[i] = sha256_file(a, s->control_images.items[i]);
+    s->controls = (struct text_list){r->n_controls, nets};
+    s->control_images.items = images;
+}
+
 const char *request_hash(struct arena *a, const struct options *o, const struct request *r, uint64_t seed, const char *dtype) {
     struct settings s = r->settings;
     enum image_format format = image_format_of(o->output);
@@ -103,6 +112,7 @@ const char *request_hash(struct arena *a, const struct options *o, const struct 
     s.latents = sha256_file(&own, s.latents);
     hash_loras(&own, &s.loras);
     hash_embeddings(&own, r, &s.embeddings);
+    hash_controls(&own, r, &s);
     if (s.negative && !*s.negative) s.negative = NULL;
     s.refiner = s.config = s.vae = NULL; /* these paths are the model's */
     json_out_open(&j, NULL, '{');

@@ -1,6 +1,7 @@
 #include "cli/settings_table.h"
 #include "cli/foreign.h"
 #include "cli/kinds.h"
+#include "cli/list_kinds.h"
 
 #include <math.h>
 #include <string.h>
@@ -150,60 +151,9 @@ static void write_where_set(struct json_out *j, const char *key, const struct fi
     if (*(const bool *)((const char *)base + f->offset)) json_out_bool(j, key, true);
 }
 
-/* FILE[:WEIGHT]; a colon that no number follows is the file's. */
-static void set_lora(const struct given *g) {
-    struct lora_list *list = field_value(g);
-    if (!g->value) return *list = (struct lora_list){0}, (void)0;
-    const char *colon = strrchr(g->value, ':');
-    double weight = 1;
-    bool weighted = colon && parse_double(colon + 1, &weight);
-    const char *path = weighted ? arena_printf(g->arena, "%.*s", (int)(colon - g->value), g->value) : g->value;
-    const char *other =
-        colon && !weighted && !file_exists(g->value) ? arena_printf(g->arena, "%.*s", (int)(colon - g->value), g->value) : "";
-    if (*other && file_exists(other)) die(FAIL_USAGE, "%s: expected a weight behind %s, found '%s'", g->name, other, colon + 1);
-    if (!*path) die(FAIL_USAGE, "%s: expected FILE[:WEIGHT], found '%s'", g->name, g->value);
-    if (!(fabs(weight) <= 100)) die(FAIL_USAGE, "%s: expected a weight from -100 to 100, found '%s'", g->name, colon + 1);
-    loras_add(g->arena, list, path, weight);
-}
-
-static void write_loras(struct json_out *j, const char *key, const struct field *f, const void *base) {
-    const struct lora_list *list = (const void *)((const char *)base + f->offset);
-    char number[NUMBER_TEXT_MAX];
-    if (!list->n) return;
-    json_out_open(j, key, '[');
-    for (int i = 0; i < list->n; i++) {
-        number_text(number, list->items[i].weight);
-        json_out_string(j, NULL, arena_printf(j->text.arena, "%s:%s", list->items[i].path, number));
-    }
-    json_out_close(j, '[');
-}
-
-/* FILE[=WORD]; what names a file as it stands has no word. */
-static void set_embedding(const struct given *g) {
-    struct embedding_list *list = field_value(g);
-    if (!g->value) return *list = (struct embedding_list){0}, (void)0;
-    const char *equals = name_exists(g->value) ? NULL : strrchr(g->value, '=');
-    const char *path = equals ? arena_printf(g->arena, "%.*s", (int)(equals - g->value), g->value) : g->value;
-    if (!*path || (equals && !equals[1])) die(FAIL_USAGE, "%s: expected FILE[=WORD], found '%s'", g->name, g->value);
-    embeddings_add(g->arena, list, path, equals ? equals + 1 : NULL);
-}
-
-static void write_embeddings(struct json_out *j, const char *key, const struct field *f, const void *base) {
-    const struct embedding_list *list = (const void *)((const char *)base + f->offset);
-    if (!list->n) return;
-    json_out_open(j, key, '[');
-    for (int i = 0; i < list->n; i++) {
-        const struct embedding_item *e = &list->items[i];
-        json_out_string(j, NULL, e->token ? arena_printf(j->text.arena, "%s=%s", e->path, e->token) : e->path);
-    }
-    json_out_close(j, '[');
-}
-
 static const struct field_kind kind_seed = {set_seed, write_seed, JSON_COUNT};
 static const struct field_kind kind_side = {set_side, field_write_int, JSON_COUNT};
 static const struct field_kind kind_size = {set_size, NULL, JSON_COUNT};
-static const struct field_kind kind_lora = {set_lora, write_loras, JSON_LIST};
-static const struct field_kind kind_embedding = {set_embedding, write_embeddings, JSON_LIST};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
 static const struct field_kind kind_mask_crop = {set_mask_crop, write_mask_crop, JSON_COUNT};
@@ -306,6 +256,21 @@ const struct field settings_fields[] = {
      .completion = COMPLETE_DIR, RARE},
     {0, "lora-lenient", NULL, GROUP_PICTURE, "leave out what of a LoRA the model has no place for", &kind_flag, AT(lora_lenient), RARE,
      RECORDED},
+
+    {0, "control", "DIR", GROUP_PICTURE, "a ControlNet, or ORG/NAME cached; may be given again, with the options below", &kind_paths,
+     AT(controls), .completion = COMPLETE_DIR, RARE, RECORDED},
+    {0, "control-image", "FILE", GROUP_PICTURE, "the picture it is led by", &kind_paths, AT(control_images), .completion = COMPLETE_FILE,
+     RARE, RECORDED},
+    {0, "control-preprocess", "NAME", GROUP_PICTURE, "what is made of that picture before: canny[:LOW,HIGH] (default 100,200) or none",
+     &kind_preprocess, AT(control_preprocess), RARE, RECORDED},
+    {0, "control-scale", "X", GROUP_PICTURE, "how much it leads (default 1)", &kind_numbers, AT(control_scales), IN(0, 100), RARE,
+     RECORDED},
+    {0, "control-start", "X", GROUP_PICTURE, "from which part of the steps on it leads, 0 to 1", &kind_numbers, AT(control_starts),
+     IN(0, 1), RARE, RECORDED},
+    {0, "control-end", "X", GROUP_PICTURE, "until which part of the steps (default 1)", &kind_numbers, AT(control_ends), IN(0, 1), RARE,
+     RECORDED},
+    {0, "guess-mode", NULL, GROUP_PICTURE, "ControlNets lead the conditional output alone, where they are sure", &kind_off, AT(guess_mode),
+     RARE, RECORDED},
 
     {'m', "model", "PATH", GROUP_MODEL, "a directory, .safetensors, or ORG/NAME[@REV] cached", &kind_path, AT(model),
      .completion = COMPLETE_MODEL, OF_MODEL},

@@ -203,7 +203,7 @@ static void unet_case(struct fixture *f, const struct unet *m, const char *scene
     struct view temb = view_alloc(f->device, 1, 1, 1, run->temb.C);
     f->device->ops->set_schedule(f->device, (struct sched_row[2]){0}, 2, 0);
     for (int row = 0; row < 2; row++) f->device->ops->next_row(f->device, temb, run->temb);
-    unet_forward(f->device, m, run, y, x, temb);
+    unet_forward(f->device, m, run, y, x, temb, NULL);
     if (!f->device->planning) {
         compare_tap(f->device, "out", y);
         assert_true(f->n_compared > before);

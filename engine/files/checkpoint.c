@@ -158,7 +158,16 @@ static void list_lone(struct arena *a, struct checkpoint *c, const char *path) {
     *m = (struct component){.name = "unet", .library = "diffusers", .arena = a, .config = json_load(a, path)};
     m->class_name = json_string(m->config, "_class_name", NULL);
     if (!m->class_name) die(FAIL_UNSUPPORTED, "%s: no '_class_name': not a model of diffusers", path);
-    list_lone_scheduler(a, c);
+}
+
+struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name) {
+    struct checkpoint *c = arena_alloc(a, sizeof *c);
+    c->name = arena_strdup(a, path);
+    c->components = arena_alloc(a, sizeof *c->components);
+    c->dir = checkpoint_locate(a, path, &c->revision);
+    list_lone(a, c, arena_printf(a, "%s/config.json", c->dir));
+    c->components[0].name = name;
+    return c;
 }
 
 struct checkpoint *checkpoint_list(struct arena *a, const struct source *source) {
@@ -171,7 +180,7 @@ struct checkpoint *checkpoint_list(struct arena *a, const struct source *source)
     c->dir = checkpoint_locate(a, source->model, &c->revision);
     const char *index = arena_printf(a, "%s/model_index.json", c->dir), *config = arena_printf(a, "%s/config.json", c->dir);
     if (name_exists(index)) checkpoint_read_index(a, c, json_load(a, index));
-    else if (name_exists(config)) list_lone(a, c, config);
+    else if (name_exists(config)) list_lone(a, c, config), list_lone_scheduler(a, c);
     else fail_no_index(a, c->dir);
     c->generation = generation_load(a, c->dir);
     return c;

@@ -16,8 +16,12 @@ struct conditions {
     double guidance; /* what a net is told that takes it as an input */
 };
 
+struct controls; /* nets that lead it (controlnet.h) */
+struct unet;
+
 struct denoiser {
     const void *net;
+    const struct unet *led; /* the net as one that others can lead; NULL: they cannot */
     int in_channels, out_channels;
     int context_dim;     /* of a prompt's context; 0: it takes none */
     bool takes_guidance; /* as an input: one call gives the guided output */
@@ -29,8 +33,9 @@ struct denoiser {
      * *temb receives [1,1,n_rows,E], a row for each t, E the net's affair. Views in the device's arena, the rest in `a`. */
     void *(*prepare)(struct device *dev, const void *net, struct arena *a, const struct conditions *given, const float *t, int n_rows,
                      struct view *temb);
-    /* x [N,H,W,in_channels]   temb [1,1,1,E]   y [N,H,W,out_channels] */
-    void (*forward)(struct device *dev, const void *net, const void *prepared, struct view y, struct view x, struct view temb);
+    /* x [N,H,W,in_channels]   temb [1,1,1,E]   y [N,H,W,out_channels]   controls: or NULL */
+    void (*forward)(struct device *dev, const void *net, const void *prepared, struct view y, struct view x, struct view temb,
+                    const struct controls *controls);
 };
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "engine/nets/clip.h"
+#include "engine/nets/controlnet.h"
 #include "engine/nets/dpt.h"
 #include "engine/nets/safety_checker.h"
 #include "engine/nets/unet.h"
@@ -19,6 +20,10 @@ static void *bind_dpt(struct binder *binder) {
     return dpt_bind(binder);
 }
 
+static void *bind_controlnet(struct binder *binder) {
+    return controlnet_bind(binder);
+}
+
 static void *bind_unet(struct binder *binder) {
     return unet_bind(binder);
 }
@@ -34,14 +39,16 @@ static void *prepare_unet(struct device *dev, const void *net, struct arena *a, 
     return run;
 }
 
-static void forward_unet(struct device *dev, const void *net, const void *prepared, struct view y, struct view x, struct view temb) {
-    unet_forward(dev, net, prepared, y, x, temb);
+static void forward_unet(struct device *dev, const void *net, const void *prepared, struct view y, struct view x, struct view temb,
+                         const struct controls *controls) {
+    unet_forward(dev, net, prepared, y, x, temb, controls);
 }
 
 static struct denoiser denoiser_unet(const void *net) {
     const struct unet *m = net;
     return (struct denoiser){
         .net = m,
+        .led = m->conditional ? m : NULL,
         .in_channels = m->in_channels,
         .out_channels = m->out_channels,
         .context_dim = m->conditional ? m->cross_dim : 0,
@@ -61,6 +68,7 @@ static const struct net_class classes[] = {
     {"CLIPTextModelWithProjection", bind_clip_text, NULL},
     {"UNet2DConditionModel", bind_unet, denoiser_unet},
     {"UNet2DModel", bind_unet, denoiser_unet},
+    {"ControlNetModel", bind_controlnet, NULL},
     {"AutoencoderKL", bind_vae, NULL},
     {"DPTForDepthEstimation", bind_dpt, NULL},
     {"StableDiffusionSafetyChecker", bind_safety_checker, NULL},

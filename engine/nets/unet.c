@@ -1,4 +1,5 @@
 #include "engine/nets/unet.h"
+#include "engine/nets/controlnet.h"
 
 #include <assert.h>
 
@@ -105,15 +106,22 @@ struct pass {
     struct view temb; /* [M,1,1,n_temb] */
     int kv_at;
     int n_skips;
-    struct view cat[UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1]; /* [hidden, skip] of each skip, in order of production */
-    int c_hidden[UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1];    /* channels of the hidden part */
+    struct view cat[UNET_SKIPS_MAX]; /* [hidden, skip] of each skip, in order of production */
+    int c_hidden[UNET_SKIPS_MAX];    /* channels of the hidden part; 0 where there is no way up */
 };
+
+int unet_skips(const struct unet *m, int channels[UNET_SKIPS_MAX]) {
+    int n = 0;
+    channels[n++] = m->block_out_channels[0];
+    for (int i = 0; i < m->n_levels; i++)
+        for (int j = 0; j < m->layers_per_block[i] + (i + 1 < m->n_levels); j++) channels[n++] = m->block_out_channels[i];
+    return n;
+}
 
 /* Channels of the hidden part beside each skip: the up-resnets read the skips last to first. */
 static void plan_skips(struct pass *p) {
     const struct unet *m = p->m;
-    int n = 1;
-    for (int i = 0; i < m->n_levels; i++) n += m->down[i].n_layers + (m->down[i].sampler_w != NULL);
+    int channels[UNET_SKIPS_MAX], n = unet_skips(m, channels);
     for (int i = 0, s = n, before = m->block_out_channels[m->n_levels - 1]; i < m->n_levels; i++)
         for (int j = 0; j < m->up[i].n_layers; j++) {
             p->c_hidden[--s] = before;
@@ -149,11 +157,12 @@ static void layer_forward(struct pass *p, const struct unet_level *level, int j,
     arena_release(dev, mark);
 }
 
-static struct view down_forward(struct pass *p, struct view x) {
+/* addend: of what conv_in makes, or none. */
+static struct view down_forward(struct pass *p, struct view x, struct view addend) {
     struct device *dev = p->dev;
     const struct unet *m = p->m;
     struct view h = push_skip(p, x.N, x.H, x.W, m->block_out_channels[0]);
-    dev->ops->conv2d(dev, h, x, m->conv_in_w, m->conv_in_b, no_view, no_view, CONV_3X3);
+    dev->ops->conv2d(dev, h, x, m->conv_in_w, m->conv_in_b, no_view, addend, CONV_3X3);
     tap_view(dev, h, "conv_in");
     int pad = m->downsample_padding; /* 0: one row and column of zeros, right and bottom only */
     for (int i = 0; i < m->n_levels; i++) {
@@ -220,12 +229,36 @@ static struct view up_forward(struct pass *p) {
     return h;
 }
 
-void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb) {
+static struct pass begin_pass(struct device *dev, const struct unet *m, const struct unet_run *run, struct view temb) {
+    return (struct pass){.dev = dev, .m = m, .run = run, .temb = view_dense(temb.p, temb.dtype, temb.C / m->n_temb, 1, 1, m->n_temb)};
+}
+
+static void take_features(const struct pass *p, struct unet_features *f, struct view mid) {
+    f->n = p->n_skips;
+    f->mid = mid;
+    for (int i = 0; i < p->n_skips; i++) f->skips[i] = view_slice(p->cat[i], p->c_hidden[i], p->cat[i].C - p->c_hidden[i]);
+}
+
+void unet_encode(struct device *dev, const struct unet *m, const struct unet_run *run, struct unet_features *y, struct view x,
+                 struct view temb, struct view addend) {
+    struct pass p = begin_pass(dev, m, run, temb);
+    struct view bottom = down_forward(&p, x, addend), mid = view_alloc_as(dev, x.dtype, bottom.N, bottom.H, bottom.W, bottom.C);
+    mid_forward(&p, mid, bottom);
+    take_features(&p, y, mid);
+}
+
+void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb,
+                  const struct controls *controls) {
     size_t mark = arena_mark(dev);
-    struct pass p = {.dev = dev, .m = m, .run = run, .temb = view_dense(temb.p, temb.dtype, temb.C / m->n_temb, 1, 1, m->n_temb)};
+    struct pass p = begin_pass(dev, m, run, temb);
     plan_skips(&p);
-    struct view bottom = down_forward(&p, x);
+    struct view bottom = down_forward(&p, x, no_view);
     mid_forward(&p, hidden_slot(&p), bottom);
+    if (controls && controls->n) { /* not before the middle, which reads the last skip as it was */
+        struct unet_features f;
+        take_features(&p, &f, hidden_slot(&p));
+        controls_forward(dev, controls, &f, x);
+    }
     struct view h = up_forward(&p);
     dev->ops->group_norm(dev, h, h, m->conv_norm_out_w, m->conv_norm_out_b, m->groups, m->eps, true);
     dev->ops->conv2d(dev, y, h, m->conv_out_w, m->conv_out_b, no_view, no_view, CONV_3X3);

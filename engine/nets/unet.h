@@ -55,6 +55,10 @@ struct unet {
 
 /* Fills the configuration's part of *m; dies FAIL_DATA, FAIL_UNSUPPORTED. */
 void unet_read_config(struct unet *m, const struct json *config, bool conditional);
+/* The same of what a ControlNet shares with a UNet2DConditionModel: all but the way up. */
+void unet_read_encoder_config(struct unet *m, const struct json *config);
+/* Binds that part alone: time embedding, conv_in, the way down, the middle. */
+void unet_bind_encoder(struct unet *m, struct binder *binder);
 /* Reads the config and binds every tensor; lives in the binder's arena. */
 struct unet *unet_bind(struct binder *binder);
 
@@ -69,8 +73,24 @@ struct unet_run {
 struct unet_run *unet_prepare(struct device *dev, const struct unet *m, struct arena *a, const struct conditions *given, const float *t,
                               int n_rows);
 
+enum { UNET_SKIPS_MAX = UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1 };
+/* Channels of each skip, in order of production; returns how many. */
+int unet_skips(const struct unet *m, int channels[UNET_SKIPS_MAX]);
+
 /* The model output at the timestep that temb [1,1,1,M*n_temb], a row of run->temb, stands for.
- *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple */
-void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb);
+ *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple
+ *   controls: nets that add to its skips and its middle, or NULL (controlnet.h) */
+void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb,
+                  const struct controls *controls);
+
+/* What the way up reads: the skips in order of production, and what the middle makes. */
+struct unet_features {
+    int n;
+    struct view skips[UNET_SKIPS_MAX], mid;
+};
+/* The way down and the middle alone, of a net without a way up. addend [N,H,W,C0] is added to what conv_in makes. Views in the device's
+ * arena. */
+void unet_encode(struct device *dev, const struct unet *m, const struct unet_run *run, struct unet_features *y, struct view x,
+                 struct view temb, struct view addend);
 
 #endif

@@ -94,10 +94,9 @@ static void time_projections_bind(struct unet *m, struct binder *binder, int E) 
     m->time_emb_proj_b = weight_get_stacked(binder, WEIGHT_VECTOR, list->n, biases, rows, 0);
 }
 
-struct unet *unet_bind(struct binder *binder) {
-    struct unet *m = arena_alloc(binder->arena, sizeof *m);
-    unet_read_config(m, binder->component->config, strcmp(binder->component->class_name, "UNet2DModel") != 0);
-    int C = m->block_out_channels[0], E = 4 * C;
+/* The first of them, up to the way down. */
+static void input_bind(struct unet *m, struct binder *binder, int E) {
+    int C = m->block_out_channels[0];
     if (m->guidance_dim) m->cond_proj_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(C, m->guidance_dim), "time_embedding.cond_proj.weight");
     m->time_linear_1_w = weight_get(binder, WEIGHT_MATRIX, SHAPE(E, C), "time_embedding.linear_1.weight");
     m->time_linear_1_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(E), "time_embedding.linear_1.bias");
@@ -111,6 +110,21 @@ struct unet *unet_bind(struct binder *binder) {
     }
     m->conv_in_w = weight_get(binder, WEIGHT_CONV, SHAPE(C, m->in_channels, 3, 3), "conv_in.weight");
     m->conv_in_b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "conv_in.bias");
+}
+
+void unet_bind_encoder(struct unet *m, struct binder *binder) {
+    int E = 4 * m->block_out_channels[0];
+    input_bind(m, binder, E);
+    down_bind(m, binder);
+    mid_bind(m, binder);
+    time_projections_bind(m, binder, E);
+}
+
+struct unet *unet_bind(struct binder *binder) {
+    struct unet *m = arena_alloc(binder->arena, sizeof *m);
+    unet_read_config(m, binder->component->config, strcmp(binder->component->class_name, "UNet2DModel") != 0);
+    int C = m->block_out_channels[0], E = 4 * C;
+    input_bind(m, binder, E);
     down_bind(m, binder);
     mid_bind(m, binder);
     up_bind(m, binder);

@@ -153,8 +153,9 @@ static void fill_depths(const struct json *config, const char *key, int *depths,
     for (int i = 0; i < n_layers; i++) depths[i] = (int)values[count ? i : 0];
 }
 
-/* Blocks of each transformer: a number for all levels or one per level, which may be a list of one per layer. */
-static void read_depths(struct unet *m, const struct json *config) {
+/* Blocks of each transformer: a number for all levels or one per level, which may be a list of one per layer. up: those of the way up,
+ * too. */
+static void read_depths(struct unet *m, const struct json *config, bool up) {
     static const char *const forward = "transformer_layers_per_block", *const reverse = "reverse_transformer_layers_per_block";
     enum { ROW = UNET_LAYERS_MAX + 1, DEPTH_MAX = 64 };
     int64_t values[UNET_LEVELS_MAX * ROW];
@@ -167,6 +168,7 @@ static void read_depths(struct unet *m, const struct json *config) {
     }
     m->mid_blocks = (int)values[(n - 1) * ROW]; /* of a list the first */
     for (int i = 0; i < n; i++) fill_depths(config, forward, m->down_blocks[i], m->layers_per_block[i], &values[i * ROW], counts[i]);
+    if (!up) return;
     if (json_is_null(config, reverse)) {
         for (int i = 0; i < n; i++) {
             if (counts[i]) die(FAIL_UNSUPPORTED, "%s: '%s' has lists: '%s' must be there too", json_path(config), forward, reverse);
@@ -193,9 +195,9 @@ static void read_addition(struct unet *m, const struct json *config) {
             json_path(config));
 }
 
-static void read_conditional(struct unet *m, const struct json *config) {
+/* up: a UNet, which has a way up, too. */
+static void read_encoder(struct unet *m, const struct json *config, bool up) {
     static const struct block_type down[] = {{"DownBlock2D", ATTENTION_NONE}, {"CrossAttnDownBlock2D", ATTENTION_CROSS}, {NULL, 0}};
-    static const struct block_type up[] = {{"UpBlock2D", ATTENTION_NONE}, {"CrossAttnUpBlock2D", ATTENTION_CROSS}, {NULL, 0}};
     static const char *const mid_types[] = {"UNetMidBlock2DCrossAttn", "UNetMidBlock2D" /* one resnet */, NULL};
     const enum unet_attention C = ATTENTION_CROSS, N = ATTENTION_NONE;
     config_require(config, conditional_only, sizeof conditional_only / sizeof *conditional_only);
@@ -206,12 +208,18 @@ static void read_conditional(struct unet *m, const struct json *config) {
     m->size_multiple = m->downsample_padding ? 1 : 1 << (m->n_levels - 1); /* without padding an odd side has no way back */
     m->cross_dim = read_cross_dim(config, m->n_levels);
     read_per_level(m->n_heads, config, "attention_head_dim", 8, 1024, m->n_levels); /* the number of heads, despite its name */
-    read_depths(m, config);
+    read_depths(m, config, up);
     read_addition(m, config);
     read_block_types(m->down_attention, config, "down_block_types", down, (const enum unet_attention[4]){C, C, C, N}, m->n_levels);
-    read_block_types(m->up_attention, config, "up_block_types", up, (const enum unet_attention[4]){N, C, C, C}, m->n_levels);
     m->n_mid_resnets = read_mid_block(config, mid_types);
     m->mid_attention = m->n_mid_resnets == 2 ? ATTENTION_CROSS : ATTENTION_NONE;
+}
+
+static void read_conditional(struct unet *m, const struct json *config) {
+    static const struct block_type up[] = {{"UpBlock2D", ATTENTION_NONE}, {"CrossAttnUpBlock2D", ATTENTION_CROSS}, {NULL, 0}};
+    const enum unet_attention C = ATTENTION_CROSS, N = ATTENTION_NONE;
+    read_encoder(m, config, true);
+    read_block_types(m->up_attention, config, "up_block_types", up, (const enum unet_attention[4]){N, C, C, C}, m->n_levels);
 }
 
 static void read_unconditional(struct unet *m, const struct json *config) {
@@ -237,6 +245,12 @@ static void read_unconditional(struct unet *m, const struct json *config) {
     read_block_types(m->up_attention, config, "up_block_types", up, (const enum unet_attention[4]){S, S, S, N}, m->n_levels);
     m->n_mid_resnets = read_mid_block(config, mid_types);
     m->mid_attention = m->n_mid_resnets && json_bool(config, "add_attention", true) ? ATTENTION_SELF : ATTENTION_NONE;
+}
+
+void unet_read_encoder_config(struct unet *m, const struct json *config) {
+    m->conditional = true;
+    read_encoder(m, config, false);
+    check_divisible(m, config);
 }
 
 void unet_read_config(struct unet *m, const struct json *config, bool conditional) {

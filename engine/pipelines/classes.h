@@ -80,8 +80,9 @@ struct pipeline_class {
 
 /* In the order they are told to the user. */
 extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, xl_class, xl_image_to_image_class,
-    xl_inpaint_class, depth_to_image_class, instruct_pix2pix_class, latent_consistency_class, latent_consistency_image_class, ddpm_class,
-    ddim_class;
+    xl_inpaint_class, control_class, control_image_class, control_inpaint_class, xl_control_class, xl_control_image_class,
+    xl_control_inpaint_class, depth_to_image_class, instruct_pix2pix_class, latent_consistency_class, latent_consistency_image_class,
+    ddpm_class, ddim_class;
 
 /* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. Dies FAIL_UNSUPPORTED. */
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c);

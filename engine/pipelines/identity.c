@@ -51,8 +51,8 @@ static void add_folder(struct sha256 *h, const char *dir) {
     arena_free(&a);
 }
 
-static void add_part(struct sha256 *h, const struct model *m, const struct component *c) {
-    const char *hash = weight_hash(m->arena, m->hashes, c);
+static void add_part(struct sha256 *h, struct arena *a, struct weight_hashes *hashes, const struct component *c) {
+    const char *hash = weight_hash(a, hashes, c);
     add_text(h, c->name);
     add_text(h, c->class_name ? c->class_name : "");
     if (!c->builtin) add_folder(h, c->dir); /* which is no folder where all is one file */
@@ -71,14 +71,26 @@ static void add_model(struct sha256 *h, struct model *m) {
     if (base) add_file(m->arena, h, base, "model_index.json");
     if (base) add_file(m->arena, h, base, "generation_config.json");
     for (int i = 0; i < N_PARTS; i++)
-        if (m->parts[i]) add_part(h, m, m->parts[i]);
+        if (m->parts[i]) add_part(h, m->arena, m->hashes, m->parts[i]);
 }
 
 uint64_t model_identity_unknown(struct model *m) {
     uint64_t bytes = 0;
     model_hash_weights(m);
     for (const struct model *each = m; each; each = each->refiner) bytes += weight_hashes_unknown(each->hashes);
+    for (int i = 0; m->controls && i < m->controls->n; i++) bytes += weight_hashes_unknown(m->controls->items[i].hashes);
     return bytes;
+}
+
+const char *control_identity(struct model *m, const struct control_net *n) {
+    struct sha256 h;
+    char *hex = arena_alloc(m->arena, SHA256_HEX);
+    model_hash_weights(m);
+    if (weight_hashes_unknown(n->hashes)) weight_hashes_finish(n->hashes);
+    sha256_begin(&h);
+    add_part(&h, m->arena, n->hashes, &n->checkpoint->components[0]);
+    sha256_end(&h, hex);
+    return hex;
 }
 
 const char *model_identity(struct model *m) {

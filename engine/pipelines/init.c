@@ -29,7 +29,7 @@ static void check_alone(const struct request *r) {
                          : s->mask_blur > 0                       ? "--mask-blur"
                          : s->mask_crop_given                     ? "--mask-crop"
                          : s->depth                               ? "--depth"
-                         : s->resize                              ? "--resize"
+                         : s->resize && !s->control_images.n      ? "--resize"
                                                                   : NULL;
     if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
     if (s->incomplete) return;
@@ -102,7 +102,9 @@ static const char *hash_input(struct arena *a, const char *path) {
 }
 
 struct input_hashes init_hash_inputs(struct arena *a, const struct settings *s) {
-    return (struct input_hashes){hash_input(a, s->image), hash_input(a, s->mask), hash_input(a, s->depth), hash_input(a, s->latents)};
+    struct input_hashes h = {hash_input(a, s->image), hash_input(a, s->mask), hash_input(a, s->depth), hash_input(a, s->latents), {0}};
+    for (int i = 0; i < s->control_images.n && i < CONTROLS_MAX; i++) h.controls[i] = hash_input(a, s->control_images.items[i]);
+    return h;
 }
 
 /* ---- noise ---------------------------------------------------------------------------------------------------------- */
@@ -165,6 +167,19 @@ static struct image at_size(struct request *r, const struct init *init, const st
     const struct settings *s = &r->settings;
     struct image part = init->cropped ? image_crop(r->arena, in, init->box) : *in;
     return image_resize(r->arena, &part, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
+}
+
+struct image init_at_size(struct request *r, const struct image *in) {
+    static const struct init none;
+    const struct init *init = r->init ? r->init : &none;
+    const struct image *original = &init->original;
+    if (init->cropped && (in->W != original->W || in->H != original->H))
+        die(FAIL_DATA, "a control image of %d x %d: --mask-crop wants one of the picture's size, %d x %d", in->W, in->H, original->W,
+            original->H);
+    if (r->settings.resize == RESIZE_CUT && (in->W < r->settings.width || in->H < r->settings.height))
+        die(FAIL_DATA, "a control image of %d x %d: --resize crop-to-multiple wants at least %d x %d", in->W, in->H, r->settings.width,
+            r->settings.height);
+    return at_size(r, init, in);
 }
 
 /* RGB to size, then grey, then black or white. */

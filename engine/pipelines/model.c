@@ -172,18 +172,6 @@ struct model *model_open_both(struct arena *a, const struct settings *settings) 
     return m;
 }
 
-static void read_ahead(const struct model *m) {
-    for (int i = 0; i < m->n_binders; i++) {
-        const struct component *c = m->binders[i]->component;
-        for (int j = 0; j < c->n_files; j++) st_read_ahead(c->files[j]);
-    }
-}
-
-void model_read_ahead(const struct model *m) {
-    read_ahead(m);
-    if (m->refiner) read_ahead(m->refiner);
-}
-
 void model_use(struct model *m, struct device *device) {
     struct stages *stages = arena_alloc(m->arena, sizeof *stages);
     for (; m; m = m->refiner) {
@@ -193,17 +181,31 @@ void model_use(struct model *m, struct device *device) {
     }
 }
 
-/* Of the model and its refiner, in order of use. */
+/* Of the model, its ControlNets and its refiner, in order of use. */
 struct binders {
     int n;
-    struct binder *items[2 * N_PARTS];
+    struct binder *items[2 * N_PARTS + CONTROL_NETS_MAX];
 };
 
 static struct binders all_binders(const struct model *m) {
     struct binders all = {0};
+    for (int i = 0; m->controls && i < m->controls->n; i++) all.items[all.n++] = m->controls->items[i].binder;
     for (const struct model *each = m; each; each = each->refiner)
         for (int i = 0; i < each->n_binders; i++) all.items[all.n++] = each->binders[i];
     return all;
+}
+
+bool model_find_flaw(const struct model *m, struct weight_flaw *flaw) {
+    struct binders all = all_binders(m);
+    return weights_find_flaw(all.items, all.n, flaw);
+}
+
+void model_read_ahead(const struct model *m) {
+    struct binders all = all_binders(m);
+    for (int i = 0; i < all.n; i++) {
+        const struct component *c = all.items[i]->component;
+        for (int j = 0; j < c->n_files; j++) st_read_ahead(c->files[j]);
+    }
 }
 
 struct memory_plan model_memory(const struct model *m) {
@@ -263,6 +265,10 @@ void model_forget(struct model *m) {
 }
 
 void model_hash_weights(struct model *m) {
+    for (int i = 0; m->controls && i < m->controls->n; i++) {
+        struct control_net *n = &m->controls->items[i];
+        if (!n->hashes) n->hashes = weight_hashes_open(m->arena, n->checkpoint);
+    }
     for (; m; m = m->refiner)
         if (!m->hashes) m->hashes = weight_hashes_open(m->arena, m->checkpoint);
 }
@@ -273,6 +279,7 @@ void model_close(struct model *m) {
         if (each->recording) each->device->recording_free(each->device, each->recording);
         prompt_cache_free(&each->prompts);
         loras_close(each->loras);
+        controls_close(each->controls);
         embeddings_close(each->embeddings);
         checkpoint_close(each->checkpoint);
     }

@@ -23,9 +23,11 @@
 #include "engine/nets/safety_checker.h"
 #include "engine/nets/vae.h"
 #include "engine/pipelines/classes.h"
+#include "engine/pipelines/controls.h"
 #include "engine/pipelines/prompt.h"
 #include "engine/pipelines/settings.h"
 #include "engine/pipelines/stages.h"
+#include "engine/weights.h"
 #include "tokenizer/clip_bpe.h"
 
 /* All that the shapes of one picture's operands follow from. */
@@ -33,7 +35,8 @@ struct picture_shape {
     int pictures, copies, height, width, n_rows, history, saves;
     int n_tokens[3];
     uint64_t hidden; /* which tokens of the prompts are */
-    int task;        /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees, 4 with an estimate of depth */
+    uint64_t controls;
+    int task; /* 0 from noise, 1 from a picture, 2 with a mask, 3 with one that the denoiser sees, 4 with an estimate of depth */
     enum dtype vae_dtype;
     enum offload offload;
     int tiling;     /* enum vae_tiling */
@@ -90,6 +93,7 @@ struct model {
     bool tiled;                    /* so planned, too: the VAE works in tiles where the picture is larger than one */
     uint64_t n_requests, prepared; /* how many there were; the number of the one whose context lies in the device's arena, 0: none */
     struct prompt_cache prompts;
+    struct control_nets *controls; /* ControlNets (controls.h); NULL: no request had any yet */
     struct embeddings *embeddings; /* words learned beside (embeddings.h); NULL: no request had any yet */
     struct loras *loras;           /* what is upon the weights (loras.h); NULL: no request had any yet */
 };
@@ -131,6 +135,8 @@ uint64_t model_memory_room(const struct model *m);
 void model_load(struct model *m);
 /* All weights are there, and load_ms is known. */
 void model_finish_load(struct model *m);
+/* The first weight that is not finite, ControlNets' too; as weights_find_flaw. */
+bool model_find_flaw(const struct model *m, struct weight_flaw *flaw);
 /* What was computed for earlier requests and pictures is computed again: for measuring. */
 void model_forget(struct model *m);
 void model_close(struct model *m);

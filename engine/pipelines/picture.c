@@ -13,7 +13,8 @@
 
 /* ---- one row ----------------------------------------------------------------------------------------------------- */
 
-/* All that one row of the loop's launches and operands depend on: the same for every row, since what changes lies with the device. */
+/* All that one row of the loop's launches and operands depend on: the same for every row, since what changes lies with the device, but for
+ * the ControlNets that lead it. */
 struct step {
     struct device *device;
     const struct denoiser *denoiser;
@@ -22,9 +23,12 @@ struct step {
     struct latents latents;
     int copies;
     struct guidance guidance;
+    int denoiser_temb; /* columns of temb; the rest is the controls' */
+    struct controls controls;
 };
 
-static struct step step_of(const struct request *r, const struct latents *l) {
+/* row: the schedule's; -1: one that all ControlNets lead. */
+static struct step step_of(const struct request *r, const struct latents *l, int row) {
     struct step s;
     memset(&s, 0, sizeof s); /* padding too: steps are compared as bytes */
     s.device = r->model->device;
@@ -36,6 +40,8 @@ static struct step step_of(const struct request *r, const struct latents *l) {
     s.latents = *l;
     s.copies = r->copies;
     s.guidance = (struct guidance){(float)r->settings.guidance, (float)r->settings.image_guidance, (float)r->settings.guidance_rescale};
+    s.denoiser_temb = r->denoiser_temb;
+    controls_at(r, row, &s.controls);
     return s;
 }
 
@@ -50,7 +56,9 @@ static void run_step(void *data) {
     struct view out = view_alloc(dev, s->copies * l->N, l->H, l->W, d->out_channels), temb = view_alloc(dev, 1, 1, 1, s->temb.C);
     op->next_row(dev, temb, s->temb);
     op->row_input(dev, view_slice(s->input, 0, l->C), l, s->copies);
-    d->forward(dev, d->net, s->denoiser_run, out, s->input, temb);
+    struct controls controls = s->controls;
+    controls.temb = temb;
+    d->forward(dev, d->net, s->denoiser_run, out, s->input, view_slice(temb, 0, s->denoiser_temb), &controls);
     op->sched_step(dev, l, out, s->guidance);
     arena_release(dev, mark);
 }
@@ -98,7 +106,7 @@ struct latents picture_latents(const struct picture *p) {
 
 void picture_plan(struct request *r) {
     struct latents l = alloc_latents(r);
-    struct step step = step_of(r, &l);
+    struct step step = step_of(r, &l, -1);
     run_step(&step);
     l.N = 1;
     const struct request *decoder = request_decoder(r);
@@ -117,7 +125,7 @@ static const char *range_hint(enum dtype dtype, const char *wider) {
 /* Dies naming the weight that is not finite, if one is. */
 static void blame_weights(const struct model *m, const char *what) {
     struct weight_flaw flaw;
-    if (weights_find_flaw(m->binders, m->n_binders, &flaw))
+    if (model_find_flaw(m, &flaw))
         die(FAIL_INTERNAL, "%s: tensor '%s': value %llu of %llu is not finite, nor %s: no picture made", flaw.tensor->file->path,
             flaw.tensor->name, (unsigned long long)flaw.at, (unsigned long long)flaw.n, what);
 }
@@ -211,11 +219,11 @@ static void denoise(struct drawing *d, int from, int to, struct dump *dump) {
     const struct sched_row *rows = r->schedule->rows;
     struct device *dev = r->model->device;
     int ahead = dev->async && !r->snapshots && !dump;
-    struct step step = step_of(r, &d->latents);
     dev->ops->set_schedule(dev, rows + from, to - from, r->schedule->history);
     dev->time_begin(dev, to + 1);
     dev->time_mark(dev, from);
     for (int i = from; i < to && any_sound(d); i++) {
+        struct step step = step_of(r, &d->latents, i);
         row_noise(d, &rows[i]);
         if (dump) run_step(&step);
         else dev->replay(dev, r->model->recording, run_step, &step, sizeof step);

@@ -128,9 +128,13 @@ static int refined_skip(const struct request *r, int n_steps) {
 
 static void open_schedule(struct request *r, const struct component *stored, const struct pipeline_class *class) {
     struct sched_choice choice = sched_choice_parse(r->arena, r->settings.scheduler);
+    bool led = r->settings.controls.n; /* diffusers' pipelines with a ControlNet put no scheduler right */
     if (!choice.target && class->scheduler) choice.target = scheduler_find(class->scheduler);
     r->sched_config = sched_config_load(r->arena, stored->config, json_path(stored->config), stored->class_name, choice.target,
-                                        r->settings.mask ? class->masked_fixup : class->fixup, choice.overrides, &r->scheduler);
+                                        led                ? FIXUP_NONE
+                                        : r->settings.mask ? class->masked_fixup
+                                                           : class->fixup,
+                                        choice.overrides, &r->scheduler);
     /* a pipeline without eta leaves its scheduler's own default to step() */
     if (class->takes_prompt || r->settings.eta > 0) sched_config_set_eta(r->sched_config, r->settings.eta);
     int most = sched_config_train_timesteps(r->sched_config);
@@ -141,6 +145,7 @@ static void open_schedule(struct request *r, const struct component *stored, con
     if (skip == steps && r->from == 0)
         die(FAIL_USAGE, "--strength %g: none of %d steps remain; at least %.3g", r->settings.strength, steps, 1.0 / steps);
     r->schedule = schedule_plan_from(r->arena, r->scheduler, r->sched_config, steps, skip);
+    r->n_calls = r->schedule->n_rows;
     if (r->to > 0) cut_end(r);
 }
 
@@ -246,6 +251,7 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     loras_open(r);
     embeddings_open(r);
     struct image image = init_read(r);
+    controls_open(r);
     fill_defaults(r);
     open_schedule(r, m->parts[PART_SCHEDULER], m->class);
     check_variance(r);
@@ -253,6 +259,7 @@ static struct request *open_part(struct arena *a, struct model *m, const struct 
     check_tiling(r);
     if (r->settings.latents) r->given_noise = init_read_latents(r);
     r->init = init_open(r, &image);
+    controls_fit(r);
     r->inputs = init_hash_inputs(a, settings);
     return r;
 }
@@ -267,6 +274,9 @@ static struct request *open_refiner(const struct request *base, const struct set
     s.prompt = base->settings.prompt;
     s.loras = (struct lora_list){0};
     s.lora_dir = NULL;
+    s.controls = s.control_images = s.control_preprocess = (struct text_list){0};
+    s.control_scales = s.control_starts = s.control_ends = (struct number_list){0};
+    s.guess_mode = false;
     s.steps = base->settings.steps;
     s.width = base->settings.width;
     s.height = base->settings.height;

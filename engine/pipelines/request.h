@@ -28,10 +28,13 @@ struct request {
     const struct embedding **embeddings;          /* … the settings' list */
     int n_loras;
     struct lora_use *loras;
-    struct init *init; /* the picture to begin from (init.h), or NULL */
+    int n_controls;
+    struct control_use *controls; /* ControlNets that lead it */
+    int n_calls;                  /* of the denoiser by the schedule, before the refiner takes over */
+    struct init *init;            /* the picture to begin from (init.h), or NULL */
     struct input_hashes {
-        const char *image, *mask, *depth, *latents;
-    } inputs;       /* SHA-256 of the files it begins from; NULL: none, or standard input */
+        const char *image, *mask, *depth, *latents, *controls[CONTROLS_MAX];
+    } inputs;       /* SHA-256 of the files it begins from or is led by; NULL: none, or standard input */
     bool snapshots; /* picture_snapshot will be called: set before request_plan */
 
     /* Device memory, of the request that model->prepared names. */
@@ -39,7 +42,8 @@ struct request {
     struct conditions given; /* of each copy */
     struct view input;  /* [copies*pictures,H,W,denoiser.in_channels], the pictures of a copy together: the latents' channels first, then
                            what the class put there */
-    struct view temb;   /* a row for each of the schedule's */
+    struct view temb;   /* a row for each of the schedule's: the denoiser's, then each ControlNet's */
+    int denoiser_temb;  /* columns of the former */
     void *denoiser_run; /* the denoiser's own */
     size_t mark;        /* of the device's arena, behind all that */
 };

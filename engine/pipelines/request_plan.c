@@ -34,6 +34,8 @@ static void prepare(struct request *r) {
     r->given.pictures = r->pictures;
     r->given.guidance = r->settings.guidance;
     r->denoiser_run = m->denoiser.prepare(m->device, m->denoiser.net, r->arena, &r->given, t, s->n_rows, &r->temb);
+    r->denoiser_temb = r->temb.C;
+    controls_prepare(r, t, s->n_rows);
     r->mark = arena_mark(m->device);
 }
 
@@ -86,6 +88,7 @@ static struct picture_shape shape_of(const struct request *r) {
                                   .n_tokens = {r->n_tokens[0], r->n_tokens[1], r->n_tokens[2]},
                                   .hidden = hidden_of(r),
                                   .task = task,
+                                  .controls = controls_shape(r),
                                   .vae_dtype = latent_decode_dtype(r),
                                   .offload = r->model->offload,
                                   .tiling = r->settings.vae_tiling,
@@ -95,7 +98,8 @@ static struct picture_shape shape_of(const struct request *r) {
 static bool same_shape(struct picture_shape a, struct picture_shape b) {
     return a.pictures == b.pictures && a.copies == b.copies && a.height == b.height && a.width == b.width && a.n_rows == b.n_rows &&
            a.history == b.history && a.saves == b.saves && !memcmp(a.n_tokens, b.n_tokens, sizeof a.n_tokens) && a.hidden == b.hidden &&
-           a.task == b.task && a.vae_dtype == b.vae_dtype && a.offload == b.offload && a.tiling == b.tiling && a.snapshots == b.snapshots;
+           a.task == b.task && a.vae_dtype == b.vae_dtype && a.offload == b.offload && a.tiling == b.tiling && a.snapshots == b.snapshots &&
+           a.controls == b.controls;
 }
 
 bool request_is_planned(const struct request *r) {

@@ -39,6 +39,16 @@ struct embedding_list {
 /* The VAE in tiles that overlap: bounded memory, and another picture. AUTO: where it does not fit in one piece. */
 enum vae_tiling { TILING_AUTO, TILING_ON, TILING_OFF };
 
+/* In the order given. */
+struct text_list {
+    int n;
+    const char *const *items;
+};
+struct number_list {
+    int n;
+    const double *items;
+};
+
 /* Zero or NAN means the checkpoint's or diffusers' default. */
 struct settings {
     const char *model, *variant, *config, *vae; /* as struct source has them */
@@ -71,13 +81,20 @@ struct settings {
     int resize;           /* enum resize_mode: how image and mask come to the size */
     struct lora_list loras;
     struct embedding_list embeddings;
-    const char *lora_dir; /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
-    bool lora_lenient;    /* modules that are none of the model's are left out, not refused */
-    const char *latents;  /* safetensors file with the initial noise, or NULL */
-    int batch_size;       /* pictures drawn at once; 0: as many as are faster and fit into memory */
-    int count;            /* images that will be asked for: --dump makes a folder for each of several */
-    const char *dump;     /* directory, or NULL */
-    bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
+    /* ControlNets: a directory or ORG/NAME each, none for the checkpoint's own, and a picture for each. Of what follows one is for all of
+     * them, or there is one for each. */
+    struct text_list controls, control_images;
+    struct text_list control_preprocess;             /* what is made of the pictures before (preprocess.h) */
+    struct number_list control_scales;               /* 1 */
+    struct number_list control_starts, control_ends; /* 0 to 1, of the calls: 0 and 1 */
+    bool guess_mode;                                 /* they lead the conditional output alone, the more the deeper in the net */
+    const char *lora_dir;                            /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
+    bool lora_lenient;                               /* modules that are none of the model's are left out, not refused */
+    const char *latents;                             /* safetensors file with the initial noise, or NULL */
+    int batch_size;                                  /* pictures drawn at once; 0: as many as are faster and fit into memory */
+    int count;                                       /* images that will be asked for: --dump makes a folder for each of several */
+    const char *dump;                                /* directory, or NULL */
+    bool vae_dtype_given;                            /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
     enum dtype vae_dtype;
     int vae_tiling;      /* enum vae_tiling */
     const char *refiner; /* the checkpoint that draws the last steps, or NULL */

@@ -21,17 +21,23 @@ static const struct part_spec parts[] = {
     {.name = NULL},
 };
 
-#define STABLE_DIFFUSION(class_name)                                                                                     \
-    {                                                                                                                    \
-        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1}, \
-        .fixup = FIXUP_STABLE_DIFFUSION, .masked_fixup = FIXUP_INPAINT, .parts = parts, .check = latent_check_plain,     \
-        .prepare = latent_prepare, .decode = latent_decode,                                                              \
+#define STABLE_DIFFUSION(class_name, text_fixup, mask_fixup)                                                                     \
+    {                                                                                                                            \
+        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1},         \
+        .fixup = text_fixup, .masked_fixup = mask_fixup, .parts = parts, .check = latent_check_plain, .prepare = latent_prepare, \
+        .decode = latent_decode,                                                                                                 \
     }
 
 /* The task follows from what is given, as diffusers' AutoPipeline has it: each of them does all three. */
-const struct pipeline_class stable_diffusion_class = STABLE_DIFFUSION("StableDiffusionPipeline"),
-                            image_to_image_class = STABLE_DIFFUSION("StableDiffusionImg2ImgPipeline"),
-                            inpaint_class = STABLE_DIFFUSION("StableDiffusionInpaintPipeline");
+const struct pipeline_class stable_diffusion_class = STABLE_DIFFUSION("StableDiffusionPipeline", FIXUP_STABLE_DIFFUSION, FIXUP_INPAINT),
+                            image_to_image_class =
+                                STABLE_DIFFUSION("StableDiffusionImg2ImgPipeline", FIXUP_STABLE_DIFFUSION, FIXUP_INPAINT),
+                            inpaint_class = STABLE_DIFFUSION("StableDiffusionInpaintPipeline", FIXUP_STABLE_DIFFUSION, FIXUP_INPAINT);
+
+/* The same with ControlNets of their own (controls.h). */
+const struct pipeline_class control_class = STABLE_DIFFUSION("StableDiffusionControlNetPipeline", FIXUP_NONE, FIXUP_NONE),
+                            control_image_class = STABLE_DIFFUSION("StableDiffusionControlNetImg2ImgPipeline", FIXUP_NONE, FIXUP_NONE),
+                            control_inpaint_class = STABLE_DIFFUSION("StableDiffusionControlNetInpaintPipeline", FIXUP_NONE, FIXUP_NONE);
 
 /* Luo et al. 2023 (diffusers pipelines/latent_consistency_models): a few steps, guided by what the denoiser is told. */
 #define LATENT_CONSISTENCY(class_name)                                                                                        \

@@ -109,3 +109,8 @@ static const struct part_spec parts[] = {
 const struct pipeline_class xl_class = STABLE_DIFFUSION_XL("StableDiffusionXLPipeline"),
                             xl_image_to_image_class = STABLE_DIFFUSION_XL("StableDiffusionXLImg2ImgPipeline"),
                             xl_inpaint_class = STABLE_DIFFUSION_XL("StableDiffusionXLInpaintPipeline");
+
+/* The same with ControlNets of their own (controls.h). */
+const struct pipeline_class xl_control_class = STABLE_DIFFUSION_XL("StableDiffusionXLControlNetPipeline"),
+                            xl_control_image_class = STABLE_DIFFUSION_XL("StableDiffusionXLControlNetImg2ImgPipeline"),
+                            xl_control_inpaint_class = STABLE_DIFFUSION_XL("StableDiffusionXLControlNetInpaintPipeline");

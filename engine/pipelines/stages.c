@@ -20,7 +20,7 @@ static bool has_part(const struct model *m, enum stage stage, enum part part) {
 
 struct chosen {
     int n;
-    struct binder *items[N_PARTS];
+    struct binder *items[N_PARTS + CONTROL_NETS_MAX];
 };
 
 /* The binders of m that the stage wants, or those that it does not. */
@@ -29,6 +29,16 @@ static struct chosen choose(const struct model *m, enum stage stage, bool wanted
     for (int i = 0; i < m->n_binders; i++)
         for (enum part part = PART_TEXT_ENCODER; part < N_PARTS; part++)
             if (m->parts[part] == m->binders[i]->component && has_part(m, stage, part) == wanted) c.items[c.n++] = m->binders[i];
+    for (int i = 0; m->controls && i < m->controls->n; i++)
+        if ((stage == STAGE_DENOISE) == wanted) c.items[c.n++] = m->controls->items[i].binder;
+    return c;
+}
+
+/* All of them. */
+static struct chosen choose_all(const struct model *m) {
+    struct chosen c = {0};
+    for (int i = 0; i < m->n_binders; i++) c.items[c.n++] = m->binders[i];
+    for (int i = 0; m->controls && i < m->controls->n; i++) c.items[c.n++] = m->controls->items[i].binder;
     return c;
 }
 
@@ -43,7 +53,10 @@ uint64_t stage_weights(const struct model *m, enum stage stage) {
 
 uint64_t stages_held(const struct model *m) {
     uint64_t bytes = m->device->arena_capacity;
-    for (; m; m = m->refiner) bytes += weights_held_bytes(m->binders, m->n_binders);
+    for (; m; m = m->refiner) {
+        struct chosen c = choose_all(m);
+        bytes += weights_held_bytes(c.items, c.n);
+    }
     return bytes;
 }
 
@@ -71,7 +84,9 @@ void stages_plan_end(struct model *m) {
 static void release_others(const struct model *m, const struct model *other, enum stage stage) {
     struct chosen c = choose(m, stage, false);
     weights_release(m->device, c.items, c.n);
-    if (other) weights_release(other->device, other->binders, other->n_binders);
+    if (!other) return;
+    c = choose_all(other);
+    weights_release(other->device, c.items, c.n);
 }
 
 static void bring(struct model *m, enum stage stage) {

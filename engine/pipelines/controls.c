@@ -1,0 +1,252 @@
+#include "engine/pipelines/controls.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/images/preprocess.h"
+#include "engine/images/process.h"
+#include "engine/images/read.h"
+#include "engine/nets/nets.h"
+#include "engine/pipelines/init.h"
+#include "engine/pipelines/request.h"
+
+/* ---- the nets ---------------------------------------------------------------------------------------------------- */
+
+static void check_path(const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        die(FAIL_UNSUPPORTED, "%s: expected the directory of a ControlNet, config.json beside its weights, found a file", path);
+}
+
+static void check_fits(const struct model *m, const struct control_net *n) {
+    if (!controlnet_fits(n->net, m->denoiser.led) || n->net->encoder.in_channels != m->channels)
+        die(FAIL_UNSUPPORTED, "%s: made for another model: its blocks are not those of %s's unet", n->path, m->checkpoint->name);
+    if (n->net->factor != m->factor)
+        die(FAIL_UNSUPPORTED, "%s: 'conditioning_embedding_out_channels' makes 1/%d of a picture's size, but the VAE 1/%d",
+            json_path(n->checkpoint->components[0].config), n->net->factor, m->factor);
+}
+
+static const struct control_net *open_net(struct model *m, const char *path) {
+    if (!m->controls) m->controls = arena_alloc(m->arena, sizeof *m->controls);
+    struct control_nets *nets = m->controls;
+    for (int i = 0; i < nets->n; i++)
+        if (!strcmp(nets->items[i].path, path)) return &nets->items[i];
+    if (nets->n == CONTROL_NETS_MAX) die(FAIL_USAGE, "--control: more than %d nets", nets->n);
+    struct control_net *n = &nets->items[nets->n];
+    check_path(path);
+    *n = (struct control_net){.path = arena_strdup(m->arena, path), .checkpoint = checkpoint_list_net(m->arena, path, "controlnet")};
+    struct component *c = &n->checkpoint->components[0];
+    if (strcmp(c->class_name, "ControlNetModel"))
+        die(FAIL_UNSUPPORTED, "%s: expected class ControlNetModel, found '%s'", json_path(c->config), c->class_name);
+    component_open(n->checkpoint, c, COMPONENT_NET, m->variant);
+    n->binder = binder_new(c);
+    n->net = net_find(c->class_name)->bind(n->binder);
+    binder_check(n->binder);
+    check_fits(m, n);
+    nets->n++;
+    return n;
+}
+
+/* What the checkpoint has of its own: "controlnet", and of several "controlnet_1" …; at most max. */
+static int own_nets(const struct request *r, const char *paths[], int max) {
+    const struct checkpoint *c = r->model->checkpoint;
+    const struct component *own = c->file ? NULL : checkpoint_find(c, "controlnet");
+    int n = 0;
+    if (!own || !r->model->denoiser.led) return 0;
+    paths[n++] = arena_printf(r->arena, "%s/controlnet", c->dir);
+    if (strcmp(own->class_name, "MultiControlNetModel")) return n;
+    for (const char *next; n < max && name_exists(next = arena_printf(r->arena, "%s/controlnet_%d", c->dir, n)); n++) paths[n] = next;
+    return n;
+}
+
+void controls_close(struct control_nets *nets) {
+    for (int i = 0; nets && i < nets->n; i++) {
+        weight_hashes_close(nets->items[i].hashes);
+        checkpoint_close(nets->items[i].checkpoint);
+    }
+}
+
+/* ---- what is asked for ------------------------------------------------------------------------------------------- */
+
+/* The i-th of a list of one for all or one for each. */
+static double number_of(const struct number_list *list, int i, double otherwise) {
+    return list->n == 0 ? otherwise : list->items[list->n == 1 ? 0 : i];
+}
+
+static void check_count(const char *option, int found, int n) {
+    if (found > 1 && found != n) die(FAIL_USAGE, "%s: %d of them for %d ControlNet%s", option, found, n, n > 1 ? "s" : "");
+}
+
+/* Nothing that was asked for is passed over. */
+static void check_none(const struct settings *s) {
+    const char *option = s->control_images.n       ? "--control-image"
+                         : s->control_scales.n     ? "--control-scale"
+                         : s->control_starts.n     ? "--control-start"
+                         : s->control_ends.n       ? "--control-end"
+                         : s->control_preprocess.n ? "--control-preprocess"
+                         : s->guess_mode           ? "--guess-mode"
+                                                   : NULL;
+    if (option) die_hint(FAIL_USAGE, "--control DIR", "%s: there is no ControlNet", option);
+}
+
+static void check_images(const struct request *r, int n, bool own) {
+    const struct settings *s = &r->settings;
+    if (!s->control_images.n && own)
+        die_hint(FAIL_USAGE, "--control-image FILE", "%s: a checkpoint with a ControlNet needs a picture for it",
+                 r->model->checkpoint->name);
+    if (s->control_images.n != n)
+        die_hint(FAIL_USAGE, "--control-image FILE", "--control: expected a picture for each of %d ControlNet%s, found %d", n,
+                 n > 1 ? "s" : "", s->control_images.n);
+    for (int i = 0; i < n; i++)
+        if (!strcmp(s->control_images.items[i], "-")) die(FAIL_USAGE, "--control-image -: expected a file");
+}
+
+static void read_window(struct control_use *u, const struct settings *s, int i) {
+    u->scale = number_of(&s->control_scales, i, 1);
+    u->start = number_of(&s->control_starts, i, 0);
+    u->end = number_of(&s->control_ends, i, 1);
+    if (u->start >= u->end) die(FAIL_USAGE, "--control-start %g and --control-end %g: expected a start before the end", u->start, u->end);
+}
+
+static struct image read_image(struct request *r, int i) {
+    const struct settings *s = &r->settings;
+    struct image image = image_read(r->arena, s->control_images.items[i]);
+    const struct text_list *how = &s->control_preprocess;
+    return how->n ? preprocess(r->arena, &image, how->items[how->n == 1 ? 0 : i]) : image;
+}
+
+/* As diffusers has it: the picture's own, cut to what the model makes. */
+static void fill_size(struct request *r, const struct image *image) {
+    struct settings *s = &r->settings;
+    int multiple = r->model->size_multiple;
+    if (!s->width) s->width = image->W / multiple * multiple;
+    if (!s->height) s->height = image->H / multiple * multiple;
+    if (s->width > SIDE_MAX || s->height > SIDE_MAX)
+        die_hint(FAIL_USAGE, "-W and -H", "%s: %d x %d: a picture has sides of at most %d", s->control_images.items[0], image->W, image->H,
+                 SIDE_MAX);
+    if (!s->width || !s->height)
+        die(FAIL_USAGE, "%s: %d x %d: this model makes pictures of at least %d x %d", s->control_images.items[0], image->W, image->H,
+            multiple, multiple);
+}
+
+void controls_open(struct request *r) {
+    struct settings *s = &r->settings;
+    const struct model *m = r->model;
+    const char *own[CONTROLS_MAX];
+    int n_own = s->controls.n ? 0 : own_nets(r, own, CONTROLS_MAX), n = s->controls.n + n_own;
+    if (!n || r->from > 0) return check_none(s);
+    if (!m->denoiser.led || m->class->beside != BESIDE_NOTHING)
+        die(FAIL_USAGE, "--control: %s takes none: it is a %s", m->checkpoint->name, m->class->name);
+    if (n > CONTROLS_MAX) die(FAIL_USAGE, "--control: more than %d", CONTROLS_MAX);
+    check_count("--control-scale", s->control_scales.n, n);
+    check_count("--control-start", s->control_starts.n, n);
+    check_count("--control-end", s->control_ends.n, n);
+    check_count("--control-preprocess", s->control_preprocess.n, n);
+    bool pictures = !s->incomplete || s->control_images.n;
+    if (pictures) check_images(r, n, n_own);
+    r->controls = arena_array(r->arena, (size_t)n, sizeof *r->controls);
+    r->n_controls = n;
+    for (int i = 0; i < n; i++) {
+        struct control_use *u = &r->controls[i];
+        read_window(u, s, i);
+        u->of = open_net(r->model, n_own ? own[i] : s->controls.items[i]);
+        if (pictures) u->image = read_image(r, i);
+    }
+    if (pictures && !s->image) fill_size(r, &r->controls[0].image);
+}
+
+void controls_fit(struct request *r) {
+    size_t n = (size_t)r->settings.width * (size_t)r->settings.height;
+    for (int i = 0; i < r->n_controls; i++) {
+        struct control_use *u = &r->controls[i];
+        u->pixels = arena_array(r->arena, n, 3 * sizeof *u->pixels);
+        if (!u->image.pixels) continue;
+        struct image sized = init_at_size(r, &u->image);
+        image_unit(u->pixels, &sized);
+        for (size_t k = 0; u->of->net->bgr && k < n; k++) {
+            float red = u->pixels[3 * k];
+            u->pixels[3 * k] = u->pixels[3 * k + 2];
+            u->pixels[3 * k + 2] = red;
+        }
+    }
+}
+
+/* ---- in device memory -------------------------------------------------------------------------------------------- */
+
+/* In guess mode the net leads the conditional image alone. */
+static int n_led(const struct request *r) {
+    return r->settings.guess_mode ? 1 : r->copies;
+}
+
+/* What the last M images are given. */
+static struct conditions last_given(const struct request *r, int M) {
+    struct conditions given = r->given;
+    int first = r->copies - M;
+    given.context = view_images(given.context, first, M);
+    given.n_tokens += first;
+    if (given.pooled.p) given.pooled = view_images(given.pooled, first, M);
+    if (given.numbers) given.numbers += first * given.n_numbers;
+    return given;
+}
+
+static void embed(struct request *r, struct control_use *u) {
+    struct device *dev = r->model->device;
+    u->picture = view_alloc(dev, n_led(r) * r->pictures, r->latent_height, r->latent_width, u->of->net->encoder.block_out_channels[0]);
+    size_t mark = arena_mark(dev);
+    struct view x = view_alloc(dev, 1, r->settings.height, r->settings.width, 3);
+    dev->ops->upload(dev, x, u->pixels);
+    controlnet_embed(dev, u->of->net, u->picture, x);
+    arena_release(dev, mark);
+}
+
+void controls_prepare(struct request *r, const float *t, int n_rows) {
+    struct device *dev = r->model->device;
+    struct conditions given;
+    int at = r->temb.C;
+    if (!r->n_controls) return;
+    given = last_given(r, n_led(r));
+    for (int i = 0; i < r->n_controls; i++) {
+        struct control_use *u = &r->controls[i];
+        embed(r, u);
+        u->run = unet_prepare(dev, &u->of->net->encoder, r->arena, &given, t, n_rows);
+        u->temb_at = at;
+        u->temb_dim = u->run->temb.C;
+        at += u->temb_dim;
+    }
+    struct view all = view_alloc(dev, 1, 1, n_rows, at);
+    dev->ops->modulate(dev, view_slice(all, 0, r->temb.C), r->temb, no_view, no_view, ACT_NONE);
+    for (int i = 0; i < r->n_controls; i++) {
+        const struct control_use *u = &r->controls[i];
+        dev->ops->modulate(dev, view_slice(all, u->temb_at, u->temb_dim), u->run->temb, no_view, no_view, ACT_NONE);
+    }
+    r->temb = all;
+}
+
+/* Of the schedule's calls, of which a step may have two. */
+static bool leads(const struct request *r, const struct control_use *u, int row) {
+    double n = r->n_calls;
+    return row < 0 || (row / n >= u->start && (row + 1) / n <= u->end && u->scale != 0);
+}
+
+void controls_at(const struct request *r, int row, struct controls *y) {
+    for (int i = 0; i < r->n_controls; i++) {
+        const struct control_use *u = &r->controls[i];
+        if (!leads(r, u, row)) continue;
+        struct control *c = &y->items[y->n++];
+        c->net = u->of->net;
+        c->run = u->run;
+        c->picture = u->picture;
+        c->temb_at = u->temb_at;
+        c->temb_dim = u->temb_dim;
+        c->scale = (float)u->scale;
+        c->guess = r->settings.guess_mode;
+    }
+}
+
+uint64_t controls_shape(const struct request *r) {
+    uint64_t shape = 0;
+    for (int i = 0; i < r->n_controls; i++)
+        shape = shape * (CONTROL_NETS_MAX + 1) + 1 + (uint64_t)(r->controls[i].of - r->model->controls->items);
+    return 2 * shape + r->settings.guess_mode;
+}

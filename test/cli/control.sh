@@ -1,0 +1,116 @@
+#!/bin/sh
+# --control: what ControlNets are told, in a batch too; what a picture says of them, and what brings it back.
+. "$(dirname "$0")/common"
+root=$OLDPWD
+mkdir m
+(cd "$root" && "${BUILD:-build/release}/test_synthetic" --write "$work/m" control) || exit 1
+fox() { run -m m -s 1 --steps 4 --threads 1 --metadata none "$@" "a fox"; }
+led() { fox --control m/one --control-image m/a.png "$@"; }
+
+fox -o plain.png -W 32 -H 32
+led -o led.png
+expect_code 0
+differ plain.png led.png
+# other programs' names; numbers that are one for all; what leads nothing; the size asked for
+fox -o b.png -f --controlnet m/one --control-image m/a.png --control-strength 1 --control-guidance-start 0 --control-guidance-end 1
+expect_same led.png b.png
+led -o b.png -f --control-scale 0
+expect_same plain.png b.png
+led -o b.png -f --control m/two --control-image m/a.png --control-scale 1 --control-scale 0
+expect_same led.png b.png
+led -o b.png -f --control-start 0.9 --control-end 0.95
+expect_same plain.png b.png
+
+# edges
+led -o edges.png --control-preprocess canny
+differ led.png edges.png
+led -o b.png -f --control-preprocess canny:100,200
+expect_same edges.png b.png
+led -o b.png -f --control-preprocess canny:1,2
+differ edges.png b.png
+led -o b.png -f --control-preprocess none
+expect_same led.png b.png
+
+# what is said before any work
+led -o none.png --dry-run
+expect_code 0
+[ ! -e none.png ] || fail "--dry-run drew"
+led --dry-run -o x.png -j
+grep -q '"control":\["m/one"\],"control_image":\["m/a.png"\]' out || fail "no control in the plan"
+run -m m --inspect
+plain=$(sed -n 's/^memory *\([0-9.]*\).*/\1/p' out)
+run -m m --inspect --control m/one -j
+grep -q '"controls":\[{"directory":"m/one".*"ControlNetModel"' out || fail "no net in --inspect -j"
+run -m m --inspect --control m/one
+grep -q '^control  *m/one' out || fail "no net in --inspect"
+grep -q '^  controlnet  *ControlNetModel: [0-9]* parameters' out || fail "no parameters in --inspect"
+[ -n "$plain" ] || fail "no memory in --inspect"
+
+# a batch: the nets stay; a job has its own, or none
+cat >jobs <<'J'
+{"id":"led","prompt":"a fox","control":["m/one"],"control_image":["m/a.png"]}
+{"id":"plain","prompt":"a fox","width":32,"height":32}
+{"id":"two","prompt":"a fox","control":["m/one","m/two"],"control_image":["m/a.png","m/a.png"],"control_scale":[1,0]}
+{"id":"half","prompt":"a fox","control":"m/one","control_image":"m/a.png","control_scale":0.5,"control_end":0.5,"guess_mode":true}
+{"id":"again","prompt":"a fox","control":["m/one"],"control_image":["m/a.png"]}
+J
+run -m m -s 1 --steps 4 --threads 1 --metadata none -b jobs -o 'box/{id}.png'
+expect_code 0
+expect_same led.png box/led.png
+expect_same plain.png box/plain.png
+expect_same led.png box/two.png
+expect_same led.png box/again.png
+led -o b.png -f --control-scale 0.5 --control-end 0.5 --guess-mode
+expect_same b.png box/half.png
+printf '{"prompt":"x","control":["m/one"]}\n' >bad
+run -m m -b bad -o 'box/{id}.png'
+expect_code 2
+grep -q 'bad: line 1: .*expected a picture for each of 1 ControlNet, found 0' err || fail "line and reason"
+
+# pictures drawn at once, guided and in guess mode; one part in memory after the other
+for more in '' --guess-mode; do
+    led -o 'box/one-{n}.png' -c 3 --batch-size 1 $more
+    led -o 'box/at-once-{n}.png' -c 3 --batch-size 3 $more
+    expect_code 0
+    for k in 1 2 3; do
+        expect_same box/one-$k.png box/at-once-$k.png
+    done
+    rm box/one-*
+    rm box/at-once-*
+done
+led -o b.png -f --offload stage
+expect_same led.png b.png
+
+# what a picture says, and what brings it back
+run -m m -s 1 --steps 2 --threads 1 -o said.png --control m/one --control-image m/a.png --control-scale 0.7 --control-end 0.5 \
+    --control-preprocess canny --guess-mode "a fox"
+run --info said.png
+for line in 'control: m/one' 'control-image: m/a.png' 'control-scale: 0.7' 'control-end: 0.5' 'control-preprocess: canny' 'guess-mode: yes'; do
+    grep -q "$line" out || fail "no '$line' in --info"
+done
+grep -q 'components.control_1: [0-9a-f]\{64\}' out || fail "the net's hash"
+grep -q "inputs.control_image_1: $(sha256sum m/a.png | cut -d ' ' -f 1)" out || fail "the picture's hash"
+run -m m --verify said.png
+expect_code 0
+run -m m --from said.png --threads 1 -o from.png
+expect_same said.png from.png
+# --resume knows another picture and another net under the same name
+draw_said() { run -m m -s 1 --steps 1 --threads 1 -o box/r.png --control net --control-image c.png --resume "a fox"; }
+rm -f box/*
+cp -r m/one net
+cp m/a.png c.png
+draw_said
+expect_code 0
+draw_said
+expect_code 0
+cp m/b.png c.png
+draw_said
+expect_code 73
+cp m/a.png c.png
+draw_said
+expect_code 0
+printf '\1' | dd of=net/diffusion_pytorch_model.safetensors bs=1 seek=$(($(wc -c <net/diffusion_pytorch_model.safetensors) - 1)) conv=notrunc 2>dd
+draw_said
+expect_code 73
+
+finish
