@@ -114,7 +114,7 @@ struct device {
 /* The CPU device: dtype F32, or BF16 where the CPU has it (dies FAIL_DEVICE where it has not). n_threads 0 = as many as the
  * process may use (cpu_count), or fewer where the system refuses threads. Starts planning. */
 struct device *cpu_device_open(enum dtype dtype, int n_threads);
-/* avx512_bf16. Below AVX-512 oneDNN (2.6, 3) has no bf16 at all, and on AVX-512 without it what it has is emulated. */
+/* avx512_bf16: oneDNN 2.6 has no bf16 product or convolution on AVX2. */
 bool cpu_has_bf16(void);
 
 /* ---- the activation arena ---------------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
-/* The type a VAE computes in, by what the checkpoint and the command line say. */
+/* What a checkpoint, the command line and numbers decide before anything is drawn: the type a VAE computes in, the steps left out. */
 #include "test/synthetic.h"
 
 #include "engine/count_device.h"
+#include "engine/pipelines/init.h"
 #include "engine/pipelines/latent.h"
 
 /* device: the device's type; given: --vae-dtype, or DT_COUNT */
@@ -43,7 +44,21 @@ static void test_plain(void **state) {
     expect("test/fixtures/tiny-sd1", DT_F16, DT_F32, DT_F32, DT_F32);
 }
 
+/* Python's min(int(n * strength), n), in its doubles: in floats each of these but the last two would be another one. */
+static void test_skip(void **state) {
+    (void)state;
+    static const struct {
+        int n;
+        double strength;
+        int kept;
+    } cases[] = {{50, 0.58, 28}, {75, 0.84, 63}, {90, 0.7, 62}, {100, 0.29, 28}, {100, 0.57, 56}, {4, 0.9999, 3}, {7, 1, 7}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct request r = {.settings = {.image = "x", .strength = cases[i].strength}};
+        assert_int_equal(cases[i].n - init_skip(&r, cases[i].n), cases[i].kept);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_upcast), cmocka_unit_test(test_plain)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_upcast), cmocka_unit_test(test_plain), cmocka_unit_test(test_skip)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

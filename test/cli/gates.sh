@@ -20,9 +20,9 @@ if [ "${CASES:-}" = all ]; then
     few='' texts='words*'
 else
     set -- 'image-to-image:Heun*-0.3-odd' 'inpaint:Euler*-0.75-odd' 'inpaint-nine:pixel-0.75-odd' 'depth-to-image:PNDM*-0.75-odd' \
-        'instruct-pix2pix:unguided' 'safety-checker:image-1.0' 'xl-refiner:scores' 'xl:guidance-1'
+        'instruct-pix2pix:unguided' 'xl-refiner:scores'
     texts='words:a1111-short words-xl:learned' # contexts of unequal lengths; a table that grew
-    few='xl-image:mask-EulerAncestral* xl-nine:strength-0.6 xl:DDIM*'
+    few='safety-checker:image-1.0 xl-image:mask-EulerAncestral* xl:DDIM*'
 fi
 set -f
 # shellcheck disable=SC2086
