@@ -40,9 +40,10 @@ static double gain(const char *name) {
     static const struct {
         const char *end;
         double gain;
-    } gains[] = {{"time_emb_proj.weight", 2},    {"q_proj.weight", 1.5},   {"k_proj.weight", 1.5},
-                 {"attn2.to_out.0.weight", 0.4}, {"conv2.weight", 0.5},    {"proj_out.weight", 0.5},
-                 {"attn1.to_out.0.weight", 0.5}, {"ff.net.2.weight", 0.5}, {"decoder.conv_out.weight", 0.7}};
+    } gains[] = {{"time_emb_proj.weight", 2},           {"q_proj.weight", 1.5},   {"k_proj.weight", 1.5},
+                 {"attn2.to_out.0.weight", 0.4},        {"conv2.weight", 0.5},    {"proj_out.weight", 0.5},
+                 {"attn1.to_out.0.weight", 0.5},        {"ff.net.2.weight", 0.5}, {"decoder.conv_out.weight", 0.7},
+                 {"cond_embedding.conv_out.weight", 16}};
     for (size_t i = 0; i < sizeof gains / sizeof *gains; i++)
         if (ends_in(name, gains[i].end)) return gains[i].gain;
     return 1;

@@ -137,7 +137,7 @@ void controls_open(struct request *r) {
     int n_own = s->controls.n ? 0 : own_nets(r, own, CONTROLS_MAX), n = s->controls.n + n_own;
     if (!n || r->from > 0) return check_none(s);
     if (!m->denoiser.led || m->class->beside != BESIDE_NOTHING)
-        die(FAIL_USAGE, "--control: %s takes none: it is a %s", m->checkpoint->name, m->class->name);
+        die(FAIL_USAGE, "--control: %s draws no picture that a ControlNet could lead: it is a %s", m->checkpoint->name, m->class->name);
     if (n > CONTROLS_MAX) die(FAIL_USAGE, "--control: more than %d", CONTROLS_MAX);
     check_count("--control-scale", s->control_scales.n, n);
     check_count("--control-start", s->control_starts.n, n);

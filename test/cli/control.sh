@@ -103,7 +103,7 @@ draw_said
 expect_code 0
 draw_said
 expect_code 0
-cp m/b.png c.png
+cp m/grey.png c.png # of the same size
 draw_said
 expect_code 73
 cp m/a.png c.png
@@ -112,5 +112,49 @@ expect_code 0
 printf '\1' | dd of=net/diffusion_pytorch_model.safetensors bs=1 seek=$(($(wc -c <net/diffusion_pytorch_model.safetensors) - 1)) conv=notrunc 2>dd
 draw_said
 expect_code 73
+
+# configurations and weights that are not a net's, or not one that is read
+bad() { # CODE TEXT SED
+    rm -rf bad
+    cp -r m/one bad
+    sed -i "$3" bad/config.json
+    run -m m -o none.png --control bad --control-image m/a.png "a fox"
+    expect_code "$1"
+    grep -q "$2" err || fail "expected '$2' on stderr"
+    [ "$(grep -c '' err)" -le 2 ] || fail 'more than a line and its hint'
+    [ ! -e none.png ] || fail 'a picture'
+}
+key() { printf 's/"%s": *[^],}]*/"%s": %s/' "$1" "$1" "$2"; }
+bad 78 "'global_pool_conditions'" "$(key global_pool_conditions true)"
+bad 78 "'conditioning_channels'" "$(key conditioning_channels 4)"
+bad 78 "'controlnet_conditioning_channel_order'" "$(key controlnet_conditioning_channel_order '"grb"')"
+bad 78 "'class_embed_type'" "$(key class_embed_type '"timestep"')"
+bad 78 "'encoder_hid_dim'" "$(key encoder_hid_dim 4)"
+bad 78 "expected class ControlNetModel, found 'ControlNetUnionModel'" "$(key _class_name '"ControlNetUnionModel"')"
+bad 78 "no '_class_name'" 's/"_class_name"/"_class"/'
+bad 65 "'conditioning_embedding_out_channels' is empty" 's/"conditioning_embedding_out_channels":[^]]*\]/"conditioning_embedding_out_channels": []/'
+bad 65 "'conditioning_embedding_out_channels'" 's/"conditioning_embedding_out_channels":[^]]*\]/"conditioning_embedding_out_channels": [4,0,8]/'
+bad 78 "expected \[5,3,3,3\], found \[4,3,3,3\]" 's/"conditioning_embedding_out_channels":[^]]*\]/"conditioning_embedding_out_channels": [5,6,8]/'
+bad 78 "made for another model\|expected" "$(key layers_per_block 2)"
+bad 65 "bad/config.json" 's/{/[/'
+bad 78 "'auto_map' names custom code" 's/{/{"auto_map": {"x": "y"},/'
+without() { # FILE TEXT
+    rm -rf bad
+    cp -r m/one bad
+    rm "bad/$1"
+    run -m m -o none.png --control bad --control-image m/a.png "a fox"
+    expect_code 66
+    grep -q "$2" err || fail "expected '$2' on stderr"
+}
+without config.json 'bad/config.json: '
+without diffusion_pytorch_model.safetensors 'bad/diffusion_pytorch_model.safetensors: missing'
+rm -rf bad
+cp -r m/one bad
+sed -i 's/controlnet_mid_block.weight/controlnet_mad_block.weight/' bad/diffusion_pytorch_model.safetensors
+run -m m -o none.png --control bad --control-image m/a.png "a fox"
+expect_code 78
+grep -q 'controlnet_mid_block.weight' err || fail 'the missing tensor'
+run -m "$root/test/fixtures/tiny-ddpm" -o none.png --control m/one --control-image m/a.png
+expect_error 2 "diffuse: --control: $root/test/fixtures/tiny-ddpm draws no picture that a ControlNet could lead: it is a DDPMPipeline"
 
 finish

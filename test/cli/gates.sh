@@ -16,13 +16,13 @@ gate() {
 }
 
 if [ "${CASES:-}" = all ]; then
-    set -- 'image-to-image' 'inpaint*' 'depth*' 'instruct*' 'safety*' 'latent-consistency' 'xl*'
+    set -- 'image-to-image' 'inpaint*' 'depth*' 'instruct*' 'safety*' 'latent-consistency' 'xl*' 'control*'
     few='' texts='words*'
 else
     set -- 'image-to-image:Heun*-0.3-odd' 'inpaint:Euler*-0.75-odd' 'inpaint-nine:pixel-0.75-odd' 'depth-to-image:PNDM*-0.75-odd' \
-        'instruct-pix2pix:unguided' 'xl-refiner:scores'
+        'instruct-pix2pix:unguided' 'xl-refiner:scores' 'control:window-0.2-0.7'
     texts='words:a1111-short words-xl:learned' # contexts of unequal lengths; a table that grew
-    few='safety-checker:image-1.0 xl-image:mask-EulerAncestral* xl:DDIM*'
+    few='safety-checker:image-1.0 xl-image:mask-EulerAncestral* xl:DDIM* control-xl:guess-sizes'
 fi
 set -f
 # shellcheck disable=SC2086

@@ -39,7 +39,11 @@ def cases(seed, n, most):
         w, h = (rng.randrange(1, 6), rng.randrange(1, 6)) if i % 10 == 0 else (rng.randrange(1, most), rng.randrange(1, most))
         low = rng.choice([0, 1, 50, 100, 99.5, rng.randrange(500)])
         high = 200 if low == 100 else low + rng.choice([0, 0.7, 100, rng.randrange(600)])
-        yield picture(rng, w, h), low, high
+        if i % 5 == 3:  # thresholds that are met exactly
+            steps = np.random.default_rng(i).integers(0, 2, (h + 9, w + 9, 1)) * 90
+            yield np.repeat(steps.astype(np.uint8), 3, 2), 180, 360
+        else:
+            yield picture(rng, w, h), low, high
 
 
 def opencv(array, low, high):

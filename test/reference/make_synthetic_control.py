@@ -85,6 +85,9 @@ def cases(c, classes, width, height):
         go(f"window-{start}-{end}", ["one"], one, a, steps=5, **window(start, end))
     go("window-heun", ["one"], one, a, steps=5, scheduler="HeunDiscreteScheduler", **window(0.3, 0.6))
     go("guess", ["one"], one, a, **scaled(1.3, GUESS))
+    if classes == XL:
+        go("guess-sizes", ["one"], [*one, "--negative-original-size", "20x30", "--negative-crop", "3,4", "--negative-target-size", "50x60"], a,
+           negative_original_size=(30, 20), negative_crops_coords_top_left=(4, 3), negative_target_size=(60, 50), **GUESS)
     go("nets", ["one", "two"], [*two, *size], [a, b], **sides)
     go("nets-scales", ["one", "two"], [*two, *size, "--control-scale", 0.4, "--control-scale", 1.2, "--control-start", 0, "--control-start", 0.4,
                                        "--control-end", 0.6, "--control-end", 1], [a, b], steps=5, controlnet_conditioning_scale=[0.4, 1.2],
@@ -152,8 +155,12 @@ def control():
 
 def control_nine():
     """Beside an inpainting checkpoint's mask and masked latents, which the net does not see."""
+    def edit(path, data):
+        if path == "scheduler/scheduler_config.json":
+            data.update(steps_offset=0, clip_sample=True)  # which no pipeline with a ControlNet puts right
+
     unet = sd.unet(in_channels=9)
-    c = sd.stable_diffusion("control-nine", unet)
+    c = sd.stable_diffusion("control-nine", unet, edit=edit)
     c.save("one", net(unet, (4, 6, 8)))
     a, begin, mask = c.add_picture("a.png", 32, 24), c.add_picture("in.png", 40, 44), c.add_mask("mask.png", 40, 44, 9, 8, 20, 22)
     for strength in (0.6, 1.0):

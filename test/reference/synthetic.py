@@ -45,6 +45,7 @@ GAINS = {  # as make_tiny.py's
     "attn1.to_out.0.weight": 0.5,
     "ff.net.2.weight": 0.5,
     "decoder.conv_out.weight": 0.7,
+    "cond_embedding.conv_out.weight": 16.0,
 }
 
 
