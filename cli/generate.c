@@ -330,7 +330,7 @@ static int make_pictures(struct request *r, const struct options *o, struct cont
 
 int run_drained(const struct options *o) {
     progress_clear();
-    if (!o->quiet) fprintf(stderr, "stopped on SIGUSR1: the same command goes on\n");
+    if (!o->quiet) fprintf(stderr, "stopped on SIGUSR1: the same command with --resume goes on\n");
     return EXIT_DRAINED;
 }
 

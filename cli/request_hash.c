@@ -26,7 +26,8 @@ static const char *lora_hash(struct arena *a, const char *path) {
     if (stat(path, &st) != 0) return sha256_file(a, path);
     for (struct kept *k = kept; k < kept + KEPT; k++)
         if (k->st.st_ino == st.st_ino && k->st.st_dev == st.st_dev && k->st.st_size == st.st_size &&
-            k->st.st_mtim.tv_sec == st.st_mtim.tv_sec && k->st.st_mtim.tv_nsec == st.st_mtim.tv_nsec)
+            k->st.st_mtim.tv_sec == st.st_mtim.tv_sec && k->st.st_mtim.tv_nsec == st.st_mtim.tv_nsec &&
+            k->st.st_ctim.tv_sec == st.st_ctim.tv_sec && k->st.st_ctim.tv_nsec == st.st_ctim.tv_nsec)
             return k->hex;
     struct kept *k = &kept[next++ % KEPT];
     memcpy(k->hex, sha256_file(a, path), SHA256_HEX);

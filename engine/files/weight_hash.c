@@ -70,12 +70,15 @@ static const char *entry_of(struct arena *a, const struct st_file *file) {
     return arena_printf(a, "%s/%.32s", dir, name);
 }
 
-/* "1 SIZE SECONDS NANOSECONDS OFFSET STATE": of a whole file STATE is its hash, else the eight words after OFFSET bytes. What is anything
- * else is passed over. */
+static bool same_time(struct timespec a, struct timespec b) {
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* "2 SIZE MTIME CTIME OFFSET STATE", times as SECONDS.NANOSECONDS; who sets mtime back changes ctime. Of a whole file STATE is its hash,
+ * else the eight words after OFFSET bytes. What is anything else is passed over. */
 static void read_entry(struct hashed_file *f) {
     unsigned long long size, offset;
-    long long seconds;
-    long nanoseconds;
+    struct timespec m, c;
     char text[ENTRY_MAX], state[SHA256_HEX];
     int fd = f->entry ? sys.open(f->entry, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
     if (fd < 0) return;
@@ -83,8 +86,8 @@ static void read_entry(struct hashed_file *f) {
     close(fd);
     if (n <= 0) return;
     text[n] = 0;
-    if (sscanf(text, "1 %llu %lld %ld %llu %64s", &size, &seconds, &nanoseconds, &offset, state) != 5 || !is_hash(state)) return;
-    if (size != f->file->size || seconds != f->file->mtime.tv_sec || nanoseconds != f->file->mtime.tv_nsec) return;
+    if (sscanf(text, "2 %llu %ld.%ld %ld.%ld %llu %64s", &size, &m.tv_sec, &m.tv_nsec, &c.tv_sec, &c.tv_nsec, &offset, state) != 7) return;
+    if (!is_hash(state) || size != f->file->size || !same_time(m, f->file->mtime) || !same_time(c, f->file->ctime)) return;
     if (offset == size) {
         memcpy(f->hex, state, SHA256_HEX);
         atomic_store(&f->done, true);
@@ -229,8 +232,8 @@ static void keep(struct hashed_file *f) {
     if (job_enter(&job)) {
         const struct sha256 *s = &f->sum;
         char *path = arena_strdup(&a, f->entry),
-             *text = arena_printf(&a, "1 %llu %lld %ld %llu ", (unsigned long long)f->file->size, (long long)f->file->mtime.tv_sec,
-                                  f->file->mtime.tv_nsec, (unsigned long long)s->n);
+             *text = arena_printf(&a, "2 %llu %ld.%ld %ld.%ld %llu ", (unsigned long long)f->file->size, f->file->mtime.tv_sec,
+                                  f->file->mtime.tv_nsec, f->file->ctime.tv_sec, f->file->ctime.tv_nsec, (unsigned long long)s->n);
         for (int i = 0; i < 8 && !atomic_load(&f->done); i++) text = arena_printf(&a, "%s%08x", text, s->state[i]);
         text = arena_printf(&a, "%s%s\n", text, atomic_load(&f->done) ? f->hex : "");
         make_dirs(path);

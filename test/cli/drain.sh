@@ -32,7 +32,7 @@ none) expect_box 00000001.png ;; # it came before the second was begun
 *) fail "found $path" ;;
 esac
 ended 75
-[ "$(tail -n 1 err)" = 'stopped on SIGUSR1: the same command goes on' ] || fail 'it is not said'
+[ "$(tail -n 1 err)" = 'stopped on SIGUSR1: the same command with --resume goes on' ] || fail 'it is not said'
 for file in box/*; do expect_png "$file"; done
 exec 3>&-
 rm box/*

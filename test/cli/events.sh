@@ -2,7 +2,7 @@
 # --json: one event a line, in order; errors too, and never anything else on stdout.
 . "$(dirname "$0")/common"
 
-draw x -c 2 -o box/a.png -j
+draw x -c 2 --batch-size 1 -o box/a.png -j
 expect_code 0
 sed 's/.*"event":"\([a-z]*\)".*/\1/' out | uniq -c | awk '{print $2}' | tr '\n' ' ' >order
 [ "$(cat order)" = 'start load step image step image end ' ] || fail "events: $(cat order)"

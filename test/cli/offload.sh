@@ -26,7 +26,7 @@ run -m "$MODEL" --steps 1 --threads 1 -b jobs.jsonl -o 'one/{id}-{seed}.png' -v 
 expect_code 0
 grep -Eq '^stages: text 0\.[0-9]* GB, denoise 0\.[0-9]* GB, decode 0\.[0-9]* GB$' err || fail 'no stages'
 [ "$(sed -n 's/^\([abc]: anew:.*texts [12]\).*/\1/p' err | tr '\n' ',')" = 'a: anew: plan texts 2,c: anew: plan texts 1,' ] || fail 'texts'
-run -m "$MODEL" --steps 1 --threads 1 -b jobs.jsonl -o 'all/{id}-{seed}.png' -v --offload none
+run -m "$MODEL" --steps 1 --threads 1 -b jobs.jsonl --batch-size 1 -o 'all/{id}-{seed}.png' -v --offload none
 expect_code 0
 grep -Eq '^b: anew: nothing$' err || fail 'b is drawn with what is there'
 for file in all/*; do expect_same "$file" "one/${file#*/}"; done
