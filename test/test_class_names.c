@@ -17,11 +17,14 @@
 #define SWAPPED                                                                                                                  \
     "DDIMInverseScheduler DDIMParallelScheduler DDPMParallelScheduler DPMSolverMultistepInverseScheduler DPMSolverSDEScheduler " \
     "SASolverScheduler"
-#define PIPELINES                                                                                                               \
-    "StableDiffusionPipeline StableDiffusionImg2ImgPipeline StableDiffusionInpaintPipeline StableDiffusionXLPipeline "          \
-    "StableDiffusionXLImg2ImgPipeline StableDiffusionXLInpaintPipeline StableDiffusionDepth2ImgPipeline "                       \
-    "StableDiffusionInstructPix2PixPipeline LatentConsistencyModelPipeline LatentConsistencyModelImg2ImgPipeline DDPMPipeline " \
-    "DDIMPipeline"
+#define PIPELINES                                                                                             \
+    "StableDiffusionPipeline StableDiffusionImg2ImgPipeline StableDiffusionInpaintPipeline "                  \
+    "StableDiffusionXLPipeline StableDiffusionXLImg2ImgPipeline StableDiffusionXLInpaintPipeline "            \
+    "StableDiffusionDepth2ImgPipeline StableDiffusionInstructPix2PixPipeline LatentConsistencyModelPipeline " \
+    "LatentConsistencyModelImg2ImgPipeline StableDiffusionControlNetPipeline "                                \
+    "StableDiffusionControlNetImg2ImgPipeline StableDiffusionControlNetInpaintPipeline "                      \
+    "StableDiffusionXLControlNetPipeline StableDiffusionXLControlNetImg2ImgPipeline "                         \
+    "StableDiffusionXLControlNetInpaintPipeline DDPMPipeline DDIMPipeline"
 #define TOKENIZERS "CLIPTokenizer CLIPTokenizerFast"
 
 struct slot {
