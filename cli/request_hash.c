@@ -8,6 +8,7 @@
 #include "cli/progress.h"
 #include "cli/settings_table.h"
 #include "cli/terminal.h"
+#include "engine/base/clock.h"
 #include "engine/base/sha256.h"
 #include "engine/images/write.h"
 #include "engine/pipelines/embeddings.h"
@@ -25,9 +26,8 @@ static const char *lora_hash(struct arena *a, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) return sha256_file(a, path);
     for (struct kept *k = kept; k < kept + KEPT; k++)
-        if (k->st.st_ino == st.st_ino && k->st.st_dev == st.st_dev && k->st.st_size == st.st_size &&
-            k->st.st_mtim.tv_sec == st.st_mtim.tv_sec && k->st.st_mtim.tv_nsec == st.st_mtim.tv_nsec &&
-            k->st.st_ctim.tv_sec == st.st_ctim.tv_sec && k->st.st_ctim.tv_nsec == st.st_ctim.tv_nsec)
+        if (k->st.st_ino == st.st_ino && k->st.st_dev == st.st_dev && k->st.st_size == st.st_size && same_time(k->st.st_mtim, st.st_mtim) &&
+            same_time(k->st.st_ctim, st.st_ctim))
             return k->hex;
     struct kept *k = &kept[next++ % KEPT];
     memcpy(k->hex, sha256_file(a, path), SHA256_HEX);
@@ -92,25 +92,30 @@ static void note_wait(const struct options *o, struct model *m) {
 }
 
 static void hash_controls(struct arena *a, const struct request *r, struct settings *s) {
-    const char **nets = arena_array(a, (size_t)r->n_controls, sizeof *nets),
-               **images = arena_array(a, (size_t)r->n_controls, sizeof *images);
+    const char **nets = arena_array(a, (size_t)r->n_controls, sizeof *nets);
     for (int i = 0; i < r->n_controls; i++) nets[i] = control_identity(r->model, r->controls[i].of);
-    for (int i = 0; i < s->control_images.n; i++) images[i] = sha256_file(a, s->control_images.items[i]);
     s->controls = (struct text_list){r->n_controls, nets};
-    s->control_images.items = images;
+    s->control_images.items = r->inputs.controls;
+}
+
+/* False where one of them was read from standard input. */
+static bool hash_inputs(const struct request *r, struct settings *s) {
+    const struct input_hashes *h = &r->inputs;
+    if ((s->image && !h->image) || (s->mask && !h->mask) || (s->depth && !h->depth) || (s->latents && !h->latents)) return false;
+    s->image = h->image;
+    s->mask = h->mask;
+    s->depth = h->depth;
+    s->latents = h->latents;
+    return true;
 }
 
 const char *request_hash(struct arena *a, const struct options *o, const struct request *r, uint64_t seed, const char *dtype) {
     struct settings s = r->settings;
     enum image_format format = image_format_of(o->output);
-    if (s.image && !strcmp(s.image, "-")) return NULL;
+    if (!hash_inputs(r, &s)) return NULL;
     struct arena own = {0};
     struct json_out j = {.text.arena = &own};
     s.seed = seed;
-    s.image = sha256_file(&own, s.image);
-    s.mask = sha256_file(&own, s.mask);
-    s.depth = sha256_file(&own, s.depth);
-    s.latents = sha256_file(&own, s.latents);
     hash_loras(&own, &s.loras);
     hash_embeddings(&own, r, &s.embeddings);
     hash_controls(&own, r, &s);

@@ -56,6 +56,11 @@ for option in --invert-mask '--mask-blur 3' '--resize crop' '--mask-crop 8'; do
     run -m "$MODEL" $option "a fox" -o x.png
     expect_code 2
 done
+what='a mask from standard input, with metadata'
+"$DIFFUSE" --device cpu -m "$MODEL" -i in.png --mask - "a fox" -s 1 --steps 2 -f -o piped.png <in.png >out 2>err
+code=$?
+expect_code 0
+grep -aq '"request"' piped.png && fail 'a hash of a request whose mask nobody can look at again'
 run -m "$MODEL" -i - --mask - "a fox" -o x.png
 expect_code 2
 run -m "$MODEL" -i in.png --invert-mask "a fox" -o x.png
