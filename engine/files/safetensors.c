@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/files/safetensors_parse.h"
@@ -122,10 +123,6 @@ const struct tensor *st_find(const struct st_file *f, const char *name) {
 
 int st_read(const struct tensor *t, void *dst, uint64_t offset, uint64_t n) {
     return read_at(t->file->fd, dst, n, ((const struct st_tensor *)t)->begin + offset);
-}
-
-static bool same_time(struct timespec a, struct timespec b) {
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
 /* mtime can be set back, ctime cannot; but it counts links too. */

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/sha256.h"
@@ -68,10 +69,6 @@ static const char *entry_of(struct arena *a, const struct st_file *file) {
     if (!dir || !realpath(file->path, real)) return NULL;
     sha256(real, strlen(real), name);
     return arena_printf(a, "%s/%.32s", dir, name);
-}
-
-static bool same_time(struct timespec a, struct timespec b) {
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
 /* "2 SIZE MTIME CTIME OFFSET STATE", times as SECONDS.NANOSECONDS; who sets mtime back changes ctime. Of a whole file STATE is its hash,

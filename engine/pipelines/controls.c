@@ -116,20 +116,6 @@ static struct image read_image(struct request *r, int i) {
     return how->n ? preprocess(r->arena, &image, how->items[how->n == 1 ? 0 : i]) : image;
 }
 
-/* As diffusers has it: the picture's own, cut to what the model makes. */
-static void fill_size(struct request *r, const struct image *image) {
-    struct settings *s = &r->settings;
-    int multiple = r->model->size_multiple;
-    if (!s->width) s->width = image->W / multiple * multiple;
-    if (!s->height) s->height = image->H / multiple * multiple;
-    if (s->width > SIDE_MAX || s->height > SIDE_MAX)
-        die_hint(FAIL_USAGE, "-W and -H", "%s: %d x %d: a picture has sides of at most %d", s->control_images.items[0], image->W, image->H,
-                 SIDE_MAX);
-    if (!s->width || !s->height)
-        die(FAIL_USAGE, "%s: %d x %d: this model makes pictures of at least %d x %d", s->control_images.items[0], image->W, image->H,
-            multiple, multiple);
-}
-
 void controls_open(struct request *r) {
     struct settings *s = &r->settings;
     const struct model *m = r->model;
@@ -153,7 +139,7 @@ void controls_open(struct request *r) {
         u->of = open_net(r->model, n_own ? own[i] : s->controls.items[i]);
         if (pictures) u->image = read_image(r, i);
     }
-    if (pictures && !s->image) fill_size(r, &r->controls[0].image);
+    if (pictures && !s->image) init_fill_size(r, s->control_images.items[0], &r->controls[0].image);
 }
 
 void controls_fit(struct request *r) {

@@ -69,9 +69,19 @@ static void check_together(const struct request *r) {
         die(FAIL_USAGE, "--resize: with --mask-crop it is always fill");
 }
 
-struct image init_read(struct request *r) {
+void init_fill_size(struct request *r, const char *path, const struct image *image) {
     struct settings *s = &r->settings;
     int multiple = r->model->size_multiple;
+    if (!s->width) s->width = image->W / multiple * multiple;
+    if (!s->height) s->height = image->H / multiple * multiple;
+    if (s->width > SIDE_MAX || s->height > SIDE_MAX)
+        die_hint(FAIL_USAGE, "-W and -H", "%s: %d x %d: a picture has sides of at most %d", path, image->W, image->H, SIDE_MAX);
+    if (!s->width || !s->height)
+        die(FAIL_USAGE, "%s: %d x %d: this model makes pictures of at least %d x %d", path, image->W, image->H, multiple, multiple);
+}
+
+struct image init_read(struct request *r) {
+    struct settings *s = &r->settings;
     if (!s->image) return check_alone(r), (struct image){0};
     check_together(r);
     struct image image = image_read(r->arena, s->image);
@@ -82,12 +92,7 @@ struct image init_read(struct request *r) {
     }
     if (s->resize == RESIZE_CUT && (s->width || s->height))
         die(FAIL_USAGE, "--resize crop-to-multiple: the size is the picture's: no -W, -H or --size with it");
-    if (!s->width) s->width = image.W / multiple * multiple;
-    if (!s->height) s->height = image.H / multiple * multiple;
-    if (s->width > SIDE_MAX || s->height > SIDE_MAX)
-        die_hint(FAIL_USAGE, "-W and -H", "%s: %d x %d: a picture has sides of at most %d", s->image, image.W, image.H, SIDE_MAX);
-    if (!s->width || !s->height)
-        die(FAIL_USAGE, "%s: %d x %d: this model makes pictures of at least %d x %d", s->image, image.W, image.H, multiple, multiple);
+    init_fill_size(r, s->image, &image);
     return image;
 }
 

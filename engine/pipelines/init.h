@@ -32,6 +32,9 @@ struct input_hashes init_hash_inputs(struct arena *a, const struct settings *s);
 /* The picture the settings name, none: no pixels. What they leave open follows from it: the size is the picture's, cut to what the model
  * makes, strength is the task's. Dies FAIL_USAGE for what does not go together or with the model, FAIL_INPUT, FAIL_DATA for a bad file. */
 struct image init_read(struct request *r);
+/* The sides that the settings leave open are the picture's, cut to what the model makes. Dies FAIL_USAGE where that is none.   path: for
+ * messages */
+void init_fill_size(struct request *r, const char *path, const struct image *image);
 /* A picture beside the one it begins from, brought to the request's size as that is. */
 struct image init_at_size(struct request *r, const struct image *in);
 /* Image and mask at the request's size; sets the size of the finished picture. Dies FAIL_DATA for a mask that does not fit. */
