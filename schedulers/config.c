@@ -283,8 +283,8 @@ static void pass_on(struct sched_config *given, const struct scheduler *own, enu
 /* ---- checks ------------------------------------------------------------------------------------------------------ */
 
 static void check_choice(const struct sched_config *c, int i) {
-    const char *option = class_option(c->scheduler, fields[i].key);
-    if (fields[i].type != STRING || !option) return;
+    const char *option = fields[i].type == STRING ? class_option(c->scheduler, fields[i].key) : NULL;
+    if (!option) return;
     const char *value = *(const char **)field_at((struct sched_config *)c, i);
     if (is_one_of(value, option)) return;
     bool user = c->overridden >> i & 1;

@@ -19,7 +19,7 @@ static void fill_row(const struct plan *p, struct sched_row *r, double t, double
 /* interpolation_type log_linear: n + 1 levels, even in log σ, over the whole table. The timesteps stay as spaced. */
 static void interpolate_log(const struct plan *p, struct levels *l) {
     int n = p->n_steps + 1;
-    float from = p->log_sigmas[p->T - 1], to = p->log_sigmas[0], step = (to - from) / (float)(n - 1);
+    float from = log_sigma_at(p, p->T - 1), to = log_sigma_at(p, 0), step = (to - from) / (float)(n - 1);
     double *t = arena_array(p->arena, (size_t)n, sizeof *t);
     memcpy(t, l->t, sizeof *t * (size_t)(l->n < n ? l->n : n));
     *l = (struct levels){n, t, arena_array(p->arena, (size_t)n, sizeof(double))};

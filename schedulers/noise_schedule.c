@@ -72,7 +72,6 @@ void plan_noise(struct plan *p, bool floor) {
     float *betas = arena_array(p->arena, (size_t)T, sizeof *betas);
     p->alphas_cumprod = arena_array(p->arena, (size_t)T, sizeof(float));
     p->sigmas = arena_array(p->arena, (size_t)T, sizeof(float));
-    p->log_sigmas = arena_array(p->arena, (size_t)T, sizeof(float));
     fill_betas(c, betas);
     if (c->rescale_betas_zero_snr) rescale_zero_snr(betas, p->alphas_cumprod, T);
     accumulate(p->alphas_cumprod, betas, T);
@@ -81,7 +80,6 @@ void plan_noise(struct plan *p, bool floor) {
         float a = p->alphas_cumprod[i];
         if (!(a >= 0 && a < 1)) plan_refuse(p, "its noise schedule has no noise at timestep %d (alphas_cumprod %g)", i, (double)a);
         p->sigmas[i] = sqrtf((1 - a) / a);
-        p->log_sigmas[i] = logf(p->sigmas[i]);
     }
 }
 

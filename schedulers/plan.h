@@ -3,6 +3,7 @@
 #ifndef SCHEDULERS_PLAN_H
 #define SCHEDULERS_PLAN_H
 
+#include <math.h>
 #include <stdint.h>
 #include "schedulers/config.h"
 #include "schedulers/scheduler.h"
@@ -17,9 +18,13 @@ struct plan {
     int T;                 /* num_train_timesteps */
     float *alphas_cumprod; /* [T] ᾱ, falling */
     float *sigmas;         /* [T] sqrt((1-ᾱ)/ᾱ), rising */
-    float *log_sigmas;     /* [T] */
     bool karras_unbounded; /* its Karras levels look at no sigma_min and sigma_max of the config */
 };
+
+/* Of the i-th of [T], in f32 as diffusers has it. */
+static inline float log_sigma_at(const struct plan *p, int i) {
+    return logf(p->sigmas[i]);
+}
 
 _Noreturn void plan_refuse(const struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

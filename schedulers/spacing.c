@@ -70,11 +70,11 @@ double sigma_to_t(const struct plan *p, double sigma) {
     int low = 0, end = p->T - 1; /* low: the last entry not above, at most T - 2 */
     while (end - low > 1) {
         int middle = low + (end - low) / 2;
-        if ((double)p->log_sigmas[middle] <= log_sigma) low = middle;
+        if ((double)log_sigma_at(p, middle) <= log_sigma) low = middle;
         else end = middle;
     }
     if (p->T < 2) plan_refuse(p, "one training timestep has no noise levels between");
-    double a = (double)p->log_sigmas[low], b = (double)p->log_sigmas[low + 1];
+    double a = (double)log_sigma_at(p, low), b = (double)log_sigma_at(p, low + 1);
     double w = clamp((a - log_sigma) / (double)((float)a - (float)b), 0, 1);
     return (1 - w) * low + w * (low + 1);
 }
@@ -128,7 +128,7 @@ bool levels_convert(const struct plan *p, struct levels *l, double sigma_max, do
 bool levels_lu(const struct plan *p, struct levels *l) {
     if (!p->config->use_lu_lambdas) return false;
     int n = l->n = p->n_steps;
-    double from = (double)p->log_sigmas[p->T - 1], to = (double)p->log_sigmas[0];
+    double from = (double)log_sigma_at(p, p->T - 1), to = (double)log_sigma_at(p, 0);
     l->t = arena_array(p->arena, (size_t)n, sizeof *l->t);
     l->sigma = arena_array(p->arena, (size_t)n, sizeof *l->sigma);
     for (int i = 0; i < n; i++) {
