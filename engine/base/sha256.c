@@ -81,25 +81,33 @@ static void close_descriptor(void *fd) {
     close(*(int *)fd);
 }
 
-const char *sha256_file(struct arena *a, const char *path) {
+int sha256_open_file(int fd, uint64_t size, char hex[SHA256_HEX]) {
     enum { PIECE = 64 << 10 };
+    struct arena own = {0};
+    char *piece = arena_alloc(&own, PIECE);
+    struct sha256 h;
+    sha256_begin(&h);
+    int error = 0;
+    for (uint64_t at = 0; at < size && !error; at += PIECE) {
+        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        error = read_at(fd, piece, n, at);
+        if (!error) sha256_add(&h, piece, n);
+    }
+    sha256_end(&h, hex);
+    arena_free(&own);
+    return error;
+}
+
+const char *sha256_file(struct arena *a, const char *path) {
     if (!path) return NULL;
     struct arena own = {0};
     uint64_t size;
     int *fd = arena_alloc(a, sizeof *fd);
     *fd = open_regular(path, &size);
     arena_on_free(&own, close_descriptor, fd);
-    char *piece = arena_alloc(&own, PIECE), *hex = arena_alloc(a, SHA256_HEX);
-    struct sha256 h;
-    sha256_begin(&h);
-    int error = 0;
-    for (uint64_t at = 0; at < size && !error; at += PIECE) {
-        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
-        error = read_at(*fd, piece, n, at);
-        if (!error) sha256_add(&h, piece, n);
-    }
+    char *hex = arena_alloc(a, SHA256_HEX);
+    int error = sha256_open_file(*fd, size, hex);
     arena_free(&own);
     if (error) die(error_code(error, FAIL_IO), "%s: %s", path, strerror(error));
-    sha256_end(&h, hex);
     return hex;
 }

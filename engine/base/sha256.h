@@ -19,6 +19,8 @@ void sha256_add(struct sha256 *h, const void *data, size_t n);
 void sha256_end(struct sha256 *h, char hex[SHA256_HEX]);
 /* Of n bytes at once. */
 void sha256(const void *data, size_t n, char hex[SHA256_HEX]);
+/* Of the size bytes of an open file; returns errno, 0 if all went well. */
+int sha256_open_file(int fd, uint64_t size, char hex[SHA256_HEX]);
 /* Of a file's contents; path NULL: NULL. Dies where it cannot be read (open_regular). */
 const char *sha256_file(struct arena *a, const char *path);
 

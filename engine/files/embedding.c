@@ -11,21 +11,9 @@ enum { BYTES_MAX = 64 << 20 };
 
 /* Of an open file: it is small. */
 static void hash(struct embedding *e) {
-    enum { PIECE = 64 << 10 };
-    struct arena own = {0};
-    char *piece = arena_alloc(&own, PIECE);
-    struct sha256 h;
-    int error = 0;
     if (e->file->size > BYTES_MAX) die(FAIL_UNSUPPORTED, "%s: more than %d bytes: not an embedding", e->path, BYTES_MAX);
-    sha256_begin(&h);
-    for (uint64_t at = 0; at < e->file->size && !error; at += PIECE) {
-        size_t n = e->file->size - at < PIECE ? (size_t)(e->file->size - at) : PIECE;
-        error = read_at(e->file->fd, piece, n, at);
-        if (!error) sha256_add(&h, piece, n);
-    }
-    arena_free(&own);
+    int error = sha256_open_file(e->file->fd, e->file->size, e->sha256);
     if (error) die(FAIL_IO, "%s: %s", e->path, strerror(error));
-    sha256_end(&h, e->sha256);
 }
 
 static const char *stem(struct arena *a, const char *path) {
