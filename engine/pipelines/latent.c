@@ -6,9 +6,21 @@
 #include "engine/nets/vae_tiles.h"
 
 const char *const latent_text_encoders[] = {"CLIPTextModel", NULL}, *const latent_denoisers[] = {"UNet2DConditionModel", NULL},
-                  *const latent_vaes[] = {"AutoencoderKL", NULL}, *const latent_tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL},
-                  *const latent_checkers[] = {"StableDiffusionSafetyChecker", NULL},
-                  *const latent_extractors[] = {"CLIPImageProcessor", "CLIPFeatureExtractor", "CLIPImageProcessorFast", NULL};
+                  *const latent_vaes[] = {"AutoencoderKL", NULL}, *const latent_tokenizers[] = {"CLIPTokenizer", "CLIPTokenizerFast", NULL};
+static const char *const checkers[] = {"StableDiffusionSafetyChecker", NULL}, *const extractors[] = {"CLIPImageProcessor",
+                                                                                                     "CLIPFeatureExtractor",
+                                                                                                     "CLIPImageProcessorFast", NULL};
+
+const struct part_spec latent_parts[] = {
+    {PART_SCHEDULER, "scheduler", NULL, false},
+    {PART_TOKENIZER, "tokenizer", latent_tokenizers, false},
+    {PART_TEXT_ENCODER, "text_encoder", latent_text_encoders, false},
+    {PART_DENOISER, "unet", latent_denoisers, false},
+    {PART_VAE, "vae", latent_vaes, false},
+    {PART_FEATURE_EXTRACTOR, "feature_extractor", extractors, false},
+    {PART_SAFETY_CHECKER, "safety_checker", checkers, false},
+    {.name = NULL},
+};
 
 void latent_check(const struct model *m) {
     const char *dir = m->checkpoint->dir;

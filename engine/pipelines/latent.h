@@ -6,8 +6,9 @@
 #include "engine/pipelines/request.h"
 
 /* The classes of their parts, as model_index.json names them. */
-extern const char *const latent_text_encoders[],
-    *const latent_denoisers[], *const latent_vaes[], *const latent_tokenizers[], *const latent_checkers[], *const latent_extractors[];
+extern const char *const latent_text_encoders[], *const latent_denoisers[], *const latent_vaes[], *const latent_tokenizers[];
+/* Those of Stable Diffusion, whatever its task. */
+extern const struct part_spec latent_parts[];
 
 /* Do prompt, denoiser and VAE fit together? Dies FAIL_UNSUPPORTED. */
 void latent_check(const struct model *m);
