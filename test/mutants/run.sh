@@ -24,6 +24,8 @@ build() {
     local targets=build/release/$1
     case $1 in *.sh) targets= ;; esac
     if [ -z "$targets" ] || grep -qs DIFFUSE "test/$1.c"; then targets="$targets build/release/diffuse"; fi
+    # what a script runs beside it
+    ! grep -qs test_synthetic "test/cli/$1" || targets="$targets build/release/test_synthetic"
     # shellcheck disable=SC2086
     make -s CUDA=no $targets >log 2>&1
 }
