@@ -39,9 +39,21 @@ for _ in $(seq "$ROUNDS"); do
     seconds commands commands
     [ -z "${PYTHON:-}" ] || theirs
 done
+# Ten thousand lines, all done: one picture under as many names.
+draw_one="--device cpu -m $MODEL --steps 1 --threads 1 -s 1 -q"
+mkdir "$work/done"
+"$DIFFUSE" $draw_one -o "$work/one.png" 'a cat' >/dev/null
+yes "$work/one.png" | head -n 10000 | xargs cat | split -b "$(wc -c <"$work/one.png")" -a 4 -d --additional-suffix=.png - "$work/done/p"
+seq 0 9999 | awk '{printf "{\"id\":\"p%04d\",\"prompt\":\"a cat\"}\n", $1}' >"$work/many.jsonl"
+for _ in $(seq "$ROUNDS"); do
+    # shellcheck disable=SC2086
+    seconds resumed "$DIFFUSE" $draw_one -b "$work/many.jsonl" -o "$work/done/" --resume >"$work/paths"
+    [ "$(wc -l <"$work/paths")" = 10000 ]
+done
 for n in 1 "$JOBS"; do cmp "$work/alone-$n.png" "$work/$(printf %08d "$n").png"; done
 least() { sort -n "$work/$1" | head -n 1; }
 echo "$(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo), $THREADS threads, $JOBS prompts, $STEPS steps, $(date +%F)"
 echo "one batch: $(least batch) s; $JOBS commands: $(least commands) s: $(echo "$(least commands) $(least batch)" | awk '{printf "%.2f", $1 / $2}') times as long"
 [ -z "${PYTHON:-}" ] || echo "diffusers, resident: $(least theirs) s without its start: $(echo "$(least theirs) $(least batch)" | awk '{printf "%.2f", $1 / $2}') times as long"
 echo "a job beside drawing, the run's start and end in it: $(least beside) ms"
+echo "ten thousand lines that are done: $(least resumed) s"

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cjson/cJSON.h>
 #include <cmocka.h>
@@ -462,25 +461,6 @@ static void test_eta(void **state) {
 }
 
 /* Printed; fails only where it is grossly slow: the machine may be shared and the build unoptimised. */
-static void test_speed(void **state) {
-    (void)state;
-    for (const struct scheduler *const *s = schedulers; *s; s++) {
-        char json[128];
-        snprintf(json, sizeof json, "{\"_class_name\":\"%s\"}", (*s)->class_name);
-        double best = 1e9;
-        int code = 0;
-        for (int i = 0; i < 5; i++) {
-            struct timespec t0, t1;
-            clock_gettime(CLOCK_MONOTONIC, &t0);
-            code = plan_text(json, NULL, NULL, 1000, NULL);
-            clock_gettime(CLOCK_MONOTONIC, &t1);
-            best = fmin(best, (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-6);
-        }
-        print_message("%-32s 1000 steps planned in %.3f ms%s\n", (*s)->class_name, best, code ? " (refused)" : "");
-        assert_true(best <= 500);
-    }
-}
-
 /* "lower_order_final … for len(timesteps) < 15": the order of the last step of so many, which is how many past values it has. */
 static int last_order(struct arena *a, const char *class, int n_steps) {
     static const char *const overrides[] = {"final_sigmas_type=sigma_min", NULL};
@@ -515,7 +495,6 @@ int main(int argc, char **argv) {
     const struct CMUnitTest fixed[] = {
         cmocka_unit_test(test_bad_configs), cmocka_unit_test(test_overrides), cmocka_unit_test(test_steps_range),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_eta),       cmocka_unit_test(test_last_order),
-        cmocka_unit_test(test_speed),
     };
     struct CMUnitTest *tests = calloc(sizeof fixed / sizeof *fixed + n_files, sizeof *tests);
     for (; n < sizeof fixed / sizeof *fixed; n++) tests[n] = fixed[n];
