@@ -14,7 +14,8 @@ void archive_check(const struct options *o) {
     const char *other = o->resume ? "--resume" : o->json ? "--json" : o->null_separated ? "--null" : NULL;
     if (o->json) events_enable(false);
     if (other) die(FAIL_USAGE, "--archive and %s: %s", other, o->resume ? "no picture is a file" : "both write to standard output");
-    if (isatty(STDOUT_FILENO)) die_hint(FAIL_USAGE, "'> FILE.tar' or '| program'", "--archive: standard output is a terminal");
+    if (!o->dry_run && isatty(STDOUT_FILENO))
+        die_hint(FAIL_USAGE, "'> FILE.tar' or '| program'", "--archive: standard output is a terminal");
 }
 
 void archive_check_name(const char *name) {

@@ -56,7 +56,6 @@ static void check_many(const struct options *o) {
     if (!options_many(o)) return;
     if (o->command != CMD_GENERATE) die(FAIL_USAGE, "%s: expected pictures to draw, found another command", name);
     if (o->bench) die_pair(name, "--bench", "one request is measured");
-    if (o->dry_run) die_pair(name, "--dry-run", "expected one of them");
     if (o->settings.dump) die_pair(name, "--dump", "jobs would share it; \"dump\" in a line is for that job");
     if ((o->output && !strcmp(o->output, "-")) != (o->archive != ARCHIVE_NONE))
         die(FAIL_USAGE, "%s: expected a file for each job, or -o - --archive tar, found one of these", name);

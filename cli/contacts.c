@@ -32,8 +32,7 @@ struct contacts *contacts_new(struct arena *a, const struct options *o) {
     c->options = o;
     if (o->sweep && o->sweep->n_jobs > SHEET_CELLS_MAX)
         die(FAIL_USAGE, "--sheet: %d pictures, expected at most %d", o->sweep->n_jobs, SHEET_CELLS_MAX);
-    outdir_prepare(o->sheet, o->mkdirs, false);
-    publish_check(o->sheet, o->on_exists);
+    if (outdir_prepare(o->sheet, o->mkdirs, o->dry_run)) publish_check(o->sheet, o->on_exists);
     return c;
 }
 

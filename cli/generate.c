@@ -2,6 +2,7 @@
 #include "cli/archive.h"
 #include "cli/bench.h"
 #include "cli/events.h"
+#include "cli/forecast.h"
 #include "cli/notes.h"
 #include "cli/open_device.h"
 #include "cli/outputs.h"
@@ -247,15 +248,6 @@ int run_images(struct run *run) {
     return n_failed;
 }
 
-enum { PRINTED_MAX = 20 }; /* of many files */
-
-static void print_plan(struct arena *a, const struct request *r, const struct options *o) {
-    for (int k = 0; k < o->settings.count && k < PRINTED_MAX; k++)
-        fprintf(stderr, "would write %s (seed %llu)\n", path_of_image(a, r, o, k, -1),
-                (unsigned long long)(r->settings.seed + (uint64_t)k));
-    if (o->settings.count > PRINTED_MAX) fprintf(stderr, "… and %d more\n", o->settings.count - PRINTED_MAX);
-}
-
 /* Everything up to the first byte of weights: files checked, device open, memory known to be there. */
 static void plan(struct request *r, const struct options *o, struct startup *t) {
     struct model *m = r->model;
@@ -285,28 +277,6 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
     *wanted = o->bench || check_outputs(a, &run) || o->dry_run;
     t->files = clock_ms() - start;
     return r;
-}
-
-/* The same as one JSON object. */
-static void print_plan_json(struct arena *a, const struct request *r, const struct options *o) {
-    const struct model *m = r->model;
-    struct json_out j = {.text.arena = a};
-    struct metadata about = about_image(r, 0);
-    struct memory_plan plan = model_memory(m);
-    json_out_open(&j, NULL, '{');
-    json_out_bool(&j, "dry_run", true);
-    metadata_fields(&j, &about);
-    json_out_u64(&j, "count", (uint64_t)o->settings.count);
-    json_out_open(&j, "files", '[');
-    for (int k = 0; k < o->settings.count && k < PRINTED_MAX; k++) json_out_string(&j, NULL, path_of_image(a, r, o, k, -1));
-    json_out_close(&j, '[');
-    json_out_u64(&j, "weight_bytes", plan.weights);
-    json_out_u64(&j, "activation_bytes", plan.activations);
-    json_out_u64(&j, "scratch_bytes", plan.scratch);
-    json_out_u64(&j, "free_bytes", m->device->memory_free(m->device));
-    json_out_close(&j, '{');
-    buffer_add(&j.text, "\n", 1);
-    result_write(j.text.data, j.text.length);
 }
 
 void run_load(struct run *run) {
@@ -368,7 +338,7 @@ int generate(struct arena *a, const struct options *o) {
         contacts_publish(contacts);
         event_end(0);
     } else if (o->dry_run) {
-        (o->json ? print_plan_json : print_plan)(a, r, o);
+        forecast_print(a, r, o);
     } else {
         if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)r->settings.seed);
         if (o->verbose) report_start(r->model, &startup);

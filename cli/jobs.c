@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cli/archive.h"
 #include "cli/events.h"
+#include "cli/forecast.h"
 #include "cli/generate.h"
 #include "cli/job.h"
 #include "cli/lines.h"
@@ -32,6 +33,8 @@ struct batch {
     struct startup startup;
     uint64_t n_jobs, n_failed; /* jobs of all shards; of ours */
     uint64_t n_resumed, n_decoded;
+    struct forecast *forecast; /* --dry-run, or NULL */
+    struct names *paths;       /* of the jobs looked at so far, where two of one name are an error */
     struct run run;
 
     /* The job under way. */
@@ -80,12 +83,12 @@ static bool all_there(struct arena *a, const struct options *o) {
 }
 
 /* Dies where the line is wrong, its arena freed. What is odd is said when it is its turn. */
-static void check_line(struct arena *a, struct batch *b, struct names *paths, const char *line, size_t n) {
+static void check_line(struct arena *a, struct batch *b, const char *line, size_t n) {
     struct job job;
     int quiet = error_quiet;
     if (job_enter(&job)) {
         const struct options *o = job_read(a, b->defaults, &b->lines, b->place, line, n);
-        check_paths(a, paths, o, b->lines.number);
+        check_paths(a, b->paths, o, b->lines.number);
         error_quiet = 1;
         bool later = o->sweep || (o->resume && all_there(a, o)); /* a combination that cannot be leaves the others */
         bool pixels = !o->settings.image || b->n_decoded++ < PIXELS_CHECKED;
@@ -103,16 +106,14 @@ static void check_line(struct arena *a, struct batch *b, struct names *paths, co
 
 /* All lines of a file that can be read twice, which is then where it was. */
 static void check_lines(struct batch *b) {
-    struct names *paths = names_new(b->arena);
     size_t n;
     if (!lines_seekable(&b->lines)) return;
     for (const char *line; (line = lines_next(&b->lines, &n)) != NULL; b->n_jobs++) {
         struct arena a = {0};
         b->place = lines_place(&a, &b->lines);
-        check_line(&a, b, paths, line, n);
+        check_line(&a, b, line, n);
         arena_free(&a);
     }
-    names_free(paths);
     lines_rewind(&b->lines);
     b->n_jobs = 0;
 }
@@ -133,7 +134,8 @@ static void begin(struct arena *a, struct batch *b) {
     b->run.line = b->lines.number;
     b->wanted = check_outputs(a, &b->run);
     if (!b->wanted) return;
-    if (!o->settings.seed_given && !o->quiet) fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
+    if (!o->settings.seed_given && !o->quiet && !o->dry_run)
+        fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, &o->settings);
     note_unused(r, &o->settings);
@@ -145,6 +147,13 @@ static void prepare(struct arena *a, struct batch *b) {
     if (strcmp(b->options->metadata, "none")) model_hash_weights(b->model);
     together_plan(b->run.request, b->options);
     run_load(&b->run);
+}
+
+/* The same of --dry-run, which ends there. */
+static void forecast(struct arena *a, struct batch *b) {
+    check_paths(a, b->paths, b->options, b->lines.number); /* of a pipe they are not known yet */
+    together_plan(b->run.request, b->options);
+    forecast_add(b->forecast, b->run.request, b->options, b->lines.number);
 }
 
 /* False where it died, which is then reported. */
@@ -172,8 +181,11 @@ static bool draw_job(struct arena *a, struct batch *b) {
     struct model *m = b->model;
     uint64_t n_plans = m->n_plans, n_encoded = m->prompts.n_encoded, bytes = m->bytes_read;
     if (!attempt(begin, a, b)) return false;
-    if (!b->wanted) return b->n_resumed += b->options->resume, run_skip(a, &b->run), true;
+    if (!b->wanted) b->n_resumed += b->options->resume;
+    if (!b->wanted && !b->forecast) run_skip(a, &b->run);
+    if (!b->wanted) return true;
     if (!m->device) model_start(m, b->options, &b->startup);
+    if (b->forecast) return attempt(forecast, a, b);
     if (!attempt(prepare, a, b)) return false;
     bool made = run_images(&b->run) == 0;
     if (b->defaults->verbose) report_change(b->id, m->n_plans != n_plans, m->prompts.n_encoded - n_encoded, m->bytes_read - bytes);
@@ -208,10 +220,30 @@ static int draw_lines(struct batch *b) {
     return drained ? run_drained(o) : b->n_failed ? FAIL_ITEMS : 0;
 }
 
+/* Draws nothing; returns the exit code. */
+static int forecast_lines(struct batch *b) {
+    struct forecast f = {.arena = b->arena};
+    b->forecast = &f;
+    int code = draw_lines(b);
+    if (b->n_jobs) forecast_print_all(&f, b->model, b->defaults, b->n_failed);
+    return code;
+}
+
+static int draw_all(struct batch *b) {
+    const struct options *o = b->defaults;
+    names_free(b->paths);
+    b->run.written = names_new(b->arena);
+    b->run.manifest = o->manifest ? manifest_open(b->arena, o->manifest, o->batch) : NULL;
+    progress_begin(o->progress, o->color, o->quiet);
+    int code = draw_lines(b);
+    if (code != EXIT_DRAINED) contacts_publish(b->run.contacts);
+    return code;
+}
+
 int jobs(struct arena *a, const struct options *o) {
     struct batch b = {.arena = a, .defaults = o, .startup.began = process_began()};
     if (o->archive) archive_check(o);
-    signals_drain();
+    if (!o->dry_run) signals_drain();
     error_once = 1;
     device_start(o);
     if (o->json) {
@@ -226,16 +258,13 @@ int jobs(struct arena *a, const struct options *o) {
     settings.swaps = true;
     b.model = model_open_both(a, &settings);
     if (!o->quiet) print_single(b.model->checkpoint);
+    b.paths = names_new(a);
     check_lines(&b);
-    b.run.written = names_new(a);
-    b.run.manifest = o->manifest ? manifest_open(a, o->manifest, o->batch) : NULL;
-    progress_begin(o->progress, o->color, o->quiet);
-    int code = draw_lines(&b);
-    if (code != EXIT_DRAINED) contacts_publish(b.run.contacts);
+    int code = o->dry_run ? forecast_lines(&b) : draw_all(&b);
     if (b.n_resumed && !o->quiet) fprintf(stderr, "%llu jobs were done before\n", (unsigned long long)b.n_resumed);
-    if (b.model->device && o->verbose && !b.run.dead) report_end(b.model, &b.startup);
-    if (o->archive) archive_end();
-    event_end(code);
+    if (b.model->device && o->verbose && !b.run.dead && !o->dry_run) report_end(b.model, &b.startup);
+    if (o->archive && !o->dry_run) archive_end();
+    if (!o->dry_run) event_end(code);
     model_close(b.model);
     return code;
 }

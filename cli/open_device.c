@@ -92,6 +92,7 @@ static void print_memory(struct request *r, struct memory_plan plan, uint64_t ro
     if (!staged && !dry_run) return;
     if (!staged) request_plan_as(r, true, m->tiled);
     fprintf(stderr, "%s: %s\n", staged ? "stages" : "with --offload stage", stages_text(r->arena, m));
+    if (!staged) request_plan_as(r, false, m->tiled); /* what is asked about it later is as it will be drawn */
 }
 
 void check_memory(struct request *r, const struct options *o) {
@@ -100,7 +101,8 @@ void check_memory(struct request *r, const struct options *o) {
     struct memory_plan plan = model_memory(m);
     uint64_t need = memory_plan_sum(plan), room = model_memory_room(m);
     if (!dev->own_memory) check_address_space(need);
-    if (o->verbose || o->dry_run) print_memory(r, plan, room, o->dry_run);
+    bool forecast = o->dry_run && !options_many(o); /* of many jobs the largest is told at the end */
+    if (o->verbose || forecast) print_memory(r, plan, room, forecast);
     if (room && need > room)
         die_hint(FAIL_MEMORY, memory_hint(m), "%s: out of memory: %.3f GB needed, %.3f GB free", dev->name, (double)need / 1e9,
                  (double)room / 1e9);

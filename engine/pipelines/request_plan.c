@@ -158,8 +158,8 @@ static void plan_to_fit(struct request *r) {
 static void note_tiles(struct request *r) {
     if (!r->model->tiled || r->settings.vae_tiling == TILING_ON) return;
     for (struct request *each = r; each; each = each->then) each->settings.vae_tiling = TILING_ON;
-    warn("the VAE works in tiles, which changes the picture a little: in one piece it does not fit into memory (--vae-tiling off, or "
-         "--device cpu)");
+    warn("the VAE works in tiles, which changes the picture a little: in one piece it does not fit into memory (--vae-tiling off%s)",
+         r->model->device->own_memory ? ", or --device cpu" : "");
 }
 
 void request_plan(struct request *r) {

@@ -281,6 +281,44 @@ expect_out box/a.png
 [ "$(grep -c '^diffuse: warning: prompt: all lines of standard input are one prompt' err)" = 1 ] || fail 'it is not said once'
 rm box/*
 
+# --dry-run: every line is checked, nothing is written, made or read but headers; pictures, model calls and the largest job's memory are told.
+cat >plan.jsonl <<'END'
+{"id":"a","prompt":"a cat","output":"box/a.png"}
+{"id":"b","prompt":"a cat","steps":3,"size":"256x256","count":2,"seed":7}
+{"id":"c","prompt":"a cat","size":"32x32"}
+END
+draw -q 'a cat' -o box/a.png
+batch -b plan.jsonl -s 1 --size 64x64 -o new/ --mkdirs --dry-run --manifest log --sheet sheets/s.png --on-exists skip
+expect_code 0
+[ ! -e new ] && [ ! -e log ] && [ ! -e sheets ] && [ ! -s out ] || fail "something was written: $(ls)"
+grep -v '^memory: ' err >told
+printf 'would write new/%s\n' 'b-7.png (seed 7)' 'b-8.png (seed 8)' 'c.png (seed 1)' >expected
+echo 'in all: jobs 2, pictures 3, model calls 9' >>expected
+expect_same expected told
+grep -q '^memory: at most [0-9.]* GB, line 2: weights [0-9.]* GB, ' err || fail 'not the largest line'
+batch -b plan.jsonl -s 1 -o box/ --dry-run -j --on-exists skip
+memory() { sed 's/.*"weight_bytes":\([0-9]*\),"activation_bytes":\([0-9]*\),"scratch_bytes":\([0-9]*\),.*/\1 \2 \3/' out; }
+grep -q '^{"dry_run":true,"jobs":2,"failed":0,"count":3,' out || fail "$(cat out)"
+memory >together
+draw 'a cat' --steps 3 --size 256x256 -s 7 --dry-run -j
+memory >alone
+expect_same alone together
+# What cannot be drawn is a line, as when it is drawn; from a pipe, too, and two of one name.
+batch -b plan.jsonl -o box/ --dry-run
+expect_code 1
+grep -q '^diffuse: plan.jsonl: line 1: box/a.png: the file exists' err || fail 'what is there is not told'
+piped '{"id":"b","prompt":"a"}\n{"id":"b","prompt":"b"}\n{"id":"c","prompt":"c","clip-skip":99}\n' -s 1 -o box/ --dry-run
+expect_code 1
+grep -q '^diffuse: standard input: line 2: box/b.png: line 1 has this output, too' err || fail 'two of one name'
+grep -q '^diffuse: standard input: line 3: --clip-skip 99' err || fail 'a line that cannot be drawn'
+grep -q '^in all: jobs 1, pictures 1, model calls 1$' err || fail 'the others are not told'
+batch -b two.txt -s 1 --sweep steps=1,2 --dry-run
+expect_code 2
+run -m "$MODEL" -q x -s 1 --sweep steps=2,3 -o box/ --dry-run
+grep -q '^in all: jobs 2, pictures 2, model calls 7$' err || fail 'a sweep' # pndm: one more each
+expect_box a.png
+rm box/*
+
 # What does not go together.
 batch -b 4
 expect_error 2 "diffuse: --batch: expected a file of jobs or -, found '4'" 'hint: -c 4 draws so many images; ./4 is the file'
@@ -290,8 +328,6 @@ batch -b two.txt -o -
 expect_error 2 'diffuse: --batch: expected a file for each job, or -o - --archive tar, found one of these'
 batch -b two.txt --bench 1
 expect_error 2 'diffuse: --batch and --bench: one request is measured'
-batch -b two.txt --dry-run
-expect_error 2 'diffuse: --batch and --dry-run: expected one of them'
 batch -b nowhere
 expect_error 66 'diffuse: nowhere: No such file or directory'
 batch -b .
