@@ -95,7 +95,7 @@ const char *completion_zsh(struct arena *a) {
         if (s->letter) buffer_printf(&b, "  '-%c%s[%s]%s' \\\n", s->letter, s->argument ? "+" : "", help, value);
         buffer_printf(&b, "  '--%s%s[%s]%s' \\\n", s->name, s->argument ? "=" : "", help, value);
     }
-    buffer_printf(&b, "  '*:prompt:'\n");
+    buffer_printf(&b, "  '*:prompt or picture:_files'\n");
     return b.data;
 }
 

@@ -1,0 +1,50 @@
+#!/bin/sh
+# What zsh completes by --completion zsh: in a terminal of its own lines are typed, each ended by the tabulator and a key that says what stands
+# there then.
+. "$(dirname "$0")/common"
+command -v zsh >/dev/null || skip 'there is no zsh'
+export HOME=$work
+commit=0123456789abcdef0123456789abcdef01234567
+mkdir hub bin site adapters box/dir
+touch adapter.safetensors adapter.txt
+mkdir -p hub/models--org--name/snapshots/$commit hub/models--org--name/refs
+printf %s $commit >hub/models--org--name/refs/main
+echo '{}' >hub/models--org--name/snapshots/$commit/model_index.json
+ln -s "$DIFFUSE" bin/diffuse
+export HF_HUB_CACHE=$work/hub PATH=$work/bin:$PATH
+run --completion zsh
+mv out site/_diffuse
+zsh -n site/_diffuse 2>err || fail 'not a zsh script'
+
+cat >typist <<'END'
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'fpath=($PWD/site $fpath); autoload -Uz compinit; compinit -u -d $PWD/dump; say() { print -r -- $BUFFER >answer; BUFFER=; }; zle -N say; bindkey "^I" complete-word; bindkey "^T" say'
+while read -r line; do
+    zpty -w -n shell $line$'\t\x14'
+    until read -r answer <answer; do :; done # the one before may not have closed it yet
+    print -r -- $answer
+done
+zpty -d shell
+END
+mkfifo answer
+cat >pairs <<'END'
+diffuse --on-exists s|diffuse --on-exists skip
+diffuse --on-exists=ov|diffuse --on-exists=overwrite
+diffuse --no-cl|diffuse --no-clobber
+diffuse -f x --show-s|diffuse -f x --show-schedule
+diffuse -f --sheet=box/d|diffuse -f --sheet=box/dir/
+diffuse --info adapter.t|diffuse --info adapter.txt
+diffuse -x unip|diffuse -x unipc
+diffuse --scheduler unipc,solver_o|diffuse --scheduler unipc,solver_order=
+diffuse -m org/n|diffuse -m org/name
+diffuse --lora adapter.|diffuse --lora adapter.safetensors
+diffuse --lora-dir ad|diffuse --lora-dir adapters/
+END
+what='lines typed'
+cut -d '|' -f 1 pairs | timeout -k 5 120 zsh -f typist >out 2>err || fail 'the typist failed'
+cut -d '|' -f 2 pairs >expected
+sed 's/ *$//' out >lines
+expect_same expected lines
+[ "$failures" = 0 ] || diff expected lines
+finish
