@@ -74,6 +74,16 @@ LDLIBS_CUDA_yes = -L$(dir $(NVCC))../lib64 -lcudart_static -ldl -lrt -lpthread -
 SOURCES := $(wildcard cli/*.c engine/*.c engine/*/*.c schedulers/*.c tokenizer/*.c) $(if $(filter yes,$(CUDA)),$(KERNELS),cuda/none.c)
 LDLIBS  += $(LDLIBS_CUDA_$(CUDA))
 LIBRARY := $(BUILD)/libdiffuse.a
+
+# The CPU device's ops are compiled once for each of these, and the best that the CPU has is taken where they run (engine/cpu/isa.h).
+ISAS         := $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),sse2 avx2 avx512,generic)
+FLAGS_generic = -march=$(MARCH)
+FLAGS_sse2    = -march=x86-64
+FLAGS_avx2    = $(FLAGS_sse2) -mavx2 -mfma
+FLAGS_avx512  = $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+OPS          := $(filter-out $(patsubst %,engine/cpu/%.c,device dnnl_util isa memory),$(wildcard engine/cpu/*.c))
+OBJECTS      := $(patsubst %,$(BUILD)/%.o,$(basename $(filter-out $(OPS),$(SOURCES))) $(foreach i,$(ISAS),$(OPS:.c=.$i)))
+
 TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(filter-out test/test_cuda_%,$(wildcard test/test_*.c)))
 CUDA_TESTS := $(patsubst test/%.c,%,$(wildcard test/test_cuda_*.c)) test_lanes
 TARGETS := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
@@ -82,9 +92,9 @@ TARGETS := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 say = $(if $(filter-out 0,$(V)),,@printf '%-5s %s\n' $1 '$2';)
 # $(call stamp,FILE,TEXT): a file that is newer than what was made by another text
 stamp = $(if $(subst x$(file <$(BUILD)/$1),,x$(strip $2)),$(shell mkdir -p $(BUILD))$(file >$(BUILD)/$1,$(strip $2)))
-$(call stamp,compile.txt,$(CC) $(CFLAGS))
+$(call stamp,compile.txt,$(CC) $(CFLAGS) $(foreach i,$(ISAS),$i: $(FLAGS_$i)))
 $(call stamp,nvcc.txt,$(NVCC) $(NVCCFLAGS))
-$(call stamp,link.txt,$(LDFLAGS) $(LDLIBS) $(SOURCES))
+$(call stamp,link.txt,$(LDFLAGS) $(LDLIBS) $(OBJECTS))
 # $(call need,HEADER:PACKAGE…): what the compiler does not find is named as Debian calls it
 need = @for l in $1; do echo "\#include <$${l%:*}>" | $(CC) $(CFLAGS) -x c -E -o /dev/null - 2>/dev/null || missing="$$missing $${l\#*:}"; done; \
 	  [ -z "$$missing" ] || { echo "missing: apt-get install$$missing" >&2; exit 1; }; touch $@
@@ -98,16 +108,13 @@ diffuse: $(BUILD)/diffuse FORCE
 $(BUILD)/diffuse: $(BUILD)/main.o $(LIBRARY)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-$(LIBRARY): $(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%))) $(BUILD)/link.txt
+$(LIBRARY): $(OBJECTS) $(BUILD)/link.txt
 	@rm -f $@
 	@ar rcs $@ $(filter %.o,$^)
 
-# for `make dist`: all but the GPU's code, which is the same for every CPU
-$(BUILD)/libdiffuse.so: $(filter-out $(BUILD)/cuda/%,$(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%))))
-	$(call say,LINK,$@)$(CC) $(CFLAGS) -shared -Wl,-soname,$(@F),-Bsymbolic-functions $(filter-out -pie,$(LDFLAGS)) $^ -o $@ $(LDLIBS)
-
-$(BUILD)/diffuse_dist: $(BUILD)/main.o $(filter $(BUILD)/cuda/%,$(addsuffix .o,$(basename $(SOURCES:%=$(BUILD)/%)))) $(BUILD)/libdiffuse.so
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib/diffuse' $^ -o $@ $(LDLIBS_CUDA_$(CUDA))
+# for `make dist`; DT_RPATH, unlike DT_RUNPATH, goes before LD_LIBRARY_PATH
+$(BUILD)/diffuse_dist: $(BUILD)/main.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib/diffuse' $^ -o $@ $(LDLIBS)
 
 $(BUILD)/libraries: $(BUILD)/compile.txt
 	$(call need,png.h:libpng-dev jpeglib.h:libjpeg-dev webp/decode.h:libwebp-dev cjson/cJSON.h:libcjson-dev dnnl.h:libdnnl-dev utf8proc.h:libutf8proc-dev omp.h:$(if $(findstring clang,$(CC)),libomp-dev,libgomp1))
@@ -119,6 +126,13 @@ $(BUILD)/libraries_of_tests: $(BUILD)/compile.txt
 $(BUILD)/schedulers/%.o $(BUILD)/engine/base/rng.o $(BUILD)/engine/images/%.o: CFLAGS += -ffp-contract=off
 
 $(BUILD)/tokenizer/clip_builtin.o: tokenizer/clip_merges.z
+
+define ISA_RULE
+$(BUILD)/engine/cpu/%.$1.o: engine/cpu/%.c $(BUILD)/compile.txt $(BUILD)/libraries
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$< ($1))$$(CC) $$(filter-out -march=%,$$(CFLAGS)) $(FLAGS_$1) -DISA=$1 -MMD -MP -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call ISA_RULE,$i)))
 
 $(BUILD)/%.o: %.c $(BUILD)/compile.txt $(BUILD)/libraries
 	@mkdir -p $(@D)
@@ -279,21 +293,16 @@ uninstall:
 	rm -rf $(SHARE)/doc/diffuse $(SHARE)/diffuse
 	rm -f $(DESTDIR)$(PREFIX)/bin/diffuse $(foreach f,$(MADE),$(SHARE)/$(lastword $(subst :, ,$f)))
 
-# A tarball of what install puts there, and of every library that is not libc's or gcc's, from the packages they came with. Our own code is there
-# for three kinds of CPU: ld.so takes the best from glibc-hwcaps. DT_RPATH, unlike DT_RUNPATH, goes before LD_LIBRARY_PATH.
-DIST_MARCH := x86-64 x86-64-v3 x86-64-v4
+# A tarball of what install puts there, and of every library that is not libc's or gcc's, from the packages they came with.
 DIST_NAME  := diffuse-$(shell sed -n 's/.*DIFFUSE_VERSION "\(.*\)"/\1/p' cli/version.h)-linux-x86_64
 DIST       := $(BUILD)/dist
 TREE       := $(DIST)/$(DIST_NAME)
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
 dist:
-	+@for m in $(DIST_MARCH); do $(MAKE) -s MARCH=$$m BUILD=$(DIST)/$$m EXTRA_CFLAGS='$(EXTRA_CFLAGS) -fPIC -fno-semantic-interposition -ffile-prefix-map=$(CURDIR)=.' \
-	  $(DIST)/$$m/libdiffuse.so $$([ $$m != x86-64 ] || echo $(DIST)/$$m/diffuse_dist) || exit 1; done
-	@rm -rf $(TREE) && mkdir -p $(TREE)/lib/diffuse
-	@install -D -s $(DIST)/x86-64/diffuse_dist $(TREE)/bin/diffuse
-	@for m in $(DIST_MARCH); do to=$(TREE)/lib/diffuse; [ $$m = x86-64 ] || to=$$to/glibc-hwcaps/$$m; install -D -s -m 644 $(DIST)/$$m/libdiffuse.so $$to/libdiffuse.so || exit 1; done
-	@ldd $(TREE)/lib/diffuse/libdiffuse.so | awk '$$3 ~ "^/" {print $$3}' | while read -r f; do \
+	+@$(MAKE) -s MARCH=x86-64 BUILD=$(DIST)/build EXTRA_CFLAGS='$(EXTRA_CFLAGS) -ffile-prefix-map=$(CURDIR)=.' $(DIST)/build/diffuse_dist
+	@rm -rf $(TREE) && install -D -s $(DIST)/build/diffuse_dist $(TREE)/bin/diffuse && mkdir -p $(TREE)/lib/diffuse
+	@ldd $(TREE)/bin/diffuse | awk '$$3 ~ "^/" {print $$3}' | while read -r f; do \
 	  package=$$(dpkg -S $$f /usr$$f 2>/dev/null | sed 's/:.*//;q'); \
 	  case $$package in libc6|libstdc++6|libgcc-s1) continue ;; '') echo "$$f: of no package, so its licence is not known" >&2; exit 1 ;; esac; \
 	  install -m 644 $$f $(TREE)/lib/diffuse && install -D -m 644 /usr/share/doc/$$package/copyright $(TREE)/share/doc/diffuse/licences/$$package || exit 1; done

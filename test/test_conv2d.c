@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include "engine/cpu/cpu.h"
 #include "engine/files/safetensors.h"
+#include "test/isas.h"
 #include "test/views.h"
 
 #define FOLDER "test/fixtures/conv2d/"
@@ -200,7 +201,11 @@ static void test_two_shapes(void **state) {
     two_shapes(8, 24);  /* oneDNN */
 }
 
-int main(void) {
+static int run_group(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_two_shapes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return with_each_isa(run_group);
 }

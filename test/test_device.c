@@ -1,6 +1,7 @@
 /* The CPU device: planned again, and on ranges of tokens. */
 #include "test/replan.h"
 #include "test/tokens.h"
+#include "test/isas.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -56,8 +57,12 @@ static void test_token_ranges(void **state) {
     if (cpu_has_bf16()) compare_ranges(open_bf16, 0x1p-7);
 }
 
-int main(void) {
+static int run_group(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_token_ranges), cmocka_unit_test(test_shapes_checked),
                                        cmocka_unit_test(test_planned_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return with_each_isa(run_group);
 }

@@ -3,6 +3,7 @@
  * each: channels beside a strided view stay as they were, and no result depends on what scratch held before. */
 #include <math.h>
 #include "test/support.h"
+#include "test/isas.h"
 #include "engine/cpu/cpu.h"
 #include "engine/base/error.h"
 #include "test/views.h"
@@ -671,7 +672,36 @@ static void test_failures(void **state) {
     assert_int_equal(j.code, FAIL_DEVICE);
 }
 
-int main(void) {
+/* The environment's word decides which of the tables a device has, and the name of what it computes with says so. */
+static void test_isa(void **state) {
+    (void)state;
+    struct job j;
+    const char *of_this_run = getenv("DIFFUSE_ISA");
+    struct device *volatile dev = cpu_device_open(DT_F32, 1);
+    assert_string_equal(cpu_of(dev)->op_tables->isa, of_this_run);
+    assert_true(dev->own == &cpu_of(dev)->op_tables->planning);
+    assert_non_null(strstr(dev->isa, of_this_run));
+    dev->close(dev);
+    unsetenv("DIFFUSE_ISA");
+    dev = cpu_device_open(DT_F32, 1);
+    for (const struct cpu_ops *const *better = cpu_isas; *better != cpu_of(dev)->op_tables; better++) assert_false(cpu_isa_runs(*better));
+    dev->close(dev);
+    for (const struct cpu_ops *const *at = cpu_isas; *at; at++) {
+        if (cpu_isa_runs(*at)) continue;
+        setenv("DIFFUSE_ISA", (*at)->isa, 1);
+        if (!job_enter(&j)) assert_int_equal(j.code, FAIL_DEVICE);
+        else fail_msg("opened a device with %s", cpu_of(cpu_device_open(DT_F32, 1))->op_tables->isa);
+    }
+    setenv("DIFFUSE_ISA", "abacus", 1);
+    if (job_enter(&j)) {
+        cpu_device_open(DT_F32, 1);
+        fail_msg("opened a device with an abacus");
+    }
+    assert_int_equal(j.code, FAIL_USAGE);
+    setenv("DIFFUSE_ISA", of_this_run, 1);
+}
+
+static int run_group(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_geglu),
@@ -697,6 +727,11 @@ int main(void) {
         cmocka_unit_test(test_unused_weight_is_not_packed),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_isa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return with_each_isa(run_group);
 }

@@ -2,7 +2,7 @@
 #ifndef ENGINE_CPU_CONV2D_H
 #define ENGINE_CPU_CONV2D_H
 
-#include "engine/cpu/cpu.h"
+#include "engine/cpu/ops.h"
 
 /* One call's operands, as op_conv2d names them. */
 struct conv_call {

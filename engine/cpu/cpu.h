@@ -1,10 +1,6 @@
 /* The CPU device's own header: plain C, oneDNN for convolution and GEMM, loops
  * for the rest, shared by the threads of a pool. It is the specification the CUDA
- * device is tested against.
- *
- * Each op has two functions: cpu_X_plan, called while planning, which picks the algorithm and the weight's layout
- * and reserves scratch; and cpu_X, which computes. Ops without weights or scratch have no plan. The contract of ops.h has been asserted by
- * then (engine/ops_check.h). */
+ * device is tested against. The ops themselves are in ops.h. */
 #ifndef ENGINE_CPU_CPU_H
 #define ENGINE_CPU_CPU_H
 
@@ -17,6 +13,7 @@
 
 struct cpu_device {
     struct device base; /* first: a struct device * of this device is a struct cpu_device * */
+    const struct cpu_ops *op_tables;
     dnnl_engine_t engine;
     dnnl_stream_t *streams;  /* each thread's */
     atomic_int failed;       /* dnnl_status_t of a primitive that did, on any thread */
@@ -28,7 +25,7 @@ struct cpu_device {
     struct cpu_plan *plans;  /* all of them, for close */
     struct cpu_primitive_entry *primitives;
     struct cpu_block *blocks; /* alloc's, not yet freed */
-    char product[128];
+    char product[128], isa[32];
     double load_ms;
     double *marks; /* [n_marks], of the clock */
     int n_marks;
@@ -77,29 +74,5 @@ void cpu_touch(struct device *dev, void *p, size_t bytes);
 void *cpu_new(size_t bytes);
 /* Dies if a oneDNN call failed. */
 void cpu_check(dnnl_status_t status, const char *what);
-
-op_conv2d cpu_conv2d_plan, cpu_conv2d;
-op_linear cpu_linear_plan, cpu_linear;
-op_linear_geglu cpu_linear_geglu_plan, cpu_linear_geglu;
-op_attention cpu_attention_plan, cpu_attention;
-op_group_norm cpu_group_norm_plan, cpu_group_norm;
-op_layer_norm cpu_layer_norm_plan, cpu_layer_norm;
-op_embed cpu_embed_plan, cpu_embed;
-op_timestep_embed cpu_timestep_embed;
-op_silu cpu_silu;
-op_modulate cpu_modulate;
-op_add cpu_add;
-op_resize cpu_resize;
-op_max_pool cpu_max_pool;
-op_model_input cpu_model_input;
-op_set_schedule cpu_set_schedule;
-op_next_row cpu_next_row;
-op_row_input cpu_row_input;
-op_sched_step cpu_sched_step_plan, cpu_sched_step;
-op_to_rgb8 cpu_to_rgb8;
-op_upload cpu_upload;
-op_download cpu_download;
-op_upload_latents cpu_upload_latents;
-op_download_latents cpu_download_latents;
 
 #endif

@@ -1,4 +1,4 @@
-/* The CPU device: opening and closing, planning's bookkeeping and the two tables of ops. */
+/* The CPU device: opening and closing, and planning's bookkeeping. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -6,6 +6,7 @@
 #include "engine/cpu/cpu.h"
 #include "engine/base/clock.h"
 #include "engine/cpu/dnnl_util.h"
+#include "engine/cpu/isa.h"
 #include "engine/base/error.h"
 #include "engine/base/limits.h"
 #include "engine/base/sys.h"
@@ -162,45 +163,6 @@ static size_t cpu_scratch_bytes(const struct device *dev) {
     return ((const struct cpu_device *)dev)->scratch_bytes;
 }
 
-/* ---- the two tables ---------------------------------------------------------------------------------------------- */
-
-static const struct ops planning_ops = {
-    .linear = cpu_linear_plan,
-    .linear_geglu = cpu_linear_geglu_plan,
-    .conv2d = cpu_conv2d_plan,
-    .group_norm = cpu_group_norm_plan,
-    .layer_norm = cpu_layer_norm_plan,
-    .attention = cpu_attention_plan,
-    .embed = cpu_embed_plan,
-    .sched_step = cpu_sched_step_plan,
-};
-
-static const struct ops running_ops = {
-    .linear = cpu_linear,
-    .linear_geglu = cpu_linear_geglu,
-    .conv2d = cpu_conv2d,
-    .group_norm = cpu_group_norm,
-    .layer_norm = cpu_layer_norm,
-    .attention = cpu_attention,
-    .embed = cpu_embed,
-    .timestep_embed = cpu_timestep_embed,
-    .silu = cpu_silu,
-    .modulate = cpu_modulate,
-    .add = cpu_add,
-    .resize = cpu_resize,
-    .max_pool = cpu_max_pool,
-    .model_input = cpu_model_input,
-    .set_schedule = cpu_set_schedule,
-    .next_row = cpu_next_row,
-    .row_input = cpu_row_input,
-    .sched_step = cpu_sched_step,
-    .to_rgb8 = cpu_to_rgb8,
-    .upload = cpu_upload,
-    .download = cpu_download,
-    .upload_latents = cpu_upload_latents,
-    .download_latents = cpu_download_latents,
-};
-
 static bool same_weights(const struct cpu_primitive *a, const struct cpu_primitive *b) {
     return a == b || (a && b && dnnl_memory_desc_equal(MD(a->weights_md), MD(b->weights_md)));
 }
@@ -247,7 +209,7 @@ static void cpu_arena_fit(struct device *base, size_t bytes) {
 }
 
 static void cpu_plan_begin(struct device *base) {
-    base->own = &planning_ops;
+    base->own = &cpu_of(base)->op_tables->planning;
     base->planning = true;
     base->arena_base = (char *)(uintptr_t)ARENA_BASE;
     base->arena_used = base->arena_peak = 0;
@@ -263,7 +225,7 @@ static void cpu_plan_end(struct device *base) {
     base->arena_base = dev->arena;
     base->arena_peak = base->arena_capacity;
     base->arena_used = 0;
-    base->own = &running_ops;
+    base->own = &dev->op_tables->running;
     base->planning = false;
 }
 
@@ -302,7 +264,7 @@ bool cpu_has_bf16(void) {
 }
 
 /* The widest that oneDNN uses: sums go in other orders with other widths. */
-static const char *isa_name(void) {
+static const char *dnnl_isa(void) {
     static const struct {
         int isa;
         const char *name;
@@ -317,26 +279,36 @@ static const char *isa_name(void) {
     return "generic";
 }
 
+/* What the last bits of a result depend on: "avx2", or "avx2_sse2" where oneDNN and our own ops do not use the same. */
+static void name_isa(struct cpu_device *dev) {
+    const char *theirs = dnnl_isa(), *ours = dev->op_tables->isa;
+    bool same = !strncmp(theirs, ours, strlen(ours));
+    snprintf(dev->isa, sizeof dev->isa, "%s%s%s", theirs, same ? "" : "_", same ? "" : ours);
+}
+
 struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     if (dtype != DT_F32 && dtype != DT_BF16) die(FAIL_DEVICE, "cpu: expected type F32 or BF16, found %s", dtype_table[dtype].name);
     if (dtype == DT_BF16 && !cpu_has_bf16()) die(FAIL_DEVICE, "cpu: this CPU has no bf16 arithmetic (avx512_bf16): use f32");
     dnnl_set_verbose(0); /* what ONEDNN_VERBOSE asks for would go to stdout, among the results … */
     dnnl_set_jit_dump(0);
+    const struct cpu_ops *op_tables = cpu_isa_choose();
     struct cpu_device *dev = cpu_new(sizeof *dev);
+    dev->op_tables = op_tables;
     struct pool *pool = pool_new(n_threads > 0 ? n_threads : cpu_count());
     dev->streams = cpu_new((size_t)pool_threads(pool) * sizeof *dev->streams);
     cpu_check(dnnl_engine_create(&dev->engine, dnnl_cpu, 0), "engine");
     for (int i = 0; i < pool_threads(pool); i++)
         cpu_check(dnnl_stream_create(&dev->streams[i], dev->engine, dnnl_stream_default_flags), "stream");
     read_product(dev->product, sizeof dev->product);
+    name_isa(dev);
     dev->base = (struct device){
         .name = "cpu",
         .product = dev->product,
-        .isa = isa_name(),
+        .isa = dev->isa,
         .dtype = dtype,
         .images_alone = dtype == DT_F32,
         .ops = &ops_checked,
-        .own = &planning_ops,
+        .own = &dev->op_tables->planning,
         .planning = true,
         .pool = pool,
         .arena_base = (char *)(uintptr_t)ARENA_BASE,

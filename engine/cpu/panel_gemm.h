@@ -2,6 +2,7 @@
 #ifndef ENGINE_CPU_PANEL_GEMM_H
 #define ENGINE_CPU_PANEL_GEMM_H
 
+#include "engine/cpu/ops.h"
 #include "engine/cpu/vec.h"
 
 /* Columns of a panel, and the rows whose accumulators with two vectors of b and one of a fill the registers. */

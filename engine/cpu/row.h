@@ -2,7 +2,7 @@
 #ifndef ENGINE_CPU_ROW_H
 #define ENGINE_CPU_ROW_H
 
-#include "engine/cpu/cpu.h"
+#include "engine/cpu/ops.h"
 
 enum { ROW_CHUNK = 512 }; /* elements converted at a time */
 #define ROW_NS 0.5        /* about, to read, compute and write one: what loops over rows tell the pool */

@@ -43,4 +43,16 @@ expect_code 0
 # what is given goes before the environment
 DIFFUSE_DEVICE=nowhere draw --dry-run --size 64x64 x
 expect_code 0
+
+# the CPU's instructions: the metadata say which; the last bits of a sum may differ, and no more
+DIFFUSE_ISA=sse2 draw --device cpu --size 64x64 -f -o box/old.png x
+expect_code 0
+run --info box/old.png
+grep -q '^  isa: .*_sse2$' out || fail "not said: $(grep isa out)"
+unset DIFFUSE_ISA
+run -m "$MODEL" --verify box/old.png
+expect_code 0
+DIFFUSE_ISA=abacus draw --device cpu -o box/z.png x
+expect_code 2
+grep -qx "diffuse: DIFFUSE_ISA: expected sse2, avx2 or avx512, found 'abacus'" err || fail "$(cat err)"
 finish
