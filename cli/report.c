@@ -7,6 +7,8 @@
 #include "cli/open_device.h"
 #include "cli/progress.h"
 #include "engine/base/clock.h"
+#include "engine/base/text.h"
+#include "engine/pipelines/controls.h"
 
 double process_began(void) {
     struct timespec used;
@@ -32,6 +34,16 @@ uint64_t peak_memory(const struct model *m, const struct startup *t) {
     }
     getrusage(RUSAGE_SELF, &usage);
     return (uint64_t)usage.ru_maxrss * 1024;
+}
+
+void report_controls(const struct request *r) {
+    for (int i = 0; i < r->n_controls; i++) {
+        const struct control_use *u = &r->controls[i];
+        char safe[1024];
+        escape_text(safe, sizeof safe, u->of->path, strlen(u->of->path));
+        fprintf(stderr, "ControlNet %s: scale %g, from %g to %g of the steps%s\n", safe, u->scale, u->start, u->end,
+                r->settings.guess_mode ? ", guess mode" : "");
+    }
 }
 
 void report_start(const struct model *m, const struct startup *t) {

@@ -5,6 +5,7 @@
 
 #include "engine/files/checkpoint.h"
 #include "engine/nets/clip.h"
+#include "engine/nets/controlnet.h"
 #include "engine/nets/safety_checker.h"
 #include "engine/cpu/cpu.h"
 #include "engine/nets/unet.h"
@@ -224,6 +225,57 @@ static void unet_matches(const char *name, const char *const scenes[], int n_blo
     fixture_close(f);
 }
 
+/* ---- ControlNets ------------------------------------------------------------------------------------------------- */
+
+/* What a net adds, each part of it; to what, does not matter. Its picture is the same for all images. */
+static void control_case(struct fixture *f, struct controlnet *m, const char *scene) {
+    struct device *dev = f->device;
+    f->scene = scene;
+    size_t mark = arena_mark(dev);
+    const struct tensor *t;
+    float *timestep = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/timestep", scene), &t);
+    struct view x = upload(f, "sample"), picture = upload(f, "picture");
+    struct conditions given = {.pictures = 1, .context = upload(f, "context")};
+    if (m->encoder.added_dim) {
+        given.pooled = upload(f, "pooled");
+        given.numbers = fixture_f32(&f->arena, f->recorded, arena_printf(&f->arena, "%s/numbers", scene), &t);
+        given.n_numbers = (int)t->shape[1];
+    }
+    struct control c = {.net = m, .scale = 1, .picture = view_alloc(dev, x.N, x.H, x.W, m->encoder.block_out_channels[0])};
+    f->scene = "none"; /* the same for all: recorded for each */
+    controlnet_embed(dev, m, c.picture, picture);
+    f->scene = scene;
+    if (!dev->planning) compare_tap(dev, "controlnet_cond_embedding", c.picture);
+    struct unet_run *run = unet_prepare(dev, &m->encoder, &f->arena, &given, timestep, 1);
+    c.run = run;
+    c.temb_dim = run->temb.C;
+    struct view temb = view_alloc(dev, 1, 1, 1, run->temb.C);
+    dev->ops->set_schedule(dev, (struct sched_row[1]){0}, 1, 0);
+    dev->ops->next_row(dev, temb, run->temb);
+    struct controls controls = {.n = 1, .temb = temb, .items = {c}};
+    struct unet_features features;
+    unet_encode(dev, &m->encoder, run, &features, x, temb, c.picture);
+    int before = f->n_compared;
+    controls_forward(dev, &controls, &features, x);
+    if (!dev->planning) assert_int_equal(f->n_compared - before, m->n_skips + 1);
+    arena_release(dev, mark);
+}
+
+static void controls_match(const char *name, const char *folder) {
+    struct fixture *f = fixture_open(name);
+    struct checkpoint *c = checkpoint_list_net(&f->arena, arena_printf(&f->arena, "%s/%s", f->written, folder), "controlnet");
+    const char *scenes[] = {arena_printf(&f->arena, "%s_two", folder), arena_printf(&f->arena, "%s_odd", folder)};
+    component_open(c, &c->components[0], COMPONENT_NET, NULL);
+    struct binder *b = binder_new(&c->components[0]);
+    struct controlnet *m = controlnet_bind(b);
+    if (device_case->dtype == DT_F32) f->share = 0.1;
+    for (int i = 0; i < 2; i++) control_case(f, m, scenes[i]);
+    load(f, b);
+    for (int i = 0; i < 2; i++) control_case(f, m, scenes[i]);
+    checkpoint_close(c);
+    fixture_close(f);
+}
+
 static const char *const conditional_scenes[] = {"unet_t1", "unet_t500", "unet_t981.5", "unet_odd", "unet_wide", NULL};
 static const char *const unconditional_scenes[] = {"unet_t1", "unet_t500", "unet_t999", "unet_larger", NULL};
 
@@ -328,6 +380,16 @@ static void test_unet_ddpm(void **state) {
 static void test_unet_ddpm_new(void **state) {
     (void)state, unet_matches("tiny-ddpm-new", unconditional_scenes, 20);
 }
+static void test_controls(void **state) {
+    (void)state;
+    controls_match("control-unsaid", "one");
+    controls_match("control-unsaid", "pool");
+}
+static void test_controls_xl(void **state) {
+    (void)state;
+    controls_match("control-xl-unsaid", "one");
+    controls_match("control-xl-unsaid", "pool");
+}
 static void test_vae_sd1(void **state) {
     (void)state, vae_matches("tiny-sd1");
 }
@@ -337,11 +399,11 @@ static void test_vae_sd2(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2),  cmocka_unit_test(test_unet_sd1),
-        cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_unet_ddpm), cmocka_unit_test(test_unet_ddpm_new),
-        cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),   cmocka_unit_test(test_safety_checker),
-        cmocka_unit_test(test_text_xl),  cmocka_unit_test(test_text_xl_2), cmocka_unit_test(test_unet_xl),
-        cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),
+        cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2),    cmocka_unit_test(test_unet_sd1),
+        cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_unet_ddpm),   cmocka_unit_test(test_unet_ddpm_new),
+        cmocka_unit_test(test_vae_sd1),  cmocka_unit_test(test_vae_sd2),     cmocka_unit_test(test_safety_checker),
+        cmocka_unit_test(test_text_xl),  cmocka_unit_test(test_text_xl_2),   cmocka_unit_test(test_unet_xl),
+        cmocka_unit_test(test_controls), cmocka_unit_test(test_controls_xl),
     };
     int n_failed = 0;
     for (size_t i = 0; i < sizeof device_cases / sizeof *device_cases; i++) {

@@ -8,7 +8,6 @@
 /* ---- the net ----------------------------------------------------------------------------------------------------- */
 
 static const struct config_only only[] = {
-    {"global_pool_conditions", ONLY_FALSE, 0, NULL},
     {"conditioning_channels", ONLY_NUMBER, 3, NULL},
 };
 
@@ -19,6 +18,7 @@ static void read_config(struct controlnet *m, const struct json *config) {
     int64_t stages[CONTROL_STAGES_MAX];
     config_require(config, only, sizeof only / sizeof *only);
     unet_read_encoder_config(&m->encoder, config);
+    m->pools = json_bool(config, "global_pool_conditions", false);
     m->bgr = config_choice(config, "controlnet_conditioning_channel_order", orders[0], orders) == 1;
     int n = json_int_array(config, key, stages, CONTROL_STAGES_MAX, 1, 65536, false);
     if (n == 0) die(FAIL_DATA, "%s: '%s' is empty", json_path(config), key);
@@ -28,14 +28,14 @@ static void read_config(struct controlnet *m, const struct json *config) {
 }
 
 static struct control_conv conv_bind(struct binder *binder, const char *name, int K, int C) {
-    struct control_conv c;
+    struct control_conv c = {.name = name};
     c.w = weight_get(binder, WEIGHT_CONV, SHAPE(K, C, 3, 3), "controlnet_cond_embedding.%s.weight", name);
     c.b = weight_get(binder, WEIGHT_VECTOR, SHAPE(K), "controlnet_cond_embedding.%s.bias", name);
     return c;
 }
 
 static struct control_conv zero_bind(struct binder *binder, const char *name, int C) {
-    struct control_conv c;
+    struct control_conv c = {.name = name};
     c.w = weight_get(binder, WEIGHT_MATRIX, SHAPE(C, C), "%s.weight", name);
     c.b = weight_get(binder, WEIGHT_VECTOR, SHAPE(C), "%s.bias", name);
     return c;
@@ -90,12 +90,26 @@ void controlnet_embed(struct device *dev, const struct controlnet *m, struct vie
 
 /* ---- what it adds ------------------------------------------------------------------------------------------------ */
 
-/* y += scale * c(x) */
-static void add_residual(struct device *dev, const struct control_conv *c, struct view y, struct view x, float scale) {
+enum { MEAN_WIDTH = 64 /* channels of a head: as wide as devices like them */ };
+
+/* [N,1,1,C], the mean over each image: what attention makes of a query of zeros. */
+static struct view mean_of(struct device *dev, struct view x) {
+    struct view y = view_alloc_as(dev, x.dtype, x.N, 1, 1, x.C), zero = view_alloc_as(dev, x.dtype, x.N, 1, 1, x.C), corner = x;
+    corner.H = corner.W = 1;
+    dev->ops->add(dev, zero, corner, corner, -1);
+    dev->ops->attention(dev, y, zero, x, x, x.C % MEAN_WIDTH ? 1 : x.C / MEAN_WIDTH, false);
+    return y;
+}
+
+/* y += scale * c(x); or everywhere the mean of that, which is c of the mean */
+static void add_residual(struct device *dev, const struct control_conv *c, bool pools, struct view y, struct view x, float scale) {
     size_t mark = arena_mark(dev);
-    struct view h = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C);
-    dev->ops->linear(dev, h, x, c->w, c->b, ACT_NONE, no_view);
-    dev->ops->add(dev, y, y, h, scale);
+    struct view seen = pools ? mean_of(dev, x) : x, h = view_alloc_as(dev, x.dtype, seen.N, seen.H, seen.W, seen.C);
+    dev->ops->linear(dev, h, seen, c->w, c->b, ACT_NONE, no_view);
+    tap_view(dev, h, "%s", c->name);
+    if (!pools) dev->ops->add(dev, y, y, h, scale);
+    if (pools) dev->ops->add(dev, h, h, h, scale - 1);
+    if (pools) dev->ops->modulate(dev, y, y, no_view, h, ACT_NONE);
     arena_release(dev, mark);
 }
 
@@ -107,10 +121,10 @@ static void control_forward(struct device *dev, const struct control *c, struct 
     struct view seen = view_slice(view_images(x, first, M), 0, m->encoder.in_channels);
     unet_encode(dev, &m->encoder, c->run, &own, seen, view_slice(temb, c->temb_at, c->temb_dim), c->picture);
     for (int k = 0; k < m->n_skips; k++) {
-        double less = c->guess ? pow(10, (double)k / m->n_skips - 1) : 1;
-        add_residual(dev, &m->down[k], view_images(f->skips[k], first, M), own.skips[k], (float)(c->scale * less));
+        double less = c->guess && !m->pools ? pow(10, (double)k / m->n_skips - 1) : 1;
+        add_residual(dev, &m->down[k], m->pools, view_images(f->skips[k], first, M), own.skips[k], (float)(c->scale * less));
     }
-    add_residual(dev, &m->mid, view_images(f->mid, first, M), own.mid, c->scale);
+    add_residual(dev, &m->mid, m->pools, view_images(f->mid, first, M), own.mid, c->scale);
     arena_release(dev, mark);
 }
 

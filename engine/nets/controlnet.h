@@ -8,12 +8,14 @@
 enum { CONTROL_STAGES_MAX = 8 };
 
 struct control_conv {
+    const char *name;
     struct weight *w, *b; /* [K,C,3,3] [K]; where it leads to the UNet [C,C,1,1] [C] */
 };
 
 struct controlnet {
     struct unet encoder;  /* whose way up is none */
     bool bgr;             /* the picture's channels are taken in reverse */
+    bool pools;           /* what it adds is the same for every pixel: the mean over the image */
     int n_stages, factor; /* of the embedding; pixels of the picture per latent */
     int stages[CONTROL_STAGES_MAX];
     struct control_conv conv_in, conv_out;              /* [stages[0],3,3,3] [C0,stages[n-1],3,3] */
@@ -37,7 +39,7 @@ struct control {
     struct view picture;   /* [M,h,w,C0]: the M last images of the call are led */
     int temb_at, temb_dim; /* its part of the row's time embeddings */
     float scale;
-    bool guess; /* the skips are led less than the middle is: the k-th of K by 10^(k/K - 1) of the scale */
+    bool guess; /* the skips are led less than the middle is: the k-th of K by 10^(k/K - 1) of the scale; not by a net that pools */
 };
 
 enum { CONTROLS_MAX = 8 };

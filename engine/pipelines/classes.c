@@ -1,5 +1,6 @@
 #include "engine/pipelines/classes.h"
 
+#include <math.h>
 #include <string.h>
 #include "engine/base/error.h"
 #include "engine/files/checkpoint.h"
@@ -27,6 +28,12 @@ enum { N_CLASSES = sizeof classes / sizeof *classes };
 /* It lays grey masks over latents by degrees and, where a scheduler adds noise by timestep, noise of the step before: a loop of its own
  * that diffusers keeps for checkpoints of 2022, whose parts are those of its successor. */
 static const char legacy[] = "StableDiffusionInpaintPipelineLegacy";
+
+struct task_defaults class_defaults(const struct pipeline_class *class, bool image, bool masked, bool led) {
+    if (masked) return led ? class->led_masked : class->masked;
+    if (image) return led ? class->led_image : class->image;
+    return (struct task_defaults){class->guidance, NAN, 1};
+}
 
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c) {
     const char *name = c->pipeline_class ? c->pipeline_class : ddpm_class.name, *known = "";

@@ -41,9 +41,9 @@ struct part_spec {
     bool optional;              /* may be absent or null */
 };
 
-/* What a task begins with where nothing else is said. */
+/* What a task begins with where nothing else is said; control_scale: of its ControlNets. */
 struct task_defaults {
-    double guidance, strength;
+    double guidance, strength, control_scale;
 };
 
 /* What the denoiser's input holds behind the Z channels of the latents. */
@@ -56,10 +56,11 @@ enum beside {
 struct pipeline_class {
     const char *name; /* "StableDiffusionPipeline" */
     bool takes_prompt;
-    int steps;                          /* where none are asked for */
-    double guidance;                    /* NAN: there is nothing to be guided by */
-    struct task_defaults image, masked; /* from a picture; with a mask */
-    double image_guidance;              /* towards the picture beside the latents; 0: there is none */
+    int steps;                                  /* where none are asked for */
+    double guidance;                            /* NAN: there is nothing to be guided by */
+    struct task_defaults image, masked;         /* from a picture; with a mask … */
+    struct task_defaults led_image, led_masked; /* … and led by ControlNets, as diffusers' classes for that have it */
+    double image_guidance;                      /* towards the picture beside the latents; 0: there is none */
     enum beside beside;
     const char *scheduler;                /* the class any stored scheduler is converted to, or NULL */
     enum sched_fixup fixup, masked_fixup; /* what its constructor does to a stored scheduler; that of the class that paints in a mask */
@@ -77,6 +78,9 @@ struct pipeline_class {
     /* The latents as a picture [1,height,width,3] in the device's arena. */
     struct view (*decode)(const struct request *r, const struct latents *l);
 };
+
+/* Of the task; strength NAN: it has none. */
+struct task_defaults class_defaults(const struct pipeline_class *class, bool image, bool masked, bool led);
 
 /* In the order they are told to the user. */
 extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, xl_class, xl_image_to_image_class,

@@ -116,6 +116,16 @@ static struct image read_image(struct request *r, int i) {
     return how->n ? preprocess(r->arena, &image, how->items[how->n == 1 ? 0 : i]) : image;
 }
 
+/* Where the task has its own. */
+static void fill_scale(struct request *r) {
+    struct settings *s = &r->settings;
+    double scale = class_defaults(r->model->class, s->image, s->mask, true).control_scale;
+    if (s->control_scales.n || scale == 1) return;
+    double *item = arena_alloc(r->arena, sizeof *item);
+    *item = scale;
+    s->control_scales = (struct number_list){1, item};
+}
+
 void controls_open(struct request *r) {
     struct settings *s = &r->settings;
     const struct model *m = r->model;
@@ -131,6 +141,7 @@ void controls_open(struct request *r) {
     check_count("--control-preprocess", s->control_preprocess.n, n);
     bool pictures = !s->incomplete || s->control_images.n;
     if (pictures) check_images(r, n, n_own);
+    fill_scale(r);
     r->controls = arena_array(r->arena, (size_t)n, sizeof *r->controls);
     r->n_controls = n;
     for (int i = 0; i < n; i++) {
@@ -139,6 +150,8 @@ void controls_open(struct request *r) {
         u->of = open_net(r->model, n_own ? own[i] : s->controls.items[i]);
         if (pictures) u->image = read_image(r, i);
     }
+    /* as diffusers' pipelines have it, all but SDXL's that paints in a mask */
+    if (r->controls[0].of->net->pools && !(s->mask && m->class->penultimate)) s->guess_mode = true;
     if (pictures && !s->image) init_fill_size(r, s->control_images.items[0], &r->controls[0].image);
 }
 

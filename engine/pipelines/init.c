@@ -85,7 +85,6 @@ struct image init_read(struct request *r) {
     if (!s->image) return check_alone(r), (struct image){0};
     check_together(r);
     struct image image = image_read(r->arena, s->image);
-    if (isnan(s->strength)) s->strength = s->mask ? r->model->class->masked.strength : r->model->class->image.strength;
     if (s->mask_crop_given) { /* its size is not the drawn part's */
         s->resize = RESIZE_FILL;
         return image;

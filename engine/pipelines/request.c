@@ -47,10 +47,6 @@ static void report_untrained_size(const struct model *m, const struct settings *
         warn("%dx%d: %s was trained on sides of %d to %d: expect less", s->width, s->height, m->checkpoint->name, g->size_min, g->size_max);
 }
 
-static double default_guidance(const struct pipeline_class *class, const struct settings *s) {
-    return s->mask ? class->masked.guidance : s->image ? class->image.guidance : class->guidance;
-}
-
 static void check_clip_skip(const struct model *m, int skip) {
     for (int i = 0; i < m->n_texts; i++) {
         int n_layers = m->texts[i].net->layers.n;
@@ -72,7 +68,9 @@ static void fill_defaults(struct request *r) {
     struct settings *s = &r->settings;
     fill_from_checkpoint(m, s);
     if (s->clip_skip < 0) s->clip_skip = 0;
-    if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = default_guidance(m->class, s);
+    struct task_defaults task = class_defaults(m->class, s->image, s->mask, r->n_controls);
+    if (s->image && isnan(s->strength)) s->strength = task.strength;
+    if (m->class->takes_prompt && isnan(s->guidance)) s->guidance = task.guidance;
     if (m->class->takes_prompt && !s->negative && !m->zeros_for_no_negative) s->negative = "";
     check_clip_skip(m, s->clip_skip);
     if (s->image_guidance > 0 && !m->class->image_guidance)

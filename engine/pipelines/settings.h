@@ -71,7 +71,7 @@ struct settings {
     struct rng_gpu rng_gpu; /* of RNG_CUDA; zeros: the one in use, on the CPU an H100 */
     enum dtype rng_dtype;
     const char *image;    /* picture to begin from, or NULL; "-": standard input */
-    double strength;      /* how much of it goes: 0 to 1, of the steps; NAN: 0.8, inpainting 1 */
+    double strength;      /* how much of it goes: 0 to 1, of the steps; NAN: the class's default for the task */
     const char *mask;     /* where it is white the image is painted anew; or NULL */
     bool invert_mask;     /* where it is black */
     double mask_blur;     /* radius in pixels of the mask */
@@ -85,16 +85,16 @@ struct settings {
      * them, or there is one for each. */
     struct text_list controls, control_images;
     struct text_list control_preprocess;             /* what is made of the pictures before (preprocess.h) */
-    struct number_list control_scales;               /* 1 */
+    struct number_list control_scales;               /* the class's default for the task */
     struct number_list control_starts, control_ends; /* 0 to 1, of the calls: 0 and 1 */
-    bool guess_mode;                                 /* they lead the conditional output alone, the more the deeper in the net */
-    const char *lora_dir;                            /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
-    bool lora_lenient;                               /* modules that are none of the model's are left out, not refused */
-    const char *latents;                             /* safetensors file with the initial noise, or NULL */
-    int batch_size;                                  /* pictures drawn at once; 0: as many as are faster and fit into memory */
-    int count;                                       /* images that will be asked for: --dump makes a folder for each of several */
-    const char *dump;                                /* directory, or NULL */
-    bool vae_dtype_given;                            /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
+    bool guess_mode;      /* they lead the conditional output alone, the more the deeper in the net; always where the first pools */
+    const char *lora_dir; /* where <lora:NAME:WEIGHT> of a prompt is; NULL: such text is text */
+    bool lora_lenient;    /* modules that are none of the model's are left out, not refused */
+    const char *latents;  /* safetensors file with the initial noise, or NULL */
+    int batch_size;       /* pictures drawn at once; 0: as many as are faster and fit into memory */
+    int count;            /* images that will be asked for: --dump makes a folder for each of several */
+    const char *dump;     /* directory, or NULL */
+    bool vae_dtype_given; /* the VAE computes in vae_dtype, else in the device's type as the UNet does */
     enum dtype vae_dtype;
     int vae_tiling;      /* enum vae_tiling */
     const char *refiner; /* the checkpoint that draws the last steps, or NULL */

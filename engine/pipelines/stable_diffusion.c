@@ -10,11 +10,11 @@ static void check_guided(struct model *m) {
         die(FAIL_UNSUPPORTED, "%s: unet/config.json: a %s needs 'time_cond_proj_dim'", m->checkpoint->dir, m->class->name);
 }
 
-#define STABLE_DIFFUSION(class_name, text_fixup, mask_fixup)                                                                            \
-    {                                                                                                                                   \
-        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1},                \
-        .fixup = text_fixup, .masked_fixup = mask_fixup, .parts = latent_parts, .check = latent_check_plain, .prepare = latent_prepare, \
-        .decode = latent_decode,                                                                                                        \
+#define STABLE_DIFFUSION(class_name, text_fixup, mask_fixup)                                                                               \
+    {                                                                                                                                      \
+        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 7.5, .image = {7.5, 0.8}, .masked = {7.5, 1},                   \
+        .led_image = {7.5, 0.8, 0.8}, .led_masked = {7.5, 1, 0.5}, .fixup = text_fixup, .masked_fixup = mask_fixup, .parts = latent_parts, \
+        .check = latent_check_plain, .prepare = latent_prepare, .decode = latent_decode,                                                   \
     }
 
 /* The task follows from what is given, as diffusers' AutoPipeline has it: each of them does all three. */
@@ -29,11 +29,11 @@ const struct pipeline_class control_class = STABLE_DIFFUSION("StableDiffusionCon
                             control_inpaint_class = STABLE_DIFFUSION("StableDiffusionControlNetInpaintPipeline", FIXUP_NONE, FIXUP_NONE);
 
 /* Luo et al. 2023 (diffusers pipelines/latent_consistency_models): a few steps, guided by what the denoiser is told. */
-#define LATENT_CONSISTENCY(class_name)                                                                                               \
-    {                                                                                                                                \
-        .name = class_name, .takes_prompt = true, .steps = 4, .guidance = 8.5, .image = {8.5, 0.8}, .masked = {8.5, 1},              \
-        .fixup = FIXUP_NONE, .parts = latent_parts, .strength_to_scheduler = true, .check = check_guided, .prepare = latent_prepare, \
-        .decode = latent_decode,                                                                                                     \
+#define LATENT_CONSISTENCY(class_name)                                                                                  \
+    {                                                                                                                   \
+        .name = class_name, .takes_prompt = true, .steps = 4, .guidance = 8.5, .image = {8.5, 0.8}, .masked = {8.5, 1}, \
+        .led_image = {8.5, 0.8, 0.8}, .led_masked = {8.5, 1, 0.5}, .fixup = FIXUP_NONE, .parts = latent_parts,          \
+        .strength_to_scheduler = true, .check = check_guided, .prepare = latent_prepare, .decode = latent_decode,       \
     }
 
 const struct pipeline_class latent_consistency_class = LATENT_CONSISTENCY("LatentConsistencyModelPipeline"),

@@ -98,11 +98,11 @@ static const struct part_spec parts[] = {
     {.name = NULL},
 };
 
-#define STABLE_DIFFUSION_XL(class_name)                                                                                   \
-    {                                                                                                                     \
-        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 5, .image = {5, 0.3}, .masked = {7.5, 0.9999}, \
-        .fixup = FIXUP_NONE, .parts = parts, .penultimate = true, .whole_vae = true, .check = check, .prepare = prepare,  \
-        .decode = latent_decode,                                                                                          \
+#define STABLE_DIFFUSION_XL(class_name)                                                                                     \
+    {                                                                                                                       \
+        .name = class_name, .takes_prompt = true, .steps = 50, .guidance = 5, .image = {5, 0.3}, .masked = {7.5, 0.9999},   \
+        .led_image = {5, 0.8, 0.8}, .led_masked = {5, 0.9999, 1}, .fixup = FIXUP_NONE, .parts = parts, .penultimate = true, \
+        .whole_vae = true, .check = check, .prepare = prepare, .decode = latent_decode,                                     \
     }
 
 /* As Stable Diffusion's, each of them does all three tasks. */

@@ -94,20 +94,22 @@ def cases(c, classes, width, height):
        control_guidance_start=[0.0, 0.4], control_guidance_end=[0.6, 1.0], **sides)
     go("nets-guess", ["one", "two"], [*two, *size, "--guess-mode"], [a, b], guess_mode=True, **sides)
     for scheduler in SCHEDULERS:
-        draw(c, image, f"image-{scheduler}", ["one"], ["-i", "@in.png", "--strength", 0.6, *size, *one], steps=5, scheduler=scheduler, image=begin,
-             control_image=a, strength=0.6, controlnet_conditioning_scale=1.0, **sides)
-        draw(c, inpaint, f"mask-{scheduler}", ["one"], ["-i", "@in.png", "--mask", "@mask.png", "--strength", 0.8, "-g", 6, *size, *one], steps=5,
+        draw(c, image, f"image-{scheduler}", ["one"], ["-i", "@in.png", "--strength", 0.6, *size, *one, "--control-scale", 1], steps=5,
+             scheduler=scheduler, image=begin, control_image=a, strength=0.6, controlnet_conditioning_scale=1.0, **sides)
+        draw(c, inpaint, f"mask-{scheduler}", ["one"], ["-i", "@in.png", "--mask", "@mask.png", "--strength", 0.8, "-g", 6, *size, *one,
+                                                                 "--control-scale", 1], steps=5,
              scheduler=scheduler, image=begin, mask_image=mask, control_image=a, strength=0.8, guidance_scale=6.0, controlnet_conditioning_scale=1.0,
              **sides)
     draw(c, image, "image-window", ["one", "two"], ["-i", "@in.png", "--strength", 0.6, *size, *two, "--control-scale", 0.7, "--control-start", 0.2,
                                                     "--control-end", 0.7], steps=8, image=begin, control_image=[a, b], strength=0.6,
          controlnet_conditioning_scale=[0.7, 0.7], control_guidance_start=0.2, control_guidance_end=0.7, **sides)
-    draw(c, inpaint, "mask-guess", ["one"], ["-i", "@in.png", "--mask", "@mask.png", "--strength", 1, "-g", 6, *size, *one, "--guess-mode"],
+    draw(c, inpaint, "mask-guess", ["one"], ["-i", "@in.png", "--mask", "@mask.png", "--strength", 1, "-g", 6, *size, *one, "--guess-mode",
+                                               "--control-scale", 1],
          image=begin, mask_image=mask, control_image=a, strength=1.0, guidance_scale=6.0, controlnet_conditioning_scale=1.0, guess_mode=True, **sides)
     same = c.add_picture("same.png", 40, 44)
     draw(c, inpaint, "mask-crop", ["one"], ["-i", "@in.png", "--mask", "@mask.png", "--mask-crop", 3, "--strength", 0.8, "-g", 6, *size,
-                                            "--control-image", "@same.png"], image=begin, mask_image=mask, control_image=same, strength=0.8,
-         guidance_scale=6.0, controlnet_conditioning_scale=1.0, padding_mask_crop=3, **sides)
+                                            "--control-image", "@same.png", "--control-scale", 1], image=begin, mask_image=mask,
+         control_image=same, strength=0.8, guidance_scale=6.0, controlnet_conditioning_scale=1.0, padding_mask_crop=3, **sides)
 
 
 def refuse(c):
@@ -165,8 +167,8 @@ def control_nine():
     a, begin, mask = c.add_picture("a.png", 32, 24), c.add_picture("in.png", 40, 44), c.add_mask("mask.png", 40, 44, 9, 8, 20, 22)
     for strength in (0.6, 1.0):
         draw(c, SD[2], f"strength-{strength}", ["one"], ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength, "-W", 32, "-H", 24,
-                                                         "--control-image", "@a.png"], image=begin, mask_image=mask, control_image=a, strength=strength,
-             controlnet_conditioning_scale=1.0, width=32, height=24)
+                                                         "--control-image", "@a.png", "--control-scale", 1], image=begin, mask_image=mask,
+             control_image=a, strength=strength, controlnet_conditioning_scale=1.0, width=32, height=24)
     return c
 
 
@@ -206,7 +208,52 @@ def control_xl():
     return c
 
 
-MAKERS = [control, control_nine, control_own, control_own_two, control_xl]
+def unsaid(c, classes):
+    """What a task does where nothing is said of strength, guidance and scale; nets that pool, of which the first says whether the guess mode is on."""
+    text, image, inpaint = classes
+    a, begin, mask = c.add_picture("a.png", 34, 34), c.add_picture("in.png", 40, 44), c.add_mask("mask.png", 40, 44, 9, 8, 20, 22)
+    size, sides = ["-W", 32, "-H", 24], {"width": 32, "height": 24}
+    one, two = ["--control-image", "@a.png"], ["--control-image", "@a.png", "--control-image", "@a.png"]
+    picture, painted = ["-i", "@in.png", *size], ["-i", "@in.png", "--mask", "@mask.png", *size]
+    from_picture, in_mask = {"image": begin, **sides}, {"image": begin, "mask_image": mask, **sides}
+    draw(c, image, "image", ["one"], [*picture, *one], control_image=a, **from_picture)
+    draw(c, inpaint, "mask", ["one"], [*painted, *one], control_image=a, **in_mask)
+    draw(c, image, "image-two", ["one", "pool"], [*picture, *two], control_image=[a, a], controlnet_conditioning_scale=[0.8, 0.8], **from_picture)
+    draw(c, text, "pool", ["pool"], one, image=a)
+    draw(c, text, "pool-scale", ["pool"], [*one, "--control-scale", 0.6, "--control-end", 0.7], image=a, controlnet_conditioning_scale=0.6,
+         control_guidance_end=0.7)
+    draw(c, text, "pool-unguided", ["pool"], one, g=1, image=a)
+    draw(c, text, "pool-twice", ["pool", "pool"], two, image=[a, a])
+    draw(c, text, "pool-second", ["one", "pool"], two, image=[a, a])
+    draw(c, inpaint, "pool-mask", ["pool"], [*painted, *one], control_image=a, **in_mask)
+    return c
+
+
+def sd_nets():
+    unet = sd.unet()
+    c = sd.stable_diffusion("control-unsaid", unet)
+    c.save("one", net(unet, (4, 6, 8)))
+    c.save("pool", net(unet, (4, 6, 8), global_pool_conditions=True))
+    return c
+
+
+def xl_nets():
+    unet = xl.unet()
+    c = Checkpoint("control-xl-unsaid", xl.pipeline(unet=unet), xl.TOKENIZERS)
+    c.save("one", net(unet, (4, 4, 6, 8)))
+    c.save("pool", net(unet, (4, 4, 6, 8), global_pool_conditions=True))
+    return c
+
+
+def control_unsaid():
+    return unsaid(sd_nets(), SD)
+
+
+def control_xl_unsaid():
+    return unsaid(xl_nets(), XL)
+
+
+MAKERS = [control, control_nine, control_own, control_own_two, control_unsaid, control_xl, control_xl_unsaid]
 
 
 def main():
