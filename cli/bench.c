@@ -71,7 +71,7 @@ static void print_text(struct buffer *b, const struct request *r, const struct o
             buffer_printf(b, "%-6s %12.3f %12.3f %12.3f\n", timed_names[i], m->spread[i].median, m->spread[i].p95, m->spread[i].min);
     buffer_printf(b, "start %.1f ms; load %.3f GB in %.1f ms; peak memory %.3f GB, planned %.3f GB\n", t->ready,
                   (double)model->bytes_read / 1e9, model->load_ms, (double)peak_memory(model, t) / 1e9,
-                  (double)(plan.weights + plan.activations + plan.scratch) / 1e9);
+                  (double)(memory_plan_sum(plan) + model->program_bytes) / 1e9);
 }
 
 /* Microseconds are enough. */

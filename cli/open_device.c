@@ -8,6 +8,7 @@
 #include "cuda/cuda.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/limits.h"
 
 void device_start(const struct options *o) {
     if (o->device != DEVICE_CPU) cuda_start(o->device_index);
@@ -86,9 +87,11 @@ const char *stages_text(struct arena *a, const struct model *m) {
 static void print_memory(struct request *r, struct memory_plan plan, uint64_t room, bool dry_run) {
     struct model *m = r->model;
     bool staged = m->stages->on;
-    fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s%s\n",
+    fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s%s",
             (double)plan.weights / 1e9, (double)plan.activations / 1e9, (double)plan.scratch / 1e9, (double)memory_plan_sum(plan) / 1e9,
             (double)room / 1e9, m->device->name, staged ? ", a part at a time" : "");
+    if (!m->device->own_memory) fprintf(stderr, "; the program %.3f GB", (double)memory_resident() / 1e9);
+    fputc('\n', stderr);
     if (!staged && !dry_run) return;
     if (!staged) request_plan_as(r, true, m->tiled);
     fprintf(stderr, "%s: %s\n", staged ? "stages" : "with --offload stage", stages_text(r->arena, m));

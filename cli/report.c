@@ -93,5 +93,5 @@ void report_end(const struct model *m, const struct startup *t) {
     progress_clear();
     if (m->device->products) fprintf(stderr, "products: %s\n", m->device->products(m->device));
     fprintf(stderr, "peak memory: %.3f GB (planned %.3f GB); %.1f ms since the start\n", (double)peak_memory(m, t) / 1e9,
-            (double)(plan.weights + plan.activations + plan.scratch) / 1e9, clock_ms() - t->began);
+            (double)(memory_plan_sum(plan) + m->program_bytes) / 1e9, clock_ms() - t->began);
 }

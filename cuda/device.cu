@@ -83,7 +83,7 @@ const void *cuda_packed(struct cuda_device *dev, const struct weight *w) {
     return w->packed;
 }
 
-static bool cuda_pack(struct device *base, struct weight *w, const void *const raw[]) {
+static bool cuda_pack(struct device *base, struct weight *w, const void *const raw[], void *) {
     return weight_pack(cuda_of(base), w, raw);
 }
 

@@ -38,6 +38,8 @@ struct device_work {
     double flop, bytes;
 };
 
+enum { WEIGHT_PART_ALIGN = 64 }; /* of the parts of a weight as they are read */
+
 struct device {
     const char *name;      /* "cpu", "cuda:0" */
     const char *product;   /* "NVIDIA H200", "AMD EPYC 9B14": as it calls itself */
@@ -50,6 +52,7 @@ struct device {
     bool async;        /* ops return before they have run, and weights may come after load has returned: whoever wants to keep it busy
                         * gives it the next work before he waits for the last */
     bool own_memory;   /* not the system's */
+    bool host_arena;   /* the host may write to the arena: weights are read through what is free of it */
     bool images_alone; /* what becomes of an image is, to the last bit, the same whatever else is in the call */
     struct pool *pool; /* the threads that ops and loading share; NULL: the caller alone */
 
@@ -63,9 +66,11 @@ struct device {
 
     /* Bytes of w in the layout planning chose; 0 if no planned op uses it (it is then not loaded). */
     size_t (*packed_bytes)(struct device *dev, const struct weight *w);
-    /* Packs w->packed from the parts' raw file bytes raw[0..n_parts). Called from several threads at once, single-threaded inside, and
-     * must not die there: false where memory to convert in is lacking. */
-    bool (*pack)(struct device *dev, struct weight *w, const void *const raw[]);
+    /* Packs w->packed from the parts' raw file bytes raw[0..n_parts), each at the first multiple of WEIGHT_PART_ALIGN behind the last.
+     * Called from several threads at once, single-threaded inside, and must not die there: false where memory is lacking.   room: pack_room
+     * bytes to convert in, 64-byte aligned */
+    bool (*pack)(struct device *dev, struct weight *w, const void *const raw[], void *room);
+    size_t (*pack_room)(const struct weight *w); /* NULL: none */
     /* Delivers the weights, items in order of use; where the device is async it goes on doing so after it has returned, and an op waits
      * for the weights it reads. load_wait returns when all have come, with the milliseconds it took. Both die FAIL_IO. */
     void (*load)(struct device *dev, struct weight *const items[], int n);

@@ -6,22 +6,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include "engine/base/error.h"
 #include "engine/bind.h"
 #include "engine/base/pool.h"
 #include "engine/base/sys.h"
 
-enum { LINE = 64, HUGE_PAGE = 2 << 20 };
+enum { LINE = WEIGHT_PART_ALIGN };
 
 static size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }
 
+/* What its parts take as the files have them. */
 static size_t raw_bytes(const struct weight *w) {
     size_t n = 0;
     for (int i = 0; i < w->n_parts; i++) n += round_up(w->parts[i]->bytes, LINE);
     return n;
+}
+
+static size_t room_bytes(const struct device *dev, const struct weight *w) {
+    return raw_bytes(w) + (dev->pack_room ? round_up(dev->pack_room(w), LINE) : 0);
+}
+
+uint64_t weights_reading_bytes(struct device *dev, struct binder *const binders[], int n) {
+    size_t most = 0;
+    for (int i = 0; i < n && dev->host_arena; i++)
+        for (struct weight *w = binders[i]->first; w; w = w->next)
+            if (dev->packed_bytes(dev, w) && room_bytes(dev, w) > most) most = room_bytes(dev, w);
+    return (uint64_t)most * (uint64_t)pool_threads(dev->pool);
 }
 
 uint64_t weights_packed_bytes(struct device *dev, struct binder *const binders[], int n) {
@@ -105,30 +117,23 @@ static int compare_raw(const void *a, const void *b) {
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* Reads the parts one behind the other into staging and packs them: 0, or an errno and *failed. */
-static int load_one(struct device *dev, struct weight *w, char *staging, const struct tensor **failed) {
+/* Reads the parts one behind the other into the room, whose rest is for packing: 0, or an errno and *failed. */
+static int load_one(struct device *dev, struct weight *w, char *room, const struct tensor **failed) {
     const void *raw[w->n_parts];
     for (int i = 0; i < w->n_parts; i++) {
-        int error = tensor_read(w->parts[i], staging);
+        int error = tensor_read(w->parts[i], room);
         if (error) return *failed = w->parts[i], error;
-        raw[i] = staging;
-        staging += round_up(w->parts[i]->bytes, LINE);
+        raw[i] = room;
+        room += round_up(w->parts[i]->bytes, LINE);
     }
-    return dev->pack(dev, w, raw) ? 0 : ENOMEM;
-}
-
-/* One buffer a thread, kept for all it reads: its pages are faulted in once, as huge ones where the kernel has them. */
-static char *staging_new(size_t bytes) {
-    char *p = sys.aligned_alloc(HUGE_PAGE, round_up(bytes + 1, HUGE_PAGE));
-    if (p) madvise(p, round_up(bytes + 1, HUGE_PAGE), MADV_HUGEPAGE);
-    return p;
+    return dev->pack(dev, w, raw, room) ? 0 : ENOMEM;
 }
 
 struct loading {
     struct device *dev;
     struct weight **items;
-    size_t raw_max;
-    char **staging; /* each thread's, NULL until it reads */
+    char *rooms; /* each thread's, one behind the other, each of … */
+    size_t room; /* … so many bytes */
     pthread_mutex_t lock;
     const struct tensor *failed; /* the first … */
     int error;                   /* … and why; under the lock */
@@ -136,10 +141,9 @@ struct loading {
 
 static void load_items(void *context, size_t begin, size_t end, int thread) {
     struct loading *l = context;
-    if (!l->staging[thread]) l->staging[thread] = staging_new(l->raw_max);
     for (size_t i = begin; i < end; i++) {
         const struct tensor *at = NULL;
-        int error = l->staging[thread] ? load_one(l->dev, l->items[i], l->staging[thread], &at) : ENOMEM;
+        int error = load_one(l->dev, l->items[i], l->rooms + (size_t)thread * l->room, &at);
         if (!error) continue;
         pthread_mutex_lock(&l->lock);
         if (!l->error) l->error = error, l->failed = at;
@@ -148,33 +152,29 @@ static void load_items(void *context, size_t begin, size_t end, int thread) {
 }
 
 /* Largest first, so that no thread is left with a big one at the end. */
-static int pack_all(struct device *dev, struct weight **items, int n, size_t raw_max, const struct tensor **failed) {
+static void pack_all(struct loading *l, int n) {
     enum { TENSOR_NS = 1000000 }; /* of the large ones, which come first: taken one by one */
-    int n_threads = pool_threads(dev->pool);
-    struct loading l = {.dev = dev, .items = items, .raw_max = raw_max, .lock = PTHREAD_MUTEX_INITIALIZER};
-    l.staging = sys.calloc((size_t)n_threads, sizeof *l.staging);
-    if (!l.staging) return ENOMEM;
-    qsort(items, (size_t)n, sizeof *items, compare_raw);
-    pool_for(dev->pool, (size_t)n, TENSOR_NS, load_items, &l);
-    for (int i = 0; i < n_threads; i++) free(l.staging[i]);
-    free(l.staging);
-    *failed = l.failed;
-    return l.error;
+    qsort(l->items, (size_t)n, sizeof *l->items, compare_raw);
+    pool_for(l->dev->pool, (size_t)n, TENSOR_NS, load_items, l);
 }
 
 void weights_pack_all(struct device *dev, struct weight *const items[], int n) {
-    const struct tensor *failed = NULL;
-    size_t raw_max = 0;
+    struct loading l = {.dev = dev, .lock = PTHREAD_MUTEX_INITIALIZER};
     for (int i = 0; i < n; i++)
-        if (raw_bytes(items[i]) > raw_max) raw_max = raw_bytes(items[i]);
-    struct weight **sorted = sys.malloc((size_t)n * sizeof *sorted);
-    if (sorted) memcpy(sorted, items, (size_t)n * sizeof *sorted);
-    int error = sorted ? pack_all(dev, sorted, n, raw_max, &failed) : ENOMEM;
-    free(sorted);
-    if (error == ENOMEM) die(FAIL_MEMORY, "out of memory: %zu bytes to read weights through", raw_max);
-    if (error)
-        die(FAIL_IO, "%s: tensor '%s': %s", failed->file->path, failed->name,
-            error == ESTALE ? "the file changed while it was read" : strerror(error));
+        if (room_bytes(dev, items[i]) > l.room) l.room = room_bytes(dev, items[i]);
+    size_t bytes = l.room * (size_t)pool_threads(dev->pool);
+    bool lent = dev->host_arena && dev->arena_capacity - dev->arena_used >= bytes;
+    l.rooms = lent ? dev->arena_base + dev->arena_used : sys.aligned_alloc(LINE, bytes + LINE);
+    l.items = sys.malloc((size_t)n * sizeof *l.items);
+    bool there = l.rooms && l.items;
+    if (there) memcpy(l.items, items, (size_t)n * sizeof *l.items), pack_all(&l, n);
+    free(l.items);
+    if (!lent) free(l.rooms);
+    if (!there) die(FAIL_MEMORY, "out of memory: %zu bytes to read weights through", bytes);
+    if (l.error == ENOMEM) die(FAIL_MEMORY, "out of memory: weights could not be read");
+    if (l.error)
+        die(FAIL_IO, "%s: tensor '%s': %s", l.failed->file->path, l.failed->name,
+            l.error == ESTALE ? "the file changed while it was read" : strerror(l.error));
 }
 
 uint64_t weights_load(struct device *dev, struct binder *const binders[], int n) {

@@ -39,7 +39,8 @@ void weights_release(struct device *dev, struct binder *const binders[], int n);
 uint64_t weights_held_bytes(struct binder *const binders[], int n);
 /* All weights are there: dies FAIL_IO if a file changed since it was opened. Returns the milliseconds loading took. */
 double weights_wait(struct device *dev, struct binder *const binders[], int n);
-/* For devices: reads the items and has dev->pack pack them, several threads at once. */
+/* For devices: reads the items and has dev->pack pack them, several threads at once, through what is free of a host_arena or, where it
+ * does not do, memory of its own. */
 void weights_pack_all(struct device *dev, struct weight *const items[], int n);
 /* The first value among what was loaded that is not finite, for who wonders why a picture is not: reads the files again. False if there is
  * none, or a read fails. */
@@ -48,6 +49,8 @@ struct weight_flaw {
     uint64_t at, n; /* element at of n */
 };
 bool weights_find_flaw(struct binder *const binders[], int n, struct weight_flaw *flaw);
+/* What reading them takes of an arena that the host may write to, before it is wanted for other things; 0 on other devices. */
+uint64_t weights_reading_bytes(struct device *dev, struct binder *const binders[], int n);
 /* Sum of packed bytes, known after planning. */
 uint64_t weights_packed_bytes(struct device *dev, struct binder *const binders[], int n);
 

@@ -112,7 +112,7 @@ static inline void pair_run(struct pair *p, void (*call)(struct device *dev, int
             w->packed_bytes = dev->packed_bytes(dev, w);
             if (!w->packed_bytes) continue; /* the op did not use it */
             w->packed = dev->alloc(dev, w->packed_bytes);
-            assert_true(dev->pack(dev, w, (const void *[]){p->weights[i]->values}));
+            assert_true(dev->pack(dev, w, (const void *[]){p->weights[i]->values}, NULL));
         }
         for (int i = 0; i < p->n_operands; i++) {
             struct view whole = p->operands[i]->view[s];

@@ -1,5 +1,6 @@
 /* Checkpoint directories: layouts, variants, shards, old names, the Hugging Face cache; binding and loading weights. */
 #include "engine/base/arena.h"
+#include "engine/base/sys.h"
 #include "engine/files/checkpoint.h"
 #include "engine/bind.h"
 #include "test/files.h"
@@ -221,8 +222,8 @@ static size_t copy_bytes(struct device *dev, const struct weight *w) {
     return w->kind == WEIGHT_TABLE ? 0 : n + 0 * (size_t)dev->planning; /* no planned op uses a table */
 }
 
-static bool copy_pack(struct device *dev, struct weight *w, const void *const raw[]) {
-    (void)dev;
+static bool copy_pack(struct device *dev, struct weight *w, const void *const raw[], void *room) {
+    (void)dev, (void)room;
     float *dst = w->packed;
     for (int i = 0; i < w->n_parts; i++) {
         size_t n = w->parts[i]->bytes / dtype_table[w->parts[i]->dtype].size;
@@ -325,6 +326,35 @@ static void test_load(void **state) {
     assert_true((uintptr_t)x->packed % 64 == 0 && (uintptr_t)qkv->packed % 64 == 0);
     assert_dies(78, "expected [3,2], found [2,2]",
                 weight_get_stacked(binder, WEIGHT_MATRIX, 2, (const char *const[]){"q", "k"}, (const int64_t[]){2, 3}, 2));
+}
+
+static void *no_memory(size_t align, size_t n) {
+    (void)align, (void)n;
+    return NULL;
+}
+
+/* Weights are read through the device's arena where the host may write there, and else through memory that is asked for. */
+static void test_load_room(void **state) {
+    (void)state;
+    struct component *c = bare_component("vae", NAMES("q", "k", "v"));
+    struct binder *binder = binder_new(c);
+    struct weight *qkv = weight_get_stacked(binder, WEIGHT_MATRIX, 3, (const char *const[]){"q", "k", "v"}, (const int64_t[]){2, 2, 2}, 2);
+    struct device dev = copy_device;
+    assert_int_equal(weights_reading_bytes(&dev, &binder, 1), 0);
+    dev.host_arena = true;
+    size_t bytes = (size_t)weights_reading_bytes(&dev, &binder, 1);
+    assert_int_equal(bytes, 3 * WEIGHT_PART_ALIGN);
+    dev.arena_used = WEIGHT_PART_ALIGN;
+    dev.arena_base = memset(arena_alloc(&arena, 2 * WEIGHT_PART_ALIGN + bytes), 0x55, 2 * WEIGHT_PART_ALIGN + bytes);
+    dev.arena_capacity = WEIGHT_PART_ALIGN + bytes - 1;
+    void *(*ask)(size_t, size_t) = sys.aligned_alloc;
+    sys.aligned_alloc = no_memory;
+    assert_dies(71, "out of memory: 192 bytes to read weights through", weights_load(&dev, &binder, 1));
+    dev.arena_capacity++;
+    weights_load(&dev, &binder, 1);
+    sys.aligned_alloc = ask;
+    assert_true(((const float *)qkv->packed)[11] == 23);
+    for (size_t i = 0; i < WEIGHT_PART_ALIGN; i++) assert_true(dev.arena_base[i] == 0x55 && dev.arena_base[dev.arena_capacity + i] == 0x55);
 }
 
 /* The file must be the one whose header was read. */
@@ -491,8 +521,8 @@ int main(void) {
         TEST(test_variant),       TEST(test_shards),        TEST(test_old_names),
         TEST(test_bind),          TEST(test_misspelt),      TEST(test_missing),
         TEST(test_dialect_names), TEST(test_dialect_parts), TEST(test_bind_types),
-        TEST(test_load),          TEST(test_load_changed),  TEST(test_hub_cache),
-        TEST(test_local_wins),
+        TEST(test_load),          TEST(test_load_room),     TEST(test_load_changed),
+        TEST(test_hub_cache),     TEST(test_local_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

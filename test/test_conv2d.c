@@ -68,7 +68,7 @@ static void weight_pack(struct device *dev, struct test_weight *t) {
     t->w.packed_bytes = dev->packed_bytes(dev, &t->w);
     assert_true(t->w.packed_bytes > 0);
     t->w.packed = dev->alloc(dev, t->w.packed_bytes);
-    dev->pack(dev, &t->w, (const void *[]){t->values});
+    dev->pack(dev, &t->w, (const void *[]){t->values}, NULL);
 }
 
 static void weight_free(struct test_weight *t) {

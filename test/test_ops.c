@@ -68,7 +68,7 @@ static void weight_pack(struct device *dev, struct test_weight *t) {
     t->w.packed_bytes = dev->packed_bytes(dev, &t->w);
     assert_true(t->w.packed_bytes > 0);
     t->w.packed = dev->alloc(dev, t->w.packed_bytes);
-    assert_true(dev->pack(dev, &t->w, (const void *[]){t->values}));
+    assert_true(dev->pack(dev, &t->w, (const void *[]){t->values}, NULL));
 }
 
 /* operand() * 2^exp + offset, [N,H,W,C] in a tensor `pad` channels wider, in memory of its own for the address
@@ -527,14 +527,14 @@ static void test_parts_and_shapes(void **state) {
                         b = {.name = "b", .dtype = DT_BF16, .bytes = sizeof bottom};
     const struct tensor *parts[] = {&a, &b};
     struct weight w = {.kind = WEIGHT_MATRIX, .name = "w", .rank = 2, .shape = {K, C}, .n_parts = 2, .parts = parts};
-    float x[5 * C], y[5 * K];
+    float x[5 * C], y[5 * K], room[K * C];
     for (int i = 0; i < 5 * C; i++) x[i] = (float)(i % 11);
     struct view views[] = {view_dense(x, DT_F32, 1, 1, 5, C), {x, 1, 1, 2, C, 2 * C, DT_F32, 4 * C}};
     struct view results[] = {view_dense(y, DT_F32, 1, 1, 5, K), view_dense(y, DT_F32, 1, 1, 2, K)};
     for (int i = 0; i < 2; i++) dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
     dev->plan_end(dev);
     w.packed = dev->alloc(dev, dev->packed_bytes(dev, &w));
-    assert_true(dev->pack(dev, &w, (const void *[]){top, bottom}));
+    assert_true(dev->pack(dev, &w, (const void *[]){top, bottom}, room));
     for (int i = 0; i < 2; i++) {
         dev->ops->linear(dev, results[i], views[i], &w, NULL, ACT_NONE, no_view);
         for (int t = 0; t < views[i].W; t++)

@@ -152,3 +152,12 @@ uint64_t memory_available(const char *root) {
     each_group(root, "", look_memory_v2, &available);
     return available == UINT64_MAX ? 0 : available;
 }
+
+uint64_t memory_resident(void) {
+    unsigned long long pages = 0;
+    FILE *f = sys.fopen("/proc/self/statm", "re");
+    if (!f) return 0;
+    if (fscanf(f, "%*u %llu", &pages) != 1) pages = 0;
+    fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}

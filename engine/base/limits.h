@@ -12,4 +12,7 @@ double cpu_quota(const char *root);
 /* Bytes that can still be had: the system's, at most what the groups leave; 0: nobody says. File pages a group caches count as free. */
 uint64_t memory_available(const char *root);
 
+/* Bytes the process holds: what it has touched of its own and of the libraries' files; 0 where the system does not say. */
+uint64_t memory_resident(void);
+
 #endif

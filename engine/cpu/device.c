@@ -81,11 +81,11 @@ static size_t cpu_packed_bytes(struct device *dev, const struct weight *w) {
     return plan ? plan->packed_bytes : 0;
 }
 
-/* The parts' f32 values one behind the other, if they lie so in the file's bytes. */
-static const float *dense_f32(const struct weight *w, const void *const raw[]) {
+/* The file's bytes are its f32 values, one part behind the other. */
+static bool is_dense_f32(const struct weight *w) {
     for (int i = 0; i < w->n_parts; i++)
-        if (w->parts[i]->dtype != DT_F32 || (i && raw[i] != (const char *)raw[i - 1] + w->parts[i - 1]->bytes)) return NULL;
-    return (uintptr_t)raw[0] % sizeof(float) ? NULL : raw[0];
+        if (w->parts[i]->dtype != DT_F32 || (i + 1 < w->n_parts && w->parts[i]->bytes % WEIGHT_PART_ALIGN)) return false;
+    return true;
 }
 
 static void convert_parts(float *dst, const struct weight *w, const void *const raw[]) {
@@ -96,14 +96,14 @@ static void convert_parts(float *dst, const struct weight *w, const void *const 
     }
 }
 
-static bool cpu_pack(struct device *base, struct weight *w, const void *const raw[]) {
-    const struct cpu_plan *plan = w->plan;
-    const float *dense = dense_f32(w, raw);
-    float *converted = dense ? NULL : sys.malloc(weight_elements(w) * sizeof *converted);
-    if (!dense && !converted) return false;
-    if (converted) convert_parts(converted, w, raw);
-    plan->pack(cpu_of(base), w, dense ? dense : converted);
-    free(converted);
+static size_t cpu_pack_room(const struct weight *w) {
+    return is_dense_f32(w) ? 0 : weight_elements(w) * sizeof(float);
+}
+
+static bool cpu_pack(struct device *base, struct weight *w, const void *const raw[], void *room) {
+    bool dense = is_dense_f32(w);
+    if (!dense) convert_parts(room, w, raw);
+    ((const struct cpu_plan *)w->plan)->pack(cpu_of(base), w, dense ? raw[0] : room);
     return true;
 }
 
@@ -314,6 +314,8 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .arena_base = (char *)(uintptr_t)ARENA_BASE,
         .packed_bytes = cpu_packed_bytes,
         .pack = cpu_pack,
+        .pack_room = cpu_pack_room,
+        .host_arena = true,
         .load = cpu_load,
         .load_wait = cpu_load_wait,
         .memory_free = cpu_memory_free,

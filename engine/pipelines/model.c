@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "engine/base/error.h"
+#include "engine/base/limits.h"
 #include "engine/nets/nets.h"
 #include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/loras.h"
@@ -236,6 +237,7 @@ uint64_t model_memory_room(const struct model *m) {
 void model_load(struct model *m) {
     struct binders all = all_binders(m);
     m->device->load_forget(m->device);
+    if (!m->device->own_memory && !m->program_bytes) m->program_bytes = memory_resident();
     if (m->stages->on && m->device->planning) {
         m->device->load_wait(m->device); /* nothing is on its way to what goes */
         weights_release(m->device, all.items, all.n);
@@ -245,6 +247,7 @@ void model_load(struct model *m) {
         if (!each->recording) each->recording = m->device->recording_new(m->device);
     uint64_t bytes = m->stages->on ? 0 : weights_load(m->device, all.items, all.n);
     m->bytes_read += bytes;
+    for (struct model *each = m; each && bytes; each = each->refiner) each->prepared = 0; /* weights may have been read through the arena */
     if (bytes || (m->stages->on && !m->bytes_read)) m->loaded = false;
     if (m->refiner) m->refiner->loaded = true;                     /* what is waited for is the model's affair */
     if (!m->device->async && !m->stages->on) model_finish_load(m); /* else it goes on behind the first picture */

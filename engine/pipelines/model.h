@@ -81,6 +81,7 @@ struct model {
     struct device *device;       /* owned from model_use on; the refiner's is its partner's */
     enum dtype dtype;            /* of all but the VAE: the device's own, outside decoding */
     struct recording *recording; /* of the loop's step; keyed by all it depends on, so it outlives the requests that go on alike */
+    uint64_t program_bytes;      /* what the process held before the first load, on a device that has the system's memory; else 0 */
     uint64_t bytes_read;
     double load_ms;
     struct weight_hashes *hashes; /* or NULL: model_hash_weights */

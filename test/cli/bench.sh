@@ -8,7 +8,7 @@ draw --size 64x64 --steps 3 -v -c 2 --batch-size 1 -o box/a.png x
 expect_code 0
 [ "$(lines)" = 'memory,start,load,text,steps,vae,png,steps,vae,png,peak memory,' ] || fail "lines: $(lines)"
 ms='[0-9]+\.[0-9] ms'
-for line in 'memory: weights [0-9.]+ GB, activations [0-9.]+ GB, scratch [0-9.]+ GB: [0-9.]+ GB of [0-9.]+ GB free on cpu' \
+for line in 'memory: weights [0-9.]+ GB, activations [0-9.]+ GB, scratch [0-9.]+ GB: [0-9.]+ GB of [0-9.]+ GB free on cpu; the program [0-9.]+ GB' \
     "start: $ms \(files $ms, cpu $ms, plan $ms\)" "load: [0-9.]+ GB in $ms \([0-9.]+ GB/s\)" "text: $ms" \
     "steps: 4, median [0-9.]+ ms, p95 [0-9.]+ ms, in all $ms" "vae: $ms" "png: $ms" \
     "peak memory: [0-9.]+ GB \(planned [0-9.]+ GB\); $ms since the start"; do
