@@ -205,6 +205,7 @@ $(BUILD)/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/replay.o $(LIB
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 $(BUILD)/make_checkpoint: $(BUILD)/bench/checkpoint_tensors.o
+$(BUILD)/bench_layers: $(BUILD)/bench/peaks.o
 
 $(BUILD)/%_verdict: $(BUILD)/test/reference/%_verdict.o $(LIBRARY)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
