@@ -81,7 +81,7 @@ static void write_components(struct json_out *j, const struct metadata *about) {
     write_hashes(j, m, "");
     for (int i = 0; i < about->n_controls; i++) {
         const struct control_net *n = about->controls[i].of;
-        const char *hash = n->hashes ? weight_hash(j->text.arena, n->hashes, &n->checkpoint->components[0]) : NULL;
+        const char *hash = n->hashes ? weight_hash(j->text.arena, n->hashes, n->component) : NULL;
         if (hash) json_out_string(j, arena_printf(j->text.arena, "control_%d", i + 1), hash);
     }
     if (m->refiner) write_hashes(j, m->refiner, "refiner_");

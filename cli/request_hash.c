@@ -96,6 +96,13 @@ static void hash_controls(struct arena *a, const struct request *r, struct setti
     for (int i = 0; i < r->n_controls; i++) nets[i] = control_identity(r->model, r->controls[i].of);
     s->controls = (struct text_list){r->n_controls, nets};
     s->control_images.items = r->inputs.controls;
+    const struct text_list *how = &s->control_preprocess;
+    const char **items = arena_array(a, (size_t)how->n, sizeof *items);
+    for (int i = 0; i < how->n; i++) {
+        const struct control_net *estimator = r->controls[i].depth.of;
+        items[i] = estimator ? arena_printf(a, "depth:%s", control_identity(r->model, estimator)) : how->items[i];
+    }
+    s->control_preprocess.items = items;
 }
 
 /* False where one of them was read from standard input. */

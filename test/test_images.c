@@ -183,11 +183,14 @@ static void test_canny(void **state) {
 static void test_preprocess_names(void **state) {
     (void)state;
     struct preprocess p;
-    static const char *const wrong[] = {"",           "Canny",       "canny:",      "canny:1",     "canny:1,", "canny:,1", "canny:2,1",
-                                        "canny:-1,2", "canny:1,nan", "canny:1,2,3", "canny:1,1e5", "cannyx",   "none:1",   "canny,1,2"};
+    static const char *const wrong[] = {"",          "Canny",      "canny:",      "canny:1",     "canny:1,",    "canny:,1",
+                                        "canny:2,1", "canny:-1,2", "canny:1,nan", "canny:1,2,3", "canny:1,1e5", "cannyx",
+                                        "none:1",    "canny,1,2",  "depth:",      "depths"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         if (preprocess_parse(wrong[i], &p)) fail_msg("'%s' was taken", wrong[i]);
     assert_true(preprocess_parse("none", &p) && !p.canny);
+    assert_true(preprocess_parse("depth", &p) && p.depth && !p.canny && !p.estimator);
+    assert_true(preprocess_parse("depth:a:b", &p) && p.depth && !strcmp(p.estimator, "a:b"));
     assert_true(preprocess_parse("canny", &p) && p.canny && p.low == 100 && p.high == 200);
     assert_true(preprocess_parse("canny:7.5,7.5", &p) && p.canny && p.low == 7.5 && p.high == 7.5);
 }

@@ -152,7 +152,7 @@ static void list_lone_scheduler(struct arena *a, struct checkpoint *c) {
     m->class_name = json_string(m->config, "_class_name", "DDPMScheduler");
 }
 
-/* A lone model names its class itself. */
+/* A lone model names its class itself: diffusers' in one way, … */
 static void list_lone(struct arena *a, struct checkpoint *c, const char *path) {
     struct component *m = &c->components[c->n_components++];
     *m = (struct component){.name = "unet", .library = "diffusers", .arena = a, .config = json_load(a, path)};
@@ -160,12 +160,21 @@ static void list_lone(struct arena *a, struct checkpoint *c, const char *path) {
     if (!m->class_name) die(FAIL_UNSUPPORTED, "%s: no '_class_name': not a model of diffusers", path);
 }
 
-struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name) {
+/* … transformers' in another. */
+static void list_lone_transformer(struct arena *a, struct checkpoint *c, const char *path) {
+    const char *classes[1] = {NULL};
+    struct json *config = json_load(a, path);
+    if (json_is_array(config, "architectures")) json_string_array(config, "architectures", classes, 1);
+    if (!classes[0]) die(FAIL_UNSUPPORTED, "%s: no 'architectures': not a model of transformers", path);
+    c->components[c->n_components++] = (struct component){NULL, "transformers", classes[0], .config = config, .arena = a};
+}
+
+struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name, bool transformer) {
     struct checkpoint *c = arena_alloc(a, sizeof *c);
     c->name = arena_strdup(a, path);
     c->components = arena_alloc(a, sizeof *c->components);
     c->dir = checkpoint_locate(a, path, &c->revision);
-    list_lone(a, c, arena_printf(a, "%s/config.json", c->dir));
+    (transformer ? list_lone_transformer : list_lone)(a, c, arena_printf(a, "%s/config.json", c->dir));
     c->components[0].name = name;
     return c;
 }

@@ -57,8 +57,8 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
 /* What model_index.json says (a lone model's config.json), or for a file what its tensors do; nothing else is looked at. Never the network:
  * not there is FAIL_INPUT with the `hf download` line as hint. */
 struct checkpoint *checkpoint_list(struct arena *a, const struct source *source);
-/* The same of a folder that holds one net, which becomes a component of that name. */
-struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name);
+/* The same of a folder that holds one net, of diffusers or of transformers, which becomes a component of that name. */
+struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name, bool transformer);
 /* Dies FAIL_UNSUPPORTED where a component's class comes from a module of the checkpoint's own. */
 void checkpoint_check_modules(const struct checkpoint *c);
 

@@ -1,6 +1,5 @@
 #include "engine/images/preprocess.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,24 +16,21 @@ static bool parse_threshold(const char *text, size_t n, double *x) {
 }
 
 bool preprocess_parse(const char *text, struct preprocess *p) {
-    static const char name[] = "canny";
-    size_t n = sizeof name - 1;
-    *p = (struct preprocess){false, 100, 200};
+    static const char name[] = "canny", depth[] = "depth";
+    size_t n = sizeof name - 1, m = sizeof depth - 1;
+    *p = (struct preprocess){.low = 100, .high = 200};
     if (!strcmp(text, "none")) return true;
+    if (!strncmp(text, depth, m) && (!text[m] || (text[m] == ':' && text[m + 1]))) {
+        p->depth = true;
+        p->estimator = text[m] ? text + m + 1 : NULL;
+        return true;
+    }
     if (strncmp(text, name, n)) return false;
     p->canny = true;
     if (!text[n]) return true;
     const char *low = text + n + 1, *comma = strchr(low, ',');
     return text[n] == ':' && comma && parse_threshold(low, (size_t)(comma - low), &p->low) &&
            parse_threshold(comma + 1, strlen(comma + 1), &p->high) && p->low <= p->high;
-}
-
-struct image preprocess(struct arena *a, const struct image *in, const char *text) {
-    struct preprocess p;
-    bool known = preprocess_parse(text, &p);
-    assert(known);
-    (void)known;
-    return p.canny ? image_canny(a, in, p.low, p.high) : *in;
 }
 
 /* ---- edges ------------------------------------------------------------------------------------------------------- */

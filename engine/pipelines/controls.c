@@ -8,6 +8,7 @@
 #include "engine/images/process.h"
 #include "engine/images/read.h"
 #include "engine/nets/nets.h"
+#include "engine/pipelines/control_depth.h"
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/request.h"
 
@@ -27,16 +28,10 @@ static void check_fits(const struct model *m, const struct control_net *n) {
             json_path(n->checkpoint->components[0].config), n->net->factor, m->factor);
 }
 
-static const struct control_net *open_net(struct model *m, const char *path) {
-    if (!m->controls) m->controls = arena_alloc(m->arena, sizeof *m->controls);
-    struct control_nets *nets = m->controls;
-    for (int i = 0; i < nets->n; i++)
-        if (!strcmp(nets->items[i].path, path)) return &nets->items[i];
-    if (nets->n == CONTROL_NETS_MAX) die(FAIL_USAGE, "--control: more than %d nets", nets->n);
-    struct control_net *n = &nets->items[nets->n];
-    check_path(path);
-    *n = (struct control_net){.path = arena_strdup(m->arena, path), .checkpoint = checkpoint_list_net(m->arena, path, "controlnet")};
-    struct component *c = &n->checkpoint->components[0];
+static void open_led(struct model *m, struct control_net *n) {
+    check_path(n->path);
+    n->checkpoint = checkpoint_list_net(m->arena, n->path, "controlnet", false);
+    struct component *c = n->component = &n->checkpoint->components[0];
     if (strcmp(c->class_name, "ControlNetModel"))
         die(FAIL_UNSUPPORTED, "%s: expected class ControlNetModel, found '%s'", json_path(c->config), c->class_name);
     component_open(n->checkpoint, c, COMPONENT_NET, m->variant);
@@ -44,6 +39,19 @@ static const struct control_net *open_net(struct model *m, const char *path) {
     n->net = net_find(c->class_name)->bind(n->binder);
     binder_check(n->binder);
     check_fits(m, n);
+}
+
+/* A ControlNet, or what estimates depth for one: once in the model's life. */
+static const struct control_net *open_net(struct model *m, const char *path, bool depth) {
+    if (!m->controls) m->controls = arena_alloc(m->arena, sizeof *m->controls);
+    struct control_nets *nets = m->controls;
+    for (int i = 0; i < nets->n; i++)
+        if (!strcmp(nets->items[i].path, path) && (nets->items[i].depth != NULL) == depth) return &nets->items[i];
+    if (nets->n == CONTROL_NETS_MAX) die(FAIL_USAGE, "--control: more than %d nets", nets->n);
+    struct control_net *n = &nets->items[nets->n];
+    *n = (struct control_net){.path = arena_strdup(m->arena, path)};
+    if (depth) control_depth_open(m->arena, n);
+    else open_led(m, n);
     nets->n++;
     return n;
 }
@@ -109,11 +117,17 @@ static void read_window(struct control_use *u, const struct settings *s, int i) 
     if (u->start >= u->end) die(FAIL_USAGE, "--control-start %g and --control-end %g: expected a start before the end", u->start, u->end);
 }
 
-static struct image read_image(struct request *r, int i) {
+static void read_image(struct request *r, struct control_use *u, int i) {
     const struct settings *s = &r->settings;
-    struct image image = image_read(r->arena, s->control_images.items[i]);
     const struct text_list *how = &s->control_preprocess;
-    return how->n ? preprocess(r->arena, &image, how->items[how->n == 1 ? 0 : i]) : image;
+    struct preprocess p = {0};
+    if (how->n) preprocess_parse(how->items[how->n == 1 ? 0 : i], &p);
+    if (p.depth) u->depth.of = open_net(r->model, p.estimator ? p.estimator : r->model->checkpoint->name, true);
+    if (i >= s->control_images.n) return;
+    u->image = image_read(r->arena, s->control_images.items[i]);
+    if (p.canny) u->image = image_canny(r->arena, &u->image, p.low, p.high);
+    u->depth.name = s->control_images.items[i];
+    if (p.depth) control_depth_see(r->arena, &u->depth, &u->image);
 }
 
 /* Where the task has its own. */
@@ -147,12 +161,23 @@ void controls_open(struct request *r) {
     for (int i = 0; i < n; i++) {
         struct control_use *u = &r->controls[i];
         read_window(u, s, i);
-        u->of = open_net(r->model, n_own ? own[i] : s->controls.items[i]);
-        if (pictures) u->image = read_image(r, i);
+        u->of = open_net(r->model, n_own ? own[i] : s->controls.items[i], false);
+        read_image(r, u, i);
     }
     /* as diffusers' pipelines have it, all but SDXL's that paints in a mask */
     if (r->controls[0].of->net->pools && !(s->mask && m->class->penultimate)) s->guess_mode = true;
     if (pictures && !s->image) init_fill_size(r, s->control_images.items[0], &r->controls[0].image);
+}
+
+static void fit(struct request *r, struct control_use *u, const struct image *image) {
+    size_t n = (size_t)r->settings.width * (size_t)r->settings.height;
+    struct image sized = init_at_size(r, image);
+    image_unit(u->pixels, &sized);
+    for (size_t k = 0; u->of->net->bgr && k < n; k++) {
+        float red = u->pixels[3 * k];
+        u->pixels[3 * k] = u->pixels[3 * k + 2];
+        u->pixels[3 * k + 2] = red;
+    }
 }
 
 void controls_fit(struct request *r) {
@@ -160,14 +185,7 @@ void controls_fit(struct request *r) {
     for (int i = 0; i < r->n_controls; i++) {
         struct control_use *u = &r->controls[i];
         u->pixels = arena_array(r->arena, n, 3 * sizeof *u->pixels);
-        if (!u->image.pixels) continue;
-        struct image sized = init_at_size(r, &u->image);
-        image_unit(u->pixels, &sized);
-        for (size_t k = 0; u->of->net->bgr && k < n; k++) {
-            float red = u->pixels[3 * k];
-            u->pixels[3 * k] = u->pixels[3 * k + 2];
-            u->pixels[3 * k + 2] = red;
-        }
+        if (u->image.pixels) fit(r, u, &u->image); /* where it is depth that is wanted, to know that it has the size for it */
     }
 }
 
@@ -191,6 +209,10 @@ static struct conditions last_given(const struct request *r, int M) {
 
 static void embed(struct request *r, struct control_use *u) {
     struct device *dev = r->model->device;
+    if (u->depth.pixels) {
+        struct image map = control_depth_run(r->arena, dev, &u->depth, u->image.W, u->image.H);
+        if (map.pixels) fit(r, u, &map);
+    }
     u->picture = view_alloc(dev, n_led(r) * r->pictures, r->latent_height, r->latent_width, u->of->net->encoder.block_out_channels[0]);
     size_t mark = arena_mark(dev);
     struct view x = view_alloc(dev, 1, r->settings.height, r->settings.width, 3);
@@ -243,9 +265,15 @@ void controls_at(const struct request *r, int row, struct controls *y) {
     }
 }
 
+/* From 1 on; 0: there is none. */
+static uint64_t number_of_net(const struct request *r, const struct control_net *n) {
+    return n ? 1 + (uint64_t)(n - r->model->controls->items) : 0;
+}
+
 uint64_t controls_shape(const struct request *r) {
     uint64_t shape = 0;
     for (int i = 0; i < r->n_controls; i++)
-        shape = shape * (CONTROL_NETS_MAX + 1) + 1 + (uint64_t)(r->controls[i].of - r->model->controls->items);
+        shape = (shape * (CONTROL_NETS_MAX + 1) + number_of_net(r, r->controls[i].of)) * (CONTROL_NETS_MAX + 1) +
+                number_of_net(r, r->controls[i].depth.of) + ((uint64_t)r->controls[i].depth.side << 32);
     return 2 * shape + r->settings.guess_mode;
 }

@@ -4,8 +4,9 @@
 
 #include "engine/files/checkpoint.h"
 #include "engine/files/weight_hash.h"
-#include "engine/images/image.h"
+#include "engine/images/extract.h"
 #include "engine/nets/controlnet.h"
+#include "engine/nets/dpt.h"
 
 struct model;
 struct request;
@@ -15,10 +16,13 @@ enum { CONTROL_NETS_MAX = 16 /* in a model's life */ };
 struct control_nets {
     int n;
     struct control_net {
-        const char *path;              /* as --control has it, or the checkpoint's own */
-        struct checkpoint *checkpoint; /* of the one component */
+        const char *path; /* as --control has it, or the checkpoint's own */
+        struct checkpoint *checkpoint;
+        struct component *component; /* the one in use */
         struct binder *binder;
-        struct controlnet *net;
+        struct controlnet *net;       /* or NULL, where it is … */
+        struct dpt *depth;            /* … what estimates the depth of a net's picture */
+        struct extractor extractor;   /* pictures for that */
         struct weight_hashes *hashes; /* or NULL: model_hash_weights */
     } items[CONTROL_NETS_MAX];
 };
@@ -28,6 +32,12 @@ struct control_use {
     const struct control_net *of;
     struct image image; /* as it was read; no pixels where nothing is drawn … */
     float *pixels;      /* … and as the net sees it: [height,width,3] in [0,1] */
+    struct control_depth {
+        const struct control_net *of; /* or NULL: the picture is seen as it is */
+        const char *name;             /* the picture's */
+        float *pixels;                /* [side,side,3], what the estimator sees; or NULL */
+        int side;
+    } depth;
     double scale, start, end;
     /* Device memory, as the request's. */
     struct unet_run *run;

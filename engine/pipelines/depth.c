@@ -43,10 +43,7 @@ static void resize_bicubic(float *to, int w, int h, const float *from, int W, in
         }
 }
 
-/* The map from values [H,W], whatever their unit: the least becomes -1, the greatest 1. */
-static void make_map(const struct request *r, float *map, const float *values, int W, int H) {
-    int w = r->latent_width, h = r->latent_height;
-    const char *name = r->settings.depth ? r->settings.depth : r->settings.image;
+void depth_unit(float *map, int w, int h, const float *values, int W, int H, const char *name) {
     float least = INFINITY, most = -INFINITY;
     bool flat = true; /* interpolated, it would be rounding errors that are stretched to the whole range */
     for (int i = 1; i < W * H && flat; i++) flat = values[i] == values[0];
@@ -56,7 +53,14 @@ static void make_map(const struct request *r, float *map, const float *values, i
         least = fminf(least, map[i]), most = fmaxf(most, map[i]);
     }
     if (flat || !(most > least)) die(FAIL_DATA, "%s: the depth is the same everywhere: there is nothing to go by", name);
-    for (int i = 0; i < w * h; i++) map[i] = 2 * (map[i] - least) / (most - least) - 1;
+    for (int i = 0; i < w * h; i++) map[i] = (map[i] - least) / (most - least);
+}
+
+/* The map from values [H,W]: the least becomes -1, the greatest 1. */
+static void make_map(const struct request *r, float *map, const float *values, int W, int H) {
+    int w = r->latent_width, h = r->latent_height;
+    depth_unit(map, w, h, values, W, H, r->settings.depth ? r->settings.depth : r->settings.image);
+    for (int i = 0; i < w * h; i++) map[i] = 2 * map[i] - 1;
 }
 
 /* ---- given or estimated ------------------------------------------------------------------------------------------ */

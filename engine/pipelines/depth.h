@@ -18,4 +18,8 @@ struct depth *depth_open(struct request *r, const struct image *picture);
 /* Estimates it; planning calls it too. */
 void depth_prepare(struct request *r);
 
+/* map [h,w] in [0,1] = values [H,W], whatever their unit, resized; name: the picture's. Dies FAIL_INTERNAL, and FAIL_DATA where all are the
+ * same. */
+void depth_unit(float *map, int w, int h, const float *values, int W, int H, const char *name);
+
 #endif

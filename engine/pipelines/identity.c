@@ -88,7 +88,7 @@ const char *control_identity(struct model *m, const struct control_net *n) {
     model_hash_weights(m);
     if (weight_hashes_unknown(n->hashes)) weight_hashes_finish(n->hashes);
     sha256_begin(&h);
-    add_part(&h, m->arena, n->hashes, &n->checkpoint->components[0]);
+    add_part(&h, m->arena, n->hashes, n->component);
     sha256_end(&h, hex);
     return hex;
 }

@@ -39,6 +39,45 @@ differ edges.png b.png
 led -o b.png -f --control-preprocess none
 expect_same led.png b.png
 
+# depth, by the checkpoint's own estimator, by another checkpoint's, or by one that lies by itself
+(cd "$root" && "${BUILD:-build/release}/test_synthetic" --write "$work/d" control-depth) || exit 1
+deep() { run -m d -s 1 --steps 4 --threads 1 --metadata none --control d/one --control-image d/a.png "$@" "a fox"; }
+deep -o flat.png
+deep -o depth.png --control-preprocess depth
+expect_code 0
+differ flat.png depth.png
+cp -r d/depth_estimator dpt
+cp d/feature_extractor/preprocessor_config.json dpt
+for more in '--control-preprocess depth:d' '--control-preprocess depth:dpt' '--control-preprocess depth --offload stage'; do
+    deep -o b.png -f $more
+    expect_code 0
+    expect_same depth.png b.png
+done
+printf '{"id":"%s","prompt":"a fox","control":["d/one"],"control_image":["d/a.png"],"control_preprocess":["%s"]}\n' flat none depth depth >jobs
+run -m d -s 1 --steps 4 --threads 1 --metadata none -b jobs -o 'box/{id}.png'
+expect_code 0
+expect_same flat.png box/flat.png
+expect_same depth.png box/depth.png
+rm box/flat.png box/depth.png
+again() { deep -o again.png --metadata full --resume --control-preprocess depth:dpt; }
+again
+again
+expect_code 0
+printf '\1' | dd of=dpt/model.safetensors bs=1 seek=$(($(wc -c <dpt/model.safetensors) - 1)) conv=notrunc 2>dd
+again
+expect_code 73
+led -o none.png --control-preprocess depth
+expect_error 78 "diffuse: m: the checkpoint has no 'depth_estimator'" 'hint: --control-preprocess depth:DIR'
+led -o none.png --control-preprocess depth:none
+expect_code 66
+led -o none.png --control-preprocess depth:m/one
+expect_code 78
+grep -q "m/one/config.json: no 'architectures': not a model of transformers" err || fail 'what it is not'
+rm dpt/preprocessor_config.json
+deep -o none.png --control-preprocess depth:dpt
+expect_code 66
+grep -q 'dpt/preprocessor_config.json' err || fail 'the file that is missing'
+
 # what is said before any work
 led -o none.png --dry-run
 expect_code 0

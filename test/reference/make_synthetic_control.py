@@ -10,9 +10,12 @@ from diffusers import ControlNetModel, MultiControlNetModel
 from diffusers import StableDiffusionControlNetImg2ImgPipeline, StableDiffusionControlNetInpaintPipeline, StableDiffusionControlNetPipeline
 from diffusers import StableDiffusionXLControlNetImg2ImgPipeline, StableDiffusionXLControlNetInpaintPipeline, StableDiffusionXLControlNetPipeline
 
+from transformers import DPTForDepthEstimation, DPTImageProcessor, pipeline
+
 import make_synthetic as sd
 import make_synthetic_xl as xl
 from common import deterministic
+from make_dpt import hybrid
 from synthetic import Checkpoint
 
 PROMPT = "a photo of a cat"
@@ -253,7 +256,27 @@ def control_xl_unsaid():
     return unsaid(xl_nets(), XL)
 
 
-MAKERS = [control, control_nine, control_own, control_own_two, control_unsaid, control_xl, control_xl_unsaid]
+def control_depth():
+    """A picture's depth by the estimator that lies in the checkpoint, as transformers' pipeline paints it."""
+    unet = sd.unet()
+    c = sd.stable_diffusion("control-depth", unet)
+    c.save("one", net(unet, (4, 6, 8)))
+    model, processor = DPTForDepthEstimation(hybrid()).eval(), DPTImageProcessor(size={"height": 48, "width": 48})
+    c.save("depth_estimator", model)
+    c.save("feature_extractor", processor)
+    c.files["model_index.json"] |= {"depth_estimator": ["transformers", "DPTForDepthEstimation"], "feature_extractor": ["transformers", "DPTImageProcessor"]}
+    estimate = pipeline("depth-estimation", model=DPTForDepthEstimation.from_pretrained(c.dir / "depth_estimator"), image_processor=processor)
+    depth = lambda picture: estimate(picture)["depth"].convert("RGB")
+    a, b, begin = c.add_picture("a.png", 34, 34), c.add_picture("b.png", 51, 29), c.add_picture("in.png", 40, 44)
+    one, size, sides = ["--control-preprocess", "depth", "--control-image"], ["-W", 32, "-H", 24], {"width": 32, "height": 24}
+    draw(c, SD[0], "plain", ["one"], [*one, "@a.png"], image=depth(a))
+    draw(c, SD[0], "size", ["one"], [*one, "@b.png", *size], image=depth(b), **sides)
+    draw(c, SD[1], "image", ["one"], ["-i", "@in.png", *size, *one, "@b.png"], image=begin, control_image=depth(b), **sides)
+    draw(c, SD[0], "two", ["one", "one"], ["--control-preprocess", "none", "--control-image", "@a.png", *one, "@a.png"], image=[a, depth(a)])
+    return c
+
+
+MAKERS = [control, control_depth, control_nine, control_own, control_own_two, control_unsaid, control_xl, control_xl_unsaid]
 
 
 def main():
