@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cli/events.h"
+#include "cli/option_table.h"
 #include "cli/settings_table.h"
 #include "cli/sweep.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
+#include "engine/base/text.h"
 #include "engine/images/write.h"
 
 static _Noreturn void die_pair(const char *one, const char *other, const char *why) {
@@ -34,8 +36,6 @@ static void check_output(struct arena *a, struct options *o) {
         o->output = template_resolve(a, o->output, s->count);
         if (template_has_id(o->output)) die(FAIL_USAGE, "--output: {id} is of a job: expected --batch with it, found none");
     }
-    if (o->quality && image_format_of(o->output) == IMAGE_PNG)
-        die(FAIL_USAGE, "--quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp");
 }
 
 /* It measures one request and writes no file. */
@@ -57,13 +57,19 @@ static void check_many(const struct options *o) {
     if (o->command != CMD_GENERATE) die(FAIL_USAGE, "%s: expected pictures to draw, found another command", name);
     if (o->bench) die_pair(name, "--bench", "one request is measured");
     if (o->settings.dump) die_pair(name, "--dump", "jobs would share it; \"dump\" in a line is for that job");
-    if ((o->output && !strcmp(o->output, "-")) != (o->archive != ARCHIVE_NONE))
-        die(FAIL_USAGE, "%s: expected a file for each job, or -o - --archive tar, found one of these", name);
+    bool stream = o->output && !strcmp(o->output, "-");
+    if (stream && !o->archive) die_hint(FAIL_USAGE, "--archive tar puts them into one", "%s and --output -: each picture is a file", name);
+    if (o->archive && !stream)
+        die_hint(FAIL_USAGE, "-o - --archive tar >FILE.tar", "--archive: it is written to standard output: expected -o -, found %s%s",
+                 o->output ? "-o " : "none", o->output ? o->output : "");
 }
 
 static void check_sweep(const struct options *o) {
     if (o->sheet && o->command != CMD_GENERATE) die(FAIL_USAGE, "--sheet: expected pictures to draw, found another command");
     if (o->sheet) template_check_name("--sheet", o->sheet);
+    if (o->sheet && !strcmp(o->sheet, "-")) die(FAIL_USAGE, "--sheet: expected a file, found -");
+    if (o->manifest && !strcmp(o->manifest, "-"))
+        die_hint(FAIL_USAGE, "-j has a line for each picture", "--manifest: expected a file, found -");
     if (o->sheet && o->bench) die_pair("--sheet", "--bench", "no picture is written");
     if (o->sheet && o->shard.count) die_pair("--sheet", "--shard", "the other pictures are others'");
     if (o->sheet && o->output && !strcmp(o->output, "-")) die_pair("--sheet", "--output -", "expected a file for each picture");
@@ -88,13 +94,9 @@ void options_check_combinations(struct arena *a, struct options *o, const char *
     check_bench(o);
     check_batch(a, o, prompt);
     check_output(a, o);
-    if (options_many(o)) return; /* each job's are checked by themselves */
-    settings_check(&o->settings);
-    const struct settings *s = &o->settings;
-    if (s->lora_lenient && !s->loras.n && !s->lora_dir) die_hint(FAIL_USAGE, "--lora FILE", "--lora-lenient: there is no LoRA");
 }
 
-/* ---- settings alone ---------------------------------------------------------------------------------------------- */
+/* ---- one picture ------------------------------------------------------------------------------------------------- */
 
 static void check_directory(const char *option, const char *path) {
     struct stat st;
@@ -103,9 +105,27 @@ static void check_directory(const char *option, const char *path) {
     if (!S_ISDIR(st.st_mode)) die(FAIL_INPUT, "%s: %s: expected a directory", option, path);
 }
 
-void settings_check(const struct settings *s) {
+void options_check_text(const char *name, const char *text) {
+    size_t bad, n = text ? strlen(text) : 0;
+    if (n > TEXT_MAX) die(FAIL_USAGE, "%s: expected at most %d bytes, found more", name, TEXT_MAX);
+    if (n && !utf8_valid(text, n, &bad)) die(FAIL_USAGE, "%s: expected UTF-8, found an invalid byte at offset %zu", name, bad);
+}
+
+void options_check_picture(const struct options *o) {
+    const struct settings *s = &o->settings;
+    bool lossy_sheet = o->sheet && image_format_of(o->sheet) != IMAGE_PNG;
+    options_check_text("prompt", s->prompt);
+    options_check_text("--negative", s->negative);
+    options_check_text("--prompt2", s->prompt2);
+    options_check_text("--negative2", s->negative2);
+    if (s->seed > UINT64_MAX - (uint64_t)(s->count - 1))
+        die(FAIL_USAGE, "--seed and --count: the last seed would be beyond %llu", (unsigned long long)UINT64_MAX);
     if (!isnan(s->refine_at) && !s->refiner) die_hint(FAIL_USAGE, "--refiner DIR", "--refine-at: there is no refiner");
+    if (s->lora_lenient && !s->loras.n && !s->lora_dir && !options_many(o))
+        die_hint(FAIL_USAGE, "--lora FILE", "--lora-lenient: there is no LoRA");
     check_directory("--lora-dir", s->lora_dir);
+    if (o->quality && image_format_of(o->output) == IMAGE_PNG && !lossy_sheet)
+        die(FAIL_USAGE, "--quality: a PNG keeps every pixel, expected NAME.jpg or NAME.webp, found '%s'", o->output);
 }
 
 /* ---- the order --------------------------------------------------------------------------------------------------- */
@@ -128,10 +148,48 @@ static bool draws(const struct field *f) {
     return (f->group == GROUP_OUTPUT && !prints) || !strcmp(f->name, "bench") || !strcmp(f->name, "dry-run");
 }
 
-void options_note(struct arena *a, struct options *o, const struct field *f, const char *name) {
+/* A file or model that was given before, another one, and is not used then. */
+static void note_again(struct arena *a, struct options *o, int i, const char *name, const char *value) {
+    const struct field *f = option_row(i);
+    const char *before = o->given[i];
+    bool alias = !strcmp(f->name, "model") || !strcmp(f->name, "output"); /* may be of one, there to be changed */
+    bool one = (f->kind == &kind_path && !alias) || !strcmp(f->name, "from");
+    if (one && before && strcmp(before, value)) o->again_note = arena_printf(a, "%s %s: given after %s, and holds", name, value, before);
+}
+
+void options_note(struct arena *a, struct options *o, int i, const char *name, const char *value) {
+    const struct field *f = option_row(i);
+    note_again(a, o, i, name, value);
+    o->given[i] = value ? value : "";
     if (!o->of_drawing && draws(f)) o->of_drawing = name;
     if (!o->before_from && is_setting(f) && !survives(f)) o->before_from = name;
     if (strcmp(f->name, "from")) return;
     if (o->before_from) o->from_note = arena_printf(a, "%s has no effect: --from, behind it, takes its place", o->before_from);
     o->before_from = NULL;
+}
+
+/* What each of them looks at besides model and device, which may stand in an alias. */
+static const struct looks {
+    enum command command;
+    const char *name;
+    const char *at[16];
+} looks[] = {
+    {CMD_LIST_SCHEDULERS, "--list", {NULL}},
+    {CMD_LIST_MODELS, "--list", {NULL}},
+    {CMD_TOKENS, "--tokens", {"prompt-syntax", "long-prompts", "embedding", "prompt"}},
+    {CMD_SHOW_SCHEDULE, "--show-schedule", {"steps", "scheduler", "eta", "strength", "image", "mask", "depth", "size", "width", "height"}},
+    {CMD_INSPECT,
+     "--inspect",
+     {"steps", "scheduler", "guidance", "size", "width", "height", "image", "mask", "depth", "control", "control-image", "lora",
+      "embedding", "prompt"}},
+};
+
+void options_note_beside(const struct options *o) {
+    for (size_t c = 0; c < sizeof looks / sizeof *looks; c++)
+        for (int i = 0; looks[c].command == o->command && i < option_count(); i++) {
+            const struct field *f = option_row(i);
+            bool draws_it = f->group == GROUP_PICTURE || (f->group == GROUP_OUTPUT && strcmp(f->name, "json"));
+            for (const char *const *at = looks[c].at; draws_it && *at; at++) draws_it = strcmp(*at, f->name) != 0;
+            if (o->given[i] && draws_it) warn("--%s has no effect on %s", f->name, looks[c].name);
+        }
 }

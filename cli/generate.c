@@ -273,7 +273,7 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
     if (o->verbose && r->then)
         fprintf(stderr, "refiner: %s draws the last %d of %d rows\n", m->refiner->checkpoint->name, r->then->schedule->n_rows,
                 request_rows(r));
-    note_unused(r, settings);
+    note_unused(r, o);
     struct run run = {.request = r, .options = o};
     *wanted = o->bench || check_outputs(a, &run) || o->dry_run;
     t->files = clock_ms() - start;

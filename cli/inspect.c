@@ -4,6 +4,7 @@
 #include "cli/result.h"
 #include "engine/count_device.h"
 
+#include <math.h>
 #include <string.h>
 #include "engine/base/text.h"
 
@@ -77,7 +78,9 @@ static void defaults_text(struct buffer *b, const struct request *r) {
     const struct generation *g = &r->model->checkpoint->generation;
     buffer_printf(b, "%-14s %d steps", "defaults", r->settings.steps);
     if (r->model->class->takes_prompt) buffer_printf(b, ", guidance %g", r->settings.guidance);
-    if (g->path) buffer_printf(b, " (generation_config.json)");
+    bool own = /* no flag says otherwise */
+        (!g->steps || g->steps == r->settings.steps) && (isnan(g->guidance) || g->guidance == r->settings.guidance);
+    if (g->path && own) buffer_printf(b, " (generation_config.json)");
     buffer_add(b, "\n", 1);
     if (g->n_words) buffer_printf(b, "%-14s %d known\n", "words", g->n_words);
     if (g->size_max) buffer_printf(b, "%-14s sides of %d to %d\n", "trained on", g->size_min, g->size_max);

@@ -13,7 +13,6 @@
 #include "engine/base/file.h"
 #include "engine/base/rng.h"
 #include "engine/base/text.h"
-#include "engine/images/write.h"
 
 enum { ID_MAX = 200 };
 
@@ -29,13 +28,10 @@ static void check_job(struct arena *a, const struct options *o, const struct set
     for (const struct field *f = settings_fields; f < settings_fields + n_settings_fields; f++)
         if (f->of_model && !field_same(a, f, s, given))
             die(FAIL_USAGE, "\"%s\" is the whole run's: expected --%s on the command line", field_key(a, f), f->name);
-    if (s->prompt && strlen(s->prompt) > TEXT_MAX) die(FAIL_USAGE, "prompt: expected at most %d bytes, found more", TEXT_MAX);
-    if (s->negative && strlen(s->negative) > TEXT_MAX) die(FAIL_USAGE, "negative: expected at most %d bytes, found more", TEXT_MAX);
     if (s->image && !strcmp(s->image, "-")) die(FAIL_USAGE, "image: expected a file for a job, found -");
-    settings_check(s);
+    options_check_picture(o);
     check_id(o->id);
     if (o->archive && o->save_every) die(FAIL_USAGE, "save-every and --archive: finished pictures alone go into it");
-    options_check_seeds(s);
 }
 
 static void take_object(struct arena *a, struct options *o, const char *place, const char *line, size_t n) {
@@ -68,9 +64,8 @@ const struct options *job_read(struct arena *a, const struct options *defaults, 
     if (l->format == LINES_JSON) take_object(a, o, place, line, n);
     else take_prompt(a, o, line);
     if (!o->settings.seed_given) o->settings.seed = rng_random_seed();
-    check_job(a, o, &defaults->settings);
     o->output = template_resolve(a, o->output, o->settings.count);
-    if (o->quality && image_format_of(o->output) == IMAGE_PNG) die(FAIL_USAGE, "--quality: a PNG keeps every pixel, found '%s'", o->output);
+    check_job(a, o, &defaults->settings);
     resume_check(o);
     return o;
 }

@@ -33,6 +33,7 @@ struct batch {
     struct startup startup;
     uint64_t n_jobs, n_failed; /* jobs of all shards; of ours */
     uint64_t n_resumed, n_decoded;
+    uint64_t n_without;        /* jobs whose prompt is the command's */
     struct forecast *forecast; /* --dry-run, or NULL */
     struct names *paths;       /* of the jobs looked at so far, where two of one name are an error */
     struct run run;
@@ -88,6 +89,7 @@ static void check_line(struct arena *a, struct batch *b, const char *line, size_
     int quiet = error_quiet;
     if (job_enter(&job)) {
         const struct options *o = job_read(a, b->defaults, &b->lines, b->place, line, n);
+        b->n_without += o->settings.prompt == b->defaults->settings.prompt;
         check_paths(a, b->paths, o, b->lines.number);
         error_quiet = 1;
         bool later = o->sweep || (o->resume && all_there(a, o)); /* a combination that cannot be leaves the others */
@@ -115,6 +117,8 @@ static void check_lines(struct batch *b) {
         arena_free(&a);
     }
     lines_rewind(&b->lines);
+    if (b->defaults->settings.prompt && b->n_jobs && !b->n_without)
+        warn("the prompt '%s' has no effect: every job has its own", b->defaults->settings.prompt);
     b->n_jobs = 0;
 }
 
@@ -139,7 +143,7 @@ static void begin(struct arena *a, struct batch *b) {
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     if (o->verbose) report_controls(r);
     if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, &o->settings);
-    note_unused(r, &o->settings);
+    note_unused(r, o);
 }
 
 /* Everything up to the first step of the job's first image. */

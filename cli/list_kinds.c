@@ -21,6 +21,7 @@ static void set_lora(const struct given *g) {
     const char *path = weighted ? arena_printf(g->arena, "%.*s", (int)(colon - g->value), g->value) : g->value;
     const char *other =
         colon && !weighted && !file_exists(g->value) ? arena_printf(g->arena, "%.*s", (int)(colon - g->value), g->value) : "";
+    if (colon && !colon[1] && !file_exists(g->value)) die(FAIL_USAGE, "%s: '%s': expected a weight behind the colon", g->name, g->value);
     if (*other && file_exists(other)) die(FAIL_USAGE, "%s: expected a weight behind %s, found '%s'", g->name, other, colon + 1);
     if (!*path) die(FAIL_USAGE, "%s: expected FILE[:WEIGHT], found '%s'", g->name, g->value);
     if (!(fabs(weight) <= 100)) die(FAIL_USAGE, "%s: expected a weight from -100 to 100, found '%s'", g->name, colon + 1);

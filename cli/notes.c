@@ -1,7 +1,10 @@
 #include "cli/notes.h"
 
 #include <math.h>
+#include <string.h>
 #include "engine/base/error.h"
+#include "engine/base/text.h"
+#include "engine/files/embedding.h"
 #include "tokenizer/prompt_syntax.h"
 
 static void note_if(bool given, const char *option, const char *why) {
@@ -56,7 +59,43 @@ static void note_unused_xl(const struct request *r, const struct settings *given
     if (!m->scored) note_scores(given, ": this is no refiner");
 }
 
-void note_unused(const struct request *r, const struct settings *given) {
+/* Is the text in one of the prompts? Case does not count. */
+static bool in_prompts(const struct settings *s, const char *text) {
+    const char *const prompts[] = {s->prompt, s->negative, s->prompt2, s->negative2};
+    for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++)
+        if (prompts[i] && strcasestr(prompts[i], text)) return true;
+    return false;
+}
+
+static void note_words(const struct request *r, const struct settings *given) {
+    if (given->lora_dir && !in_prompts(given, "<lora:")) warn("--lora-dir has no effect: no prompt has <lora:NAME:X>");
+    for (int i = 0; i < given->embeddings.n; i++) {
+        const struct embedding_item *e = &given->embeddings.items[i];
+        const char *word = e->token ? e->token : r->embeddings[i]->token;
+        char safe[256];
+        escape_text(safe, sizeof safe, word, strlen(word));
+        if (!in_prompts(given, word)) warn("--embedding %s has no effect: its word, %s, is in no prompt", e->path, safe);
+    }
+}
+
+static void note_run(const struct request *r, const struct options *o) {
+    const struct settings *given = &o->settings;
+    const struct prompt_syntax *syntax = &prompt_syntaxes[given->prompt_syntax];
+    if (!r->model->class->takes_prompt) {
+        note_if(given->long_prompts, "--long-prompts", " on a model without a prompt");
+        note_if(given->prompt_syntax, "--prompt-syntax", " on a model without a prompt");
+    } else if (given->long_prompts && syntax->chunked) {
+        warn("--long-prompts has no effect: --prompt-syntax %s has long prompts go on anyway", syntax->name);
+    }
+    if (given->batch_size > 1 && given->count == 1)
+        warn("--batch-size %d has no effect on one picture: --count draws more", given->batch_size);
+    if (o->save_every >= request_rows(r) && o->save_every)
+        warn("--save-every %d has no effect: the picture is done after %d model calls", o->save_every, request_rows(r));
+    if (!options_many(o)) note_words(r, given);
+}
+
+void note_unused(const struct request *r, const struct options *o) {
+    const struct settings *given = &o->settings;
     const char *promptless = r->model->class->takes_prompt ? NULL : "a model without a prompt";
     if (given->eta > 0 && !sched_config_origin(r->sched_config, "eta")) warn("--eta has no effect: %s has none", r->scheduler->class_name);
     if (promptless && !isnan(given->guidance)) warn("--guidance has no effect on %s", promptless);
@@ -69,4 +108,5 @@ void note_unused(const struct request *r, const struct settings *given) {
     if (r->copies == 1 && given->guidance_rescale > 0) warn("--guidance-rescale has no effect: %s", promptless ? promptless : alone);
     if (given->latents && given->count > 1) warn("--latents: all %d pictures begin from the same noise", given->count);
     note_unused_xl(r, given);
+    note_run(r, o);
 }

@@ -69,7 +69,8 @@ static const char *memory_hint(const struct model *m) {
     bool own_memory = m->device->own_memory;
     if (m->offload == OFFLOAD_NONE) return "--offload auto has a part of the model in memory at a time";
     if (m->dtype != DT_F32) return own_memory ? "a smaller --size, or --device cpu" : "a smaller --size";
-    return own_memory ? "a smaller --size, --dtype fp16, or --device cpu" : "a smaller --size, or --dtype bf16";
+    if (own_memory) return "a smaller --size, --dtype fp16, or --device cpu";
+    return cpu_has_bf16() ? "a smaller --size, or --dtype bf16" : "a smaller --size";
 }
 
 const char *stages_text(struct arena *a, const struct model *m) {

@@ -277,6 +277,7 @@ void *option_base(struct options *o, int i) {
 struct options options_defaults(struct arena *a) {
     struct options o = {.device_index = -1, .settings = settings_defaults(a)};
     field_presets(a, option_fields, n_option_fields, &o);
+    o.given = arena_array(a, (size_t)option_count(), sizeof *o.given);
     o.device_given = false;
     o.exists_option = NULL;
     return o;

@@ -46,14 +46,10 @@ static const char *read_stdin(struct arena *a, const char *what) {
     return text;
 }
 
-/* NULL stays NULL; "-" is read from stdin where may_read. */
-static const char *check_text(struct arena *a, const char *text, const char *what, bool may_read) {
-    size_t bad;
-    if (!text) return NULL;
-    if (may_read && !strcmp(text, "-")) text = read_stdin(a, what);
-    size_t n = strlen(text);
-    if (n > TEXT_MAX) die(FAIL_USAGE, "%s: expected at most %d bytes, found more", what, TEXT_MAX);
-    if (!utf8_valid(text, n, &bad)) die(FAIL_USAGE, "%s: expected UTF-8, found an invalid byte at offset %zu", what, bad);
+/* "-" is read from stdin where may_read. */
+static const char *take_text(struct arena *a, const char *text, const char *name, bool may_read) {
+    if (may_read && text && !strcmp(text, "-")) text = read_stdin(a, name);
+    options_check_text(name, text);
     return text;
 }
 
@@ -153,7 +149,7 @@ static void take_option(struct arena *a, struct options *o, int row, const char 
     struct settings before = o->settings;
     f->kind->set(&g);
     note_size(a, o, &before, &g);
-    options_note(a, o, f, name);
+    options_note(a, o, row, name, value);
 }
 
 static _Noreturn void die_foreign(const struct foreign_option *f, const char *word, size_t n) {
@@ -221,6 +217,7 @@ static void take_options_file(struct arena *a, struct options *o) {
     o->elsewhere_width = o->settings.width;
     o->elsewhere_height = o->settings.height;
     o->of_drawing = o->before_from = o->exists_option = NULL;
+    memset(o->given, 0, (size_t)option_count() * sizeof *o->given);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -228,11 +225,6 @@ static void take_options_file(struct arena *a, struct options *o) {
 void options_take_dtype(struct options *o, const char *recorded) {
     for (int i = 0; recorded && dtype_words[i]; i++)
         if (!strcmp(recorded, dtype_words[i])) o->dtype = o->dtype_recorded = recorded;
-}
-
-void options_check_seeds(const struct settings *s) {
-    if (s->seed > UINT64_MAX - (uint64_t)(s->count - 1))
-        die(FAIL_USAGE, "--seed and --count: the last seed would be beyond %llu", (unsigned long long)UINT64_MAX);
 }
 
 /* The prompt, NULL where there is none; pictures are others' operands. */
@@ -260,10 +252,10 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     if (o->tokens_text && (s->prompt || operand)) die(FAIL_USAGE, "--tokens and a prompt: expected one text");
     bool draws = o->command == CMD_GENERATE;
     const char *given = operand ? operand : s->prompt;
-    s->prompt = check_text(a, given, "prompt", draws && given != recorded);
+    s->prompt = take_text(a, given, "prompt", draws && given != recorded);
     if (s->prompt && draws) prompt_notes(s->prompt, s->prompt != given, s);
-    s->negative = check_text(a, s->negative, "--negative", false);
-    o->tokens_text = check_text(a, o->tokens_text, "--tokens", true);
+    options_check_text("--negative", s->negative);
+    o->tokens_text = take_text(a, o->tokens_text, "--tokens", true);
 }
 
 /* DIFFUSE_DEVICE, where --device was not given. */
@@ -304,7 +296,7 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     struct operands operands = argc > 0 ? parse_words(a, o, argc, argv) : parse_words(a, o, 1, no_words);
     struct settings *s = &o->settings;
     error_quiet = o->quiet;
-    const char *const notes[] = {o->size_note, o->exists_note, o->from_note};
+    const char *const notes[] = {o->size_note, o->exists_note, o->from_note, o->again_note};
     for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
         if (notes[i]) warn("%s", notes[i]);
     if (o->command != CMD_GENERATE) events_enable(false); /* these print one object, or nothing */
@@ -313,6 +305,7 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
     if (o->from) recorded_warn(o->from);
     if (o->command != CMD_VERIFY) s->model = find_model(a, s->model, o->from);
     options_check_combinations(a, o, operand ? operand : s->prompt);
+    options_note_beside(o);
     check_prompt(a, o, operand);
     if (!s->model && !s->prompt && !options_many(o) && o->command == CMD_GENERATE)
         die_hint(FAIL_USAGE, TRY_HELP, "expected a prompt, found none");
@@ -326,5 +319,5 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv) {
         if (!o->quiet) fprintf(stderr, "seed %llu\n", (unsigned long long)s->seed);
         s->seed_given = true;
     }
-    options_check_seeds(s);
+    if (!options_many(o)) options_check_picture(o); /* each job is checked by itself */
 }

@@ -60,10 +60,12 @@ struct options {
     enum on_exists on_exists;
     int verbose; /* -v count */
     bool quiet;
-    const char *size_note, *exists_note, *from_note; /* what is odd about the order they were given in, or NULL */
+    const char *size_note, *exists_note, *from_note, *again_note; /* what is odd about the order they were given in, or NULL */
     /* Names as they were given on the command line, or NULL: the first option of drawing, the first setting that a --from behind it would
      * replace, the one that said on_exists. */
     const char *of_drawing, *before_from, *exists_option;
+    const char *
+        *given; /* [option_count()] the value the command line gave the row last, "" where it takes none, NULL where it is not there */
     enum when progress, color;
     const char *metadata; /* "full", "minimal", "none" */
 };
@@ -75,8 +77,6 @@ void options_parse(struct arena *a, struct options *o, int argc, char **argv);
 static inline bool options_many(const struct options *o) {
     return o->batch || o->sweep;
 }
-/* Dies FAIL_USAGE where seed + count - 1 wraps. */
-void options_check_seeds(const struct settings *s);
 
 /* The type a picture was drawn in becomes o's, where it is one; NULL: none. */
 void options_take_dtype(struct options *o, const char *recorded);

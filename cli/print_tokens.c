@@ -21,6 +21,8 @@ static void write_json(struct json_out *j, const struct clip_bpe *tokenizer, con
         json_out_u64(j, "end", t->end);
         json_out_number(j, "weight", t->weight);
         json_out_u64(j, "chunk", (uint64_t)t->chunk);
+        json_out_u64(j, "blend", (uint64_t)t->blended); /* which of the texts blended there, … */
+        json_out_number(j, "share", t->share);          /* … and how much it counts */
         json_out_bool(j, "cut", t->chunk == c->n);
         json_out_close(j, '{');
     }
@@ -42,6 +44,13 @@ static void write_token(struct buffer *b, const struct clip_bpe *tokenizer, int 
     buffer_printf(b, "%s%4d %6d  %-20s '%s'%s%s%s\n", on, number, (int)t->id, name, text, weight, cut ? "  cut off" : "", off);
 }
 
+static void write_head(struct buffer *b, const struct chunks *c, const struct token *t) {
+    buffer_printf(b, "----");
+    if (c->n > 1 || t->share == 1) buffer_printf(b, " chunk %d", t->chunk + 1);
+    if (t->share != 1) buffer_printf(b, "%s text %d, x %.4g", c->n > 1 ? "," : "", t->blended + 1, t->share);
+    buffer_printf(b, "\n");
+}
+
 static void write_sum(struct buffer *b, const struct chunks *c, int length) {
     buffer_printf(b, "%d tokens, room for %d", c->n_tokens, (length - 2) * c->n);
     if (c->n > 1) buffer_printf(b, " in %d chunks", c->n);
@@ -53,13 +62,15 @@ void print_tokens(const struct clip_bpe *tokenizer, const char *text, const stru
     struct arena a = {0};
     struct json_out j = {.text.arena = &a};
     if (json) write_json(&j, tokenizer, text, c, length);
-    for (int i = 0, number = 0, chunk = 0; i < c->n_tokens && !json; i++) {
+    struct token before = {.share = 1};
+    for (int i = 0, number = 0; i < c->n_tokens && !json; i++) {
         const struct token *t = &c->tokens[i];
         bool cut = t->chunk == c->n;
-        if (t->chunk != chunk && !cut) {
-            number = 0, chunk = t->chunk;
-            buffer_printf(&j.text, "---- chunk %d\n", chunk + 1);
+        if (!cut && (t->chunk != before.chunk || t->blended != before.blended || t->share != before.share)) {
+            number = 0;
+            write_head(&j.text, c, t);
         }
+        before = *t;
         write_token(&j.text, tokenizer, ++number, t, cut, color);
     }
     if (!json) write_sum(&j.text, c, length);

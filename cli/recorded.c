@@ -96,7 +96,8 @@ struct recorded *recorded_parse(struct arena *a, struct image_comments comments,
     *r = (struct recorded){.arena = a, .file = file};
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
         if (dialects[i](r, comments)) return r;
-    die(FAIL_DATA, "%s: no settings in it: expected those of diffuse, AUTOMATIC1111, ComfyUI, InvokeAI, sd.cpp or mflux", file);
+    die_hint(FAIL_DATA, "--metadata minimal and none leave them out",
+             "%s: no settings in it: expected those of diffuse, AUTOMATIC1111, ComfyUI, InvokeAI, sd.cpp or mflux", file);
 }
 
 struct recorded *recorded_read(struct arena *a, const char *path) {

@@ -50,6 +50,13 @@ static void check_value(struct arena *a, const char *option, const struct field 
     f->kind->set(&(struct given){.arena = a, .base = scratch, .field = f, .name = name, .value = flag ? NULL : value});
 }
 
+/* -1 is another seed each time. */
+static void check_once(const char *option, const struct sweep_axis *axis) {
+    const char *value = axis->values[axis->n];
+    for (int i = 0; i < axis->n && strcmp(value, "-1"); i++)
+        if (!strcmp(axis->values[i], value)) die(FAIL_USAGE, "%s %s: '%s' is given twice, expected once", option, axis->field->name, value);
+}
+
 void sweep_add(struct arena *a, struct sweep *s, const char *name, const char *text) {
     const char *equals = strchr(text, '=');
     if (!equals || equals == text) die(FAIL_USAGE, "%s: expected NAME=VALUE,VALUE…, found '%s'", name, text);
@@ -62,6 +69,7 @@ void sweep_add(struct arena *a, struct sweep *s, const char *name, const char *t
         if (axis->n == SWEEP_VALUES_MAX) die(FAIL_USAGE, "%s: expected at most %d values, found more", name, SWEEP_VALUES_MAX);
         axis->values[axis->n] = next_value(a, &rest);
         check_value(a, name, f, axis->values[axis->n]);
+        check_once(name, axis);
     }
     int64_t n_jobs = (int64_t)(s->n_axes ? s->n_jobs : 1) * axis->n;
     if (n_jobs > SWEEP_JOBS_MAX) die(FAIL_USAGE, "%s: %lld pictures, expected at most %d", name, (long long)n_jobs, SWEEP_JOBS_MAX);

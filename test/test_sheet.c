@@ -53,19 +53,28 @@ static void test_labels(void **state) {
     s.column_labels = columns;
     s.row_labels = rows;
     struct image m = sheet_draw(&arena, &s);
-    int left = 4 + 3 * 6 + 4, top = 4 + 11 + 4; /* three glyphs, one line */
+    int left = 4 + 3 * 6 + 4, top = 4 + 2 * 11 + 4; /* three glyphs; twelve letters where six have room are two lines */
     assert_int_equal(*at(&m, left, top), 1);
     /* the I of the first column, pixel by pixel */
     static const uint8_t I[FONT_H] = {14, 4, 4, 4, 4, 4, 14};
     for (int y = 0; y < FONT_H; y++)
         for (int x = 0; x < FONT_W; x++) assert_int_equal(!*at(&m, left + x, 4 + y), I[y] >> (4 - x) & 1);
-    assert_true(dark_in(&m, left + 44, 4, left + 84, 13) && !dark_in(&m, left + 84, 0, m.W, 13)); /* cut where its column ends */
-    assert_true(dark_in(&m, 4, top, left, top + 9) && dark_in(&m, 4, top + 11, left, top + 20));  /* two lines */
+    assert_true(dark_in(&m, left + 44, 4, left + 84, 13) && !dark_in(&m, left + 84, 0, m.W, 24)); /* its column ends there */
+    assert_true(dark_in(&m, left + 74, 15, left + 80, 24) && !dark_in(&m, left, 15, left + 40, 24));
+    assert_true(dark_in(&m, 4, top, left, top + 9) && dark_in(&m, 4, top + 11, left, top + 20)); /* two lines */
     assert_false(dark_in(&m, 0, top + 28, left, m.H));
     s.column_labels = s.row_labels = NULL;
     s.cell_labels = cells;
     m = sheet_draw(&arena, &s);
     assert_true(m.H == 4 + 2 * (24 + 11 + 4) && dark_in(&m, 4, 29, 44, 39));
+    /* parted where words are; four lines are the most, the last one ends in dots */
+    cells[0] = "ab cd=efg";
+    cells[1] = "MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM";
+    m = sheet_draw(&arena, &s);
+    assert_int_equal(m.H, 4 + 2 * (24 + 4 * 11 + 4));
+    assert_true(dark_in(&m, 4, 29, 34, 38) && !dark_in(&m, 40, 29, 46, 38));                                 /* "ab cd=" and "efg" */
+    assert_true(dark_in(&m, 4, 40, 22, 49) && !dark_in(&m, 22, 40, 46, 49) && !dark_in(&m, 4, 50, 46, 71));  /* … below */
+    assert_true(dark_in(&m, 48, 62, 66, 68) && !dark_in(&m, 66, 62, 84, 66) && dark_in(&m, 66, 66, 84, 69)); /* MMM... */
     arena_free(&arena);
 }
 

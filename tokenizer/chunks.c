@@ -32,7 +32,8 @@ static struct list tokenize(struct arena *a, const struct clip_bpe *t, const str
     for (int i = 0; i < p->n; i++) {
         if (p->items[i].breaks) l.items[l.n++] = (struct token){.id = BREAK};
         for (int k = 0; k < counts[i]; k++)
-            l.items[l.n++] = (struct token){pieces[i][k].id, 0, i, p->items[i].weight, texts[i], pieces[i][k].begin, pieces[i][k].end};
+            l.items[l.n++] =
+                (struct token){pieces[i][k].id, 0, 0, i, p->items[i].weight, 1, texts[i], pieces[i][k].begin, pieces[i][k].end};
     }
     return l;
 }
@@ -244,14 +245,16 @@ static void check_terms(const struct chunks *c, const char *what) {
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-/* The list's chunks are the first-th and on. */
-static void list_tokens(struct arena *a, struct chunks *c, const struct list *l, int first) {
+/* The list's chunks are the first-th and on; it is a passage's text with that number and share. */
+static void list_tokens(struct arena *a, struct chunks *c, const struct list *l, int first, int blended, double share) {
     struct token *all = arena_array(a, (size_t)(c->n_tokens + l->n) + 1, sizeof *all);
     if (c->n_tokens) memcpy(all, c->tokens, (size_t)c->n_tokens * sizeof *all);
     c->tokens = all;
     for (int k = 0; k < l->n_chunks; k++)
         for (int i = l->chunks[k].begin; i < l->chunks[k].end; i++) {
             all[c->n_tokens] = l->items[i];
+            all[c->n_tokens].blended = blended;
+            all[c->n_tokens].share = share;
             all[c->n_tokens++].chunk = first + k;
         }
     for (int i = l->n - c->n_cut; i < l->n; i++) {
@@ -283,7 +286,8 @@ static struct chunks make_passages(struct arena *a, const struct clip_bpe *t, co
         int before = c.n;
         struct list *lists = tokenize_passage(a, t, &w->passages[i], what, length - 2);
         add_passage(a, t, &c, &w->passages[i], lists, what, length);
-        list_tokens(a, &c, &lists[0], before);
+        const struct passage *p = &w->passages[i];
+        for (int j = 0; j < p->n; j++) list_tokens(a, &c, &lists[j], before, j, p->weight * p->texts[j].weight);
     }
     check_terms(&c, what);
     return c;
@@ -298,7 +302,7 @@ static struct chunks make_plain(struct arena *a, const struct clip_bpe *t, enum 
     c.n_cut = chunked ? 0 : l.n - l.chunks->end;
     if (c.n_cut) c.cut = l.items[l.chunks->end].text + l.items[l.chunks->end].begin;
     for (int k = 0; k < l.n_chunks; k++) c.items[c.n++] = chunk_of(a, t, emphasis, &l, k, length);
-    list_tokens(a, &c, &l, 0);
+    list_tokens(a, &c, &l, 0, 0, 1);
     return c;
 }
 

@@ -25,9 +25,11 @@ struct chunk {
 /* A token of a chunk, for showing. */
 struct token {
     int32_t id;
-    int chunk;  /* as many as there are: it is cut off */
-    int phrase; /* of its text */
+    int chunk;   /* as many as there are: it is cut off */
+    int blended; /* which of the texts that are blended in its chunk */
+    int phrase;  /* of its text */
     double weight;
+    double share;      /* of its text in the whole: the blend's weight times the passage's */
     const char *text;  /* the phrase … */
     size_t begin, end; /* … and its bytes */
 };

@@ -210,8 +210,8 @@ static struct span attention(struct parser *p, size_t at) {
 }
 
 static void refuse_lora(const struct parser *p, size_t at) {
-    size_t end = literal(p, at, "withLora");
-    if (!end) end = literal(p, at, "useLora");
+    size_t dot = literal(p, at, "."), name = dot ? dot : at, end = literal(p, name, "withLora");
+    if (!end) end = literal(p, name, "useLora");
     if (end && literal(p, end, "(")) die_hint(FAIL_USAGE, "--lora FILE[:X]", "%s: withLora() is not supported", p->what);
 }
 
@@ -245,7 +245,8 @@ static struct span prompt(struct parser *p, size_t at) {
         if (!s.end) s = bracket(p, all.end);
         if (!s.end) {
             size_t begin = skip(p, all.end), end = begin;
-            while (p->text[end] && !is_blank(p->text[end])) end++;
+            for (; p->text[end] && !is_blank(p->text[end]); end++)
+                if (p->text[end] == '.') refuse_lora(p, end);
             struct phrase word = phrase_of(p, p->text + begin, end - begin);
             append(p, &s, &word, 1);
             s.end = end;
@@ -315,7 +316,11 @@ static void read_weights(struct parser *p, struct list *l, size_t at, bool *norm
         if (more && flag) die(FAIL_USAGE, "%s: no_normalize: expected it behind the weights", p->what);
     }
     size_t end = literal(p, at, ")");
-    if (!end || p->text[skip(p, end)]) die(FAIL_USAGE, "%s: '%s': expected nothing behind the brackets", p->what, p->text + at);
+    const char *rest = p->text + skip(p, at);
+    if (!end && !*rest) die(FAIL_USAGE, "%s: expected ')' behind the weights, found the end", p->what);
+    if (!end) die(FAIL_USAGE, "%s: expected ')' behind the weights, found '%s'", p->what, rest);
+    refuse_lora(p, end);
+    if (p->text[skip(p, end)]) die(FAIL_USAGE, "%s: '%s': expected nothing behind the brackets", p->what, p->text + at);
     if (n && n != l->n) die(FAIL_USAGE, "%s: %d weights for %d texts", p->what, n, l->n);
 }
 

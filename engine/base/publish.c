@@ -29,10 +29,25 @@ struct target {
     int dir_fd, fd; /* -1 where not open */
 };
 
+/* With EXISTS_OVERWRITE a FIFO or a device is written to, never replaced; true if path is one. Dies for what cannot be
+ * replaced. */
+static bool is_stream(const char *path) {
+    char link[64] = "";
+    struct stat st;
+    if (readlink(path, link, sizeof link - 1) > 0 && strncmp(link, "/proc/self/fd/", 14) == 0)
+        die_hint(FAIL_CREATE, "-o - writes to standard output", "%s: not a file", path);
+    bool magic = strncmp(link, "pipe:[", 6) == 0 || strncmp(link, "socket:[", 8) == 0; /* /dev/fd/63 */
+    if ((magic ? stat(path, &st) : lstat(path, &st)) != 0) return false;
+    if (S_ISDIR(st.st_mode)) die(FAIL_CREATE, "%s: is a directory", path);
+    if (S_ISSOCK(st.st_mode) || S_ISBLK(st.st_mode)) die(FAIL_CREATE, "%s: not a regular file", path);
+    return S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
+}
+
 static _Noreturn void target_fail(struct target *t, int error) {
     publish_abort();
     if (t->fd >= 0) close(t->fd);
     if (t->dir_fd >= 0) close(t->dir_fd);
+    if (error == EEXIST && is_stream(t->path)) die_hint(FAIL_CREATE, "-f writes into it", "%s: no file, a device or a pipe", t->path);
     if (error == EEXIST) die_hint(FAIL_CREATE, "-f replaces it, --on-exists number picks another name", "%s: the file exists", t->path);
     die(error_code(error, FAIL_CREATE), "%s: %s", t->path, strerror(error));
 }
@@ -187,20 +202,6 @@ static void sweep(const struct target *t) {
         if (left >= 0) close(left);
     }
     if (d) closedir(d);
-}
-
-/* With EXISTS_OVERWRITE a FIFO or a device is written to, never replaced; true if path is one. Dies for what cannot be
- * replaced. */
-static bool is_stream(const char *path) {
-    char link[64] = "";
-    struct stat st;
-    if (readlink(path, link, sizeof link - 1) > 0 && strncmp(link, "/proc/self/fd/", 14) == 0)
-        die_hint(FAIL_CREATE, "-o - writes to standard output", "%s: not a file", path);
-    bool magic = strncmp(link, "pipe:[", 6) == 0 || strncmp(link, "socket:[", 8) == 0; /* /dev/fd/63 */
-    if ((magic ? stat(path, &st) : lstat(path, &st)) != 0) return false;
-    if (S_ISDIR(st.st_mode)) die(FAIL_CREATE, "%s: is a directory", path);
-    if (S_ISSOCK(st.st_mode) || S_ISBLK(st.st_mode)) die(FAIL_CREATE, "%s: not a regular file", path);
-    return S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
 }
 
 static void write_stream(const char *path, const void *data, size_t n) {

@@ -14,7 +14,8 @@ enum {
 
 struct sheet {
     int columns, rows;
-    /* Labels: a column's above it, a row's to the left of it, its lines one below the other ("\n"); or one below each cell. NULL: none */
+    /* Labels: a column's above it, a row's to the left of it, its lines one below the other ("\n"); or one below each cell. A line that is
+     * wider than its place goes on below, as long as there is room for lines. NULL: none */
     const char **column_labels, **row_labels, **cell_labels;
     /* The picture of a cell, row by row; false: there is none, the place stays empty. In the arena or not, it is needed until the next. */
     bool (*picture)(void *data, struct arena *a, int cell, struct image *out);

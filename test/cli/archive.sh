@@ -81,7 +81,7 @@ refused '--archive and --json: both write to standard output' --json
 refused '--archive and --null: both write to standard output' --null
 refused 'jobs.jsonl: line 1: save-every and --archive: finished pictures alone go into it' --save-every 1
 run -m "$MODEL" -b jobs.jsonl -o box/ --archive tar
-expect_error 2 'diffuse: --batch: expected a file for each job, or -o - --archive tar, found one of these'
+expect_error 2 'diffuse: --archive: it is written to standard output: expected -o -, found -o box/' 'hint: -o - --archive tar >FILE.tar'
 draw x -o - --archive tar
 expect_error 2 'diffuse: --archive: expected --batch with it, found none'
 finish

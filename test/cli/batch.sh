@@ -325,7 +325,14 @@ expect_error 2 "diffuse: --batch: expected a file of jobs or -, found '4'" 'hint
 batch -b two.txt x
 expect_error 2 'diffuse: two.txt: line 1: --batch and a prompt: the lines are the prompts'
 batch -b two.txt -o -
-expect_error 2 'diffuse: --batch: expected a file for each job, or -o - --archive tar, found one of these'
+expect_error 2 'diffuse: --batch and --output -: each picture is a file' 'hint: --archive tar puts them into one'
+batch -b two.txt --manifest -
+expect_error 2 'diffuse: --manifest: expected a file, found -' 'hint: -j has a line for each picture'
+run -m "$MODEL" -b plan.jsonl 'a dog' -s 1 -o box/ --dry-run
+grep -q "^diffuse: warning: the prompt 'a dog' has no effect: every job has its own$" err || fail 'a prompt of no job'
+echo '{"id":"d"}' >>plan.jsonl
+run -m "$MODEL" -b plan.jsonl 'a dog' -s 1 -o box/ --dry-run
+grep -q warning err && fail 'it is the prompt of one'
 batch -b two.txt --bench 1
 expect_error 2 'diffuse: --batch and --bench: one request is measured'
 batch -b nowhere

@@ -135,6 +135,8 @@ expect_error 65 'diffuse: empty.gguf: the file is empty (download cut short?)'
 cp tensors2/noise.safetensors l.safetensors
 draw --lora l.safetensors:nan -f -o box/x.png x
 expect_error 2 "diffuse: --lora: expected a weight behind l.safetensors, found 'nan'"
+draw x --lora F:
+expect_error 2 "diffuse: --lora: 'F:': expected a weight behind the colon"
 printf '{"prompt":"x","steps":[1]}\n' >jobs
 draw -b jobs -o box/
 expect_error 65 "diffuse: jobs: line 1: field 'steps': expected a number, found a list"

@@ -19,6 +19,12 @@ run -m model --show-schedule --tsv --steps 7
 run -m model --inspect --json
 expect_code 0
 for want in '"steps":3' '"guidance":2.5' '"width":32' '"height":16'; do tr -d ' \n' <out | grep -qF "$want" || fail "--inspect: no $want"; done
+# who says so: the file, where no flag says otherwise
+for flags in '' '--steps 7' '--guidance 3'; do
+    # shellcheck disable=SC2086
+    run -m model --inspect $flags
+    case "$flags,$(grep '^defaults ' out)" in ,*' 3 steps, guidance 2.5 (generation_config.json)' | --*' 7 steps, guidance 2.5' | --*' 3 steps, guidance 3') ;; *) fail "$(grep '^defaults ' out)" ;; esac
+done
 run -m model "x" -s 1 --threads 1 -v -o box/a.png
 expect_code 0
 grep -q 'generation_config.json: num_inference_steps 3 guidance_scale 2.5 width 32 height 16$' err || fail "-v does not tell the defaults"

@@ -131,7 +131,9 @@ draw x -o box/b.webp --quality 1
 draw x -o box/c.webp --metadata none
 grep -qa 'VP8X' box/c.webp && fail 'metadata, asked for none'
 draw x -o box/a.png --quality 9
-expect_error 2 'diffuse: --quality: a PNG keeps every pixel; expected -o NAME.jpg or -o NAME.webp'
+expect_error 2 "diffuse: --quality: a PNG keeps every pixel, expected NAME.jpg or NAME.webp, found 'box/a.png'"
+draw x -o /dev/null
+expect_error 73 'diffuse: /dev/null: no file, a device or a pipe' 'hint: -f writes into it'
 rm box/*
 
 draw x -o -

@@ -83,7 +83,8 @@ sed 's/.*"settings"/"settings"/' out | sed 's/"request":"[0-9a-f]*",*//' >theirs
 expect_same mine theirs
 cmp -s mine.png comfy.png && fail 'the spelling of the scheduler is recorded as it was given'
 run -m "$MODEL" --from "$others/none.png"
-expect_error 65 "diffuse: $others/none.png: no settings in it: expected those of diffuse, AUTOMATIC1111, ComfyUI, InvokeAI, sd.cpp or mflux"
+expect_error 65 "diffuse: $others/none.png: no settings in it: expected those of diffuse, AUTOMATIC1111, ComfyUI, InvokeAI, sd.cpp or mflux" \
+    'hint: --metadata minimal and none leave them out'
 run -m "$MODEL" --from nowhere.png
 expect_error 66 'diffuse: nowhere.png: No such file or directory'
 run -m "$MODEL" --from ''

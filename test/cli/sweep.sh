@@ -82,7 +82,9 @@ wrong '--sweep: 16777216 pictures, expected at most 65536' --sweep "steps=$many"
 wrong '--sweep: expected at most 256 values, found more' --sweep "steps=$many,257"
 wrong '--sweep and --batch: expected one of them' --sweep steps=1 -b -
 wrong '--sweep and --count: --sweep seed=1,2,3 draws several' --sweep steps=1 -c 2
-wrong '--sweep: expected a file for each job, or -o - --archive tar, found one of these' --sweep steps=1 -o -
+wrong '--sweep and --output -: each picture is a file' --sweep steps=1 -o -
+wrong "--sweep steps: '2' is given twice, expected once" --sweep steps=2,3,2
+wrong '--sheet: expected a file, found -' --sweep steps=1,2 --sheet -
 wrong '--sweep and --bench: one request is measured' --sweep steps=1 --bench 2
 wrong '--sheet and --output -: expected a file for each picture' --sheet s.png -o -
 wrong "--sheet and --bench: no picture is written" --sheet s.png --bench 2
@@ -92,6 +94,11 @@ rm box/*
 run -m "$MODEL" -q x -s 1 --steps 1 -c 3 --size 32 -o box/ --sheet box/s.jpg
 expect_code 0
 expect_box diffuse-1.png diffuse-2.png diffuse-3.png s.jpg
+# --quality is the sheet's where the pictures are PNGs.
+run -m "$MODEL" -q x -s 1 --steps 1 -c 3 --size 32 -f -o box/ --sheet box/s10.jpg --quality 10
+expect_code 0
+[ "$(wc -c <box/s10.jpg)" -lt "$(wc -c <box/s.jpg)" ] || fail 'not of that quality'
+rm box/s10.jpg
 printf 'a\nb {\n' >two.txt
 run -m "$MODEL" -j -b two.txt -s 1 --steps 1 --size 32 -o box/ --sheet box/b.webp
 expect_code 0

@@ -38,6 +38,25 @@ run -m "$(dirname "$MODEL")/tiny-ddpm" --tokens a
 expect_error 78 "diffuse: $(dirname "$MODEL")/tiny-ddpm: a DDPMPipeline draws without a prompt: it has no tokenizer"
 rm -r m box/short.png
 
+# Of a blend every text, and how much it counts; what has no effect on it is said.
+run -m "$MODEL" --prompt-syntax compel --tokens '("a red cat", "a dog+").blend(1, 3)'
+expect_code 0
+[ "$(grep -c "  'cat'$" out) $(grep -c "  'dog'  x 1.1$" out)" = '1 1' ] || fail 'not both texts'
+[ "$(grep ^---- out | tr '\n' ' ')" = '---- text 1, x 0.25 ---- text 2, x 0.75 ' ] || fail "$(grep ^---- out)"
+run -m "$MODEL" --prompt-syntax compel --tokens '("a cat", "a dog").and(1, 0.5)'
+[ "$(grep ^---- out)" = '---- chunk 2, text 1, x 0.5' ] || fail "$(grep ^---- out)"
+run -m "$MODEL" --prompt-syntax compel --tokens '("a cat", "a dog").blend(1, 3)' -j
+grep -q '"chunk":0,"blend":1,"share":0.75,"cut":false}' out || fail 'JSON has one text alone'
+run -m "$MODEL" --prompt-syntax compel --tokens '("a", "b").blend(1, 2'
+expect_error 2 "diffuse: --tokens: expected ')' behind the weights, found the end"
+for text in 'a cat.withLora(x, 1)' '("a", "b").blend(1, 2).withLora(x)' '"a cat".useLora(x)' 'a withLora(x)'; do
+    run -m "$MODEL" --prompt-syntax compel --tokens "$text"
+    expect_error 2 'diffuse: --tokens: withLora() is not supported' 'hint: --lora FILE[:X]'
+done
+run -m "$MODEL" --tokens a --steps 3 -o x.png
+[ "$(cat err)" = 'diffuse: warning: --steps has no effect on --tokens
+diffuse: warning: --output has no effect on --tokens' ] || fail 'not said'
+
 draw "$long" -o box/a.png
 expect_code 0
 grep -q '^diffuse: warning: prompt: ' err || fail 'no warning'

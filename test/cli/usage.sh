@@ -82,6 +82,27 @@ note '--prompt2 has no effect: the model has no second text encoder' --prompt2 y
 note '--original-size has no effect: this is no SDXL model' --original-size 9x9 x
 note '--negative-crop has no effect: this is no SDXL model' --negative-crop 1,2 x
 note '--aesthetic-score has no effect: this is no refiner' --aesthetic-score 5 x
+note '--batch-size 4 has no effect on one picture: --count draws more' --batch-size 4 x
+note '--save-every 2 has no effect: the picture is done after 2 model calls' --save-every 2 --steps 2 -x ddim x
+note '--long-prompts has no effect: --prompt-syntax a1111 has long prompts go on anyway' --long-prompts --prompt-syntax a1111 x
+note '--lora-dir has no effect: no prompt has <lora:NAME:X>' --lora-dir box x
+cp "$MODEL/../recorded/a1111.png" a.png && cp a.png b.png
+note '--image b.png: given after a.png, and holds' -i a.png -i b.png --strength 1 x
+draw --dry-run -o box/n.png --from a.png --from b.png x
+grep -q '^diffuse: warning: --from b.png: given after a.png, and holds$' err || fail 'not said'
+for unused in --long-prompts '--prompt-syntax a1111'; do
+    # shellcheck disable=SC2086
+    run -m "$MODEL/../tiny-ddpm" -s 1 --dry-run -o box/n.png $unused
+    grep -q "^diffuse: warning: ${unused%% *} has no effect on a model without a prompt$" err || fail "$unused is not told of"
+done
+for beside in '--list schedulers:steps' '--list models:seed' '--show-schedule:guidance' '--inspect:seed'; do
+    # shellcheck disable=SC2086
+    run -m "$MODEL" ${beside%:*} --${beside#*:} 3
+    expect_code 0
+    [ "$(cat err)" = "diffuse: warning: --${beside#*:} has no effect on $(echo "${beside%:*}" | cut -d ' ' -f 1)" ] || fail 'not said'
+done
+draw --save-every 1 --steps 2 -x ddim --batch-size 2 -c 2 --dry-run -o box/n.png x
+grep -q 'has no effect' err && fail 'it has'
 draw --dry-run -o box/n.png 'a fox (in the snow, no 2), 3:4 [b]'
 grep -q warning err && fail 'a warning about nothing'
 what='a prompt of several lines on standard input'

@@ -56,6 +56,10 @@ expect_same toy.png job-4.png
 expect_same other.png job-5.png
 
 # it is recorded, with the file's hash, and comes back; --resume sees a file that changed
+run -m "$MODEL" -s 1 --dry-run -o r.png --embedding toy.safetensors 'a fox'
+grep -q '^diffuse: warning: --embedding toy.safetensors has no effect: its word, <toy>, is in no prompt$' err || fail 'not said'
+run -m "$MODEL" -s 1 --dry-run -o r.png --embedding toy.safetensors 'a fox' -n '<toy>'
+grep -q 'has no effect' err && fail 'it is in the negative prompt'
 run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 -o r.png --embedding toy.safetensors 'a <toy> fox'
 grep -q '"embedding":\["toy.safetensors"\]' r.png || fail 'not recorded'
 grep -q "\"embedding_sha256\":\\[\"$(sha256sum toy.safetensors | cut -c 1-64)\"\\]" r.png || fail 'the hash is not recorded'
