@@ -1,6 +1,6 @@
 """Writes test/fixtures/expected_tensors/NAME.txt.gz: names and shapes of the UNets of SDXL's distilled kin, made by diffusers from what their
 config.json say (segmind/SSD-1B, segmind/Segmind-Vega, etri-vilab/koala-700m and -1b). Their makers give as parameters: 1.3 B, 0.74 B, 782 M,
-1161 M."""
+1161 M; the transformers of each level are also what ComfyUI's comfy/model_detection.py knows them by (SSD_1B, Segmind_Vega, KOALA_700M, KOALA_1B)."""
 
 import gzip
 
