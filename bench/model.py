@@ -6,7 +6,6 @@ wherever a constant is; the visit's ceilings and sweep (bench/gpu-visit.sh) say 
     bench/model.py [h100|h200] --layers   every distinct layer: how often, shape, us
     --sweep FILE                          measured products (sweep.tsv) in place of the model's
     --shapes                              every distinct layer as a row of test/gpu_shapes.h
-    --phases                              as if enlarging convolutions were four of 2x2 each, which the program does not do yet
 
 Shapes are what the program launches: FLOP and nodes are checked against what bench/counts.sh counted."""
 import math
@@ -31,8 +30,7 @@ L2 = 50e6
 TILES = ((256, 128, 1), (256, 64, 2), (128, 128, 2), (128, 64, 4), (64, 128, 4), (64, 64, 4), (128, 16, 4), (128, 160, 2))
 
 # FLOP, nodes and cuBLASLt's products that bench/counts.sh counts; None: not of a graph
-COUNTED = {'sd15': (1.602e12, 409, 116), 'sd21': (4.293e12, 412, 126), 'ddpm-cat': (0.498e12, 263, 27)}
-PHASES = '--phases' in sys.argv
+COUNTED = {'sd15': (1.526e12, 405, 116), 'sd21': (4.123e12, 412, 126), 'ddpm-cat': (0.471e12, 263, 27)}
 GOALS = {'sd15': 6.3, 'sd21': 14.4, 'ddpm-cat': 2.6, 'vae 512': 6.6}
 
 
@@ -54,7 +52,7 @@ class Net:
         self.add('conv', self.n * side * side, K, C, R)
 
     def enlarged(self, side, C):
-        self.conv(side, C, C, 2 if PHASES else 3)
+        self.conv(side, C, C, 2)  # by phases
         self.enlargements.append((self.n, side // 2, C))
 
     def linear(self, rows, C, K):
@@ -265,7 +263,7 @@ def read_sweep(path):
 
 def check(name, net):
     """The layers are those that the program launches."""
-    if name in COUNTED and not PHASES:
+    if name in COUNTED:
         wanted, nodes, products = COUNTED[name]
         counted = sum(map(flop, net.layers))
         if abs(counted / wanted - 1) > 0.01 or sum(map(on_library, net.layers)) != products:
@@ -281,7 +279,9 @@ def shapes():
             continue
         for kind, *sizes in net.layers:
             if kind == 'conv':
-                M, K, C, _ = sizes
+                M, K, C, R = sizes
+                if R == 2:
+                    continue
                 row = f'CONV, {net.n}, {math.isqrt(M // net.n)}, {C}, {K}, 1'
             elif kind in ('linear', 'GEGLU'):
                 M, K, C, _ = sizes
@@ -309,7 +309,7 @@ def main(arguments):
     gpu = next((a for a in arguments if a in DRAM), 'h100')
     sweep = read_sweep(arguments[arguments.index('--sweep') + 1]) if '--sweep' in arguments else {}
     kinds = ('conv', 'linear', 'GEGLU', 'attention', 'group norm', 'layer norm', 'rest')
-    print(f'{gpu}{", enlarging by phases" if PHASES else ""}, predicted, not measured\n\n| ms | ' + ' | '.join(kinds) + ' | **sum** | goal | nodes | TFLOP |\n|' + '---|' * (len(kinds) + 5))
+    print(f'{gpu}, predicted, not measured\n\n| ms | ' + ' | '.join(kinds) + ' | **sum** | goal | nodes | TFLOP |\n|' + '---|' * (len(kinds) + 5))
     for name, net in models().items():
         check(name, net)
         total, nodes, layers = defaultdict(float), 0, defaultdict(int)

@@ -76,6 +76,10 @@ static size_t cuda_scratch_bytes(const struct device *base) {
     return reinterpret_cast<const struct cuda_device *>(base)->scratch_bytes + loader_staging();
 }
 
+const void *cuda_packed_phases(struct cuda_device *dev, const struct weight *w) {
+    return static_cast<const char *>(cuda_packed(dev, w)) + static_cast<const struct cuda_plan *>(w->plan)->phases_at;
+}
+
 const void *cuda_packed(struct cuda_device *dev, const struct weight *w) {
     if (!w) return NULL;
     if (dev->loader) loader_wait(dev->loader, w);

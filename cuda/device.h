@@ -77,12 +77,14 @@ static inline struct cuda_device *cuda_of(struct device *dev) {
 /* The layout planning chose. Element (k,c,rs) of the file's [K,C,RS] (RS = R*R of a convolution, else 1) goes to
  *     row(k) * row_stride + rs * c_stride + c        of `dtype`
  * with row(k) = k, or, where interleave = b > 0 (GEGLU's [2K,C]), rows regrouped as b values, b gates, b values …
- * What lies between is zero. Vectors are f32 always. */
+ * What lies between is zero. Vectors are f32 always. Sums of a filter's elements by phases, [2,2][K,2,2,C], lie behind them. */
 struct cuda_plan {
     enum dtype dtype;
     int64_t K, C, RS;
     int64_t row_stride, c_stride;
     int interleave;
+    bool as_given, by_phases; /* what of it is wanted: the elements, sums of them, or both */
+    size_t phases_at;         /* bytes before the sums */
     size_t packed_bytes;
     int round;              /* of planning: the one it was last used in */
     int pending;            /* pieces the loader has yet to deliver; atomic */
@@ -94,10 +96,14 @@ struct cuda_plan {
 void cuda_plan_dense(struct cuda_device *dev, struct weight *w, enum dtype dtype);
 /* w [K,C,R,R] as [K,R,R,c_padded]: rows of consecutive channels, padded with zeros. */
 void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded, enum dtype dtype);
+/* w [K,C,3,3] of a convolution of an enlarged picture as [2,2][K,2,2,C], the four 2x2 filters of gemm.h, summed in f32: of a filter's three
+ * rows, and columns alike, phase 0 has {0, 1+2} and phase 1 {0+1, 2}. Where other uses want the filter as it is, both are kept. */
+void cuda_plan_phases(struct cuda_device *dev, struct weight *w, enum dtype dtype);
 /* w [2K,C] with value and gate rows interleaved by `interleave` (K % interleave == 0); also for its bias [2K]. */
 void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave, enum dtype dtype);
 /* The packed values, NULL for NULL. Blocks until the loader has delivered w; dies FAIL_IO where it could not. */
 const void *cuda_packed(struct cuda_device *dev, const struct weight *w);
+const void *cuda_packed_phases(struct cuda_device *dev, const struct weight *w);
 
 /* The op will need this many bytes of dev->scratch. */
 void cuda_scratch_reserve(struct cuda_device *dev, size_t bytes);

@@ -42,24 +42,25 @@ template <class T> __device__ __forceinline__ void store8(T *p, const float (&v)
     }
 }
 
-/* What is added to columns j..j+7 of row m, as it comes from memory: asked for before the sums are ready, so that one wait is for all. */
+/* What is added to columns j..j+7 of row m, as it comes from memory: asked for before the sums are ready, so that one wait is for all.
+ * `to`: gemm_output's row. */
 template <class T> struct addends {
     float bias[8];
     T temb[8], residual[8];
 };
-template <class T> __device__ __forceinline__ struct addends<T> fetch8(const struct gemm &g, int m, int j) {
+template <class T> __device__ __forceinline__ struct addends<T> fetch8(const struct gemm &g, int m, int to, int j) {
     struct addends<T> a = {};
     int n = min(8, g.N - j), at = g.interleave ? j / 2 : j;
     bool whole = n == 8 && g.vectors;
     if (g.bias) load8(a.bias, g.bias + j, n, whole);
     if (g.temb) load8(a.temb, static_cast<const T *>(g.temb) + (g.temb_ld ? m / (g.Ho * g.Wo) * g.temb_ld : 0) + j, n, whole);
-    if (g.residual) load8(a.residual, static_cast<const T *>(g.residual) + m * g.residual_ld + at, n, whole);
+    if (g.residual) load8(a.residual, static_cast<const T *>(g.residual) + to * g.residual_ld + at, n, whole);
     return a;
 }
 
-/* Columns j..j+7 of row m, j % 8 == 0, from sums[0..8), and the gates' sums[8..16) where interleaved by 8. */
+/* Columns j..j+7 of y's row `to`, j % 8 == 0, from sums[0..8), and the gates' sums[8..16) where interleaved by 8. */
 template <class T>
-__device__ __forceinline__ void finish8(const struct gemm &g, int m, int j, const float *sums, const struct addends<T> &a) {
+__device__ __forceinline__ void finish8(const struct gemm &g, int to, int j, const float *sums, const struct addends<T> &a) {
     int n = min(8, g.N - j), at = g.interleave ? j / 2 : j;
     bool whole = n == 8 && g.vectors;
     float v[8];
@@ -76,7 +77,7 @@ __device__ __forceinline__ void finish8(const struct gemm &g, int m, int j, cons
     }
 #pragma unroll
     for (int i = 0; i < 8; i++) v[i] += to_f32(a.residual[i]);
-    store8(static_cast<T *>(g.y) + m * g.y_ld + at, v, n, whole);
+    store8(static_cast<T *>(g.y) + to * g.y_ld + at, v, n, whole);
 }
 
 /* One value: column j of row m; `gate` is the sum `interleave` columns further on. */
@@ -97,10 +98,16 @@ struct gemm_row {
     short y, x;
 };
 
-__device__ __forceinline__ gemm_row gemm_row_of(const struct gemm &g, int m) {
+__device__ __forceinline__ gemm_row gemm_row_of(const struct gemm &g, int phase, int m) {
     if (m >= g.M) return {-1, 0, 0};
     int image = m / (g.Ho * g.Wo), at = m - image * (g.Ho * g.Wo), oy = at / g.Wo, ox = at - oy * g.Wo;
-    return {image * g.H * g.W, (short)(oy * g.stride - g.top), (short)(ox * g.stride - g.left)};
+    return {image * g.H * g.W, (short)(oy * g.stride - g.top + phase / 2), (short)(ox * g.stride - g.left + phase % 2)};
+}
+
+/* The row of y and residual that row m is: of a phase, `row` says which. */
+__device__ __forceinline__ int gemm_output(const struct gemm &g, gemm_row row, int phase, int m) {
+    int p = phase / 2, q = phase % 2;
+    return g.phases == 1 ? m : 4 * row.image + (2 * (row.y + g.top) - p) * 2 * g.Wo + 2 * (row.x + g.left) - q;
 }
 
 /* The pixel of x that tap (r,s) sees, -1 in the padding. */

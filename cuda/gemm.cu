@@ -58,18 +58,18 @@ static int steps_of(const struct gemm *g) {
 /* The choice, with no split left without steps. */
 static struct gemm_choice choice_of(const struct cuda_device *dev, const struct gemm *g) {
     int steps = steps_of(g);
-    struct gemm_choice c = gemm_choose(g->M, g->N, steps, dev->sm_count);
+    struct gemm_choice c = gemm_choose(g->phases * g->M, g->N, steps, dev->sm_count);
     c.splits = (int)ceil_div(steps, ceil_div(steps, c.splits));
     return c;
 }
 
-bool gemm_fits(const struct cuda_device *dev, const struct gemm *g, struct view x) {
-    return has_tensor_path(dev, g->dtype) && g->C % 8 == 0 && rows_aligned(x) && (g->interleave == 0 || g->interleave == 8);
+bool gemm_fits(const struct cuda_device *dev, struct view x, int interleave) {
+    return has_tensor_path(dev, x.dtype) && x.C % 8 == 0 && rows_aligned(x) && (interleave == 0 || interleave == 8);
 }
 
 size_t gemm_scratch(const struct cuda_device *dev, const struct gemm *g) {
     int splits = choice_of(dev, g).splits;
-    return splits == 1 ? 0 : (size_t)splits * g->M * ceil_div(g->N, 8) * 8 * sizeof(float);
+    return splits == 1 ? 0 : (size_t)splits * g->phases * g->M * ceil_div(g->N, 8) * 8 * sizeof(float);
 }
 
 template <class T> static void run(struct cuda_device *dev, const struct gemm *g) {
@@ -77,7 +77,7 @@ template <class T> static void run(struct cuda_device *dev, const struct gemm *g
     const struct gemm_tile *t = &gemm_tiles[c.tile];
     int steps = steps_of(g), steps_each = (int)ceil_div(steps, c.splits);
     float *partial = c.splits == 1 ? nullptr : static_cast<float *>(dev->scratch);
-    dim3 grid((unsigned)(ceil_div(g->M, t->M) * ceil_div(g->N, t->N)), (unsigned)c.splits);
+    dim3 grid((unsigned)(ceil_div(g->M, t->M) * ceil_div(g->N, t->N)), (unsigned)c.splits, (unsigned)g->phases);
     switch (c.tile) {
 #define TILE_CASE(i, BM, BN, WM, WN)                                                                                            \
     case i:                                                                                                                     \
@@ -86,7 +86,9 @@ template <class T> static void run(struct cuda_device *dev, const struct gemm *g
         break;
         TILES(TILE_CASE)
     }
-    if (partial) launch(dev, gemm_reduce<T>, grid_for(dev, (size_t)g->M * ceil_div(g->N, 8), 256), dim3(256), 0, *g, partial, c.splits);
+    if (!partial) return;
+    dim3 blocks = grid_for(dev, (size_t)g->phases * g->M * ceil_div(g->N, 8), 256);
+    launch(dev, gemm_reduce<T>, blocks, dim3(256), 0, *g, partial, c.splits);
 }
 
 void gemm_run(struct cuda_device *dev, const struct gemm *g) {

@@ -52,7 +52,8 @@ __device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32
     }
 }
 
-/* steps: GEMM_K products each, in all; blockIdx.y takes `steps_each` of them. partial: NULL, or [splits][M][N up to 8]. */
+/* steps: GEMM_K products each, in all; blockIdx.y takes `steps_each` of them, of phase blockIdx.z. partial: NULL, or
+ * [splits][phases][M][N up to 8]. */
 template <class T, int BM, int BN, int WM, int WN>
 __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
     gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
@@ -63,16 +64,16 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
     DYNAMIC_SHARED(T, tiles);
     gemm_row *rows = reinterpret_cast<gemm_row *>(tiles + GEMM_STAGES * STAGE);
 
-    int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, tile_m, tile_n;
+    int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, phase = blockIdx.z, tile_m, tile_n;
     gemm_tile_of(blockIdx.x, (g.M + BM - 1) / BM, (g.N + BN - 1) / BN, &tile_m, &tile_n);
     int m0 = tile_m * BM, n0 = tile_n * BN;
-    for (int i = thread; i < BM; i += THREADS) rows[i] = gemm_row_of(g, m0 + i);
+    for (int i = thread; i < BM; i += THREADS) rows[i] = gemm_row_of(g, phase, m0 + i);
     __syncthreads();
 
     /* What this thread loads: one chunk of rows `row`, `row` + ROWS, … */
     int row = thread / GEMM_CHUNKS, chunk = thread % GEMM_CHUNKS, pixel[A_LOADS];
     const T *x = static_cast<const T *>(g.x) + chunk * 8;
-    const T *w = static_cast<const T *>(g.w) + (n0 + row) * g.w_row + chunk * 8;
+    const T *w = static_cast<const T *>(g.w) + phase * g.w_phase + (n0 + row) * g.w_row + chunk * 8;
     int first = blockIdx.y * steps_each, last = min(steps, first + steps_each);
     int steps_tap = steps / (g.R * g.R), tap = first / steps_tap, r = tap / g.R, s = tap - r * g.R;
     int c = (first - tap * steps_tap) * GEMM_K;
@@ -138,6 +139,7 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
 #pragma unroll
     for (int i = 0; i < WM / 16; i++) {
         auto row_of = [&](int e) { return m0 + warp_m + i * 16 + e / (WN / 8); };
+        auto to_of = [&](int m) { return gemm_output(g, rows[m - m0], phase, m); };
         auto column_of = [&](int e) { return n0 + warp_n + e % (WN / 8) * 8; };
         /* A gate is finished with its value. */
         auto is_mine = [&](int e) {
@@ -147,7 +149,8 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
         auto fetch = [&](int e) {
 #pragma unroll
             for (int k = 0; k < AHEAD; k++)
-                if (!partial && is_mine(e + 32 * k)) added[k] = fetch8<T>(g, row_of(e + 32 * k), column_of(e + 32 * k));
+                if (!partial && is_mine(e + 32 * k))
+                    added[k] = fetch8<T>(g, row_of(e + 32 * k), to_of(row_of(e + 32 * k)), column_of(e + 32 * k));
         };
         fetch(lane);
         __syncwarp();
@@ -167,10 +170,11 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
                 const float *sums = slab + (m - m0 - warp_m - i * 16) * PITCH + n - n0 - warp_n;
                 if (!is_mine(e + 32 * k)) continue;
                 if (partial) {
-                    float4 *to = reinterpret_cast<float4 *>(partial + ((int64_t)blockIdx.y * g.M + m) * partial_ld + n);
+                    float4 *to =
+                        reinterpret_cast<float4 *>(partial + ((blockIdx.y * (int64_t)g.phases + phase) * g.M + m) * partial_ld + n);
                     to[0] = *reinterpret_cast<const float4 *>(sums), to[1] = *reinterpret_cast<const float4 *>(sums + 4);
                 } else {
-                    finish8<T>(g, m, n, sums, added[k]);
+                    finish8<T>(g, to_of(m), n, sums, added[k]);
                 }
             }
         }
@@ -180,10 +184,10 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
 /* The partial sums of all splits, in order, and what follows. */
 template <class T> __global__ void __launch_bounds__(256) gemm_reduce(const struct gemm g, const float *partial, int splits) {
     int width = g.interleave ? 16 : 8, ld = (g.N + 7) / 8 * 8, columns = ld / width;
-    int64_t split = (int64_t)g.M * ld;
-    GRID_LOOP(i, (int64_t)g.M * columns) {
-        int m = (int)(i / columns), j = (int)(i - (size_t)m * columns) * width;
-        const float *from = partial + (int64_t)m * ld + j;
+    int64_t rows = (int64_t)g.phases * g.M, split = rows * ld;
+    GRID_LOOP(i, rows * columns) {
+        int row = (int)(i / columns), j = (int)(i - (size_t)row * columns) * width, phase = row / g.M, m = row - phase * g.M;
+        const float *from = partial + (int64_t)row * ld + j;
         float sums[16] = {};
         for (int s = 0; s < splits; s++, from += split) {
 #pragma unroll
@@ -193,7 +197,8 @@ template <class T> __global__ void __launch_bounds__(256) gemm_reduce(const stru
                 sums[k] += p.x, sums[k + 1] += p.y, sums[k + 2] += p.z, sums[k + 3] += p.w;
             }
         }
-        finish8<T>(g, m, j, sums, fetch8<T>(g, m, j));
+        int to = gemm_output(g, gemm_row_of(g, phase, m), phase, m);
+        finish8<T>(g, to, j, sums, fetch8<T>(g, m, to, j));
     }
 }
 

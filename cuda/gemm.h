@@ -5,7 +5,11 @@
  *     y[m,n]   = v gelu_erf(g) of the sums of n's value row and gate row, plus their biases, where rows are interleaved (GEGLU)
  *
  * Row m is output pixel (image, oy, ox); pixel(m,rs) is what tap rs of the R x R filter sees of x there, zero in the padding.
- * A linear layer is T images of one pixel. */
+ * A linear layer is T images of one pixel.
+ *
+ * A 3x3 convolution of x enlarged twice sees each pixel of x under two rows or columns of its filter: y's pixels (2i+p, 2j+q) are a
+ * 2x2 convolution of x itself, at (i+p-1, j+q-1), by weights that are sums of the filter's (cuda_plan_phases). Those are four problems,
+ * phase 2p+q each, of M rows: 4/9 of the products. */
 #ifndef CUDA_GEMM_H
 #define CUDA_GEMM_H
 
@@ -15,14 +19,15 @@
 struct cuda_device;
 
 struct gemm {
-    int M, N, C; /* rows, columns of sum, channels of x */
+    int M, N, C; /* rows (of one phase), columns of sum, channels of x */
     const void *x;
     int ldx, H, W; /* one image of x */
-    int Ho, Wo;    /* one image of y */
+    int Ho, Wo;    /* one image of y, of one phase */
+    int phases;    /* 1, or 4 */
     int R, stride, top, left, upsample;
     int seen_H, seen_W; /* x as the filter sees it: enlarged and cropped; zero beyond */
-    const void *w;      /* (j,rs,c) at j*w_row + rs*w_tap + c, of dtype */
-    int64_t w_row, w_tap;
+    const void *w;      /* (j,rs,c) at phase*w_phase + j*w_row + rs*w_tap + c, of dtype */
+    int64_t w_phase, w_row, w_tap;
     const float *bias;                  /* [N]|NULL */
     const void *temb, *residual;        /* NULL: none */
     int64_t temb_ld, residual_ld, y_ld; /* temb_ld 0: one row for all */
@@ -33,12 +38,12 @@ struct gemm {
     bool vectors;     /* rows of y, bias, temb and residual are aligned to 16 bytes */
 };
 
-/* Tensor cores (gemm.cu): has_tensor_path(), C % 8 == 0, rows of x aligned to 16 bytes, interleave 0 or 8. */
-bool gemm_fits(const struct cuda_device *dev, const struct gemm *g, struct view x);
+/* Tensor cores (gemm.cu): has_tensor_path(), x.C % 8 == 0, rows of x aligned to 16 bytes, interleave 0 or 8. */
+bool gemm_fits(const struct cuda_device *dev, struct view x, int interleave);
 size_t gemm_scratch(const struct cuda_device *dev, const struct gemm *g);
 void gemm_run(struct cuda_device *dev, const struct gemm *g);
 
-/* Any shape, type and GPU (gemm_plain.cu). */
+/* Any shape, type and GPU, of one phase (gemm_plain.cu). */
 void gemm_plain(struct cuda_device *dev, const struct gemm *g);
 
 /* ---- how the tensor-core path cuts the work ---------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ template <class T, int TM, int TN> __global__ void __launch_bounds__(THREADS) ge
     const T *x = static_cast<const T *>(g.x), *w = static_cast<const T *>(g.w);
     gemm_row rows[TM];
 #pragma unroll
-    for (int i = 0; i < TM; i++) rows[i] = gemm_row_of(g, m0 + row + 16 * i);
+    for (int i = 0; i < TM; i++) rows[i] = gemm_row_of(g, 0, m0 + row + 16 * i);
 
     float sum[TM][TN] = {};
     for (int k0 = 0, K = g.R * g.R * g.C; k0 < K; k0 += DEPTH) {

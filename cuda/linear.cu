@@ -15,7 +15,7 @@ static struct gemm problem(struct view y, struct view x, const struct weight *w,
     struct gemm g = {};
     g.M = (int)view_rows(x), g.N = N, g.C = x.C;
     g.x = x.p, g.ldx = x.ld;
-    g.H = g.W = g.Ho = g.Wo = g.R = g.stride = g.upsample = g.seen_H = g.seen_W = 1;
+    g.H = g.W = g.Ho = g.Wo = g.phases = g.R = g.stride = g.upsample = g.seen_H = g.seen_W = 1;
     g.w_row = plan->row_stride, g.w_tap = 0;
     g.residual = residual.p, g.residual_ld = residual.ld;
     g.y = y.p, g.y_ld = y.ld;
@@ -26,7 +26,7 @@ static struct gemm problem(struct view y, struct view x, const struct weight *w,
 }
 
 static void run(struct cuda_device *dev, const struct gemm *g, struct view x) {
-    gemm_fits(dev, g, x) ? gemm_run(dev, g) : gemm_plain(dev, g);
+    gemm_fits(dev, x, g->interleave) ? gemm_run(dev, g) : gemm_plain(dev, g);
 }
 
 static void count(struct cuda_device *dev, const struct gemm *g, int columns) {
@@ -50,7 +50,7 @@ void cuda_linear_plan(struct device *base, struct view y, struct view x, struct 
     struct gemm g = problem(y, x, w, y.C, residual);
     g.act = act;
     if (prefers_cublaslt(dev, &g)) cuda_scratch_reserve(dev, cublaslt_scratch(dev, x.dtype, g.N));
-    if (gemm_fits(dev, &g, x)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
+    if (gemm_fits(dev, x, g.interleave)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
 }
 
 void cuda_linear(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,
@@ -73,7 +73,7 @@ void cuda_linear_geglu_plan(struct device *base, struct view y, struct view x, s
     cuda_plan_interleaved(dev, w, interleave, x.dtype);
     cuda_plan_interleaved(dev, b, interleave, x.dtype);
     struct gemm g = problem(y, x, w, 2 * y.C, no_view);
-    if (gemm_fits(dev, &g, x)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
+    if (gemm_fits(dev, x, g.interleave)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
 }
 
 void cuda_linear_geglu(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b) {

@@ -1,169 +1,22 @@
-/* Weights: their layouts, and their way from file to device.
+/* The weights' way from file to device.
  *
  *     file --pread--> pinned slot --copy--> device slot --kernel: convert, reorder--> w->packed
  *
  * The weights are cut into pieces of at most SLOT bytes, taken in order of use by a few threads, each with two slots and a stream of its
  * own: while one piece is copied the next is read. Nobody waits for all of it: an op waits for the weights it reads (cuda_packed), so
  * that text encoding and the first step run while the rest arrives. A thread never dies; it leaves its errno for the waiting one. */
-#include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <pthread.h>
 
-#include "cuda/device.h"
+#include "cuda/pack.h"
 
 extern "C" {
 #include "engine/base/clock.h"
 #include "engine/base/limits.h"
-#include "engine/files/safetensors.h"
 }
 
-enum { MOST_THREADS = 8, N_SLOTS = 2, PACK_BLOCK = 256 };
-static constexpr size_t SLOT = 4 << 20;
-
-/* ---- layouts ----------------------------------------------------------------------------------------------------- */
-
-static size_t item_bytes(enum dtype dtype) {
-    return dtype_table[dtype].size;
-}
-
-static struct cuda_plan layout_of(const struct weight *w, enum dtype dtype) {
-    struct cuda_plan plan = {};
-    plan.dtype = w->kind == WEIGHT_VECTOR ? DT_F32 : dtype;
-    plan.K = w->shape[0];
-    plan.C = w->rank > 1 ? w->shape[1] : 1;
-    plan.RS = w->rank > 2 ? w->shape[2] * w->shape[3] : 1;
-    return plan;
-}
-
-static bool same_layout(const struct cuda_plan *a, const struct cuda_plan *b) {
-    return a->dtype == b->dtype && a->C == b->C && a->row_stride == b->row_stride && a->c_stride == b->c_stride &&
-           a->interleave == b->interleave;
-}
-
-/* w's plan is `wanted`, of these strides. */
-static void plan_weight(struct cuda_device *dev, struct weight *w, struct cuda_plan wanted, int64_t row_stride, int64_t c_stride) {
-    struct cuda_plan *plan = static_cast<struct cuda_plan *>(w->plan);
-    wanted.row_stride = row_stride;
-    wanted.c_stride = c_stride;
-    wanted.packed_bytes = (size_t)(wanted.K * row_stride) * item_bytes(wanted.dtype);
-    bool same = plan && same_layout(plan, &wanted);
-    assert(dev->base.planning && (same || !plan || plan->round < dev->round));
-    if (!plan) {
-        plan = static_cast<struct cuda_plan *>(sys.calloc(1, sizeof *plan));
-        if (!plan) die(FAIL_MEMORY, "out of memory");
-        plan->next = dev->plans;
-        dev->plans = plan;
-        w->plan = plan;
-    }
-    if (!same) {
-        wanted.next = plan->next;
-        *plan = wanted;
-        w->stale = w->packed != NULL;
-    }
-    plan->round = dev->round;
-}
-
-/* In the file's order [K,C,RS] an element's place is k*C*RS + c*RS + rs. */
-void cuda_plan_dense(struct cuda_device *dev, struct weight *w, enum dtype dtype) {
-    if (!w) return;
-    struct cuda_plan plan = layout_of(w, dtype);
-    plan.C *= plan.RS; /* as one row: nothing is reordered */
-    plan.RS = 1;
-    plan_weight(dev, w, plan, plan.C, 0);
-}
-
-void cuda_plan_krsc(struct cuda_device *dev, struct weight *w, int c_padded, enum dtype dtype) {
-    struct cuda_plan plan = layout_of(w, dtype);
-    plan_weight(dev, w, plan, plan.RS * c_padded, c_padded);
-}
-
-void cuda_plan_interleaved(struct cuda_device *dev, struct weight *w, int interleave, enum dtype dtype) {
-    if (!w) return;
-    struct cuda_plan plan = layout_of(w, dtype);
-    assert(plan.K % (2 * interleave) == 0);
-    plan.interleave = interleave;
-    plan_weight(dev, w, plan, plan.C, 0);
-}
-
-/* ---- converting and reordering on the device --------------------------------------------------------------------- */
-
-/* Elements [first, first+n) of the weight, lying in src, go to their places. */
-template <class Source, class T>
-__global__ void __launch_bounds__(PACK_BLOCK) k_pack(T *packed, const Source *src, size_t first, size_t n, int64_t K, int64_t C, int64_t RS,
-                                                     int64_t row_stride, int64_t c_stride, int interleave) {
-    GRID_LOOP(i, n) {
-        int64_t at = (int64_t)(first + i), rs = at % RS, c = at / RS % C, k = at / (RS * C);
-        if (interleave) {
-            int64_t half = K / 2, gate = k >= half, j = k - gate * half;
-            k = (j / interleave * 2 + gate) * interleave + j % interleave;
-        }
-        packed[k * row_stride + rs * c_stride + c] = from_f32<T>(to_f32(src[i]));
-    }
-}
-
-template <class Source, class T>
-static cudaError_t pack_typed(cudaStream_t stream, const struct cuda_plan *plan, void *packed, const void *src, size_t first, size_t n) {
-    unsigned blocks = (unsigned)ceil_div((int64_t)n, PACK_BLOCK * 8);
-    return launch_on(stream, k_pack<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, static_cast<T *>(packed),
-                     static_cast<const Source *>(src), first, n, plan->K, plan->C, plan->RS, plan->row_stride, plan->c_stride,
-                     plan->interleave);
-}
-
-template <class Source>
-static cudaError_t pack_from(cudaStream_t stream, const struct cuda_plan *plan, void *packed, const void *src, size_t first, size_t n) {
-    switch (plan->dtype) {
-    case DT_F32: return pack_typed<Source, float>(stream, plan, packed, src, first, n);
-    case DT_F16: return pack_typed<Source, f16>(stream, plan, packed, src, first, n);
-    default: return pack_typed<Source, bf16>(stream, plan, packed, src, first, n);
-    }
-}
-
-const void *cuda_probe_kernel(void) {
-    return reinterpret_cast<const void *>(k_pack<float, float>);
-}
-
-static cudaError_t pack_elements(cudaStream_t stream, const struct weight *w, enum dtype dtype, const void *src, size_t first, size_t n) {
-    const struct cuda_plan *plan = static_cast<const struct cuda_plan *>(w->plan);
-    switch (dtype) {
-    case DT_F32: return pack_from<float>(stream, plan, w->packed, src, first, n);
-    case DT_F16: return pack_from<f16>(stream, plan, w->packed, src, first, n);
-    case DT_BF16: return pack_from<bf16>(stream, plan, w->packed, src, first, n);
-    default: return pack_from<double>(stream, plan, w->packed, src, first, n);
-    }
-}
-
-/* True where the file's bytes are the packed bytes. */
-static bool is_copy(const struct cuda_plan *plan, enum dtype dtype) {
-    return plan->dtype == dtype && plan->RS == 1 && plan->row_stride == plan->C && !plan->interleave;
-}
-
-/* n bytes of w's part from `offset` on, element number `first` of the weight, from host memory by way of a device slot. */
-static cudaError_t deliver(cudaStream_t stream, struct weight *w, enum dtype dtype, size_t first, const void *host, void *slot, size_t n) {
-    size_t item = item_bytes(dtype);
-    if (is_copy(static_cast<const struct cuda_plan *>(w->plan), dtype))
-        return cuda.MemcpyAsync(static_cast<char *>(w->packed) + first * item, host, n, cudaMemcpyHostToDevice, stream);
-    cudaError_t error = cuda.MemcpyAsync(slot, host, n, cudaMemcpyHostToDevice, stream);
-    return error ? error : pack_elements(stream, w, dtype, slot, first, n / item);
-}
-
-bool weight_pack(struct cuda_device *dev, struct weight *w, const void *const raw[]) {
-    void *slot;
-    if (cuda.Malloc(&slot, SLOT)) return false;
-    cudaError_t error = cudaSuccess;
-    size_t first = 0;
-    for (int i = 0; i < w->n_parts; i++) {
-        const struct tensor *part = w->parts[i];
-        for (size_t at = 0; at < part->bytes && !error; at += SLOT) {
-            size_t n = part->bytes - at < SLOT ? part->bytes - at : SLOT;
-            error = deliver(dev->stream, w, part->dtype, first, static_cast<const char *>(raw[i]) + at, slot, n);
-            first += n / item_bytes(part->dtype);
-        }
-    }
-    if (!error) error = cuda.StreamSynchronize(dev->stream);
-    cuda.Free(slot);
-    return !error;
-}
+enum { MOST_THREADS = 8, N_SLOTS = 2 };
 
 /* ---- the loader -------------------------------------------------------------------------------------------------- */
 
@@ -274,8 +127,9 @@ static int cut(struct weight *const items[], int n, struct piece *pieces) {
         if (pieces) static_cast<struct cuda_plan *>(items[i]->plan)->pending = 0; /* of a load that failed */
         for (int j = 0; j < items[i]->n_parts; j++) {
             const struct tensor *part = items[i]->parts[j];
-            for (uint64_t at = 0; at < part->bytes; at += SLOT, count++) {
-                uint64_t bytes = part->bytes - at < SLOT ? part->bytes - at : SLOT;
+            uint64_t most = piece_bytes(items[i], part);
+            for (uint64_t at = 0; at < part->bytes; at += most, count++) {
+                uint64_t bytes = part->bytes - at < most ? part->bytes - at : most;
                 if (!pieces) continue;
                 pieces[count] = (struct piece){items[i], part, at, bytes, first};
                 first += bytes / item_bytes(part->dtype);

@@ -3,7 +3,8 @@
  *
  * Weights are scaled so that sums are of the order of 1. Tolerances, relative to the largest |y|: half a unit in the last place of the
  * result, 2^-11 for f16 and 2^-8 for bf16, and what two orders of summation in f32 differ by, up to 9*320 products here: 1e-5; the
- * CPU's Winograd convolution adds 7e-6 of its own. */
+ * CPU's Winograd convolution adds 7e-6 of its own. An upsampler's sums of weights are rounded too, each by at most half a unit of the
+ * sum; over the 4 C products of a value that averages out. */
 #include "cuda/gemm.h"
 #include "test/pair.h"
 
@@ -40,6 +41,9 @@ static const struct conv_case cases[] = {
     {"downsampler of a VAE", 1, 8, 6, 32, 32, 3, DOWN_ASYMMETRIC, 0, 1, 0, 0, 0, 0, 0},
     {"the same, odd", 1, 7, 9, 24, 16, 3, DOWN_ASYMMETRIC, 0, 1, 0, 0, 0, 0, 0},
     {"upsampler", 2, 5, 7, 32, 48, 3, UP, 0, 1, 0, 0, 0, 0, 0},
+    {"upsampler, temb and residual", 2, 3, 5, 32, 48, 3, UP, 0, 1, 1, 1, 8, 16, 8},
+    {"upsampler, one value at a time", 1, 4, 3, 40, 37, 3, UP, 0, 1, 1, 2, 0, 0, 0},
+    {"upsampler of two pieces", 1, 1, 2, 352, 336, 3, UP, 0, 1, 0, 0, 0, 0, 0}, /* 4 MiB of the weights, and the rest */
     {"upsampler, cropped", 2, 5, 7, 32, 48, 3, UP, 1, 1, 1, 1, 0, 16, 8},
     {"upsampler of one pixel", 1, 1, 1, 32, 32, 3, UP, 0, 1, 0, 0, 0, 0, 0},
     {"the same, cropped", 1, 1, 1, 32, 32, 3, UP, 1, 1, 0, 0, 0, 0, 0},
@@ -121,12 +125,13 @@ static void test_tiles(void **state) {
     (void)state;
     static const struct conv_case tails[] = {
         {"tiles", 2, 9, 10, 40, 136, 3, CONV_3X3, 0, 1, 1, 1, 0, 0, 0},
+        {"tiles by phases", 2, 7, 5, 40, 136, 3, UP, 0, 1, 1, 1, 0, 0, 0},
         {"tiles, one 1x1", 3, 10, 9, 72, 20, 1, CONV_1X1, 0, 1, 2, 2, 8, 4, 0},
     };
     static const int splits[] = {1, 2, 5, 32};
     for (gemm_forced.tile = 0; gemm_forced.tile < GEMM_TILES; gemm_forced.tile++)
         for (int s = 0; s < 4; s++)
-            for (int i = 0; i < 2; i++) {
+            for (int i = 0; i < 3; i++) {
                 char how[64];
                 gemm_forced.splits = splits[s];
                 snprintf(how, sizeof how, ", %d x %d in %d", gemm_tiles[gemm_forced.tile].M, gemm_tiles[gemm_forced.tile].N, splits[s]);

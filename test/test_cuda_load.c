@@ -8,7 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/ops.h"
 
-enum { CONV_K = 640, CONV_C = 512, C = 1600, K = 2400, N_WEIGHTS = 5 }; /* 11.8 MB and, in f64, 20 MB in one part: pieces are of 8 MiB */
+enum { CONV_K = 640, CONV_C = 512, C = 1600, K = 2400, N_WEIGHTS = 6 }; /* 11.8 MB and, in f64, 20 MB in one part: pieces are of 4 MiB */
 
 struct setup {
     struct arena arena;
@@ -74,12 +74,13 @@ static struct weight *weight_of(struct setup *s, enum weight_kind kind, int rank
 }
 
 struct outputs {
-    struct view conv, linear, geglu;
+    struct view conv, linear, geglu, up;
 };
 
-/* The three ops on ones. */
+/* The ops on ones. */
 static struct outputs run_ops(struct device *dev, struct weight *const w[N_WEIGHTS]) {
-    struct outputs y = {view_alloc(dev, 1, 1, 2, CONV_K), view_alloc(dev, 1, 1, 2, K), view_alloc(dev, 1, 1, 2, K / 2)};
+    struct outputs y = {view_alloc(dev, 1, 1, 2, CONV_K), view_alloc(dev, 1, 1, 2, K), view_alloc(dev, 1, 1, 2, K / 2),
+                        view_alloc(dev, 1, 2, 4, CONV_K)};
     struct view x = view_alloc(dev, 1, 1, 2, CONV_C), z = view_alloc(dev, 1, 1, 2, C);
     float *ones = calloc(2 * C, sizeof *ones);
     for (int i = 0; i < 2 * C; i++) ones[i] = (float)(i % 3 - 1);
@@ -87,6 +88,7 @@ static struct outputs run_ops(struct device *dev, struct weight *const w[N_WEIGH
     dev->ops->upload(dev, z, ones);
     free(ones);
     dev->ops->conv2d(dev, y.conv, x, w[0], NULL, no_view, no_view, CONV_3X3);
+    dev->ops->conv2d(dev, y.up, x, w[5], NULL, no_view, no_view, (struct conv_shape){1, 1, 1, 1, 1, 2});
     dev->ops->linear(dev, y.linear, z, w[1], w[3], ACT_NONE, no_view);
     dev->ops->linear_geglu(dev, y.geglu, z, w[2], w[4]);
     return y;
@@ -94,6 +96,7 @@ static struct outputs run_ops(struct device *dev, struct weight *const w[N_WEIGH
 
 static void bind(struct setup *s, struct weight *w[N_WEIGHTS]) {
     w[0] = weight_of(s, WEIGHT_CONV, 4, (int64_t[]){CONV_K, CONV_C, 3, 3}, 1, (const char *[]){"conv"});
+    w[5] = weight_of(s, WEIGHT_CONV, 4, (int64_t[]){CONV_K, CONV_C, 3, 3}, 1, (const char *[]){"conv"});
     w[1] = weight_of(s, WEIGHT_MATRIX, 2, (int64_t[]){K, C}, 3, (const char *[]){"top", "middle", "bottom"});
     w[2] = weight_of(s, WEIGHT_MATRIX, 2, (int64_t[]){K, C}, 1, (const char *[]){"geglu"});
     w[3] = weight_of(s, WEIGHT_VECTOR, 1, (int64_t[]){K}, 1, (const char *[]){"bias"});
@@ -117,10 +120,10 @@ static struct outputs load_and_run(struct setup *s, struct device *dev) {
 }
 
 static void compare(const char *name, struct device *cpu, struct view want, struct device *cuda, struct view got, double tolerance) {
-    float *a = calloc((size_t)want.C * 2, sizeof *a), *b = calloc((size_t)want.C * 2, sizeof *b);
+    float *a = calloc(view_rows(want) * (size_t)want.C, sizeof *a), *b = calloc(view_rows(want) * (size_t)want.C, sizeof *b);
     cpu->ops->download(cpu, a, want);
     cuda->ops->download(cuda, b, got);
-    assert_close(name, b, a, (int64_t[]){2, want.C}, 2, tolerance);
+    assert_close(name, b, a, (int64_t[]){(int64_t)view_rows(want), want.C}, 2, tolerance);
     free(a), free(b);
 }
 
@@ -134,6 +137,7 @@ static void test_layouts(void **state) {
         struct device *cpu = cpu_device_open(DT_F32, 2), *cuda = cuda_device_open(cases[i].dtype, -1);
         struct outputs want = load_and_run(*state, cpu), got = load_and_run(*state, cuda);
         compare("conv", cpu, want.conv, cuda, got.conv, cases[i].tolerance);
+        compare("enlarging conv", cpu, want.up, cuda, got.up, cases[i].tolerance);
         compare("linear", cpu, want.linear, cuda, got.linear, cases[i].tolerance);
         compare("geglu", cpu, want.geglu, cuda, got.geglu, cases[i].tolerance * 16); /* a product of two sums, each up to 20 */
         cpu->close(cpu);

@@ -60,35 +60,39 @@ TILES = ((256, 128, 64, 64), (256, 64, 64, 64), (128, 128, 64, 64), (128, 64, 64
          (128, 160, 64, 80))
 
 
-def gemm(module, half, tile, what, N=1, H=1, W=1, C=40, K=72, R=1, stride=1, upsample=1, splits=1, geglu=False, temb=True, vectors=True):
+def gemm(module, half, tile, what, N=1, H=1, W=1, C=40, K=72, R=1, stride=1, upsample=1, splits=1, geglu=False, temb=True, vectors=True,
+         phases=1):
     rng = np.random.default_rng(1)
     BM, BN, WM, WN = tile
     pad = R // 2
-    Ho, Wo = ((s * upsample + 2 * pad - R) // stride + 1 for s in (H, W))
-    x, w = Half(rng, half, N, H, W, C), Half(rng, half, K, R, R, C, scale=(C * R * R)**-0.5)
+    Ho, Wo = ((s * upsample + 2 * pad - R) // stride + 1 if phases == 1 else s for s in (H, W))
+    x, w = Half(rng, half, N, H, W, C), Half(rng, half, phases, K, R, R, C, scale=(C * R * R)**-0.5)
     bias = rng.standard_normal(K).astype(np.float32)
     columns, M = (K // 2 if geglu else K), N * Ho * Wo
-    added, residual = Half(rng, half, N, K), Half(rng, half, M, columns)
+    added, residual = Half(rng, half, N, K), Half(rng, half, phases * M, columns)
     memory = Global()
-    g = Gemm(M=M, N=K, C=C, x=memory.add(x.bits), ldx=C, H=H, W=W, Ho=Ho, Wo=Wo, R=R, stride=stride, top=pad, left=pad, upsample=upsample,
-             seen_H=H * upsample, seen_W=W * upsample, w=memory.add(w.bits), w_row=R * R * C, w_tap=C, bias=memory.add(bias),
+    g = Gemm(M=M, N=K, C=C, x=memory.add(x.bits), ldx=C, H=H, W=W, Ho=Ho, Wo=Wo, phases=phases, R=R, stride=stride, top=pad, left=pad,
+             upsample=upsample, seen_H=H * upsample, seen_W=W * upsample, w=memory.add(w.bits), w_phase=K * R * R * C, w_row=R * R * C, w_tap=C, bias=memory.add(bias),
              temb=memory.add(added.bits) if temb else 0, temb_ld=K, residual=memory.add(residual.bits), residual_ld=columns, y_ld=columns,
              interleave=8 if geglu else 0, dtype=1 if half == 'f16' else 2, vectors=vectors)
-    y = poison(M, columns)
+    y = poison(phases * M, columns)
     g.y = memory.add(y, write=True)
     steps = R * R * -(-C // 32)
     each = -(-steps // splits)
     splits = -(-steps // each)
-    partial = memory.add(poison(splits, M, -(-K // 8) * 8, dtype=np.uint32), write=True) if splits > 1 else 0
+    partial = memory.add(poison(splits, phases * M, -(-K // 8) * 8, dtype=np.uint32), write=True) if splits > 1 else 0
     blocks = -(-M // BM) * -(-K // BN)
-    module.launch('gemm', f'gemm_tileI{HALF[half]}Li{BM}ELi{BN}E', memory, (blocks, splits), g, steps, each, P(partial),
+    module.launch('gemm', f'gemm_tileI{HALF[half]}Li{BM}ELi{BN}E', memory, (blocks, splits, phases), g, steps, each, P(partial),
                   dynamic=4 * (BM + BN) * 64 + BM * 8)
     if partial:
         module.launch('gemm', f'gemm_reduceI{HALF[half]}E', memory, (2,), g, P(partial), splits)
-    sums = convolved(x.values, w.values, stride, pad, pad, upsample, Ho, Wo, (H * upsample, W * upsample)) + bias
+    parts = [convolved(x.values, w.values[f], stride, pad - f // 2, pad - f % 2, upsample, Ho, Wo, (H * upsample, W * upsample))
+             for f in range(phases)]
+    sums = np.stack(parts, 3).reshape(N, Ho, Wo, 2, 2, K).transpose(0, 1, 3, 2, 4, 5) if phases == 4 else parts[0]
+    sums = sums.reshape(N, -1, 1, K) + bias
     if temb:
         sums = sums + added.values[:, None, None]
-    sums = sums.reshape(M, K)
+    sums = sums.reshape(phases * M, K)
     if geglu:
         pairs = sums.reshape(M, -1, 2, 8)
         sums = (pairs[:, :, 0] * pairs[:, :, 1] * 0.5 * (1 + erf(pairs[:, :, 1] / np.sqrt(2)))).reshape(M, columns)
@@ -101,6 +105,8 @@ def products(module):
             gemm(module, half, tile, '3x3', N=2, H=7, W=9, C=40, K=tile[1] + 8, R=3)
         gemm(module, half, TILES[7], 'stride 2, three splits', H=12, W=11, C=72, K=40, R=3, stride=2, splits=3)
         gemm(module, half, TILES[5], 'enlarged, one value at a time', H=5, W=6, C=32, K=19, R=3, upsample=2, vectors=False)
+        gemm(module, half, TILES[3], 'four phases', N=2, H=5, W=6, C=40, K=72, R=2, phases=4)
+        gemm(module, half, TILES[5], 'four phases, three splits', H=7, W=6, C=72, K=72, R=2, phases=4, splits=3)
         gemm(module, half, TILES[2], 'GEGLU', N=70, C=136, K=144, geglu=True, temb=False)
         gemm(module, half, TILES[4], 'GEGLU, two splits', N=70, C=136, K=144, geglu=True, temb=False, splits=2)
 

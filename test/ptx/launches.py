@@ -13,8 +13,8 @@ def structure(name, *fields):
     return type(name, (ctypes.Structure,), {'_fields_': [(n, t) for names, t in fields for n in names.split()]})
 
 
-Gemm = structure('Gemm', ('M N C', I), ('x', P), ('ldx H W Ho Wo R stride top left upsample seen_H seen_W', I), ('w', P),
-                 ('w_row w_tap', L), ('bias temb residual', P), ('temb_ld residual_ld y_ld', L), ('y', P), ('act interleave dtype', I),
+Gemm = structure('Gemm', ('M N C', I), ('x', P), ('ldx H W Ho Wo phases R stride top left upsample seen_H seen_W', I), ('w', P),
+                 ('w_phase w_row w_tap', L), ('bias temb residual', P), ('temb_ld residual_ld y_ld', L), ('y', P), ('act interleave dtype', I),
                  ('vectors', ctypes.c_bool))
 Rows = structure('Rows', ('p ld image', P))
 Attention = structure('Attention', ('y q k v', Rows), ('Tq Tk D n_heads', I), ('causal', ctypes.c_bool), ('dtype', I), ('scale', F))
