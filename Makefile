@@ -76,13 +76,19 @@ LDLIBS  += $(LDLIBS_CUDA_$(CUDA))
 LIBRARY := $(BUILD)/libdiffuse.a
 
 # The CPU device's ops are compiled once for each of these, and the best that the CPU has is taken where they run (engine/cpu/isa.h).
-ISAS         := $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),sse2 avx2 avx512,generic)
+ISAS         := $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),sse2 avx2 avx512 amx amx_twin,generic)
 FLAGS_generic = -march=$(MARCH)
 FLAGS_sse2    = -march=x86-64
 FLAGS_avx2    = $(FLAGS_sse2) -mavx2 -mfma
 FLAGS_avx512  = $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
-OPS          := $(filter-out $(patsubst %,engine/cpu/%.c,device dnnl_util isa memory),$(wildcard engine/cpu/*.c))
-OBJECTS      := $(patsubst %,$(BUILD)/%.o,$(basename $(filter-out $(OPS),$(SOURCES))) $(foreach i,$(ISAS),$(OPS:.c=.$i)))
+FLAGS_amx     = $(FLAGS_avx512) -mamx-tile -mamx-bf16
+FLAGS_amx_twin = $(FLAGS_avx2) -DAMX_TWIN
+AMX          := $(wildcard engine/cpu/amx_*.c)
+OPS          := $(filter-out $(AMX) $(patsubst %,engine/cpu/%.c,device dnnl_util isa memory),$(wildcard engine/cpu/*.c))
+# amx_X.c stands in place of X.c
+OPS_AMX      := $(AMX) $(filter-out $(AMX:engine/cpu/amx_%=engine/cpu/%),$(OPS))
+OBJECTS      := $(patsubst %,$(BUILD)/%.o,$(basename $(filter-out $(OPS) $(AMX),$(SOURCES))) \
+                  $(foreach i,$(ISAS),$(patsubst %.c,%.$i,$(if $(findstring amx,$i),$(OPS_AMX),$(OPS)))))
 
 TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(filter-out test/test_cuda_%,$(wildcard test/test_*.c)))
 CUDA_TESTS := $(patsubst test/%.c,%,$(wildcard test/test_cuda_*.c)) test_lanes

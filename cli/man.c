@@ -57,7 +57,7 @@ static const char *const environment[][2] = {
      "a file of options, as a shell's words on any number of lines (quotes, \\, # comments); the command line's come after."},
     {"DIFFUSE_DEVICE", "what --device says, where it is not given."},
     {"DIFFUSE_ISA",
-     "sse2, avx2 or avx512: the instructions that the CPU device's own code is to use, in place of the best that the CPU has. "
+     "sse2, avx2, avx512 or amx: the instructions that the CPU device's own code is to use, in place of the best that the CPU has. "
      "ONEDNN_MAX_CPU_ISA=AVX2 and the like narrow oneDNN's and, with them, ours."},
     {"HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME", "where Hugging Face's cache lies, as its own tools understand them."},
     {"CUDA_VISIBLE_DEVICES", "the GPUs to choose from."},

@@ -260,7 +260,8 @@ static void read_product(char *text, size_t size) {
 }
 
 bool cpu_has_bf16(void) {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    return cpu_isa_has_amx(cpu_isa_choose()) ||
+           (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
 /* The widest that oneDNN uses: sums go in other orders with other widths. */
@@ -294,6 +295,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     const struct cpu_ops *op_tables = cpu_isa_choose();
     struct cpu_device *dev = cpu_new(sizeof *dev);
     dev->op_tables = op_tables;
+    dev->f32_parts = 3;
     struct pool *pool = pool_new(n_threads > 0 ? n_threads : cpu_count());
     dev->streams = cpu_new((size_t)pool_threads(pool) * sizeof *dev->streams);
     cpu_check(dnnl_engine_create(&dev->engine, dnnl_cpu, 0), "engine");
@@ -306,7 +308,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .product = dev->product,
         .isa = dev->isa,
         .dtype = dtype,
-        .images_alone = dtype == DT_F32,
+        .images_alone = dtype == DT_F32 || cpu_isa_has_amx(op_tables),
         .ops = &ops_checked,
         .own = &dev->op_tables->planning,
         .planning = true,

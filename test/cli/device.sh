@@ -54,5 +54,5 @@ run -m "$MODEL" --verify box/old.png
 expect_code 0
 DIFFUSE_ISA=abacus draw --device cpu -o box/z.png x
 expect_code 2
-grep -qx "diffuse: DIFFUSE_ISA: expected sse2, avx2 or avx512, found 'abacus'" err || fail "$(cat err)"
+grep -qx "diffuse: DIFFUSE_ISA: expected sse2, avx2, avx512 or amx, found 'abacus'" err || fail "$(cat err)"
 finish

@@ -20,7 +20,8 @@ few_threads() (
 )
 
 chmod 777 .
-for dtype in fp32 bf16; do
+for dtype in fp32 bf16 amx; do # bf16 by the twin of AMX, which every CPU has, too
+    [ $dtype != amx ] || { dtype=bf16; export DIFFUSE_ISA=amx_twin; }
     run -m "$MODEL" --dtype "$dtype" --threads 1 -s 1 --steps 2 -f -o expected.png "a fox"
     [ "$dtype $code" = "bf16 69" ] && { echo "bf16: not run, this CPU has none"; continue; }
     expect_code 0
@@ -37,6 +38,7 @@ for dtype in fp32 bf16; do
     ! command -v taskset >/dev/null || same taskset -c "$(taskset -cp $$ | sed 's/.*: \([0-9]*\).*/\1/')"
     ! command -v prlimit >/dev/null || same few_threads
 done
+unset DIFFUSE_ISA
 
 # A log of oneDNN's would stand in the PNG.
 ONEDNN_VERBOSE=1 DNNL_VERBOSE=1 ONEDNN_JIT_DUMP=1 "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 -o - "a fox" >out.png 2>err
