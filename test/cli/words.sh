@@ -2,21 +2,23 @@
 # --embedding and --prompt-syntax: what they change, in a batch too, what they refuse, and that it comes back.
 . "$(dirname "$0")/common"
 
-# file NAME BYTES HEADER [BYTE]: a safetensors file of that header and data of small numbers, all bytes BYTE ('<').
+# file NAME BYTES HEADER [DATA]: a safetensors file of that header and data of small numbers, DATA again and again. In turn of two values: of
+# one alone a layer norm leaves nothing.
 file() {
     n=${#3}
     printf "\\$(printf %o $((n % 256)))\\$(printf %o $((n / 256)))\\0\\0\\0\\0\\0\\0" >"$1"
     printf %s "$3" >>"$1"
-    head -c "$2" /dev/zero | tr '\0' "${4:-<}" >>"$1"
+    # shellcheck disable=SC2059
+    yes "$(printf "${4:-<<<<;;;;}")" | tr -d '\n' | head -c "$2" >>"$1"
 }
-vectors() { # NAME WORD N [BYTE]: of the tiny model's 32 values
-    file "$1" $(($3 * 128)) "{\"$2\":{\"dtype\":\"F32\",\"shape\":[$3,32],\"data_offsets\":[0,$(($3 * 128))]}}" "${4:-<}"
+vectors() { # NAME WORD N [DATA]: of the tiny model's 32 values
+    file "$1" $(($3 * 128)) "{\"$2\":{\"dtype\":\"F32\",\"shape\":[$3,32],\"data_offsets\":[0,$(($3 * 128))]}}" "${4:-}"
 }
 toy() { run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none "$@"; }
 
 vectors toy.safetensors '<toy>' 3
-vectors dull.safetensors emb_params 2 '='
-vectors other.safetensors '<toy>' 3 '>'
+vectors dull.safetensors emb_params 2 '====<<<<'
+vectors other.safetensors '<toy>' 3 '>>>><<<<'
 toy -o plain.png 'a <toy> fox'
 toy -o toy.png --embedding toy.safetensors 'a <toy> fox'
 expect_code 0
@@ -76,7 +78,7 @@ cp kept.safetensors toy.safetensors
 resume
 expect_code 0
 expect_same first.png resumed-r.png
-vectors toy.safetensors '<toy>' 3 '>'
+vectors toy.safetensors '<toy>' 3 '>>>><<<<'
 resume
 expect_code 1
 grep -q "resumed-r.png: the file exists, of another request$" err || fail "the change is not seen"
