@@ -45,6 +45,7 @@ static void check_bench(const struct options *o) {
     if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--bench: expected a picture to measure, found another command");
     if (o->output) die_pair("--bench", "--output", "no picture is written");
     if (o->save_every) die_pair("--bench", "--save-every", "no picture is written");
+    if (o->preview) die_pair("--bench", "--preview", "no picture is written");
     if (s->dump) die_pair("--bench", "--dump", "no tensor is written");
     if (s->count > 1) die_pair("--bench", "--count", "one picture is drawn again and again");
     if (o->dry_run) die_pair("--bench", "--dry-run", "expected one of them");
@@ -78,6 +79,13 @@ static void check_sweep(const struct options *o) {
     if (o->settings.count > 1) die_pair("--sweep", "--count", "--sweep seed=1,2,3 draws several");
 }
 
+static void check_preview(const struct options *o) {
+    if (!o->preview) return;
+    if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--preview: expected pictures to draw, found another command");
+    template_check_picture("--preview", o->preview);
+    if (o->sheet && !strcmp(o->sheet, o->preview)) die_pair("--preview", "--sheet", "both have this name");
+}
+
 static void check_batch(struct arena *a, const struct options *o, const char *prompt) {
     check_many(o);
     check_sweep(o);
@@ -92,6 +100,7 @@ static void check_batch(struct arena *a, const struct options *o, const char *pr
 
 void options_check_combinations(struct arena *a, struct options *o, const char *prompt) {
     check_bench(o);
+    check_preview(o);
     check_batch(a, o, prompt);
     check_output(a, o);
 }

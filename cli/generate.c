@@ -7,6 +7,7 @@
 #include "cli/open_device.h"
 #include "cli/outputs.h"
 #include "cli/paths.h"
+#include "cli/preview.h"
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/recorded.h"
@@ -90,6 +91,7 @@ static void on_step(void *data, struct picture *p, int row) {
     struct run *run = data;
     int every = run->options->save_every, n_rows = request_rows(run->request);
     event_step(p->k + 1, row + 1, n_rows, p->timings.step_ms[row]);
+    preview_step(run->options, p, row);
     if (every && (row + 1) % every == 0 && row + 1 < n_rows) save_snapshot(run, p, row + 1);
     progress_row(row + 1);
 }
@@ -333,6 +335,7 @@ int generate(struct arena *a, const struct options *o) {
     bool wanted;
     struct request *r = open_files(a, o, &startup, &wanted);
     struct contacts *contacts = contacts_new(a, o);
+    preview_begin(o);
     if (wanted) plan(r, o, &startup);
     if (!wanted) {
         run_skip(a, &(struct run){.request = r, .options = o, .contacts = contacts});

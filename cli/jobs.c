@@ -13,6 +13,7 @@
 #include "cli/open_device.h"
 #include "cli/outputs.h"
 #include "cli/paths.h"
+#include "cli/preview.h"
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/prompt_notes.h"
@@ -259,6 +260,7 @@ int jobs(struct arena *a, const struct options *o) {
     if (o->sweep) sweep_lines(a, o->sweep, &b.lines);
     else lines_open(a, &b.lines, o->batch);
     b.run.contacts = contacts_new(a, o);
+    preview_begin(o);
     struct settings settings = o->settings;
     settings.swaps = true;
     b.model = model_open_both(a, &settings);

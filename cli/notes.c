@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 #include "engine/files/embedding.h"
+#include "engine/pipelines/preview.h"
 #include "tokenizer/prompt_syntax.h"
 
 static void note_if(bool given, const char *option, const char *why) {
@@ -91,6 +92,8 @@ static void note_run(const struct request *r, const struct options *o) {
         warn("--batch-size %d has no effect on one picture: --count draws more", given->batch_size);
     if (o->save_every >= request_rows(r) && o->save_every)
         warn("--save-every %d has no effect: the picture is done after %d model calls", o->save_every, request_rows(r));
+    const char *unseen = o->preview ? preview_missing(r) : NULL;
+    if (unseen) warn("--preview has no effect: %s", unseen);
     if (!options_many(o)) note_words(r, given);
 }
 

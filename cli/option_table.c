@@ -230,6 +230,8 @@ static const struct field option_fields[] = {
     {0, "no-clobber", NULL, GROUP_OUTPUT, "as --on-exists number", &kind_no_clobber, NO_PLACE, RARE},
     {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs), OF_JOB},
     {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", &kind_int, AT(save_every), IN(1, 100000), OF_JOB},
+    {0, "preview", "FILE", GROUP_OUTPUT, "the picture as it is being drawn, anew at each step (at most ten a second), gone at the end",
+     &kind_path, AT(preview), .completion = COMPLETE_FILE, RARE},
     {0, "quality", "N", GROUP_OUTPUT, "of .jpg and .webp (default 90); 100: lossless .webp", &kind_int, AT(quality), IN(1, 100), OF_JOB},
     {0, "metadata", "WHAT", GROUP_OUTPUT, "in the picture: full, minimal, none", &kind_word, AT(metadata), .preset = "full",
      ONE_OF(metadata_levels), OF_JOB},

@@ -50,6 +50,7 @@ struct options {
     int device_index;               /* -1: any */
     int threads;                    /* 0: one per core */
     int offload;                    /* enum offload */
+    const char *preview;            /* a file with the picture on its way, or NULL */
     int save_every;                 /* also save the picture after every so many rows; 0: no */
     int quality;                    /* 1 to 100, of JPEG and WebP; 0: not given */
     int bench;                      /* runs to measure; 0: draw */

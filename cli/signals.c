@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <unistd.h>
 #include "cli/events.h"
+#include "cli/preview.h"
 #include "cli/progress.h"
 #include "engine/base/file.h"
 
@@ -15,6 +16,7 @@ static void on_signal(int signal_number) {
     sigset_t mine;
     publish_abort();
     progress_abort();
+    preview_end();
     events_abort(signal_number);
     signal(signal_number, SIG_DFL);
     sigemptyset(&mine);

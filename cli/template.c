@@ -62,6 +62,13 @@ void template_check_name(const char *option, const char *path) {
             die_hint(FAIL_USAGE, "pipe '-o -' into a converter", "%s: '%s': expected a name ending in .png, .jpg or .webp", option, path);
 }
 
+void template_check_picture(const char *option, const char *path) {
+    static const char *const ours[] = {".png", ".jpg", ".jpeg", ".webp", NULL};
+    for (int i = 0; ours[i]; i++)
+        if (!strcasecmp(extension(path), ours[i])) return;
+    die(FAIL_USAGE, "%s: '%s': expected a name ending in .png, .jpg or .webp", option, path);
+}
+
 const char *template_resolve(struct arena *a, const char *output, int count) {
     if (!output) return DEFAULT_NAME;
     if (output[strlen(output) - 1] == '/') output = arena_printf(a, "%s%s", output, DEFAULT_NAME);

@@ -25,6 +25,8 @@ struct template_fields {
 const char *template_resolve(struct arena *a, const char *output, int count);
 /* That extension alone, of what the option names. */
 void template_check_name(const char *option, const char *path);
+/* One of ours, and a name of one file: dies FAIL_USAGE. */
+void template_check_picture(const char *option, const char *path);
 /* The -o of a batch's jobs before template_resolve: by default, and in "DIR/", a job is called {id}.png. */
 const char *template_of_jobs(struct arena *a, const char *output);
 bool template_has_id(const char *template);

@@ -63,7 +63,7 @@ static void plan(struct request *r, int n) {
 
 void together_plan(struct request *r, const struct options *o) {
     int most = wanted(r, o), asked = r->settings.batch_size;
-    r->snapshots = o->save_every > 0;
+    r->snapshots = o->save_every > 0 || o->preview;
     request_set_pictures(r, most);
     bool known = request_is_planned(r);
     if (!known) plan(r, 1);

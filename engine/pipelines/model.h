@@ -96,6 +96,7 @@ struct model {
     struct prompt_cache prompts;
     struct control_nets *controls; /* ControlNets (controls.h); NULL: no request had any yet */
     struct embeddings *embeddings; /* words learned beside (embeddings.h); NULL: no request had any yet */
+    struct preview_map *preview;   /* preview.h; NULL: no picture asked for it yet */
     struct loras *loras;           /* what is upon the weights (loras.h); NULL: no request had any yet */
 };
 

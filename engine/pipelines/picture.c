@@ -361,13 +361,17 @@ void picture_finish(struct picture *p, uint8_t *rgb) {
     if (d->into) init_overlay(d->into, d->arena, rgb, &p->drawn);
 }
 
+void picture_decode(struct picture *p, uint8_t *rgb) {
+    struct device *dev = p->drawing->request->model->device;
+    size_t mark = arena_mark(dev);
+    decode_rgb(p, rgb);
+    arena_release(dev, mark);
+}
+
 void picture_snapshot(struct picture *p, uint8_t *rgb) {
     const struct drawing *d = p->drawing;
-    struct device *dev = d->request->model->device;
-    size_t mark = arena_mark(dev);
     uint8_t *drawn = d->into ? p->drawn.pixels : rgb;
-    decode_rgb(p, drawn);
+    picture_decode(p, drawn);
     check_safety(p, drawn);
     if (d->into) init_overlay(d->into, d->arena, rgb, &p->drawn);
-    arena_release(dev, mark);
 }

@@ -59,6 +59,9 @@ void drawing_run(struct drawing *d);
 void picture_finish(struct picture *p, uint8_t *rgb);
 /* The picture as it stands, from on_step, checked too.   rgb: host bytes [height,width,3]. Dies as picture_finish does. */
 void picture_snapshot(struct picture *p, uint8_t *rgb);
+/* The latents as they stand, decoded and nothing else; the same way.   rgb: host bytes [latent_height,latent_width]*factor *
+ * picture_channels */
+void picture_decode(struct picture *p, uint8_t *rgb);
 
 /* One alone. */
 static inline struct picture *picture_open(struct arena *a, struct request *r, int k) {
