@@ -31,7 +31,7 @@ static uint64_t columns_of(const struct tensor *t) {
     return rows_of(t) ? tensor_count(t) / rows_of(t) : 0;
 }
 
-enum { LANES = 8, ROWS = 4, TILE = 2 * LANES, DEPTH = 64 };
+enum { LANES = 8, ROWS = 6, TILE = 2 * LANES, DEPTH = 64, PANELS = 8 };
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 
 static inline lanes lanes_load(const float *p) {
@@ -45,35 +45,53 @@ static inline void lanes_add(float *p, lanes x) {
     memcpy(p, &x, sizeof x);
 }
 
-/* A tile of y, ROWS by TILE, which stays in registers: += the first `depth` of u's columns times panel [depth,TILE]. */
-static inline void multiply_tile(float *restrict y, const float *restrict u, const float *restrict panel, uint64_t r, uint64_t depth,
-                                 uint64_t columns) {
+/* A tile of y, `rows` by TILE, which stays in registers: += the first `depth` of u's columns times panel [depth,TILE]. */
+static inline __attribute__((always_inline)) void multiply_tile(float *restrict y, const float *restrict u, const float *restrict panel,
+                                                                uint64_t r, uint64_t depth, uint64_t columns, const uint64_t rows) {
     lanes sums[ROWS][2] = {{{0}}};
     for (uint64_t k = 0; k < depth; k++) {
         lanes left = lanes_load(panel + k * TILE), right = lanes_load(panel + k * TILE + LANES);
-#pragma GCC unroll 4
-        for (uint64_t a = 0; a < ROWS; a++) sums[a][0] += u[a * r + k] * left, sums[a][1] += u[a * r + k] * right;
+#pragma GCC unroll 6
+        for (uint64_t a = 0; a < rows; a++) sums[a][0] += u[a * r + k] * left, sums[a][1] += u[a * r + k] * right;
     }
-#pragma GCC unroll 4
-    for (uint64_t a = 0; a < ROWS; a++) {
+#pragma GCC unroll 6
+    for (uint64_t a = 0; a < rows; a++) {
         lanes_add(y + a * columns, sums[a][0]);
         lanes_add(y + a * columns + LANES, sums[a][1]);
     }
 }
 
-/* y [n,columns] += u [n,r] v [r,columns] */
+/* The same for any number of rows up to ROWS and of panels side by side; each number of rows is compiled on its own. */
+static void multiply_rows(float *y, const float *u, const float *panels, uint64_t r, uint64_t depth, uint64_t columns, uint64_t rows,
+                          uint64_t n_panels) {
+    for (uint64_t p = 0; p < n_panels; p++, y += TILE, panels += depth * TILE) switch (rows) {
+        case 1: multiply_tile(y, u, panels, r, depth, columns, 1); break;
+        case 2: multiply_tile(y, u, panels, r, depth, columns, 2); break;
+        case 3: multiply_tile(y, u, panels, r, depth, columns, 3); break;
+        case 4: multiply_tile(y, u, panels, r, depth, columns, 4); break;
+        case 5: multiply_tile(y, u, panels, r, depth, columns, 5); break;
+        default: multiply_tile(y, u, panels, r, depth, columns, ROWS);
+        }
+}
+
+/* y [n,columns] += u [n,r] v [r,columns]. As much of v as stays in the first cache meets all rows, of which it then reads and writes
+ * some cache lines in a row. */
 static void multiply_add(float *restrict y, const float *restrict u, const float *restrict v, uint64_t n, uint64_t r, uint64_t columns) {
-    uint64_t top = n / ROWS * ROWS, left = columns / TILE * TILE;
-    for (uint64_t k = 0, depth; k < r && top; k += depth) {
+    uint64_t left = columns / TILE * TILE;
+    for (uint64_t k = 0, depth; k < r; k += depth) {
         depth = r - k < DEPTH ? r - k : DEPTH;
-        for (uint64_t j = 0; j < left; j += TILE) {
-            float panel[DEPTH * TILE];
-            for (uint64_t d = 0; d < depth; d++) memcpy(panel + d * TILE, v + (k + d) * columns + j, TILE * sizeof *panel);
-            for (uint64_t i = 0; i < top; i += ROWS) multiply_tile(y + i * columns + j, u + i * r + k, panel, r, depth, columns);
+        for (uint64_t j = 0, n_panels; j < left; j += n_panels * TILE) {
+            float panels[PANELS * DEPTH * TILE];
+            n_panels = (left - j) / TILE < PANELS ? (left - j) / TILE : PANELS;
+            for (uint64_t p = 0; p < n_panels; p++)
+                for (uint64_t d = 0; d < depth; d++)
+                    memcpy(panels + (p * depth + d) * TILE, v + (k + d) * columns + j + p * TILE, TILE * sizeof *panels);
+            for (uint64_t i = 0; i < n; i += ROWS)
+                multiply_rows(y + i * columns + j, u + i * r + k, panels, r, depth, columns, n - i < ROWS ? n - i : ROWS, n_panels);
         }
     }
     for (uint64_t i = 0; i < n; i++)
-        for (uint64_t j = i < top ? left : 0; j < columns; j++) {
+        for (uint64_t j = left; j < columns; j++) {
             float sum = 0;
             for (uint64_t k = 0; k < r; k++) sum += u[i * r + k] * v[k * columns + j];
             y[i * columns + j] += sum;
