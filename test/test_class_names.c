@@ -19,6 +19,7 @@
     "SASolverScheduler"
 #define PIPELINES                                                                                             \
     "StableDiffusionPipeline StableDiffusionImg2ImgPipeline StableDiffusionInpaintPipeline "                  \
+    "StableDiffusionInpaintPipelineLegacy "                                                                   \
     "StableDiffusionXLPipeline StableDiffusionXLImg2ImgPipeline StableDiffusionXLInpaintPipeline "            \
     "StableDiffusionDepth2ImgPipeline StableDiffusionInstructPix2PixPipeline LatentConsistencyModelPipeline " \
     "LatentConsistencyModelImg2ImgPipeline StableDiffusionControlNetPipeline "                                \
@@ -158,23 +159,6 @@ static void test_parts(void **state) {
         }
 }
 
-/* What took its place opens the same parts. */
-static void test_replaced(void **state) {
-    (void)state;
-    write_index(&shapes[0], NULL, "StableDiffusionInpaintPipelineLegacy");
-    struct arena a = {0};
-    struct settings settings = {.model = dir};
-    struct job job;
-    if (job_enter(&job)) {
-        model_open_both(&a, &settings);
-        fail_msg("opened");
-    }
-    assert_int_equal(job.code, FAIL_UNSUPPORTED);
-    assert_non_null(strstr(job.message, "diffusers replaced it"));
-    assert_non_null(strstr(job.hint, "\"StableDiffusionInpaintPipeline\" in model_index.json"));
-    arena_free(&a);
-}
-
 /* A batch's jobs may name a scheduler each: the model is opened all the same. */
 static void test_jobs(void **state) {
     (void)state;
@@ -189,8 +173,7 @@ int main(void) {
     char place[PATH_MAX];
     snprintf(place, sizeof place, "%s", temp_dir());
     dir = place;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pipelines), cmocka_unit_test(test_parts), cmocka_unit_test(test_replaced),
-                                       cmocka_unit_test(test_jobs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pipelines), cmocka_unit_test(test_parts), cmocka_unit_test(test_jobs)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     remove_tree(dir);
     return failed;

@@ -60,11 +60,12 @@ void picture_begin(struct picture *p) {
     float *x = arena_array(p->drawing->arena, n, sizeof *x), *clean = arena_array(p->drawing->arena, n, sizeof *clean),
           *masked = arena_array(p->drawing->arena, n, sizeof *masked);
     bool seen = init && r->model->class->beside == BESIDE_PICTURE;
-    bool whole = !init || seen || (init->mask && r->settings.strength == 1); /* nothing of the picture is in the first latents */
+    bool grey = r->model->class->grey_mask;
+    bool whole = !init || seen || (init->mask && !grey && r->settings.strength == 1); /* nothing of the picture is in the first latents */
     if (init && !seen && !(whole && init->masked)) init_sample(r, init->moments, &p->rng, clean);
     if (r->given_noise) memcpy(p->noise, r->given_noise, n * sizeof *p->noise);
     else picture_noise(p);
-    if (init && init->mask) init_sample(r, init->masked ? init->masked_moments : init->moments, &p->rng, masked);
+    if (init && init->mask && !grey) init_sample(r, init->masked ? init->masked_moments : init->moments, &p->rng, masked);
     if (whole) start_from_noise(p, x);
     else start_from_image(p, x, clean);
     r->model->device->ops->upload_latents(r->model->device, l.x, x, 1, l.H, l.W, l.C);

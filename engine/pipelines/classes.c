@@ -8,6 +8,7 @@
 static const struct pipeline_class *const classes[] = {&stable_diffusion_class,
                                                        &image_to_image_class,
                                                        &inpaint_class,
+                                                       &legacy_inpaint_class,
                                                        &xl_class,
                                                        &xl_image_to_image_class,
                                                        &xl_inpaint_class,
@@ -25,10 +26,6 @@ static const struct pipeline_class *const classes[] = {&stable_diffusion_class,
                                                        &ddim_class};
 enum { N_CLASSES = sizeof classes / sizeof *classes };
 
-/* It lays grey masks over latents by degrees and, where a scheduler adds noise by timestep, noise of the step before: a loop of its own
- * that diffusers keeps for checkpoints of 2022, whose parts are those of its successor. */
-static const char legacy[] = "StableDiffusionInpaintPipelineLegacy";
-
 struct task_defaults class_defaults(const struct pipeline_class *class, bool image, bool masked, bool led) {
     if (masked) return led ? class->led_masked : class->masked;
     if (image) return led ? class->led_image : class->image;
@@ -39,10 +36,6 @@ const struct pipeline_class *pipeline_class_of(struct arena *a, const struct che
     const char *name = c->pipeline_class ? c->pipeline_class : ddpm_class.name, *known = "";
     for (int i = 0; i < N_CLASSES; i++)
         if (!strcmp(classes[i]->name, name)) return classes[i];
-    if (!strcmp(name, legacy))
-        die_hint(FAIL_UNSUPPORTED,
-                 "\"_class_name\": \"StableDiffusionInpaintPipeline\" in model_index.json draws with its parts as diffusers does since",
-                 "%s: pipeline class '%s' is not supported: diffusers replaced it in 2022", c->dir, name);
     for (int i = 0; i < N_CLASSES; i++) known = arena_printf(a, "%s%s%s", known, i ? ", " : "", classes[i]->name);
     die_hint(FAIL_UNSUPPORTED, arena_printf(a, "supported: %s", known), "%s: pipeline class '%s' is not supported", c->dir, name);
 }

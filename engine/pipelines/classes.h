@@ -65,7 +65,10 @@ struct pipeline_class {
     const char *scheduler;                /* the class any stored scheduler is converted to, or NULL */
     enum sched_fixup fixup, masked_fixup; /* what its constructor does to a stored scheduler; that of the class that paints in a mask */
     bool strength_to_scheduler;           /* see sched_config_set_strength */
-    const struct part_spec *parts;        /* nets in order of use; safety checker and feature extractor, where the checkpoint has them */
+    /* Its mask is grey, read at the latents' size; what is kept has the noise of the row that was, and last the picture itself is laid over
+     * the latents by the same degrees. */
+    bool grey_mask;
+    const struct part_spec *parts; /* nets in order of use; safety checker and feature extractor, where the checkpoint has them */
     /* The context is the last hidden state but one of each text encoder, side by side, and the last of them pools the prompt; else it is
      * the normed last state of the one there is. */
     bool penultimate;
@@ -84,9 +87,9 @@ struct task_defaults class_defaults(const struct pipeline_class *class, bool ima
 
 /* In the order they are told to the user. */
 extern const struct pipeline_class stable_diffusion_class, image_to_image_class, inpaint_class, xl_class, xl_image_to_image_class,
-    xl_inpaint_class, control_class, control_image_class, control_inpaint_class, xl_control_class, xl_control_image_class,
-    xl_control_inpaint_class, depth_to_image_class, instruct_pix2pix_class, latent_consistency_class, latent_consistency_image_class,
-    ddpm_class, ddim_class;
+    xl_inpaint_class, legacy_inpaint_class, control_class, control_image_class, control_inpaint_class, xl_control_class,
+    xl_control_image_class, xl_control_inpaint_class, depth_to_image_class, instruct_pix2pix_class, latent_consistency_class,
+    latent_consistency_image_class, ddpm_class, ddim_class;
 
 /* A directory that holds a lone UNet2DModel is run as a DDPMPipeline. Dies FAIL_UNSUPPORTED. */
 const struct pipeline_class *pipeline_class_of(struct arena *a, const struct checkpoint *c);

@@ -62,6 +62,7 @@ static void check_together(const struct request *r) {
         die(FAIL_USAGE, "--strength: %s begins from noise and looks at the picture: it is a %s", m->checkpoint->name, m->class->name);
     if (s->mask && !strcmp(s->image, "-") && !strcmp(s->mask, "-")) die(FAIL_USAGE, "--image and --mask: both read standard input");
     if (s->depth && !strcmp(s->image, "-") && !strcmp(s->depth, "-")) die(FAIL_USAGE, "--image and --depth: both read standard input");
+    if (s->mask_crop_given && m->class->grey_mask) die(FAIL_USAGE, "--mask-crop: a %s has none", m->class->name);
     if (s->invert_mask && !s->mask) die(FAIL_USAGE, "--invert-mask: there is no --mask");
     if (s->mask_blur > 0 && !s->mask) die(FAIL_USAGE, "--mask-blur: there is no --mask");
     if (s->mask_crop_given && !s->mask) die(FAIL_USAGE, "--mask-crop: there is no --mask");
@@ -216,8 +217,14 @@ struct init *init_open(struct request *r, const struct image *image) {
     if (m->class->beside == BESIDE_DEPTH) init->depth = depth_open(r, image);
     if (!s->mask) return init;
 
-    const float *white = binarize(r, init, &mask);
     init->mask = arena_array(r->arena, w * h, sizeof *init->mask);
+    if (m->class->grey_mask) {
+        struct image whole = image_grey(r->arena, &mask);
+        struct image grey = image_resize(r->arena, &whole, (int)w, (int)h, RESIZE_STRETCH, RESIZE_NEAREST);
+        image_unit(init->mask, &grey);
+        return init;
+    }
+    const float *white = binarize(r, init, &mask);
     for (size_t y = 0; y < h; y++) /* nearest: the upper left pixel of each latent */
         for (size_t x = 0; x < w; x++) init->mask[y * w + x] = white[(y * W + x) * (size_t)m->factor];
     report_black(s->mask, init->mask, w * h, m->factor);

@@ -320,10 +320,26 @@ static void decode(struct picture *p, uint8_t *rgb) {
     if (d->dump) dump_image(d->dump, decoded, rgb, image.H, image.W, image.C);
 }
 
+/* The picture itself under the latents, by the mask's degrees. */
+static void lay_over(struct drawing *d) {
+    const struct request *r = d->request;
+    struct device *dev = r->model->device;
+    size_t n = request_latent_count(r), pixels = n / (size_t)r->model->channels;
+    float *y = arena_array(d->arena, n, sizeof *y), *clean = arena_array(d->arena, n, sizeof *clean);
+    for (int k = 0; k < d->n; k++) {
+        struct latents l = picture_latents(&d->pictures[k]);
+        dev->ops->download_latents(dev, y, l.x, 1, l.H, l.W, l.C);
+        dev->ops->download_latents(dev, clean, l.clean, 1, l.H, l.W, l.C);
+        for (size_t i = 0; i < n; i++) y[i] = (1 - r->init->mask[i % pixels]) * clean[i] + r->init->mask[i % pixels] * y[i];
+        dev->ops->upload_latents(dev, l.x, y, 1, l.H, l.W, l.C);
+    }
+}
+
 /* All rows of d->request. */
 static void denoise_all(struct drawing *d) {
     const struct request *r = d->request;
     denoise(d, 0, r->schedule->n_rows, d->dump);
+    if (r->model->class->grey_mask && d->latents.mask) lay_over(d);
     model_finish_load(r->model);
     check_all(d, d->first_row + r->schedule->n_rows);
     if (any_sound(d)) remember_prompts(r);

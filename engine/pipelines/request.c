@@ -144,6 +144,10 @@ static void open_schedule(struct request *r, const struct component *stored, con
         die(FAIL_USAGE, "--strength %g: none of %d steps remain; at least %.3g", r->settings.strength, steps, 1.0 / steps);
     r->schedule = schedule_plan_from(r->arena, r->scheduler, r->sched_config, steps, skip);
     r->n_calls = r->schedule->n_rows;
+    for (int i = 0; class->grey_mask && i < r->n_calls; i++) {
+        r->schedule->rows[i].keep_x = r->schedule->rows[i].add_x;
+        r->schedule->rows[i].keep_z = r->schedule->rows[i].add_z;
+    }
     if (r->to > 0) cut_end(r);
 }
 

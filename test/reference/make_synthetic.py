@@ -8,7 +8,7 @@ import diffusers
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, LatentConsistencyModelImg2ImgPipeline, LatentConsistencyModelPipeline
-from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionInpaintPipelineLegacy
 from diffusers import StableDiffusionDepth2ImgPipeline, StableDiffusionInstructPix2PixPipeline
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel, UNet2DModel
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
@@ -141,8 +141,8 @@ TASK_SCHEDULERS = ["DDIMScheduler", "PNDMScheduler", "DDPMScheduler", "EulerDisc
                    "LCMScheduler", "TCDScheduler"]
 
 
-def task(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, **options):
-    pipe = checkpoint.load(cls)
+def task(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, load={}, **options):
+    pipe = checkpoint.load(cls, **load)
     if scheduler:
         pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
     images = pipe("a photo of a cat", num_inference_steps=steps, guidance_scale=guidance, generator=[torch.Generator("cpu").manual_seed(seed)],
@@ -341,6 +341,22 @@ def inpaint_scheduler():
     return draw(checkpoint, "text")
 
 
+def inpaint_legacy():
+    """Grey masks laid over the latents by degrees, and noise of the step before: the class of 2022."""
+    checkpoint, cls = pipeline("inpaint-legacy", StableDiffusionInpaintPipelineLegacy, unet()), StableDiffusionInpaintPipelineLegacy
+    odd, mask = checkpoint.add_picture("odd.png", 70, 53), checkpoint.add_mask("odd-mask.png", 70, 53, 20, 12, 16, 16, 20)
+    given = ["-i", "@odd.png", "--mask", "@odd-mask.png", "-W", 64, "-H", 48]  # it takes multiples of 8, whatever the VAE's factor
+    none = {"safety_checker": None, "feature_extractor": None}
+    for scheduler in ("DDIMScheduler", "PNDMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler"):
+        task(checkpoint, cls, f"{scheduler}-0.75", scheduler, 4, [*given, "--strength", 0.75], load=none, image=odd, mask_image=mask, strength=0.75)
+    task(checkpoint, cls, "ancestral-1.0", "EulerAncestralDiscreteScheduler", 3, [*given, "--strength", 1.0], load=none, image=odd, mask_image=mask,
+         strength=1.0)
+    task(checkpoint, cls, "unsaid", None, 5, given, load=none, image=odd, mask_image=mask)
+    checkpoint.refuse(["a photo of a cat", *given, "--mask-crop", 3], 2,
+                      "--mask-crop: a StableDiffusionInpaintPipelineLegacy has none")
+    return checkpoint
+
+
 def inpaint_masks_nine():
     """The hole is 0, not the grey next to it (127 of 255): behind a bias that is nearly none, the encoder's first norm tells them apart."""
     return inpaint_masks("inpaint-masks-nine", 9, [VAE + ":encoder.conv_in.bias"])
@@ -537,7 +553,7 @@ def latent_consistency():
 FIXTURES_HERE = [mid_block_null, mid_block_null_tensors_there, mid_block_plain, small_differences, faint, faint_ends, vae_without_post_quant,
                  scale_shift_conditional, scale_shift, downsample_padding, unconditional_mid_null, unconditional_tcd, grey, lone, told_guidance,
                  latent_consistency, sd_turbo, image_to_image, inpaint, inpaint_nine,
-                 single_sd1, single_sd2, inpaint_scheduler, inpaint_masks, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
+                 single_sd1, single_sd2, inpaint_scheduler, inpaint_masks, inpaint_legacy, inpaint_masks_nine, safety_checker, safety_checker_old, depth_to_image, instruct_pix2pix]
 
 
 def main():
