@@ -92,12 +92,14 @@ static const struct fault {
 };
 enum { N_FAULTS = sizeof faults / sizeof *faults };
 
+enum { ARGUMENTS_MAX = 7 };
 static const struct scene {
-    const char *name, *arguments[6];
+    const char *name, *arguments[ARGUMENTS_MAX];
     bool taken /* box/a.png exists */, forks /* one thread, so that it can */, hashes /* the weights', which a picture can do without */;
 } scenes[] = {
     {"plain", {"x", "--threads", "1", "--metadata", "none"}, .forks = true},
     {"-f", {"x", "--threads", "1", "-f", "--metadata", "none"}, .taken = true},
+    {"part by part", {"x", "--threads", "1", "--metadata", "none", "--offload", "stage"}, .forks = true},
     {"prompt from stdin, two threads", {"-", "--threads", "2"}, .hashes = true},
 };
 
@@ -217,7 +219,7 @@ static int run(bool forks) {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        for (int i = 0; i < 6 && scene->arguments[i]; i++) argv[argc++] = (char *)(uintptr_t)scene->arguments[i];
+        for (int i = 0; i < ARGUMENTS_MAX && scene->arguments[i]; i++) argv[argc++] = (char *)(uintptr_t)scene->arguments[i];
         redirect();
         if (forks) alarm(0);
         forking = forks;
