@@ -7,6 +7,7 @@
 #include "engine/base/error.h"
 
 bool outdir_prepare(const char *path, bool make, bool pretend) {
+    static char there[PATH_MAX]; /* what was found last: a hundred thousand outputs lie in one */
     char dir[PATH_MAX];
     struct stat st;
     const char *slash = strrchr(path, '/');
@@ -14,7 +15,8 @@ bool outdir_prepare(const char *path, bool make, bool pretend) {
     size_t n = (size_t)(slash - path); /* template_expand keeps paths below PATH_MAX */
     memcpy(dir, path, n);
     dir[n] = 0;
-    if (stat(dir, &st) == 0) return true;
+    if (!strcmp(dir, there)) return true;
+    if (stat(dir, &st) == 0) return strcpy(there, dir), true;
     if (!make) {
         if (errno != ENOENT) return true; /* publish_check says what is wrong */
         die_hint(FAIL_CREATE, "--mkdirs makes it", "%s: directory missing: %s", path, strerror(errno));

@@ -73,7 +73,7 @@ const char *template_resolve(struct arena *a, const char *output, int count) {
     if (!output) return DEFAULT_NAME;
     if (output[strlen(output) - 1] == '/') output = arena_printf(a, "%s%s", output, DEFAULT_NAME);
     struct stat st;
-    if (stat(output, &st) == 0 && S_ISDIR(st.st_mode))
+    if (!strchr(output, '{') && stat(output, &st) == 0 && S_ISDIR(st.st_mode)) /* with fields it is the name of no file */
         die_hint(FAIL_CREATE, arena_printf(a, "-o %s/ draws into it", output), "%s: is a directory", output);
     template_check_name("--output", output);
     if (check_fields(output) & (1u << SEED | 1u << N) || count == 1) return output;

@@ -239,7 +239,7 @@ calls() {
 if strace -o /dev/null true 2>err; then
     head -n 100 many.jsonl >hundred.jsonl
     each=$((($(calls many.jsonl) - $(calls hundred.jsonl)) / 900))
-    [ "$each" -le 12 ] || fail "$each system calls a line"
+    [ "$each" -le 8 ] || fail "$each system calls a line"
 fi
 rm -r box
 mkdir box
