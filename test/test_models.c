@@ -12,12 +12,18 @@
 #include "engine/nets/vae.h"
 
 #ifndef OPEN_DEVICE
+#include "test/isas.h"
+#define WITH_EACH_DEVICE(group) with_each_isa(group)
 #define OPEN_DEVICE(dtype) cpu_device_open(dtype, 2)
 /* f32 against torch f32: values are O(1), sums of up to a few thousand products in another order, through some fifty layers. */
 #define DEVICE_CASES            \
     {                           \
         { "f32", DT_F32, 1e-4 } \
     }
+#endif
+
+#ifndef WITH_EACH_DEVICE
+#define WITH_EACH_DEVICE(group) group()
 #endif
 
 static const struct device_case {
@@ -397,7 +403,7 @@ static void test_vae_sd2(void **state) {
     (void)state, vae_matches("tiny-sd2");
 }
 
-int main(void) {
+static int run_cases(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_sd1), cmocka_unit_test(test_text_sd2),    cmocka_unit_test(test_unet_sd1),
         cmocka_unit_test(test_unet_sd2), cmocka_unit_test(test_unet_ddpm),   cmocka_unit_test(test_unet_ddpm_new),
@@ -411,4 +417,8 @@ int main(void) {
         n_failed += cmocka_run_group_tests_name(device_case->name, tests, NULL, NULL);
     }
     return n_failed;
+}
+
+int main(void) {
+    return WITH_EACH_DEVICE(run_cases);
 }
