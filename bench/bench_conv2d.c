@@ -63,5 +63,8 @@ static void time_layer(int i, enum dtype dtype, int threads, int repeats) {
 int main(int argc, char **argv) {
     enum dtype dtype = argc > 1 && !strcmp(argv[1], "bf16") ? DT_BF16 : DT_F32;
     int threads = argc > 2 ? atoi(argv[2]) : 0, repeats = argc > 3 ? atoi(argv[3]) : 7;
+    struct device *dev = cpu_device_open(dtype, threads);
+    printf("%s, %s\n", dev->product, dev->isa); /* AMX among them where it computes */
+    dev->close(dev);
     for (int i = 0; i < (int)(sizeof layers / sizeof layers[0]); i++) time_layer(i, dtype, threads, repeats);
 }

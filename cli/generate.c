@@ -35,7 +35,7 @@ struct metadata about_image(const struct request *r, int k) {
         .scheduler_class = r->scheduler->class_name,
         .sampler = sched_config_sampler(r->sched_config, r->scheduler),
         .schedule_type = sched_config_schedule_type(r->sched_config),
-        .dtype = device ? dtype_word(r->model->dtype) : NULL,
+        .dtype = device ? dtype_computed(r->model) : NULL,
         .device = device ? device->name : NULL,
         .product = device && !device->isa ? device->product : NULL,
         .isa = device ? device->isa : NULL,
@@ -121,7 +121,7 @@ static const char *hash_of(struct arena *a, const struct run *run) {
     struct request *r = run->request;
     bool told = !strcmp(o->metadata, "full") || run->manifest;
     if (!told || (!options_many(o) && !o->resume && model_identity_unknown(r->model))) return NULL;
-    return request_hash(a, o, r, r->settings.seed + (uint64_t)run->k, dtype_word(r->model->dtype));
+    return request_hash(a, o, r, r->settings.seed + (uint64_t)run->k, dtype_computed(r->model));
 }
 
 /* One image from noise to a published file. */

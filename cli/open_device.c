@@ -22,14 +22,29 @@ static bool use_cuda(const struct options *o) {
     return !missing;
 }
 
+static bool is_x3(const char *word) {
+    return !strcmp(word, "bf16x3");
+}
+
+static bool cpu_lacks(const char *word) {
+    return !strcmp(word, "fp16") || (!strcmp(word, "bf16") && !cpu_has_bf16()) || (is_x3(word) && !cpu_has_amx());
+}
+
 /* The CPU device's own complaint would not name the option. */
 static void check_cpu_dtype(const char *option, const char *word) {
     char hint[64];
     bool fp16 = !strcmp(word, "fp16");
     snprintf(hint, sizeof hint, "%s fp32%s", option, fp16 ? " or bf16" : "");
     if (fp16) die_hint(FAIL_DEVICE, hint, "%s fp16: the CPU device computes in fp32 or bf16", option);
-    if (!strcmp(word, "bf16") && !cpu_has_bf16())
-        die_hint(FAIL_DEVICE, hint, "%s bf16: this CPU has no bf16 arithmetic (avx512_bf16)", option);
+    if (cpu_lacks(word))
+        die_hint(FAIL_DEVICE, hint, "%s %s: this CPU has no %s", option, word, is_x3(word) ? "AMX" : "bf16 arithmetic (avx512_bf16)");
+}
+
+/* --dtype, or fp32 where the device lacks what a picture was drawn in. */
+static const char *dtype_wanted(const struct options *o, bool lacks, const char *device) {
+    if (o->dtype != o->dtype_recorded || !lacks) return o->dtype;
+    warn("the picture was drawn in %s, which the %s has not: fp32", o->dtype, device);
+    return "fp32";
 }
 
 /* oneDNN does not survive an allocation that fails while it makes its kernels. */
@@ -41,17 +56,27 @@ static void check_address_space(uint64_t need) {
             (double)(need + KERNELS) / 1e9);
 }
 
+static struct device *open_cuda(const struct options *o) {
+    const char *dtype = dtype_wanted(o, is_x3(o->dtype), "GPU");
+    if (is_x3(dtype)) die_hint(FAIL_DEVICE, "--dtype fp32, or bf16", "--dtype bf16x3: the GPU has not, and a CPU with AMX has");
+    return cuda_device_open(dtype_of(dtype, DT_F16), o->device_index);
+}
+
 struct device *device_open(const struct options *o) {
-    if (use_cuda(o)) return cuda_device_open(dtype_of(o->dtype, DT_F16), o->device_index);
-    const char *dtype = o->dtype;
-    if (dtype == o->dtype_recorded && (!strcmp(dtype, "fp16") || (!strcmp(dtype, "bf16") && !cpu_has_bf16()))) {
-        warn("the picture was drawn in %s, which the CPU has not: fp32", dtype);
-        dtype = "fp32";
-    }
+    if (use_cuda(o)) return open_cuda(o);
+    const char *dtype = dtype_wanted(o, cpu_lacks(o->dtype), "CPU");
     check_cpu_dtype("--dtype", dtype);
     if (o->settings.vae_dtype_given) check_cpu_dtype("--vae-dtype", dtype_word(o->settings.vae_dtype));
+    if (is_x3(dtype) && o->settings.vae_dtype_given && o->settings.vae_dtype == DT_F32)
+        die_hint(FAIL_USAGE, "--vae-dtype auto", "--vae-dtype fp32: with --dtype bf16x3 the VAE computes in bf16x3 as well");
     check_address_space(0);
-    return cpu_device_open(dtype_of(dtype, DT_F32), o->threads);
+    struct device *dev = cpu_device_open(dtype_of(dtype, DT_F32), o->threads);
+    if (is_x3(dtype)) cpu_take_x3(dev);
+    return dev;
+}
+
+const char *dtype_computed(const struct model *m) {
+    return m->dtype == DT_F32 && m->device->x3 ? "bf16x3" : dtype_word(m->dtype);
 }
 
 void model_start(struct model *m, const struct options *o, struct startup *t) {

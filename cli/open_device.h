@@ -10,6 +10,8 @@
 void device_start(const struct options *o);
 /* What --device, --dtype and --vae-dtype ask for; says on stderr where --device auto finds no GPU. Dies FAIL_DEVICE. */
 struct device *device_open(const struct options *o);
+/* What the model is computed in, as --dtype names it. */
+const char *dtype_computed(const struct model *m);
 /* The files are read ahead while the device comes up, and the model is on it, offloaded as o says: for planning. *t: how long that took,
  * what memory is free. */
 void model_start(struct model *m, const struct options *o, struct startup *t);

@@ -196,8 +196,10 @@ const char *const field_group_titles[N_GROUPS] = {
 #define OF_JOB .of_job = true
 #define ONE_OF(list) .words = (list), .completion = COMPLETE_WORDS
 
+const char *const compute_words[] = {"auto", "fp32", "fp16", "bf16", "bf16x3", NULL};
+
 static const struct field option_fields[] = {
-    {0, "dtype", "TYPE", GROUP_MODEL, "compute in auto, fp32, fp16, bf16", &kind_word, AT(dtype), .preset = "auto", ONE_OF(dtype_words)},
+    {0, "dtype", "TYPE", GROUP_MODEL, "auto, fp32, fp16, bf16, bf16x3", &kind_word, AT(dtype), .preset = "auto", ONE_OF(compute_words)},
     {0, "device", "NAME", GROUP_MODEL, "auto, cpu, cuda, cuda:N", &kind_device, AT(device), .preset = "auto", IN(0, 255), ONE_OF(devices)},
     {0, "threads", "N", GROUP_MODEL, "CPU threads (default one per core)", &kind_int, AT(threads), IN(1, 1024)},
 

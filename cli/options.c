@@ -223,8 +223,8 @@ static void take_options_file(struct arena *a, struct options *o) {
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 void options_take_dtype(struct options *o, const char *recorded) {
-    for (int i = 0; recorded && dtype_words[i]; i++)
-        if (!strcmp(recorded, dtype_words[i])) o->dtype = o->dtype_recorded = recorded;
+    for (int i = 0; recorded && compute_words[i]; i++)
+        if (!strcmp(recorded, compute_words[i])) o->dtype = o->dtype_recorded = recorded;
 }
 
 /* The prompt, NULL where there is none; pictures are others' operands. */

@@ -43,7 +43,7 @@ struct options {
     const char **pictures;                 /* of CMD_INFO and CMD_VERIFY */
     int n_pictures;
     const char *tokens_text;    /* --tokens TEXT, checked as the prompt is */
-    const char *dtype;          /* "auto", "fp32", "bf16", "fp16" */
+    const char *dtype;          /* one of compute_words */
     const char *dtype_recorded; /* == dtype: a picture's, taken where the device can */
     enum device_kind device;
     bool device_given;              /* by --device or DIFFUSE_DEVICE */
@@ -80,6 +80,7 @@ static inline bool options_many(const struct options *o) {
 }
 
 /* The type a picture was drawn in becomes o's, where it is one; NULL: none. */
+extern const char *const compute_words[]; /* what --dtype takes, "auto" first */
 void options_take_dtype(struct options *o, const char *recorded);
 /* Is -j or --json among the words, as far as can be told before they are parsed: what is wrong with them is then said as an event. */
 bool options_ask_json(int argc, char **argv);

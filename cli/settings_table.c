@@ -361,5 +361,8 @@ const char *dtype_word(enum dtype dtype) {
 }
 
 enum dtype dtype_of(const char *word, enum dtype otherwise) {
-    return !strcmp(word, "fp32") ? DT_F32 : !strcmp(word, "fp16") ? DT_F16 : !strcmp(word, "bf16") ? DT_BF16 : otherwise;
+    return !strcmp(word, "fp32") || !strcmp(word, "bf16x3") ? DT_F32
+           : !strcmp(word, "fp16")                          ? DT_F16
+           : !strcmp(word, "bf16")                          ? DT_BF16
+                                                            : otherwise;
 }

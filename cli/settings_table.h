@@ -17,7 +17,7 @@ void settings_from_json(struct arena *a, struct settings *s, const struct json *
 /* Adds every recorded setting to the object being written. */
 void settings_write(struct json_out *j, const struct settings *s);
 
-/* "fp32", "fp16" or "bf16", as --dtype takes it, and back: `otherwise` for "auto". */
+/* "fp32", "fp16" or "bf16", as --dtype takes it, and back: fp32 for "bf16x3", `otherwise` for "auto". */
 const char *dtype_word(enum dtype dtype);
 enum dtype dtype_of(const char *word, enum dtype otherwise);
 extern const char *const dtype_words[]; /* "auto" first */

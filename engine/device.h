@@ -53,6 +53,7 @@ struct device {
                         * gives it the next work before he waits for the last */
     bool own_memory;   /* not the system's */
     bool host_arena;   /* the host may write to the arena: weights are read through what is free of it */
+    bool x3;           /* products of f32 are of bf16, three for one: --dtype bf16x3 */
     bool images_alone; /* what becomes of an image is, to the last bit, the same whatever else is in the call */
     struct pool *pool; /* the threads that ops and loading share; NULL: the caller alone */
 
@@ -121,6 +122,10 @@ struct device {
 struct device *cpu_device_open(enum dtype dtype, int n_threads);
 /* avx512_bf16: oneDNN 2.6 has no bf16 product or convolution on AVX2. */
 bool cpu_has_bf16(void);
+bool cpu_has_amx(void);
+/* The products of f32 become sums of three of bf16 in place of six, with 16 bits of mantissa in place of 24. Right after opening a device
+ * on a CPU with AMX. */
+void cpu_take_x3(struct device *dev);
 
 /* ---- the activation arena ---------------------------------------------------------------------------------------- */
 

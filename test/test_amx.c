@@ -117,7 +117,7 @@ static struct device *device_of(enum type type, int n_threads) {
     setenv("DIFFUSE_ISA", type == WITHOUT ? "avx2" : "amx_twin", 1);
     struct device *dev = cpu_device_open(type == BF16 ? DT_BF16 : DT_F32, n_threads);
     if (type != WITHOUT) assert_string_equal(cpu_of(dev)->op_tables->isa, "amx_twin");
-    if (type == X3) cpu_of(dev)->f32_parts = 2;
+    if (type == X3) cpu_take_x3(dev);
     return dev;
 }
 

@@ -219,8 +219,8 @@ static void test_bad_values(void **state) {
         "--rng: expected cuda:N or cuda:NxT, N multiprocessors (1 to 1024) of T threads (256 to 4096), or a GPU's name, found 'cuda:0'");
     expect_usage("--rng cpu:4", "--rng: expected cpu or cuda, found 'cpu:4'");
     expect_usage("--device cuda:x", "--device: expected cuda:N with N from 0 to 255, found 'cuda:x'");
-    expect_usage("--dtype fp61", "--dtype: expected auto, fp32, fp16 or bf16, found 'fp61'");
-    expect_usage("--dtype q8_0", "--dtype: expected auto, fp32, fp16 or bf16, found 'q8_0'");
+    expect_usage("--dtype fp61", "--dtype: expected auto, fp32, fp16, bf16 or bf16x3, found 'fp61'");
+    expect_usage("--dtype q8_0", "--dtype: expected auto, fp32, fp16, bf16 or bf16x3, found 'q8_0'");
     expect_usage("--vae-dtype int8", "--vae-dtype: expected auto, fp32, fp16 or bf16, found 'int8'");
     expect_usage("--bench 0", "--bench: expected a whole number from 1 to 1000000, found '0'");
     expect_usage("-o ~", "--output: expected FILE, found an empty string");

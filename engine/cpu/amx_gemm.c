@@ -26,7 +26,8 @@ struct amx_plan {
     int halves, parts;
 };
 
-/* ---- the weights: panels of AMX_COLUMNS columns of y, of each half; steps of AMX_DEPTH channels of a tap ----------- */
+/* ---- the weights: panels of AMX_COLUMNS columns of y, of each half; steps of AMX_DEPTH channels of a tap. Columns beyond the last are
+ * whatever memory held: so are their results, which nobody takes -------------------------------------------------- */
 
 static int side_of(const struct weight *w) {
     return w->rank == 4 ? (int)w->shape[2] : 1;
@@ -71,7 +72,6 @@ static void pack(struct cpu_device *dev, struct weight *w, const float *src) {
     uint16_t *panel = w->packed;
     for (int i = 0; i < plan->halves * panels; i++, panel += panel_elements(w, plan->parts)) {
         int first = i % panels * AMX_COLUMNS, n = imin(AMX_COLUMNS, half - first);
-        if (n < AMX_COLUMNS) memset(panel, 0, panel_elements(w, plan->parts) * sizeof *panel);
         for (int column = 0; column < n; column++) pack_column(panel, w, src, i / panels * half + first + column, column, plan->parts);
     }
 }

@@ -72,7 +72,7 @@ void amx_product(float *c, size_t ld, const struct amx_operands *o, int blocks, 
 /* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 int amx_parts(const struct cpu_device *dev, enum dtype dtype) {
-    return dtype == DT_BF16 ? 1 : dev->f32_parts;
+    return dtype == DT_BF16 ? 1 : dev->base.x3 ? 2 : 3;
 }
 
 void amx_split(uint16_t *dst, size_t part, int parts, enum dtype dtype, const void *src, int n) {

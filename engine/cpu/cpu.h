@@ -12,9 +12,8 @@
 #include "engine/weights.h"
 
 struct cpu_device {
-    struct device base; /* first: a struct device * of this device is a struct cpu_device * */
-    const struct cpu_ops *op_tables;
-    int f32_parts; /* on AMX, f32 is so many of bf16: 3, or 2 */
+    struct device base;              /* first: a struct device * of this device is a struct cpu_device * */
+    const struct cpu_ops *op_tables; /* of the instruction set chosen at opening */
     dnnl_engine_t engine;
     dnnl_stream_t *streams;  /* each thread's */
     atomic_int failed;       /* dnnl_status_t of a primitive that did, on any thread */

@@ -259,9 +259,17 @@ static void read_product(char *text, size_t size) {
     snprintf(text, size, "%.*s", name ? (int)strcspn(name, "\n") : 3, name ? name : "CPU");
 }
 
+bool cpu_has_amx(void) {
+    return cpu_isa_has_amx(cpu_isa_choose());
+}
+
+void cpu_take_x3(struct device *dev) {
+    assert(cpu_has_amx() && dev->planning);
+    dev->x3 = true;
+}
+
 bool cpu_has_bf16(void) {
-    return cpu_isa_has_amx(cpu_isa_choose()) ||
-           (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    return cpu_has_amx() || (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
 /* The widest that oneDNN uses: sums go in other orders with other widths. */
@@ -295,7 +303,6 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
     const struct cpu_ops *op_tables = cpu_isa_choose();
     struct cpu_device *dev = cpu_new(sizeof *dev);
     dev->op_tables = op_tables;
-    dev->f32_parts = 3;
     struct pool *pool = pool_new(n_threads > 0 ? n_threads : cpu_count());
     dev->streams = cpu_new((size_t)pool_threads(pool) * sizeof *dev->streams);
     cpu_check(dnnl_engine_create(&dev->engine, dnnl_cpu, 0), "engine");

@@ -97,6 +97,28 @@ else
     expect_error 69 'diffuse: --vae-dtype bf16: this CPU has no bf16 arithmetic (avx512_bf16)' 'hint: --vae-dtype fp32'
 fi
 
+grep -q amx_bf16 /proc/cpuinfo || {
+    draw --dtype bf16x3 -o box/z.png x
+    expect_error 69 'diffuse: --dtype bf16x3: this CPU has no AMX' 'hint: --dtype fp32'
+}
+
+# f32 by three products of bf16, as by AMX: said, drawn again as such or, without, in fp32; a VAE in fp32 there is none of
+export DIFFUSE_ISA=amx_twin
+draw --size 64x64 -s 5 --dtype bf16x3 --dump dumped-x3 -o box/x3.png x
+expect_code 0
+grep -q '"dtype":"bf16x3"' dumped-x3/request.json || fail "request.json: $(cat dumped-x3/request.json)"
+run -m "$MODEL" --verify box/x3.png
+expect_code 0
+grep -q identical out || fail "$(cat out)"
+differ dumped/step-0000.safetensors dumped-x3/step-0000.safetensors
+draw --size 64x64 --dtype bf16x3 --vae-dtype fp32 -o box/z.png x
+expect_error 2 'diffuse: --vae-dtype fp32: with --dtype bf16x3 the VAE computes in bf16x3 as well' 'hint: --vae-dtype auto'
+export DIFFUSE_ISA=avx2
+run -m "$MODEL" --verify box/x3.png
+expect_code 0
+grep -q '^diffuse: warning: the picture was drawn in bf16x3, which the CPU has not: fp32$' err || fail "$(cat err)"
+unset DIFFUSE_ISA
+
 # where the options of the scheduler come from
 draw --size 64x64 -x euler:karras -v -o box/karras.png x
 grep -q '^EulerDiscreteScheduler: option: use_karras_sigmas$' err || fail 'no origin'
