@@ -90,6 +90,16 @@ Counted before and after; ms are the model's of an H100, before and after, predi
 | change | counted | SD 1.5 | SD 2.1 | SDXL | ddpm-cat | VAE 512 |
 |---|---|---|---|---|---|---|
 | enlarging convolutions as four of 2x2 | products 1.602 → 1.526, 4.293 → 4.123, 0.498 → 0.471 TFLOP a step, 2.515 → 2.128 in the VAE; weights 1969 → 2027 MiB (SD 1.5) | 6.3 → 6.1 | 14.7 → 14.3 | 37.0 → 36.4 | 2.5 → 2.4 | 7.1 → 6.3 |
+| 3x3 convolutions to at most 8 channels from a tile with its rim | 16-byte copies of x for 128 pixels and 32 channels: 4608 → 720; of the VAE's last one, 512 pixels wide, 604 → 94 MB of x to shared memory, 135 → 29 us | 6.1 → 6.1 | 14.3 → 14.3 | 36.4 → 36.4 | 2.4 → 2.4 | 6.3 → 6.2 |
+
+Reckoned and not built:
+
+- Split sums by the last block of a tile to finish, in place of gemm_reduce: it alone reads all its parts. With 24, 40 or 56 bytes a clock for
+  one SM the model's best of both is 0.01, 0.01 or 0.02 ms better for SD 1.5, 0.00 to 0.02 for SD 2.1, 0.00 to 0.03 for ddpm-cat. Worth it where
+  the parts meet in distributed shared memory, on sm_90 alone.
+- A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are some 1160 instructions to issue (D = 40), of which 136 are
+  exponentials of 8 clocks: 1088. A polynomial takes about 10 instructions, so 30 % of them would make it 1500 to issue, more than it frees.
+- Products 64 deep at a time: 4 stages of 256x128 would want 192 KB of shared memory, of which sm_86, 89 and 120 have 99; two stages hide less.
 TEXT
 } >bench/kernels.md
 echo "bench/kernels.md: $(grep -c '^| [a-z0-9_]*<' bench/kernels.md) kernels"

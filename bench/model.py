@@ -198,6 +198,14 @@ def own_product(M, N, steps):
     return best
 
 
+def narrow_convolution(M, C):
+    """Clocks: cuda/conv2d_narrow.cu, 8x16 pixels a block, 180 of x and 72 rows of weights for every 32 channels."""
+    blocks = ceil(ceil(M, 128), SMS)
+    waves = ceil(blocks, 6)
+    step = max((180 + 72) * 64 / L2_BYTES, 36 * MMA_CLOCKS)
+    return ceil(C, 32) * max(blocks * step, waves * 2 * STEP_CLOCKS) + waves * BLOCK_CLOCKS
+
+
 def library_product(M, N, C):
     best = math.inf
     for m, n in ((128, 256), (128, 128), (64, 256), (128, 64)):
@@ -227,7 +235,7 @@ def time(layer, dram, sweep):
         moved = weights + (2 * M * (N // 2 if kind == 'GEGLU' else N) + 2 * M * C if 2 * M * (N + C) > L2 else 0)
         if on_library(layer):
             return max(library_product(M, N, C) / CLOCK, moved / dram) + NODE, 1
-        clocks, splits = own_product(M, N, R * R * ceil(C, 32))
+        clocks, splits = (narrow_convolution(M, C), 1) if R == 3 and N <= 8 else own_product(M, N, R * R * ceil(C, 32))
         return max(clocks / CLOCK, moved / dram) + NODE, 1 + (splits > 1)
     if kind == 'attention':
         heads, queries, keys, D = sizes

@@ -37,6 +37,11 @@ static struct gemm problem(const struct cuda_device *dev, struct view y, struct 
     return g;
 }
 
+/* Tests force tiles, which are of products. */
+static bool is_narrow(const struct gemm *g) {
+    return gemm_forced.tile < 0 && conv2d_narrow_fits(g);
+}
+
 void cuda_conv2d_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
                       struct view residual, struct conv_shape shape) {
     struct cuda_device *dev = cuda_of(base);
@@ -46,7 +51,7 @@ void cuda_conv2d_plan(struct device *base, struct view y, struct view x, struct 
     else cuda_plan_krsc(dev, w, x.C, x.dtype);
     cuda_plan_dense(dev, b, x.dtype);
     struct gemm g = problem(dev, y, x, w, temb, residual, shape);
-    if (gemm_fits(dev, x, 0)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
+    if (gemm_fits(dev, x, 0) && !is_narrow(&g)) cuda_scratch_reserve(dev, gemm_scratch(dev, &g));
 }
 
 void cuda_conv2d(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, struct view temb,
@@ -55,7 +60,9 @@ void cuda_conv2d(struct device *base, struct view y, struct view x, struct weigh
     struct gemm g = problem(dev, y, x, w, temb, residual, shape);
     g.w = g.phases == 1 ? cuda_packed(dev, w) : cuda_packed_phases(dev, w);
     g.bias = static_cast<const float *>(cuda_packed(dev, b));
-    gemm_fits(dev, x, 0) ? gemm_run(dev, &g) : gemm_plain(dev, &g);
+    if (!gemm_fits(dev, x, 0)) gemm_plain(dev, &g);
+    else if (is_narrow(&g)) conv2d_narrow(dev, &g);
+    else gemm_run(dev, &g);
 
     double products = (double)g.R * g.R * g.C, outputs = (double)view_rows(y) * g.N, weights = g.phases * products * g.N;
     count_work(dev, 2 * products * outputs, view_item(x) * ((double)view_rows(x) * g.C + weights + outputs * (residual.p ? 2 : 1)));

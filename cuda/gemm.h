@@ -43,6 +43,10 @@ bool gemm_fits(const struct cuda_device *dev, struct view x, int interleave);
 size_t gemm_scratch(const struct cuda_device *dev, const struct gemm *g);
 void gemm_run(struct cuda_device *dev, const struct gemm *g);
 
+/* Tensor cores too, where gemm_fits: 3x3 to at most 8 columns, padded by one, of stride 1 (conv2d_narrow.cu). */
+bool conv2d_narrow_fits(const struct gemm *g);
+void conv2d_narrow(struct cuda_device *dev, const struct gemm *g);
+
 /* Any shape, type and GPU, of one phase (gemm_plain.cu). */
 void gemm_plain(struct cuda_device *dev, const struct gemm *g);
 

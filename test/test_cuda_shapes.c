@@ -17,10 +17,10 @@ static const struct layer published[] = {
 
 /* What the others are like, of a size that fibers can compute. */
 static const struct layer small[] = {
-    {CONV, 2, 12, 40, 168, 1},      {CONV, 1, 8, 64, 72, 2},       {CONV, 2, 6, 40, 168, 2},       {CONV, 1, 16, 4, 40, 1},
-    {LINEAR, 300, 0, 72, 136, 0},   {GEGLU, 140, 0, 40, 160, 0},   {ATTENTION, 2, 12, 2, 40, 0},   {ATTENTION, 1, 12, 2, 64, 0},
-    {ATTENTION, 1, 9, 1, 80, 0},    {ATTENTION, 1, 9, 1, 160, 0},  {ATTENTION, 1, 8, 1, 512, 0},   {ATTENTION, 2, 12, 2, 40, 77},
-    {GROUP_NORM, 2, 12, 320, 0, 0}, {GROUP_NORM, 1, 48, 64, 0, 0}, {LAYER_NORM, 70, 0, 640, 0, 0},
+    {CONV, 2, 12, 40, 168, 1},     {CONV, 1, 8, 64, 72, 2},        {CONV, 2, 6, 40, 168, 2},      {CONV, 1, 16, 4, 40, 1},
+    {LINEAR, 300, 0, 72, 136, 0},  {CONV, 2, 20, 64, 4, 1},        {GEGLU, 140, 0, 40, 160, 0},   {ATTENTION, 2, 12, 2, 40, 0},
+    {ATTENTION, 1, 12, 2, 64, 0},  {ATTENTION, 1, 9, 1, 80, 0},    {ATTENTION, 1, 9, 1, 160, 0},  {ATTENTION, 1, 8, 1, 512, 0},
+    {ATTENTION, 2, 12, 2, 40, 77}, {GROUP_NORM, 2, 12, 320, 0, 0}, {GROUP_NORM, 1, 48, 64, 0, 0}, {LAYER_NORM, 70, 0, 640, 0, 0},
 };
 
 struct call {
