@@ -6,7 +6,9 @@
 #   bench/gpu-visit.sh smoke                     a minute or two: where this fails, mend that first
 #   bench/gpu-visit.sh tests                     the kernels' tests; every PTX wrapper, lane by lane
 #   bench/gpu-visit.sh sanitizer [TOOL…]         memcheck racecheck synccheck initcheck on them
-#   bench/gpu-visit.sh ceilings                  GEMM, copies, launches, an empty context
+#   bench/gpu-visit.sh ceilings                  GEMM, copies, launches, an empty context; tensor cores, L2, exponentials
+#   bench/gpu-visit.sh sweep                     every product by every tile, split and proposal of cuBLASLt: for bench/model.py
+#                                                --sweep, and bench/choices.py, which writes cuda/choices.h
 #   bench/gpu-visit.sh models [MODEL…]           sd15 sd21 ddpm-cat: steps, VAE, cold start, memory
 #   bench/gpu-visit.sh profile [MODEL…]          each kernel's share of a step, by ncu
 #   bench/gpu-visit.sh peers [MODEL…]            pinned diffusers on the same files, in turns with ours
@@ -48,12 +50,14 @@ build() {
     dir=$1
     shift
     # shellcheck disable=SC2046
-    make -s BUILD="$dir" CUDA_ARCH="$CUDA_ARCH" "$@" "$dir/diffuse" "$dir/make_checkpoint" "$dir/test_lanes" \
+    make -s BUILD="$dir" CUDA_ARCH="$CUDA_ARCH" "$@" "$dir/diffuse" "$dir/make_checkpoint" "$dir/sweep" "$dir/test_lanes" \
         $(kernel_tests | sed "s|^|$dir/|") || die 'the build failed'
     nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
-    # shellcheck disable=SC2046
-    "$nvcc" -std=c++20 -O3 $(for a in $CUDA_ARCH; do echo "-gencode arch=compute_$a,code=sm_$a"; done) bench/ceilings.cu \
-        -o "$dir/ceilings" -ldl || die 'ceilings.cu was not compiled'
+    for program in ceilings limits; do
+        # shellcheck disable=SC2046
+        "$nvcc" -std=c++20 -O3 $(for a in $CUDA_ARCH; do echo "-gencode arch=compute_$a,code=sm_$a"; done) bench/$program.cu \
+            -o "$dir/$program" -ldl || die "$program.cu was not compiled"
+    done
 }
 
 # For any x86-64 of the last ten years. The system's own C and C++ libraries stay behind.
@@ -62,7 +66,7 @@ pack() {
     build "$from" MARCH=x86-64-v3
     rm -rf build/visit-pack
     mkdir -p $to/lib $to/wheels
-    for name in diffuse make_checkpoint ceilings test_lanes $(kernel_tests); do
+    for name in diffuse make_checkpoint sweep ceilings limits test_lanes $(kernel_tests); do
         strip -o "$to/$name" "$from/$name" || die "no $name"
     done
     ldd "$to/diffuse" "$to"/test_cuda_* | awk '/=> \// {print $3}' | sort -u |
@@ -202,9 +206,22 @@ run_ceilings() {
     machine
     ours "$BIN/ceilings" | record_all ceiling
     ours "$BIN/ceilings" library | record_all ceiling
+    ours "$BIN/limits" | record_all ceiling
     ours "$BIN/ceilings" exec 7 "$BIN/ceilings" context | while read -r ms _; do record ceiling.context "$ms" ms; done
     ours "$BIN/ceilings" exec 21 "$BIN/diffuse" --version | while read -r ms _; do record ceiling.version "$ms" ms; done
     machine
+}
+
+# Cut short, it has the layers that it came to.
+run_sweep() {
+    machine
+    ours in_time 500 "$BIN/sweep" "${TIMES:-20}" >"$WORK/sweep" 2>>"$OUT/sweep.log"
+    code=$?
+    grep -v '^#' "$WORK/sweep" | awk -F'\t' 'NF == 6' >"$WORK/sweep.rows"
+    { grep '^#' "$WORK/sweep"; cat "$WORK/sweep.rows"; } >"$OUT/sweep-products.tsv"
+    record sweep.ways "$(wc -l <"$WORK/sweep.rows")" "measured, exit $code"
+    bench/model.py h100 --sweep "$OUT/sweep-products.tsv" | tee -a "$OUT/sweep.log"
+    bench/choices.py "$OUT/sweep-products.tsv" >"$OUT/choices.h"
 }
 
 # DDPM's 50 steps are DDIM's too.
@@ -333,65 +350,10 @@ run_compile() {
     rounds compiled '--compile --warmup 3' "$@"
 }
 
-# ---- the table ---------------------------------------------------------------------------------------------------------
-
-# Medians of all figures of a name, of every .tsv below OUT.
-table() {
-    find "$OUT" -name '*.tsv' -exec cat {} + | sort -t "$(printf '\t')" -k1,1 -k2,2n | awk -F'\t' '
-        function figure(name) {return n[name] ? v[name, int((n[name] + 1) / 2)] : ""}
-        function show(what, value, unit, goal) {
-            if (value != "") printf "| %s | %s | %s |\n", what, sprintf(value < 100 ? "%.3g" : "%.0f", value) unit, goal
-            else printf "| %s | not measured | %s |\n", what, goal
-        }
-        function ratio(a, b) {return figure(a) != "" && figure(b) > 0 ? figure(a) / figure(b) : ""}
-        function rate(model, tflop) {return figure(model ".step") > 0 ? tflop / figure(model ".step") * 1e3 : ""}
-        {v[$1, ++n[$1]] = $2
-         if ($1 ~ /^test\./) {tests++; passed += $2 == 0}
-         if ($1 ~ /^sanitizer\./) {checks++; clean += $2 == 0; dirty += $2 == 99}}
-        END {
-            print "| | measured | goal |\n|---|---|---|"
-            if (tests) printf "| test programs on the GPU | %d of %d pass | all |\n", passed, tests
-            if (checks) printf "| compute-sanitizer runs | %d of %d clean, %d with findings | all clean |\n", clean, checks, dirty
-            show("SD 1.5 512² step", figure("sd15.step"), " ms", "≤ 6.5 ms, ≤ 4.2 wanted")
-            show("— p95", figure("sd15.step_p95"), " ms", "")
-            show("— of it", rate("sd15", 1.526), " TFLOP/s", "")
-            show("SD 2.1 768² step", figure("sd21.step"), " ms", "≤ 14 ms")
-            show("— of it", rate("sd21", 4.123), " TFLOP/s", "")
-            show("VAE 512²", figure("sd15.vae"), " ms", "≤ 8 ms")
-            show("VAE 768²", figure("sd21.vae"), " ms", "")
-            show("ddpm-cat step", figure("ddpm-cat.step"), " ms", "≤ 2.6 ms")
-            show("cold command → PNG, SD 1.5, 25 steps", figure("sd15.cold"), " ms", "")
-            beyond = figure("ceiling.context") == "" ? "" : figure("sd15.cold") - figure("ceiling.context")
-            show("— less an empty context", beyond, " ms", "≤ 350 ms")
-            show("weights loaded", figure("sd15.load"), " ms", "")
-            show("peak memory, SD 1.5", figure("sd15.peak"), " MiB", "weights + 0.6 GiB")
-            show("— measured / planned", ratio("sd15.peak", "sd15.planned"), "", "within 5 %")
-            n_models = split("sd15 sd21 ddpm-cat", models, " ")
-            for (i = 1; i <= n_models; i++) {
-                m = models[i]
-                show("diffusers eager / ours, " m ", step", ratio("eager." m ".step", m ".step"), "×", "≥ 2.3")
-                show("— warm picture", ratio("eager." m ".image", m ".image"), "×", "≥ 2.3")
-                show("— cold", ratio("eager." m ".cold", m ".cold"), "×", "≥ 10")
-                show("torch.compile / ours, " m ", step", ratio("compiled." m ".step", m ".step"), "×", "≥ 1.25")
-            }
-            show("pixels: ours fp16 to ours fp32, SD 1.5", figure("pixels.difference.sd15"), " / 255", "")
-            show("— diffusers fp16 to ours fp32", figure("pixels.difference.diffusers-sd15"), " / 255", "")
-            show("GEMM 8192³ f16", figure("ceiling.gemm_f16"), " TFLOP/s", "")
-            show("GEMM 8192³ bf16", figure("ceiling.gemm_bf16"), " TFLOP/s", "")
-            show("copy on the device", figure("ceiling.copy_device"), " GB/s", "")
-            show("copy to it, pinned", figure("ceiling.copy_pinned"), " GB/s", "")
-            show("copy to it, pageable", figure("ceiling.copy_pageable"), " GB/s", "")
-            show("empty context", figure("ceiling.context"), " ms", "")
-            show("cuBLASLt opened", figure("ceiling.open_cublaslt"), " ms", "")
-            show("launch", figure("ceiling.launch"), " µs", "")
-            show("node of a graph", figure("ceiling.graph_node"), " µs", "")
-        }'
-    find "$OUT" -name '*.tsv' -exec cat {} + | awk -F'\t' '/^kernel\./ {print "    " $1 ": " $2 " " $3}' | head -n 40
-}
-
 case $stage in
-pack | table) "$stage" ;;
-smoke | tests | sanitizer | ceilings | models | profile | peers | compile)
+pack) pack ;;
+table) bench/gpu-table.sh ;;
+smoke | tests | sanitizer | ceilings | sweep | models | profile | peers | compile)
     find_programs
     rm -f "$OUT/$stage.tsv" "$OUT/$stage.log"
     "run_$stage" "$@"

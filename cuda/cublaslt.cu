@@ -4,7 +4,9 @@
  * cuBLASLt counts columns first: our row-major y [T,K] = x [T,C] wᵀ is its yᵀ [K,T] = w xᵀ, with w [K,C] given as the transpose of [C,K].
  * A bias must be of y's type, ours are f32: for 16-bit types a copy is made at its first use, in one block that planning has measured.
  *
- * Per shape a plan is kept: descriptors and the algorithm that the heuristics chose. After a shape's first product nothing is asked or
+ * Per shape a plan is kept: descriptors and an algorithm. The heuristics propose some, best first as they think; which of them, says a
+ * table that a sweep wrote (gemm.h), else the first: timing them here would take longer than a picture gains, and one that adds in
+ * another order would be chosen on some days. After a shape's first product nothing is asked or
  * allocated, so a step can be captured. Not measured on a GPU yet. */
 #include <cublasLt.h>
 #include <cstdio>
@@ -15,6 +17,9 @@
 #include <pthread.h>
 
 #include "cuda/device.h"
+extern "C" {
+#include "cuda/gemm.h"
+}
 
 namespace {
 
@@ -41,10 +46,11 @@ struct functions {
 struct shape {
     int64_t T, K, C, ldx, ldy, ldr; /* ldr: 0 without residual */
     uint32_t align_w, align_x, align_y, align_r;
-    int32_t dtype, bias;
+    int16_t dtype, bias;
+    int32_t proposal; /* of the heuristics', from 0 */
 };
 
-struct gemm {
+struct product {
     struct shape shape;
     bool usable; /* false: the library refused it */
     cublasLtMatmulDesc_t desc;
@@ -92,7 +98,7 @@ struct cublaslt {
     cublasLtHandle_t handle;
     bool refused;      /* no handle could be made */
     char products[96]; /* what cublaslt_products says */
-    struct gemm gemms[PLANS_MAX];
+    struct product gemms[PLANS_MAX];
     int n_gemms; /* ever planned; the oldest gives way */
     struct bias biases[BIASES_MAX];
     char *bias_block;
@@ -146,7 +152,7 @@ const char *cublaslt_products(struct cublaslt *lt) {
     return lt->products;
 }
 
-static void gemm_free(const struct functions *f, struct gemm *g) {
+static void gemm_free(const struct functions *f, struct product *g) {
     cublasLtMatrixLayout_t layouts[] = {g->w, g->x, g->y, g->r};
     for (cublasLtMatrixLayout_t layout : layouts)
         if (layout) f->MatrixLayoutDestroy(layout);
@@ -157,7 +163,7 @@ static void gemm_free(const struct functions *f, struct gemm *g) {
 void cublaslt_close(struct cublaslt *lt) {
     if (!lt) return;
     join(lt);
-    for (struct gemm &g : lt->gemms) gemm_free(&lt->f, &g);
+    for (struct product &g : lt->gemms) gemm_free(&lt->f, &g);
     if (lt->handle) lt->f.Destroy(lt->handle);
     if (lt->bias_block) cuda.Free(lt->bias_block);
     free(lt);
@@ -218,7 +224,7 @@ size_t cublaslt_scratch(const struct cuda_device *dev, enum dtype dtype, int64_t
     return workspace_wanted(dev);
 }
 
-static bool create_operands(const struct functions *f, struct gemm *g) {
+static bool create_operands(const struct functions *f, struct product *g) {
     const struct shape *s = &g->shape;
     cudaDataType_t type = s->dtype == DT_F32 ? CUDA_R_32F : s->dtype == DT_F16 ? CUDA_R_16F : CUDA_R_16BF;
     return f->MatmulDescCreate(&g->desc, CUBLAS_COMPUTE_32F /* never TF32 */, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
@@ -228,7 +234,7 @@ static bool create_operands(const struct functions *f, struct gemm *g) {
            f->MatrixLayoutCreate(&g->r, type, (uint64_t)s->K, (uint64_t)s->T, s->ldr ? s->ldr : s->ldy) == CUBLAS_STATUS_SUCCESS;
 }
 
-template <class V> static bool set(const struct functions *f, struct gemm *g, cublasLtMatmulDescAttributes_t attribute, V value) {
+template <class V> static bool set(const struct functions *f, struct product *g, cublasLtMatmulDescAttributes_t attribute, V value) {
     return f->MatmulDescSetAttribute(g->desc, attribute, &value, sizeof value) == CUBLAS_STATUS_SUCCESS;
 }
 template <class V>
@@ -237,33 +243,35 @@ static bool prefer(const struct functions *f, cublasLtMatmulPreference_t p, cubl
 }
 
 /* Partial sums are added in f32, never in y's type. */
-static bool choose_algorithm(struct cublaslt *lt, struct gemm *g, size_t workspace) {
+static bool choose_algorithm(struct cublaslt *lt, struct product *g, size_t workspace) {
     const struct functions *f = &lt->f;
     const uint32_t in_f32 = 2; /* CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE */
-    cublasLtMatmulHeuristicResult_t result;
+    cublasLtMatmulHeuristicResult_t results[GEMM_PROPOSALS];
     cublasLtMatmulPreference_t p;
     int n = 0;
     if (f->MatmulPreferenceCreate(&p) != CUBLAS_STATUS_SUCCESS) return false;
-    bool ok = prefer(f, p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (uint64_t)workspace) &&
-              prefer(f, p, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_f32) &&
-              prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, g->shape.align_w) &&
-              prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, g->shape.align_x) &&
-              prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, g->shape.align_r) &&
-              prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, g->shape.align_y) &&
-              f->MatmulAlgoGetHeuristic(lt->handle, g->desc, g->w, g->x, g->r, g->y, p, 1, &result, &n) == CUBLAS_STATUS_SUCCESS;
+    bool ok =
+        prefer(f, p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, (uint64_t)workspace) &&
+        prefer(f, p, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_f32) &&
+        prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, g->shape.align_w) &&
+        prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, g->shape.align_x) &&
+        prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, g->shape.align_r) &&
+        prefer(f, p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, g->shape.align_y) &&
+        f->MatmulAlgoGetHeuristic(lt->handle, g->desc, g->w, g->x, g->r, g->y, p, GEMM_PROPOSALS, results, &n) == CUBLAS_STATUS_SUCCESS;
     f->MatmulPreferenceDestroy(p);
-    if (!ok || n < 1 || result.state != CUBLAS_STATUS_SUCCESS) return false;
-    g->algo = result.algo;
-    g->workspace_bytes = result.workspaceSize;
+    int i = g->shape.proposal < n ? g->shape.proposal : 0; /* another version may have fewer */
+    if (!ok || n < 1 || results[i].state != CUBLAS_STATUS_SUCCESS) return false;
+    g->algo = results[i].algo;
+    g->workspace_bytes = results[i].workspaceSize;
     return true;
 }
 
 /* The plan of this shape, made at its first use. The heuristics look at the bias' address. */
-static struct gemm *gemm_of(struct cublaslt *lt, const struct shape *shape, const void *bias, size_t workspace) {
+static struct product *gemm_of(struct cublaslt *lt, const struct shape *shape, const void *bias, size_t workspace) {
     const struct functions *f = &lt->f;
-    for (struct gemm &g : lt->gemms)
+    for (struct product &g : lt->gemms)
         if (memcmp(&g.shape, shape, sizeof *shape) == 0) return &g;
-    struct gemm *g = &lt->gemms[lt->n_gemms++ % PLANS_MAX];
+    struct product *g = &lt->gemms[lt->n_gemms++ % PLANS_MAX];
     gemm_free(f, g);
     g->shape = *shape;
     g->usable = create_operands(f, g) && set(f, g, CUBLASLT_MATMUL_DESC_TRANSA, (int32_t)CUBLAS_OP_T) &&
@@ -284,11 +292,22 @@ bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, cons
     if (!ready(lt)) return false;
     const void *bias = b ? bias_of(dev, y.dtype, b, y.C) : NULL, *r = residual.p ? residual.p : y.p;
     if (b && !bias) return false;
-    const struct shape shape = {
-        (int64_t)view_rows(x), y.C,          x.C,     x.ld,        y.ld, residual.p ? residual.ld : 0, alignment(w), alignment(x.p),
-        alignment(y.p),        alignment(r), y.dtype, bias != NULL};
+    const struct gemm_measured *m = gemm_measured((int)view_rows(x), y.C, (int)ceil_div(x.C, GEMM_K), dev->sm_count);
+    const struct shape shape = {(int64_t)view_rows(x),
+                                y.C,
+                                x.C,
+                                x.ld,
+                                y.ld,
+                                residual.p ? residual.ld : 0,
+                                alignment(w),
+                                alignment(x.p),
+                                alignment(y.p),
+                                alignment(r),
+                                (int16_t)y.dtype,
+                                bias != NULL,
+                                m && m->proposal > 0 ? m->proposal : 0};
     size_t wanted = workspace_wanted(dev), workspace = dev->scratch_bytes < wanted ? dev->scratch_bytes : wanted;
-    struct gemm *g = gemm_of(lt, &shape, bias, workspace);
+    struct product *g = gemm_of(lt, &shape, bias, workspace);
     const float one = 1, beta = residual.p ? 1 : 0;
     if (!g->usable || (bias && !set(&lt->f, g, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias))) return false;
     cublasStatus_t status = lt->f.Matmul(lt->handle, g->desc, &one, w, g->w, x.p, g->x, &beta, r, g->r, y.p, g->y, &g->algo, dev->scratch,

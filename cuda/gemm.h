@@ -67,4 +67,20 @@ struct gemm_choice gemm_choose(int M, int N, int steps, int sm_count);
 /* For tests: where tile >= 0, what gemm_choose answers (as many splits as there are steps for). */
 extern struct gemm_choice gemm_forced;
 
+/* What a GPU was seen to do fastest, in place of the model: rows of cuda/choices.h, which bench/choices.py writes from a sweep
+ * (bench/sweep.c), or of who tries them out. M: rows of all phases. */
+struct gemm_measured {
+    int sm_count, M, N, steps;
+    struct gemm_choice own;
+    int proposal; /* which of cuBLASLt's, from 0; -1: own is faster */
+};
+enum { GEMM_PROPOSALS = 8 };
+struct gemm_table {
+    const struct gemm_measured *rows;
+    int n;
+};
+extern struct gemm_table gemm_table;
+/* NULL where it was not measured. */
+const struct gemm_measured *gemm_measured(int M, int N, int steps, int sm_count);
+
 #endif

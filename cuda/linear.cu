@@ -1,6 +1,6 @@
 /* y = act(x wᵀ + b) + residual and its gated sibling, as the matrix products of gemm.h with one pixel an image. cuBLASLt is asked first
  * where it can do all of it and is likely to be better: in f32, where ours has no tensor cores, and on sm_90 and later, where it has
- * wgmma and ours has not, for as many rows as keep those busy. */
+ * wgmma and ours has not, for as many rows as keep those busy, or where a sweep has shown it. */
 #include <cassert>
 #include "cuda/device.h"
 extern "C" {
@@ -38,7 +38,9 @@ static void count(struct cuda_device *dev, const struct gemm *g, int columns) {
 
 static bool prefers_cublaslt(const struct cuda_device *dev, const struct gemm *g) {
     if (g->act != ACT_NONE || gemm_forced.tile >= 0 || cuda_forced.plain) return false;
-    return g->dtype == DT_F32 || (dev->arch >= 90 && g->M >= CUBLASLT_ROWS);
+    if (g->dtype == DT_F32) return true;
+    const struct gemm_measured *m = gemm_measured(g->M, g->N, (int)ceil_div(g->C, GEMM_K), dev->sm_count);
+    return m ? m->proposal >= 0 : dev->arch >= 90 && g->M >= CUBLASLT_ROWS;
 }
 
 void cuda_linear_plan(struct device *base, struct view y, struct view x, struct weight *w, struct weight *b, enum act act,

@@ -160,7 +160,8 @@ static void test_extremes(void **state) {
     }
 }
 
-/* The choice on a GPU of 132 SMs: small layers are spread over all of them, large ones are not split. */
+/* The choice on a GPU of 132 SMs: small layers are spread over all of them, large ones are not split. What was measured comes first, on
+ * the GPU that it was measured on. */
 static void test_choice(void **state) {
     (void)state;
     static const struct {
@@ -181,6 +182,14 @@ static void test_choice(void **state) {
         assert_int_equal(c.splits > 1, shapes[i].split);
         assert_true(blocks >= 80);
     }
+    const struct gemm_measured rows[] = {{132, 128, 1280, 360, {3, 5}, -1}, {108, 128, 1280, 720, {0, 1}, -1}};
+    struct gemm_table table = gemm_table;
+    gemm_table = (struct gemm_table){rows, 2};
+    struct gemm_choice measured = gemm_choose(128, 1280, 360, 132), other_gpu = gemm_choose(128, 1280, 720, 132);
+    gemm_table = table;
+    assert_int_equal(measured.tile, 3);
+    assert_int_equal(measured.splits, 5);
+    assert_true(other_gpu.splits > 1);
 }
 
 int main(void) {

@@ -1,9 +1,10 @@
 /* What cublaslt_linear computes, where the library is there and takes the shape, against the CPU device: with and without bias and
  * residual, strided views, every type; and that a product is the same in a recording. */
+#include "cuda/gemm.h"
 #include "test/pair.h"
 
 struct cuda_device; /* a struct device of the CUDA device */
-size_t cublaslt_scratch(const struct cuda_device *dev, int64_t T, int64_t K, int64_t C);
+size_t cublaslt_scratch(const struct cuda_device *dev, enum dtype dtype, int64_t K);
 bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual);
 
 static const enum dtype dtypes[] = {DT_F16, DT_BF16, DT_F32};
@@ -25,7 +26,7 @@ static void call_product(struct device *dev, int side, void *data) {
     if (side == CPU_SIDE || dev->planning || p->as_op) dev->ops->linear(dev, y, x, w, b, ACT_NONE, r);
     if (side == CPU_SIDE || p->as_op) return;
     struct cuda_device *cuda = (struct cuda_device *)dev;
-    if (dev->planning) cublaslt_scratch(cuda, p->T, p->K, p->C);
+    if (dev->planning) cublaslt_scratch(cuda, y.dtype, p->K);
     else p->taken = cublaslt_linear(cuda, y, x, w->packed, b ? b->packed : NULL, r);
 }
 
@@ -111,6 +112,27 @@ static void test_replayed(void **state) {
     }
 }
 
+/* The proposal that a table of measured products names; of the emulated library's four the last cannot run, and then the product is not
+ * its. */
+static void test_proposals(void **state) {
+    (void)state;
+    for (int proposal = 0; proposal < GEMM_PROPOSALS; proposal++) {
+        struct device *dev = cuda_device_open(DT_F16, -1);
+        bool emulated = !strcmp(dev->product, "emulated");
+        const struct gemm_measured row = {dev->gpu.n_sms, 24, 40, 2, {0, 1}, proposal};
+        dev->close(dev);
+        if (!emulated) skip();
+        struct gemm_table table = gemm_table;
+        gemm_table = (struct gemm_table){&row, 1};
+        struct product c = {.T = 24, .K = 40, .C = 64};
+        struct pair *p = product_open(&c, DT_F16);
+        gemm_table = table;
+        assert_int_equal(c.taken, proposal != 3);
+        if (c.taken) operand_compare(p, "a proposal", c.y, tolerance_of(DT_F16, false));
+        pair_close(p);
+    }
+}
+
 /* Without the library, the op's own kernels compute. */
 static void test_missing(void **state) {
     (void)state;
@@ -128,6 +150,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_replayed),
+        cmocka_unit_test(test_proposals),
         cmocka_unit_test(test_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,10 +207,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
     cublasStatus_t status = check(*desc, *a, *b, *c, *d);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
-    results[0] = {};
-    results[0].state = CUBLAS_STATUS_SUCCESS;
-    results[0].wavesCount = 1;
-    *returned = 1;
+    for (*returned = 0; *returned < requested && *returned < 4; ++*returned) {
+        results[*returned] = {};
+        results[*returned].state = *returned < 3 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+        results[*returned].wavesCount = 1;
+    }
     return CUBLAS_STATUS_SUCCESS;
 }
 
