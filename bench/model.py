@@ -317,7 +317,7 @@ def main(arguments):
     gpu = next((a for a in arguments if a in DRAM), 'h100')
     sweep = read_sweep(arguments[arguments.index('--sweep') + 1]) if '--sweep' in arguments else {}
     kinds = ('conv', 'linear', 'GEGLU', 'attention', 'group norm', 'layer norm', 'rest')
-    print(f'{gpu}, predicted, not measured\n\n| ms | ' + ' | '.join(kinds) + ' | **sum** | goal | nodes | TFLOP |\n|' + '---|' * (len(kinds) + 5))
+    print(f'{gpu}, predicted, {"products measured" if sweep else "not measured"}\n\n| ms | ' + ' | '.join(kinds) + ' | **sum** | goal | nodes | TFLOP |\n|' + '---|' * (len(kinds) + 5))
     for name, net in models().items():
         check(name, net)
         total, nodes, layers = defaultdict(float), 0, defaultdict(int)

@@ -95,11 +95,11 @@ static void sweep(const struct layer *l, const void *values, size_t n_values, in
     for (int i = 0; way(i, steps, library, &row); i++) call(dev, &p); /* scratch for each of them */
     dev->arena_used = 0;
     dev->plan_end(dev);
-    for (struct weight *w = &p.w;; w = &p.b) {
-        w->packed_bytes = dev->packed_bytes(dev, w);
-        w->packed = dev->alloc(dev, w->packed_bytes);
-        if (!dev->pack(dev, w, (const void *[]){values}, NULL)) die(FAIL_MEMORY, "out of device memory");
-        if (w == &p.b) break;
+    struct weight *const weights[] = {&p.w, &p.b};
+    for (int i = 0; i < 2; i++) {
+        weights[i]->packed_bytes = dev->packed_bytes(dev, weights[i]);
+        weights[i]->packed = dev->alloc(dev, weights[i]->packed_bytes);
+        if (!dev->pack(dev, weights[i], (const void *[]){values}, NULL)) die(FAIL_MEMORY, "out of device memory");
     }
     p.x = view_alloc(dev, N, H, W, l->C);
     p.y = view_alloc(dev, N, H * up, W * up, l->K);
