@@ -43,7 +43,17 @@ def step_runner(a):
     sample = torch.randn(a.batch, unet.config.in_channels, h, w).to(unet.dtype)
     context = torch.randn(a.batch, 77, width).to(unet.dtype)
     added = {"text_embeds": torch.randn(a.batch, 1280).to(unet.dtype), "time_ids": torch.full((a.batch, 6), 512.0).to(unet.dtype)} if a.xl else None
+    if a.channels_last:
+        unet, sample = unet.to(memory_format=torch.channels_last), sample.contiguous(memory_format=torch.channels_last)
     return lambda: unet(sample, 500, context, added_cond_kwargs=added).sample
+
+
+def vae_runner(a):
+    vae = diffusers.AutoencoderKL.from_pretrained(a.model / "vae", dtype=DTYPES[a.dtype]).eval()
+    latents = torch.randn(1, vae.config.latent_channels, a.height // 8, a.width // 8).to(vae.dtype)
+    if a.channels_last:
+        vae, latents = vae.to(memory_format=torch.channels_last), latents.contiguous(memory_format=torch.channels_last)
+    return lambda: vae.decode(latents).sample
 
 
 def whole_runner(a):
@@ -69,6 +79,8 @@ def main():
     p.add_argument("-m", "--model", type=pathlib.Path, help="checkpoint directory; without it, a step on random weights")
     p.add_argument("--xl", action="store_true", help="SDXL's shape")
     p.add_argument("--whole", type=int, metavar="STEPS", help="time a whole generation instead of one step")
+    p.add_argument("--vae", action="store_true", help="time a decode by the checkpoint's VAE instead")
+    p.add_argument("--channels-last", action="store_true", help="of a step or a decode")
     p.add_argument("--dtype", choices=DTYPES, default="fp32")
     p.add_argument("--threads", type=int, default=torch.get_num_threads())
     p.add_argument("--repetitions", type=int, default=3)
@@ -76,8 +88,8 @@ def main():
     p.add_argument("-W", "--width", type=int, default=512)
     p.add_argument("-H", "--height", type=int, default=512)
     a = p.parse_args()
-    if a.whole and not a.model:
-        p.error("--whole needs -m")
+    if (a.whole or a.vae) and not a.model:
+        p.error("--whole and --vae need -m")
 
     torch.set_num_threads(a.threads)
     torch.set_grad_enabled(False)
@@ -85,10 +97,10 @@ def main():
     diffusers.logging.disable_progress_bar()
     transformers.logging.disable_progress_bar()
     case = {"program": f"diffusers {diffusers.__version__}, torch {torch.__version__}", "dtype": a.dtype, "threads": a.threads}
-    case |= {"what": f"{a.whole} steps" if a.whole else "step", "width": a.width, "height": a.height}
+    case |= {"what": f"{a.whole} steps" if a.whole else "vae" if a.vae else "step", "width": a.width, "height": a.height}
 
     start = time.perf_counter()
-    run = whole_runner(a) if a.whole else step_runner(a)
+    run = (whole_runner if a.whole else vae_runner if a.vae else step_runner)(a)
     report(**case, load_ms=round((time.perf_counter() - start) * 1000, 1))
     for i in range(a.repetitions + 1):
         start, used = time.perf_counter(), time.process_time()
