@@ -92,6 +92,7 @@ OBJECTS      := $(patsubst %,$(BUILD)/%.o,$(basename $(filter-out $(OPS) $(AMX),
 
 TESTS   := $(patsubst test/%.c,$(BUILD)/%,$(filter-out test/test_cuda_%,$(wildcard test/test_*.c)))
 CUDA_TESTS := $(patsubst test/%.c,%,$(wildcard test/test_cuda_*.c)) test_lanes
+MEASURE := $(patsubst bench/%.c,$(BUILD)/%,$(wildcard bench/bench_*.c)) $(BUILD)/first_touch
 TARGETS := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 
 # a line for each command, or with V=1 the command itself
@@ -219,7 +220,8 @@ $(BUILD)/%_verdict: $(BUILD)/test/reference/%_verdict.o $(LIBRARY)
 $(BUILD)/%: $(BUILD)/bench/%.o $(LIBRARY)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-check test: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+# Programs that measure are built, so that they go on to compile.
+check test: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(MEASURE) $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 	@BUILD=$(BUILD) test/run.sh $(TESTS) $(EMU_TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 
 # What gates.sh draws a case of each of.

@@ -39,7 +39,7 @@ static void time_layer(int i, enum dtype dtype, int threads, int repeats) {
     struct view x = view_alloc(dev, N, H, H, C), y = view_alloc(dev, N, Ho, Ho, K), residual = view_alloc(dev, N, Ho, Ho, K);
     dev->ops->conv2d(dev, y, x, &w, NULL, no_view, residual, shape);
     w.packed = dev->alloc(dev, dev->packed_bytes(dev, &w));
-    dev->pack(dev, &w, (const void *[]){values});
+    dev->pack(dev, &w, (const void *[]){values}, NULL);
     dev->plan_end(dev);
     arena_release(dev, 0);
     x = view_alloc(dev, N, H, H, C), y = view_alloc(dev, N, Ho, Ho, K), residual = view_alloc(dev, N, Ho, Ho, K);

@@ -67,15 +67,18 @@ static double time_step(struct arena *a, const struct schedule *s, double *ms, i
     for (int i = 0; i < s->n_rows; i++)
         if (terms(&s->rows[i]) > terms(row)) row = &s->rows[i];
     struct view out = view_alloc(dev, 2, 64, 64, 4);
-    dev->ops->sched_step(dev, &l, out, 7.5f, 0, row);
+    struct guidance guidance = {.scale = 7.5f};
+    dev->ops->sched_step(dev, &l, out, guidance);
     dev->plan_end(dev);
     out = view_alloc(dev, 2, 64, 64, 4);
     dev->ops->upload(dev, out, buffer_new(a, 2 * N_LATENTS));
     float *x = buffer_new(a, N_LATENTS);
     for (int i = 0; i < repeats; i++) {
         memcpy(l.x, x, N_LATENTS * sizeof *x);
+        dev->ops->set_schedule(dev, row, 1, s->history);
+        dev->ops->next_row(dev, no_view, no_view);
         double start = clock_ms();
-        dev->ops->sched_step(dev, &l, out, 7.5f, 0, row);
+        dev->ops->sched_step(dev, &l, out, guidance);
         ms[i] = clock_ms() - start;
     }
     dev->close(dev);

@@ -74,7 +74,7 @@ static void run_tokens(struct device *dev, bool range, float *out) {
             dev->plan_end(dev);
             for (int i = 0; i < N_WEIGHTS; i++) {
                 w[i].w.packed = dev->alloc(dev, w[i].w.packed_bytes = dev->packed_bytes(dev, &w[i].w));
-                assert_true(dev->pack(dev, &w[i].w, (const void *[]){w[i].values}));
+                assert_true(dev->pack(dev, &w[i].w, (const void *[]){w[i].values}, NULL));
             }
             continue;
         }
