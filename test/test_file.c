@@ -167,7 +167,7 @@ static void test_refusals(void **state) {
 static void test_streams(void **state) {
     (void)state;
     struct stat st;
-    assert_dies(73, "the file exists", publish("/dev/full", "x", EXISTS_ERROR));
+    assert_dies(73, "/dev/full: no file, a device or a pipe", publish("/dev/full", "x", EXISTS_ERROR));
     assert_dies(74, "/dev/full: No space left", publish("/dev/full", "x", EXISTS_OVERWRITE));
     assert_string_equal(publish("/dev/null", "x", EXISTS_OVERWRITE), "/dev/null");
     must(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode), "/dev/null");
