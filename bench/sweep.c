@@ -3,6 +3,8 @@
  *
  *     sweep [TIMES]      "M N C R what us" a line: what is 256x128/2, tile and splits, or library/0, cuBLASLt's first proposal
  *
+ * A proposal that did not compute the product has no line: the library is missing, or made fewer, or refused. On stderr, how many.
+ *
  * What is read lies in L2 where it fits, as in a step. bench/model.py and bench/choices.py read it. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,9 +54,8 @@ static void fill(struct device *dev, struct view x) {
     free(row);
 }
 
-/* us of one call, after one. */
+/* us of one call. */
 static double measure(struct device *dev, struct product *p, int times) {
-    call(dev, p);
     dev->time_mark(dev, 0);
     for (int i = 0; i < times; i++) call(dev, p);
     dev->time_mark(dev, 1);
@@ -78,7 +79,7 @@ static void sweep(const struct layer *l, const void *values, size_t n_values, in
     bool conv = l->kind == CONV, library = l->kind == LINEAR;
     int N = conv ? l->n : 1, H = conv ? l->side : 1, W = conv ? l->side : l->n, up = conv ? l->more : 1,
         K = l->kind == GEGLU ? 2 * l->K : l->K;
-    int R = up == 2 ? 2 : conv ? 3 : 1, M = N * H * W * up * up, steps = R * R * ((l->C + GEMM_K - 1) / GEMM_K);
+    int R = conv ? 3 : 1, M = N * H * W * up * up, steps = R * R * ((l->C + GEMM_K - 1) / GEMM_K);
     struct tensor part = {.name = "w", .dtype = DT_F16, .bytes = 2 * (size_t)K * (size_t)l->C * (conv ? 9 : 1)};
     struct tensor row_of_biases = {.name = "b", .dtype = DT_F16, .bytes = 2 * (size_t)K};
     const struct tensor *parts[] = {&part, &row_of_biases};
@@ -105,13 +106,22 @@ static void sweep(const struct layer *l, const void *values, size_t n_values, in
     p.y = view_alloc(dev, N, H * up, W * up, l->K);
     fill(dev, p.x);
     dev->time_begin(dev, 2);
+    int left_out = 0;
     for (int i = 0; way(i, steps, library, &row); i++) {
+        call(dev, &p);
+        if (row.proposal >= 0 && gemm_proposal != row.proposal) {
+            left_out++;
+            continue;
+        }
         printf("%d\t%d\t%d\t%d\t", M, K, l->C, R);
         if (row.proposal >= 0) printf("library/%d\t", row.proposal);
         else printf("%dx%d/%d\t", gemm_tiles[row.own.tile].M, gemm_tiles[row.own.tile].N, row.own.splits);
         printf("%.2f\n", measure(dev, &p, times));
     }
     fflush(stdout);
+    if (left_out)
+        fprintf(stderr, "sweep: %d x %d of %d: %d of cuBLASLt's %d proposals left out: the library is missing, or made fewer, or refused\n",
+                M, K, l->C, left_out, GEMM_PROPOSALS);
     gemm_table = table;
     dev->close(dev);
 }

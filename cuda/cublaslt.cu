@@ -5,9 +5,9 @@
  * A bias must be of y's type, ours are f32: for 16-bit types a copy is made at its first use, in one block that planning has measured.
  *
  * Per shape a plan is kept: descriptors and an algorithm. The heuristics propose some, best first as they think; which of them, says a
- * table that a sweep wrote (gemm.h), else the first: timing them here would take longer than a picture gains, and one that adds in
- * another order would be chosen on some days. After a shape's first product nothing is asked or
- * allocated, so a step can be captured. Not measured on a GPU yet. */
+ * table that a sweep wrote (gemm.h), else the first. They are not timed here: one that adds in another order would be chosen on some
+ * days, and loading each one's kernel is thought to take longer than a picture gains, which nobody has measured. After a shape's first
+ * product nothing is asked or allocated, so a step can be captured. Not measured on a GPU yet. */
 #include <cublasLt.h>
 #include <cstdio>
 #include <cstdlib>
@@ -52,7 +52,8 @@ struct shape {
 
 struct product {
     struct shape shape;
-    bool usable; /* false: the library refused it */
+    bool usable;  /* false: the library refused it */
+    int proposal; /* whose algo it is */
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t w, x, y, r;
     cublasLtMatmulAlgo_t algo;
@@ -262,6 +263,7 @@ static bool choose_algorithm(struct cublaslt *lt, struct product *g, size_t work
     int i = g->shape.proposal < n ? g->shape.proposal : 0; /* another version may have fewer */
     if (!ok || n < 1 || results[i].state != CUBLAS_STATUS_SUCCESS) return false;
     g->algo = results[i].algo;
+    g->proposal = i;
     g->workspace_bytes = results[i].workspaceSize;
     return true;
 }
@@ -287,11 +289,11 @@ static uint32_t alignment(const void *p) {
     return (uint32_t)(a & -a);
 }
 
-bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual) {
+int cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual) {
     struct cublaslt *lt = dev->blaslt;
-    if (!ready(lt)) return false;
+    if (!ready(lt)) return -1;
     const void *bias = b ? bias_of(dev, y.dtype, b, y.C) : NULL, *r = residual.p ? residual.p : y.p;
-    if (b && !bias) return false;
+    if (b && !bias) return -1;
     const struct gemm_measured *m = gemm_measured((int)view_rows(x), y.C, (int)ceil_div(x.C, GEMM_K), dev->sm_count);
     const struct shape shape = {(int64_t)view_rows(x),
                                 y.C,
@@ -309,11 +311,11 @@ bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, cons
     size_t wanted = workspace_wanted(dev), workspace = dev->scratch_bytes < wanted ? dev->scratch_bytes : wanted;
     struct product *g = gemm_of(lt, &shape, bias, workspace);
     const float one = 1, beta = residual.p ? 1 : 0;
-    if (!g->usable || (bias && !set(&lt->f, g, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias))) return false;
+    if (!g->usable || (bias && !set(&lt->f, g, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias))) return -1;
     cublasStatus_t status = lt->f.Matmul(lt->handle, g->desc, &one, w, g->w, x.p, g->x, &beta, r, g->r, y.p, g->y, &g->algo, dev->scratch,
                                          g->workspace_bytes, dev->stream);
     g->usable = status == CUBLAS_STATUS_SUCCESS;
-    if (!g->usable) return false;
+    if (!g->usable) return -1;
     dev->counts.launches++;
-    return true;
+    return g->proposal;
 }

@@ -266,7 +266,7 @@ void transfer_close(struct cuda_device *dev);
 
 extern "C" {
 /* cuBLASLt (cublaslt.cu): dlopen runs on a thread of its own, begun here and joined by the first GEMM. Never dies: without the library,
- * or where it refuses a shape, cublaslt_linear returns false and our own GEMM takes over. */
+ * or where it refuses a shape, cublaslt_linear returns -1 and our own GEMM takes over. */
 struct cublaslt *cublaslt_open(void);
 void cublaslt_close(struct cublaslt *lt);
 /* Who computes plain products, for people; waits for the library to be opened. Lives as long as lt does. */
@@ -277,8 +277,9 @@ void cublaslt_plan_begin(struct cublaslt *lt);
 void cublaslt_forget_biases(struct cublaslt *lt);
 /* Bytes of dev->scratch the GEMM wants, while planning. */
 size_t cublaslt_scratch(const struct cuda_device *dev, enum dtype dtype, int64_t K);
-/* y = x wᵀ + b + residual, w dense [K,C] of x's dtype, b f32 [K] or NULL, residual none or any [T,K] (y = residual too). */
-bool cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual);
+/* y = x wᵀ + b + residual, w dense [K,C] of x's dtype, b f32 [K] or NULL, residual none or any [T,K] (y = residual too). Which of the
+ * library's proposals computed it, from 0; -1: none. */
+int cublaslt_linear(struct cuda_device *dev, struct view y, struct view x, const void *w, const float *b, struct view residual);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "cuda/choices.h"
 
 struct gemm_choice gemm_forced = {-1, 0};
+int gemm_proposal = -1;
 
 /* In the order of gemm_tiles. Stable Diffusion's widths are multiples of 160. */
 #define TILES(X)           \

@@ -1,4 +1,4 @@
-/* Convolutions and linear layers as one problem, and the two ways to compute it.
+/* Convolutions and linear layers as one problem, and the three ways to compute it: gemm_run, conv2d_narrow and gemm_plain.
  *
  *     sum[m,j] = Σ_rs Σ_c x[pixel(m,rs), c] w[j, rs, c]
  *     y[m,n]   = act(sum[m,n] + bias[n] + temb[image(m),n]) + residual[m,n]
@@ -82,5 +82,7 @@ struct gemm_table {
 extern struct gemm_table gemm_table;
 /* NULL where it was not measured. */
 const struct gemm_measured *gemm_measured(int M, int N, int steps, int sm_count);
+/* For the sweep: which of cuBLASLt's proposals the last linear layer was computed by; -1: own kernels. */
+extern int gemm_proposal;
 
 #endif

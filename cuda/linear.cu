@@ -62,7 +62,8 @@ void cuda_linear(struct device *base, struct view y, struct view x, struct weigh
     g.w = cuda_packed(dev, w);
     g.bias = static_cast<const float *>(cuda_packed(dev, b));
     g.act = act;
-    if (!prefers_cublaslt(dev, &g) || !cublaslt_linear(dev, y, x, g.w, g.bias, residual)) run(dev, &g, x);
+    gemm_proposal = prefers_cublaslt(dev, &g) ? cublaslt_linear(dev, y, x, g.w, g.bias, residual) : -1;
+    if (gemm_proposal < 0) run(dev, &g, x);
     count(dev, &g, y.C);
 }
 
