@@ -23,9 +23,9 @@ find "$OUT" -name '*.tsv' -exec cat {} + | sort -t "$(printf '\t')" -k1,1 -k2,2n
         if (checks) printf "| compute-sanitizer runs | %d of %d clean, %d with findings | all clean |\n", clean, checks, dirty
         show("SD 1.5 512² step", figure("sd15.step"), " ms", "≤ 6.5 ms, ≤ 4.2 wanted")
         show("— p95", figure("sd15.step_p95"), " ms", "")
-        show("— of it", rate("sd15", 1.602), " TFLOP/s", "")
+        show("— of it", rate("sd15", 1.526), " TFLOP/s", "")
         show("SD 2.1 768² step", figure("sd21.step"), " ms", "≤ 14 ms")
-        show("— of it", rate("sd21", 4.293), " TFLOP/s", "")
+        show("— of it", rate("sd21", 4.123), " TFLOP/s", "")
         show("VAE 512²", figure("sd15.vae"), " ms", "≤ 8 ms")
         show("VAE 768²", figure("sd21.vae"), " ms", "")
         show("ddpm-cat step", figure("ddpm-cat.step"), " ms", "≤ 2.6 ms")

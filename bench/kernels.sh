@@ -75,8 +75,7 @@ fi
 
 # What a step ought to take
 
-By bench/model.py, from constants that no GPU has confirmed yet; nothing below was measured. In f16, enlarging convolutions are whole since: the rows are
-of bf16, and f16 takes what the table of changes had before it. Goals: what this design, without wgmma, is to reach.
+By bench/model.py, from constants that no GPU has confirmed yet; nothing below was measured. Goals: what this design, without wgmma, is to reach.
 
 TEXT
     bench/model.py h100
@@ -90,7 +89,7 @@ Counted before and after; ms are the model's of an H100, before and after, predi
 
 | change | counted | SD 1.5 | SD 2.1 | SDXL | ddpm-cat | VAE 512 |
 |---|---|---|---|---|---|---|
-| enlarging convolutions as four of 2x2, since in bf16 alone | products 1.602 → 1.526, 4.293 → 4.123, 0.498 → 0.471 TFLOP a step, 2.515 → 2.128 in the VAE; weights 1969 → 2027 MiB (SD 1.5) | 6.3 → 6.1 | 14.7 → 14.3 | 37.0 → 36.4 | 2.5 → 2.4 | 7.1 → 6.3 |
+| enlarging convolutions as four of 2x2 | products 1.602 → 1.526, 4.293 → 4.123, 0.498 → 0.471 TFLOP a step, 2.515 → 2.128 in the VAE; weights 1969 → 2027 MiB (SD 1.5) | 6.3 → 6.1 | 14.7 → 14.3 | 37.0 → 36.4 | 2.5 → 2.4 | 7.1 → 6.3 |
 | 3x3 convolutions to at most 8 channels from a tile with its rim | 16-byte copies of x for 128 pixels and 32 channels: 4608 → 720; of the VAE's last one, 512 pixels wide, 604 → 94 MB of x to shared memory, 135 → 29 us | 6.1 → 6.1 | 14.3 → 14.3 | 36.4 → 36.4 | 2.4 → 2.4 | 6.3 → 6.2 |
 
 Reckoned and not built:

@@ -79,7 +79,7 @@ static void sweep(const struct layer *l, const void *values, size_t n_values, in
     bool conv = l->kind == CONV, library = l->kind == LINEAR;
     int N = conv ? l->n : 1, H = conv ? l->side : 1, W = conv ? l->side : l->n, up = conv ? l->more : 1,
         K = l->kind == GEGLU ? 2 * l->K : l->K;
-    int R = conv ? 3 : 1, M = N * H * W * up * up, steps = R * R * ((l->C + GEMM_K - 1) / GEMM_K);
+    int R = up == 2 ? 2 : conv ? 3 : 1, M = N * H * W * up * up, steps = R * R * ((l->C + GEMM_K - 1) / GEMM_K);
     struct tensor part = {.name = "w", .dtype = DT_F16, .bytes = 2 * (size_t)K * (size_t)l->C * (conv ? 9 : 1)};
     struct tensor row_of_biases = {.name = "b", .dtype = DT_F16, .bytes = 2 * (size_t)K};
     const struct tensor *parts[] = {&part, &row_of_biases};

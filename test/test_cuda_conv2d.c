@@ -3,8 +3,8 @@
  *
  * Weights are scaled so that sums are of the order of 1. Tolerances, relative to the largest |y|: half a unit in the last place of the
  * result, 2^-11 for f16 and 2^-8 for bf16, and what two orders of summation in f32 differ by, up to 9*320 products here: 1e-5; the
- * CPU's Winograd convolution adds 7e-6 of its own. In bf16 an upsampler's sums of weights are rounded too, each by at most half a unit of
- * the sum; over the 4 C products of a value that averages out. */
+ * CPU's Winograd convolution adds 7e-6 of its own. An upsampler's sums of weights are rounded too, each by at most half a unit of the
+ * sum; over the 4 C products of a value that averages out. */
 #include "cuda/gemm.h"
 #include "test/pair.h"
 

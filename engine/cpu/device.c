@@ -349,5 +349,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
 
 void cpu_check(dnnl_status_t status, const char *what) {
     if (status == dnnl_success) return;
-    die(status == dnnl_out_of_memory ? FAIL_MEMORY : FAIL_INTERNAL, "cpu: oneDNN: %s: status %d", what, (int)status);
+    bool memory =
+        status == dnnl_out_of_memory || status == dnnl_runtime_error; /* which is what oneDNN 3 says of an allocation that failed */
+    die(memory ? FAIL_MEMORY : FAIL_INTERNAL, "cpu: oneDNN: %s: status %d", what, (int)status);
 }

@@ -29,7 +29,7 @@ finished() {
 }
 watched "$MODEL" 'a red cat' --size 64x96
 finished
-case $(file kept.png) in *' 64 x 96, 8-bit/color RGB'*) ;; *) fail "$(file kept.png)" ;; esac
+pngcheck kept.png | grep -q '64x96, 24-bit RGB' || fail "$(pngcheck kept.png)"
 grep -aq trainedAlgorithmicMedia kept.png || fail 'no disclosure'
 grep -aq 'a red cat' kept.png && fail 'the prompt stands in it'
 run -m "$MODEL" --threads 1 -s 3 --steps 3 'a red cat' --size 64x96 -o alone.png

@@ -113,7 +113,7 @@ grep -q '^diffuse: warning: prompt: all lines of standard input are one prompt$'
 draw -W 16 --steps 1 -o box/wide.png x
 expect_code 0
 grep -q "^diffuse: warning: width alone was given: height is the model's own, [0-9]*$" err || fail 'not said'
-case $(file box/wide.png) in *' 16 x '*) ;; *) fail "$(file box/wide.png)" ;; esac
+pngcheck box/wide.png | grep -q '16x' || fail "$(pngcheck box/wide.png)"
 rm box/wide.png
 run -m nonesuch x
 expect_error 66 'diffuse: nonesuch: no such directory, and not in the Hugging Face cache' 'hint: -m DIR, or ORG/NAME as Hugging Face has it'

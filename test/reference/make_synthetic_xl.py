@@ -5,6 +5,7 @@
 import sys
 
 import diffusers
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
@@ -71,7 +72,8 @@ def swapped(pipe, scheduler, **changes):
 
 
 def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline, scheduler=None, changes={}, seeds=(7,), tiled=False, half=False, **options):
-    """One call for each seed, as pictures of one command are. half: the case says how far off diffusers is in f16."""
+    """One call for each seed, as pictures of one command are. half: the case says how far off diffusers is in f16, on average over eight seeds:
+    where that is much, one seed says little (DDIM: 0.37 to 3.27 levels)."""
     def call(seed, dtype):
         pipe = swapped(c.load(cls), scheduler, **changes).to(dtype)
         if tiled:
@@ -79,11 +81,11 @@ def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline
         return pipe(prompt, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images
 
     images = [image for seed in seeds for image in call(seed, torch.float32)]
-    halves = [image for seed in seeds for image in call(seed, torch.float16)] if half else None
+    halves = [np.abs(np.asarray(call(seed, torch.float16)[0], int) - call(seed, torch.float32)[0]).mean() for seed in range(7, 15)] if half else []
     spelled = ",".join([scheduler, *(f"{k}={v}" for k, v in changes.items())]) if scheduler else None
     count = ["--count", len(seeds)] if len(seeds) > 1 else []
     c.add(name, [prompt, "-s", seeds[0], "--steps", steps, *count, *(["-x", spelled] if scheduler else []),
-                 *(["--vae-tiling", "on"] if tiled else []), *args], images, half=halves)
+                 *(["--vae-tiling", "on"] if tiled else []), *args], images, half_error=np.mean(halves) if half else None)
 
 
 def xl():
