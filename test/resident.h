@@ -271,8 +271,8 @@ static void compare_broken_off(const char *model, struct device *(*open)(void)) 
     arena_free(&a);
 }
 
-/* What does not fit together is drawn part by part without being asked, and what does not fit even so in tiles: at a size where the decoder is
- * the largest part, whichever way weights are packed. */
+/* What does not fit together is drawn part by part without being asked, and what does not fit even so in tiles: at a size where the decoder
+ * is the largest part, whichever way weights are packed. */
 static size_t few_bytes;
 static size_t little_memory(struct device *dev) {
     (void)dev;
