@@ -13,6 +13,7 @@
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 #include "engine/images/write.h"
+#include "schedulers/scheduler.h"
 
 static _Noreturn void die_pair(const char *one, const char *other, const char *why) {
     die(FAIL_USAGE, "%s and %s: %s", one, other, why);
@@ -157,18 +158,32 @@ static bool draws(const struct field *f) {
     return (f->group == GROUP_OUTPUT && !prints) || !strcmp(f->name, "bench") || !strcmp(f->name, "dry-run");
 }
 
-/* A file or model that was given before, another one, and is not used then. */
+/* Do several of it add up, or has it a note of its own? */
+static bool adds_up(struct arena *a, const struct options *o, const struct field *f, const char *value) {
+    static const char *const own[] = {"width", "height", "size", "on-exists", "sweep", NULL};
+    for (int i = 0; own[i]; i++)
+        if (!strcmp(f->name, own[i])) return true;
+    if (!strcmp(f->name, "scheduler")) return strcmp(scheduler_translate(a, value).text, o->settings.scheduler) != 0;
+    return f->kind->json == JSON_LIST || f->kind->json == JSON_NUMBERS;
+}
+
+/* Another value was given before, and is not used then. An alias may have one, there to be changed: no prompt, nor a file to begin from,
+ * and not behind the prompt. */
 static void note_again(struct arena *a, struct options *o, int i, const char *name, const char *value) {
     const struct field *f = option_row(i);
-    const char *before = o->given[i];
-    bool alias = !strcmp(f->name, "model") || !strcmp(f->name, "output"); /* may be of one, there to be changed */
-    bool one = (f->kind == &kind_path && !alias) || !strcmp(f->name, "from");
-    if (one && before && strcmp(before, value)) o->again_note = arena_printf(a, "%s %s: given after %s, and holds", name, value, before);
+    bool alias = !strcmp(f->name, "model") || !strcmp(f->name, "output");
+    bool one = (f->kind == &kind_path && !alias) || !strcmp(f->name, "from") || !strcmp(f->name, "prompt");
+    const char *before = one ? o->given[i] : o->settled[i];
+    if (!value || !before || !strcmp(before, value) || adds_up(a, o, f, value)) return;
+    o->again_note = arena_printf(a, "%s%s%s %s: given after %s, and holds", o->again_note ? o->again_note : "", o->again_note ? "; " : "",
+                                 name, value, before);
 }
 
 void options_note(struct arena *a, struct options *o, int i, const char *name, const char *value) {
     const struct field *f = option_row(i);
     note_again(a, o, i, name, value);
+    if (o->behind_prompt) o->settled[i] = value ? value : "";
+    o->behind_prompt |= !strcmp(f->name, "prompt");
     o->given[i] = value ? value : "";
     if (!o->of_drawing && draws(f)) o->of_drawing = name;
     if (!o->before_from && is_setting(f) && !survives(f)) o->before_from = name;

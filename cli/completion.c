@@ -73,10 +73,10 @@ const char *completion_bash(struct arena *a) {
                         cases.data, names.data);
 }
 
-/* The help text without the characters that mean something in the other scripts. */
-static const char *plain_help(struct arena *a, const struct field *s) {
+/* The help text without the characters that mean something in the script. */
+static const char *plain_help(struct arena *a, const struct field *s, const char *special) {
     char *help = arena_strdup(a, s->help);
-    for (char *c = help; (c = strpbrk(c, "'[]:"));) *c = ' ';
+    for (char *c = help; (c = strpbrk(c, special));) *c = ' ';
     return help;
 }
 
@@ -91,7 +91,7 @@ const char *completion_zsh(struct arena *a) {
         if (s->completion == COMPLETE_SCHEDULER)
             value = arena_printf(a, ":scheduler:{if [[ $PREFIX == *,* ]]; then compadd -S \"\" - %s; else compadd - %s; fi}",
                                  scheduler_options(a), values(a, s));
-        const char *help = plain_help(a, s);
+        const char *help = plain_help(a, s, "'[]:");
         if (s->letter) buffer_printf(&b, "  '-%c%s[%s]%s' \\\n", s->letter, s->argument ? "+" : "", help, value);
         buffer_printf(&b, "  '--%s%s[%s]%s' \\\n", s->name, s->argument ? "=" : "", help, value);
     }
@@ -104,7 +104,7 @@ const char *completion_fish(struct arena *a) {
     buffer_printf(&b, "complete -c diffuse -f\n");
     for (int i = 0; i < option_count(); i++) {
         const struct field *s = option_row(i);
-        buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s));
+        buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s, "'"));
         if (s->letter) buffer_printf(&b, " -s %c", s->letter);
         const struct path_words *path = path_words(s);
         if (path) buffer_printf(&b, " %s", path->fish);

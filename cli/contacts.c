@@ -32,8 +32,12 @@ struct contacts *contacts_new(struct arena *a, const struct options *o) {
     c->options = o;
     if (o->sweep && o->sweep->n_jobs > SHEET_CELLS_MAX)
         die(FAIL_USAGE, "--sheet: %d pictures, expected at most %d", o->sweep->n_jobs, SHEET_CELLS_MAX);
-    if (outdir_prepare(o->sheet, o->mkdirs, o->dry_run)) publish_check(o->sheet, o->on_exists);
+    if (outdir_prepare(o->sheet, o->mkdirs, true)) publish_check(o->sheet, o->on_exists);
     return c;
+}
+
+void contacts_begin(const struct contacts *c) {
+    if (c) outdir_prepare(c->options->sheet, c->options->mkdirs, false);
 }
 
 void contacts_add(struct contacts *c, int number, const char *path, const char *label, int W, int H) {

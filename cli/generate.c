@@ -221,7 +221,7 @@ static bool make_one_of_many(struct arena *a, struct run *run, struct result *re
     if (!run->place) fprintf(stderr, "diffuse: image %d: %s\n", run->k + 1, job.message);
     else if (run->options->settings.count == 1) fprintf(stderr, "diffuse: %s: %s\n", run->place, job.message);
     else fprintf(stderr, "diffuse: %s: image %d: %s\n", run->place, run->k + 1, job.message);
-    if (*job.hint) fprintf(stderr, "hint: %s\n", job.hint);
+    hint_once(job.hint);
     event_error(job.code, job.message);
     manifest_add(run->manifest,
                  &(struct manifest_line){.id = run->options->id, .line = run->line, .code = job.code, .message = job.message});
@@ -272,6 +272,7 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
     if (o->verbose) print_generation(&m->checkpoint->generation);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     if (o->verbose) report_controls(r);
+    if (o->verbose) report_tiles(r);
     if (o->verbose && r->then)
         fprintf(stderr, "refiner: %s draws the last %d of %d rows\n", m->refiner->checkpoint->name, r->then->schedule->n_rows,
                 request_rows(r));
@@ -333,8 +334,9 @@ int generate(struct arena *a, const struct options *o) {
         error_set_reporter(events_failure);
     }
     bool wanted;
+    struct contacts *contacts = contacts_new(a, o); /* first: it makes no directory yet */
     struct request *r = open_files(a, o, &startup, &wanted);
-    struct contacts *contacts = contacts_new(a, o);
+    if (!o->dry_run) contacts_begin(contacts);
     preview_begin(o);
     if (wanted) plan(r, o, &startup);
     if (!wanted) {

@@ -47,7 +47,6 @@ static void take_object(struct arena *a, struct options *o, const char *place, c
 /* No prompt begins as an object does; one in braces may be meant. */
 static void take_prompt(struct arena *a, struct options *o, const char *line) {
     const char *text = line + strspn(line, " \t");
-    if (o->settings.prompt && !o->from) die(FAIL_USAGE, "--batch and a prompt: the lines are the prompts");
     if (*text == '{' && text[1 + strspn(text + 1, " \t")] == '"')
         die(FAIL_DATA, "a JSON object, where the first line is a prompt: expected all lines of one kind");
     o->settings.prompt = arena_strdup(a, line);

@@ -107,12 +107,19 @@ static void check_line(struct arena *a, struct batch *b, const char *line, size_
     die_hint(job.code, *job.hint ? job.hint : NULL, "%s", message);
 }
 
+static void check_kind(const struct batch *b) {
+    const struct options *o = b->defaults;
+    if (b->lines.format == LINES_TEXT && o->settings.prompt && !o->from)
+        die(FAIL_USAGE, "--batch and the prompt '%s': the lines are the prompts", o->settings.prompt);
+}
+
 /* All lines of a file that can be read twice, which is then where it was. */
 static void check_lines(struct batch *b) {
     size_t n;
     if (!lines_seekable(&b->lines)) return;
     for (const char *line; (line = lines_next(&b->lines, &n)) != NULL; b->n_jobs++) {
         struct arena a = {0};
+        check_kind(b);
         b->place = lines_place(&a, &b->lines);
         check_line(&a, b, line, n);
         arena_free(&a);
@@ -143,6 +150,7 @@ static void begin(struct arena *a, struct batch *b) {
         fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
     if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
     if (o->verbose) report_controls(r);
+    if (o->verbose) report_tiles(r);
     if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, &o->settings);
     note_unused(r, o);
 }
@@ -176,7 +184,7 @@ static bool attempt(void (*part)(struct arena *a, struct batch *b), struct arena
     put_message(message, b->place, job.message);
     progress_clear();
     fprintf(stderr, "diffuse: %s\n", message);
-    if (*job.hint) fprintf(stderr, "hint: %s\n", job.hint);
+    hint_once(job.hint);
     event_error(job.code, reason);
     manifest_add(b->run.manifest, &(struct manifest_line){.id = b->id, .line = b->lines.number, .code = job.code, .message = reason});
     return false;
@@ -206,6 +214,7 @@ static int draw_lines(struct batch *b) {
         b->line = lines_next(&b->lines, &b->length);
         drained = b->lines.drained || (b->line && signals_drained());
         if (!b->line || drained) break;
+        check_kind(b);
         if (!shard_has(&o->shard, b->n_jobs++)) continue;
         struct arena a = {0};
         b->place = lines_place(&a, &b->lines);
@@ -240,6 +249,7 @@ static int draw_all(struct batch *b) {
     names_free(b->paths);
     b->run.written = names_new(b->arena);
     b->run.manifest = o->manifest ? manifest_open(b->arena, o->manifest, o->batch) : NULL;
+    contacts_begin(b->run.contacts);
     progress_begin(o->progress, o->color, o->quiet);
     int code = draw_lines(b);
     if (code != EXIT_DRAINED) contacts_publish(b->run.contacts);

@@ -87,7 +87,8 @@ static void set_paths(const struct given *g) {
 static void set_preprocess(const struct given *g) {
     struct preprocess p;
     if (g->value && !preprocess_parse(g->value, &p))
-        die(FAIL_USAGE, "%s: expected none, canny or canny:LOW,HIGH, 0 to 10000, depth or depth:DIR, found '%s'", g->name, g->value);
+        die(FAIL_USAGE, "%s: expected none, canny or canny:LOW,HIGH (0 to 10000, LOW not above HIGH), depth or depth:DIR, found '%s'",
+            g->name, g->value);
     set_paths(g);
 }
 

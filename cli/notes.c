@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/base/text.h"
 #include "engine/files/embedding.h"
+#include "engine/pipelines/controls.h"
 #include "engine/pipelines/preview.h"
 #include "tokenizer/prompt_syntax.h"
 
@@ -79,6 +80,21 @@ static void note_words(const struct request *r, const struct settings *given) {
     }
 }
 
+static void note_loras(const struct lora_list *list) {
+    for (int i = 0; i < list->n; i++)
+        for (int k = 0; k < i; k++)
+            if (!strcmp(list->items[i].path, list->items[k].path))
+                warn("--lora %s: given twice, and added twice: %g and %g times", list->items[i].path, list->items[k].weight,
+                     list->items[i].weight);
+}
+
+static void note_controls(const struct request *r) {
+    for (int i = 0; i < r->n_controls; i++)
+        if (!controls_rows(r, i))
+            warn("--control %s has no effect: it leads none of %d steps (scale %g, from %g to %g)", r->controls[i].of->path,
+                 r->schedule->n_rows, r->controls[i].scale, r->controls[i].start, r->controls[i].end);
+}
+
 static void note_run(const struct request *r, const struct options *o) {
     const struct settings *given = &o->settings;
     const struct prompt_syntax *syntax = &prompt_syntaxes[given->prompt_syntax];
@@ -95,6 +111,8 @@ static void note_run(const struct request *r, const struct options *o) {
     const char *unseen = o->preview ? preview_missing(r) : NULL;
     if (unseen) warn("--preview has no effect: %s", unseen);
     if (!options_many(o)) note_words(r, given);
+    note_loras(&r->settings.loras);
+    note_controls(r);
 }
 
 void note_unused(const struct request *r, const struct options *o) {

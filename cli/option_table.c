@@ -252,7 +252,7 @@ static const struct field option_fields[] = {
     {0, "tsv", NULL, GROUP_LOOK, "--show-schedule with tabs between the columns", &kind_flag, AT(tsv), .rare = true},
     {0, "list", "WHAT", GROUP_LOOK, "schedulers, schedulers=NAME, models (cached ones)", &kind_list, NO_PLACE, ONE_OF(lists)},
 
-    {'q', "quiet", NULL, GROUP_MESSAGES, "errors only", &kind_flag, AT(quiet)},
+    {'q', "quiet", NULL, GROUP_MESSAGES, "errors only, and what -v says", &kind_flag, AT(quiet)},
     {'v', "verbose", NULL, GROUP_MESSAGES, "timings, memory; more with -vv", &kind_verbose, NO_PLACE},
     {0, "progress", "WHEN", GROUP_MESSAGES, "auto, always, never", &kind_enum, AT(progress), .preset = "auto", ONE_OF(whens)},
     {0, "progress-fd", "N", GROUP_MESSAGES, "what -j prints goes to this descriptor, 2 or more, as JSON lines", &kind_progress_fd, NO_PLACE,
@@ -282,6 +282,7 @@ struct options options_defaults(struct arena *a) {
     struct options o = {.device_index = -1, .settings = settings_defaults(a)};
     field_presets(a, option_fields, n_option_fields, &o);
     o.given = arena_array(a, (size_t)option_count(), sizeof *o.given);
+    o.settled = arena_array(a, (size_t)option_count(), sizeof *o.settled);
     o.device_given = false;
     o.exists_option = NULL;
     return o;

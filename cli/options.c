@@ -190,7 +190,7 @@ static struct operands parse_words(struct arena *a, struct options *o, int argc,
     for (int c, at = 1, typed = -1; (c = getopt_long(argc, argv, shorts, longs, &typed)) != -1; at = optind, typed = -1) {
         if (c != OPERAND && take_foreign(a, o, argc, argv, at)) continue;
         if (c == '?') die_unknown(a, argv[at]);
-        if (c == OPERAND) take_operand(&operands, optarg);
+        if (c == OPERAND) take_operand(&operands, optarg), o->behind_prompt = true;
         else take_option(a, o, find_option(c == ':' ? optopt : c), typed < 0 ? NULL : longs[typed].name, c == ':' ? NULL : optarg);
     }
     while (optind < argc) take_operand(&operands, argv[optind++]);
@@ -218,6 +218,8 @@ static void take_options_file(struct arena *a, struct options *o) {
     o->elsewhere_height = o->settings.height;
     o->of_drawing = o->before_from = o->exists_option = NULL;
     memset(o->given, 0, (size_t)option_count() * sizeof *o->given);
+    memset(o->settled, 0, (size_t)option_count() * sizeof *o->settled);
+    o->behind_prompt = false;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */

@@ -67,6 +67,8 @@ struct options {
     const char *of_drawing, *before_from, *exists_option;
     const char *
         *given; /* [option_count()] the value the command line gave the row last, "" where it takes none, NULL where it is not there */
+    const char **settled; /* the same of what was given behind the prompt: of no alias, there to be changed */
+    bool behind_prompt;   /* what is being read */
     enum when progress, color;
     const char *metadata; /* "full", "minimal", "none" */
 };

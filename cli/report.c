@@ -8,6 +8,7 @@
 #include "cli/progress.h"
 #include "engine/base/clock.h"
 #include "engine/base/text.h"
+#include "engine/nets/vae_tiles.h"
 #include "engine/pipelines/controls.h"
 
 double process_began(void) {
@@ -44,6 +45,14 @@ void report_controls(const struct request *r) {
         fprintf(stderr, "ControlNet %s: scale %g, from %g to %g of the steps%s\n", safe, u->scale, u->start, u->end,
                 r->settings.guess_mode ? ", guess mode" : "");
     }
+}
+
+void report_tiles(const struct request *r) {
+    const struct request *decoder = request_decoder(r);
+    const struct vae *vae = decoder->model->vae;
+    if (r->settings.vae_tiling != TILING_ON || !vae) return;
+    int n = vae_count_tiles(vae, decoder->latent_height, decoder->latent_width);
+    fprintf(stderr, n > 1 ? "vae: %d tiles, which changes the picture a little\n" : "vae: %d tile, the whole picture\n", n);
 }
 
 void report_start(const struct model *m, const struct startup *t) {

@@ -26,6 +26,8 @@ struct spread spread_of(double *values, int n);
 uint64_t peak_memory(const struct model *m, const struct startup *t);
 
 /* -v: how each ControlNet leads it. */
+/* Into how many tiles --vae-tiling on cuts the latents. */
+void report_tiles(const struct request *r);
 void report_controls(const struct request *r);
 /* -v: one line on stderr for each part of the time line. */
 void report_start(const struct model *m, const struct startup *t);

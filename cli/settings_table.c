@@ -52,7 +52,9 @@ static void set_size(const struct given *g) {
     struct settings *s = g->base;
     size_t n = strcspn(g->value, "xX");
     int width = parse_side(g, arena_printf(g->arena, "%.*s", (int)n, g->value));
-    s->height = g->value[n] ? parse_side(g, g->value + n + 1) : width;
+    struct given height = *g;
+    height.name = arena_printf(g->arena, "%s: height", g->name);
+    s->height = g->value[n] ? parse_side(&height, g->value + n + 1) : width;
     s->width = width;
 }
 
@@ -112,6 +114,7 @@ static _Noreturn void die_scheduler(const struct given *g, struct scheduler_word
  * are an option of their own (sd-cli: --sampling-method euler --scheduler karras): such words add to what was given, in either order. */
 static void set_scheduler(const struct given *g) {
     struct settings *s = g->base;
+    if (!*g->value) die(FAIL_USAGE, "%s: expected %s, found an empty string", g->name, g->field->argument);
     struct scheduler_words w = scheduler_translate(g->arena, g->value);
     if (!w.text) die_scheduler(g, w);
     bool levels_alone = *w.text == ',' && *g->value != ',' && *g->value != ':';
@@ -167,6 +170,7 @@ static const char *const resize_modes[] = {"stretch", "fill", "crop", "crop-to-m
 _Static_assert(RESIZE_STRETCH == 0 && RESIZE_FILL == 1 && RESIZE_CROP == 2 && RESIZE_CUT == 3, "order of resize_modes");
 static const char *const tilings[] = {"auto", "on", "off", NULL};
 _Static_assert(TILING_AUTO == 0 && TILING_ON == 1 && TILING_OFF == 2, "order of tilings");
+static const char *const preprocess_words[] = {"none", "canny", "depth", NULL}; /* the shells' */
 static const char *const rng_kinds[] = {"cpu", "cuda", NULL};
 
 _Static_assert(DT_F32 == 0 && DT_F16 == 1 && DT_BF16 == 2, "order of dtype_words behind auto");
@@ -189,7 +193,7 @@ const struct field settings_fields[] = {
      AT(prompt_syntax), .preset = "plain", .words = prompt_syntax_names, .completion = COMPLETE_WORDS, RARE, RECORDED},
     {0, "long-prompts", NULL, GROUP_PICTURE, "prompts beyond the model's limit go on in further chunks, cut as A1111 does", &kind_off,
      AT(long_prompts), RARE, RECORDED},
-    {'s', "seed", "N", GROUP_PICTURE, "image k uses N + k (default random, printed)", &kind_seed, AT(seed), RECORDED},
+    {'s', "seed", "N", GROUP_PICTURE, "image k uses N + k (default, -1: random, printed)", &kind_seed, AT(seed), RECORDED},
     {'c', "count", "N", GROUP_PICTURE, "images to draw", &kind_int, AT(count), .preset = "1", IN(1, 1e9)},
     {0, "batch-size", "N", GROUP_PICTURE, "how many of them at once, each as it is alone; auto: what is faster", &kind_int_or_auto,
      AT(batch_size), .preset = "auto", IN(1, 64), RARE},
@@ -263,7 +267,7 @@ const struct field settings_fields[] = {
      RARE, RECORDED},
     {0, "control-preprocess", "NAME", GROUP_PICTURE,
      "what is made of that picture before: canny[:LOW,HIGH] (default 100,200), depth[:DIR] (by the checkpoint's DPT, or that one) or none",
-     &kind_preprocess, AT(control_preprocess), RARE, RECORDED},
+     &kind_preprocess, AT(control_preprocess), .words = preprocess_words, .completion = COMPLETE_WORDS, RARE, RECORDED},
     {0, "control-scale", "X", GROUP_PICTURE, "how much it leads (default 1; with -i 0.8, SD with --mask 0.5)", &kind_numbers,
      AT(control_scales), IN(0, 100), RARE, RECORDED},
     {0, "control-start", "X", GROUP_PICTURE, "from which part of the steps on it leads, 0 to 1", &kind_numbers, AT(control_starts),

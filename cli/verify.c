@@ -187,7 +187,7 @@ static bool verify_of_several(struct arena *a, struct resident *resident, const 
         return same;
     }
     fprintf(stderr, "diffuse: %s\n", job.message);
-    if (*job.hint) fprintf(stderr, "hint: %s\n", job.hint);
+    hint_once(job.hint);
     return false;
 }
 

@@ -315,7 +315,8 @@ static const char *suggest_option(struct arena *a, const struct scheduler *s, co
 static _Noreturn void fail_key(struct arena *a, const struct scheduler *s, const char *key) {
     const char *near = suggest_option(a, s, key);
     if (near) die(FAIL_USAGE, "--scheduler: %s has no option '%s'; did you mean '%s'?", s->class_name, key, near);
-    die_hint(FAIL_USAGE, "diffuse --list schedulers", "--scheduler: %s has no option '%s'", s->class_name, key);
+    die_hint(FAIL_USAGE, arena_printf(a, "diffuse --list schedulers=%s", s->names[0]), "--scheduler: %s has no option '%s'", s->class_name,
+             key);
 }
 
 static const char *expand_shorthand(const char *text) {

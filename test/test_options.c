@@ -236,8 +236,8 @@ static void test_bad_sizes(void **state) {
     expect_usage("-H 8191", "--height" SIDE "'8191'; the nearest are 8184 and 8192");
     expect_usage("-W 1000000", "--width" SIDE "'1000000'; the nearest is 8192");
     expect_usage("-W 0x40", "--width" SIDE "'0x40'");
-    expect_usage("--size 512x", "--size" SIDE "''");
-    expect_usage("--size 512X512x1", "--size" SIDE "'512x1'");
+    expect_usage("--size 512x", "--size: height" SIDE "''");
+    expect_usage("--size 512X512x1", "--size: height" SIDE "'512x1'");
     expect_usage("--size 511", "--size" SIDE "'511'; the nearest are 504 and 512");
     assert_int_equal(parse("--size 512"), 0);
     assert_true(options.settings.width == 512 && options.settings.height == 512);

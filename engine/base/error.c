@@ -91,6 +91,10 @@ static bool was_said(const char *line) {
     return again;
 }
 
+void hint_once(const char *hint) {
+    if (*hint && !was_said(hint)) fprintf(stderr, "hint: %s\n", hint);
+}
+
 void warn(const char *fmt, ...) {
     if (error_quiet) return;
     char line[ERROR_MAX];

@@ -52,6 +52,9 @@ _Noreturn void die_hint(int code, const char *hint, const char *fmt, ...) __attr
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 extern int error_quiet, error_once;
 
+/* "hint: HINT" on stderr, unless it is "" or was said lately. */
+void hint_once(const char *hint);
+
 /* What die() calls before it ends the process, first the terminal's: it puts the terminal back in order; the reporter says what failed
  * where programs read it. One of each, NULL for none, set as often as one likes. */
 void error_set_terminal(void (*f)(void));

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/files/safetensors.h"
 #include "engine/files/single_open.h"
 #include "engine/files/weight_files.h"
 
@@ -27,7 +28,10 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     *revision = NULL;
     int error = *model == 0 ? ENOENT : stat(model, &st) == 0 ? 0 : errno;
     if (!error && S_ISDIR(st.st_mode)) return arena_strdup(a, model);
-    if (!error) die(FAIL_INPUT, "%s: expected the directory of a checkpoint or a .safetensors file, found a file", model);
+    const char *kind = error ? NULL : st_kind(model);
+    if (!error)
+        die(kind ? FAIL_DATA : FAIL_INPUT, "%s: expected the directory of a checkpoint or a .safetensors file, found %s", model,
+            kind ? kind : "a file");
     if (is_path(model) || error != ENOENT) die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
     const char *dir = hub_cache_find(a, model, revision);
     if (dir) return dir;

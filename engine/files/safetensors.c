@@ -12,6 +12,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/sys.h"
 #include "engine/files/safetensors_parse.h"
 
 static void close_file(void *file) {
@@ -54,6 +55,15 @@ static const char *kind_of(const char *head, size_t n) {
     while (n && is_blank(*head)) head++, n--;
     if ((n >= 5 && strncasecmp(head, "<html", 5) == 0) || (n >= 9 && strncasecmp(head, "<!doctype", 9) == 0)) return "an HTML page";
     return NULL;
+}
+
+const char *st_kind(const char *path) {
+    char head[64];
+    struct stat st;
+    int fd = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? sys.open(path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t n = fd < 0 ? 0 : sys.read(fd, head, sizeof head);
+    if (fd >= 0) close(fd);
+    return n > 0 ? kind_of(head, (size_t)n) : NULL;
 }
 
 /* How to come from there to what can be read; NULL: nobody knows. */

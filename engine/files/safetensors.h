@@ -28,6 +28,9 @@ struct st_file {
     const struct tensor **by_name; /* in order of name */
 };
 
+/* What the file is, of what people take for one of weights ("a PNG picture"); NULL: nothing is known of it, or it cannot be read. */
+const char *st_kind(const char *path);
+
 /* Dies FAIL_INPUT (missing, not a regular file), FAIL_DATA (malformed), FAIL_UNSUPPORTED (a dtype of the format that no model here has).
  * The descriptor is closed by st_close, or with the arena. */
 struct st_file *st_open(struct arena *a, const char *path);

@@ -66,7 +66,7 @@ static void *read_stdin(struct arena *a, size_t *n) {
     ssize_t got;
     while ((got = sys.read(STDIN_FILENO, block, sizeof block)) != 0) {
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) die(error_code(errno, FAIL_IO), "standard input: %s", strerror(errno));
+        if (got < 0) die(error_code(errno, FAIL_INPUT), "standard input: %s", strerror(errno));
         buffer_add(&b, block, (size_t)got);
         if (b.length > IMAGE_FILE_MAX) die(FAIL_DATA, "standard input: expected at most %d bytes", IMAGE_FILE_MAX);
     }

@@ -49,6 +49,11 @@ bool vae_has_tiles(const struct vae *m, int height, int width) {
     return vae_can_tile(m) && (height > latent_tile(m) || width > latent_tile(m));
 }
 
+int vae_count_tiles(const struct vae *m, int height, int width) {
+    int step = decoder_tiling(m, DT_F32).step;
+    return vae_has_tiles(m, height, width) ? ((height + step - 1) / step) * ((width + step - 1) / step) : 1;
+}
+
 /* ---- blending ---------------------------------------------------------------------------------------------------- */
 
 static int least(int a, int b, int c) {

@@ -9,6 +9,8 @@
 bool vae_can_tile(const struct vae *m);
 /* Latents of this size are larger than a tile. */
 bool vae_has_tiles(const struct vae *m, int height, int width);
+/* How many they are decoded in, where the VAE can tile: 1 makes the picture that vae_decode does. */
+int vae_count_tiles(const struct vae *m, int height, int width);
 /* As vae_decode; x and y of the same type.   scratch: host memory for two rows of tiles */
 void vae_decode_tiled(struct device *dev, const struct vae *m, struct arena *scratch, struct view y, struct view x);
 /* As vae_encode, of the type given, from and to host memory: y [H/factor,W/factor,2Z], x [H,W,3]. */

@@ -250,6 +250,12 @@ static bool leads(const struct request *r, const struct control_use *u, int row)
     return row < 0 || (row / n >= u->start && (row + 1) / n <= u->end && u->scale != 0);
 }
 
+int controls_rows(const struct request *r, int i) {
+    int n = 0;
+    for (int row = 0; row < r->schedule->n_rows; row++) n += leads(r, &r->controls[i], row);
+    return n;
+}
+
 void controls_at(const struct request *r, int row, struct controls *y) {
     for (int i = 0; i < r->n_controls; i++) {
         const struct control_use *u = &r->controls[i];

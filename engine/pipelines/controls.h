@@ -53,6 +53,8 @@ void controls_fit(struct request *r);
 /* Embeds the pictures and puts the nets' rows behind the denoiser's in r->temb. t: n_rows host floats. Planning calls it too. */
 void controls_prepare(struct request *r, const float *t, int n_rows);
 /* *y, zeroed before: those that lead the row's call; row -1: all of them. */
+/* How many of the schedule's rows the i-th leads. */
+int controls_rows(const struct request *r, int i);
 void controls_at(const struct request *r, int row, struct controls *y);
 /* What shapes of operands follow from. */
 uint64_t controls_shape(const struct request *r);

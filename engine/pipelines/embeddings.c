@@ -112,6 +112,40 @@ static int count_vectors(const struct request *r, int text) {
     return n;
 }
 
+static void blank(char *text, const char *word) {
+    size_t n = strlen(word);
+    for (char *at = text; (at = strcasestr(at, word)); at += n) memset(at, ' ', n);
+}
+
+void embeddings_blank(const struct request *r, char *text) {
+    const struct embedding_list *list = &r->settings.embeddings;
+    for (int i = 0; i < list->n; i++) {
+        const char *word = word_of(&list->items[i], r->embeddings[i]);
+        for (int k = r->embeddings[i]->n - 1; k > 0; k--) blank(text, arena_printf(r->arena, "%s_%d", word, k));
+        blank(text, word);
+    }
+}
+
+/* Two files of one word: the second would never be found. */
+static void check_words(const struct embedding_list *list, const struct embedding *const *files) {
+    for (int i = 0; i < list->n; i++)
+        for (int k = 0; k < i; k++)
+            if (!strcmp(word_of(&list->items[i], files[i]), word_of(&list->items[k], files[k])))
+                die_hint(FAIL_USAGE, "--embedding FILE=WORD takes another word", "--embedding: %s and %s both have the word '%s'",
+                         list->items[k].path, list->items[i].path, word_of(&list->items[i], files[i]));
+}
+
+/* diffusers refuses the tokens of a vocabulary alone: "fox</w>" is one, and "fox" may be none. */
+static void note_replaced(const struct request *r) {
+    const struct embedding_list *list = &r->settings.embeddings;
+    for (int i = 0; i < list->n; i++) {
+        const char *word = word_of(&list->items[i], r->embeddings[i]);
+        int n;
+        clip_bpe_pieces(r->arena, r->model->texts[0].tokenizer, word, &n);
+        if (n == 1) warn("--embedding %s: '%s' is a word of the model, too: the file's vectors take its place", list->items[i].path, word);
+    }
+}
+
 void embeddings_open(struct request *r) {
     const struct embedding_list *list = &r->settings.embeddings;
     struct model *m = r->model;
@@ -123,6 +157,7 @@ void embeddings_open(struct request *r) {
         r->embeddings[i] = open_file(m, list->items[i].path);
         check_fits(r->arena, m, r->embeddings[i]);
     }
+    check_words(list, r->embeddings);
     for (int text = 0; text < m->n_texts; text++) {
         const char **words = arena_array(r->arena, (size_t)count_vectors(r, text) + 1, sizeof *words);
         int n = 0;
@@ -131,11 +166,15 @@ void embeddings_open(struct request *r) {
                 n = add_words(r->arena, words, n, word_of(&list->items[i], r->embeddings[i]), r->embeddings[i]->n);
         if (n) r->tokenizers[text] = clip_bpe_with(r->arena, m->texts[text].tokenizer, words, n);
     }
+    note_replaced(r);
 }
 
 const struct clip_bpe *embeddings_words(struct arena *a, const struct clip_bpe *t, const struct embedding_list *list) {
+    const struct embedding **files = arena_array(a, (size_t)list->n + 1, sizeof *files);
+    for (int i = 0; i < list->n; i++) files[i] = embedding_open(a, list->items[i].path);
+    check_words(list, files);
     for (int i = 0; i < list->n; i++) {
-        const struct embedding *e = embedding_open(a, list->items[i].path);
+        const struct embedding *e = files[i];
         const char **words = arena_array(a, (size_t)e->n, sizeof *words);
         t = clip_bpe_with(a, t, words, add_words(a, words, 0, word_of(&list->items[i], e), e->n));
     }

@@ -16,6 +16,8 @@ void embeddings_open(struct request *r);
  * any leaves them. */
 void embeddings_apply(struct request *r);
 
+/* Blanks in the text for the words of the request's embeddings, wherever they stand; case does not count. */
+void embeddings_blank(const struct request *r, char *text);
 /* The words of the list's files upon a tokenizer alone. */
 const struct clip_bpe *embeddings_words(struct arena *a, const struct clip_bpe *t, const struct embedding_list *list);
 /* The file's SHA-256; NULL: the model has not opened it. */

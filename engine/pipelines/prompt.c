@@ -13,9 +13,14 @@ int prompt_limit(const struct clip_bpe *tokenizer, int max_positions) {
 
 static void report_truncated(const char *what, const struct chunks *c, bool strict) {
     if (c->n_cut <= 0) return;
-    const char *plural = c->n_cut > 1 ? "s" : "";
-    if (strict) die_hint(FAIL_USAGE, "--long-prompts", "%s: %d token%s beyond the model's limit: \"%s\"", what, c->n_cut, plural, c->cut);
-    warn("%s: %d token%s beyond the model's limit ignored: \"%s\"", what, c->n_cut, plural, c->cut);
+    enum { SHOWN = 64 /* bytes */ };
+    const char *plural = c->n_cut > 1 ? "s" : "", *more = strlen(c->cut) > SHOWN ? "…" : "";
+    int n = *more ? SHOWN : (int)strlen(c->cut);
+    while (n && (c->cut[n] & 0xc0) == 0x80) n--; /* not within a character */
+    if (strict)
+        die_hint(FAIL_USAGE, "--long-prompts", "%s: %d token%s beyond the model's limit: \"%.*s%s\"", what, c->n_cut, plural, n, c->cut,
+                 more);
+    warn("%s: %d token%s beyond the model's limit ignored: \"%.*s%s\"", what, c->n_cut, plural, n, c->cut, more);
 }
 
 /* ---- as bytes ---------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "engine/base/buffer.h"
 #include "engine/base/error.h"
 #include "engine/pipelines/embeddings.h"
 #include "engine/nets/vae_tiles.h"
@@ -195,8 +196,22 @@ static void check_variance(const struct request *r) {
 
 /* ---- what is given ----------------------------------------------------------------------------------------------- */
 
+/* What of the text is read as words: no syntax, no weight, no word that an embedding has vectors for. */
+static const char *words_read(const struct request *r, const char *what, const char *text) {
+    struct wording w = prompt_syntaxes[r->settings.prompt_syntax].parse(r->arena, what, text);
+    struct buffer b = {.arena = r->arena};
+    buffer_add(&b, "", 0);
+    for (const struct passage *p = w.passages; p < w.passages + w.n; p++)
+        for (const struct phrases *t = p->texts; t < p->texts + p->n; t++)
+            for (const struct phrase *one = t->items; one < t->items + t->n; one++)
+                if (!one->breaks) buffer_printf(&b, "%s\n", one->text);
+    embeddings_blank(r, b.data);
+    return b.data;
+}
+
 static void report_unknown_words(const struct request *r, const char *what, const char *text) {
-    const char *words = generation_unknown_words(r->arena, &r->model->checkpoint->generation, text);
+    const struct generation *g = &r->model->checkpoint->generation;
+    const char *words = g->n_words ? generation_unknown_words(r->arena, g, words_read(r, what, text)) : NULL;
     if (words) warn("%s: words %s never learned: %s", what, r->model->checkpoint->name, words);
 }
 

@@ -323,7 +323,7 @@ rm box/*
 batch -b 4
 expect_error 2 "diffuse: --batch: expected a file of jobs or -, found '4'" 'hint: -c 4 draws so many images; ./4 is the file'
 batch -b two.txt x
-expect_error 2 'diffuse: two.txt: line 1: --batch and a prompt: the lines are the prompts'
+expect_error 2 "diffuse: --batch and the prompt 'x': the lines are the prompts"
 batch -b two.txt -o -
 expect_error 2 'diffuse: --batch and --output -: each picture is a file' 'hint: --archive tar puts them into one'
 batch -b two.txt --manifest -

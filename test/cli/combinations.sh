@@ -68,6 +68,30 @@ expect_code 0
 said '--latents: all 3 pictures begin from the same noise'
 expect_box l1.png l2.png l3.png x.png y.png
 
+# the later of two holds: of prompts, and behind the prompt; an alias's are there to be changed
+draw -p a -p b --dry-run
+said '--prompt b: given after a, and holds'
+draw x --steps 2 --steps 3 -x euler -x ddim --dry-run
+said '--steps 3: given after 2, and holds; --scheduler ddim: given after euler, and holds'
+draw --steps 2 x --steps 3 --sampling-method euler --scheduler karras --dry-run
+grep -q holds err && fail 'what is there to be changed is said'
+draw x -x euler,foo=1
+expect_error 2 "diffuse: --scheduler: EulerDiscreteScheduler has no option 'foo'" 'hint: diffuse --list schedulers=euler'
+draw x -x ''
+expect_error 2 'diffuse: --scheduler: expected NAME[,K=V], found an empty string'
+draw x --size 64x
+expect_error 2 "diffuse: --size: height: expected a multiple of 8 from 8 to 8192, found ''"
+draw x --control-preprocess canny:300,100
+grep -q 'LOW not above HIGH' err || fail 'thresholds'
+run -m box/x.png --inspect
+expect_error 65 'diffuse: box/x.png: expected the directory of a checkpoint or a .safetensors file, found a PNG picture'
+"$DIFFUSE" --device cpu -m "$MODEL" -i - x >out 2>err <&-
+[ $? = 66 ] || fail 'closed standard input'
+# a sheet that is there is refused before a directory is made
+draw x -c 2 --size 16 --mkdirs -o new/ --sheet box/x.png
+expect_code 73
+[ ! -e new ] || fail 'a directory is left'
+
 # --- an older dump ---
 draw --size 16 --steps 3 --dump tensors2 -o box/z.png x
 expect_error 73 'diffuse: --dump: tensors2: holds a dump' 'hint: -f replaces it'

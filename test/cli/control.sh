@@ -20,6 +20,7 @@ led -o b.png -f --control m/two --control-image m/a.png --control-scale 1 --cont
 expect_same led.png b.png
 led -o b.png -f --control-start 0.9 --control-end 0.95
 expect_same plain.png b.png
+grep -q '^diffuse: warning: --control m/one has no effect: it leads none of 4 steps (scale 1, from 0.9 to 0.95)$' err || fail 'not said'
 
 # what is not said is as diffusers' pipelines for the task have it, and -v says so
 led -o b.png -f -v -i m/in.png -W 32 -H 24

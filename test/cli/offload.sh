@@ -51,7 +51,8 @@ expect_code 0
 [ ! -s err ] || fail 'they were asked for: there is nothing to say'
 differ box/plain.png box/tiles.png
 draw --size 192 -f -o box/plain.png fox
-draw --size 192 --vae-tiling on -f -o box/tiles.png fox
+draw --size 192 --vae-tiling on -f -v -o box/tiles.png fox
+grep -q '^vae: [0-9]* tiles, which changes the picture a little$' err || fail 'the tiles are not said'
 run --info box/tiles.png -j
 grep -q '"vae_tiling":"on"' out || fail 'tiles are not recorded'
 run --info box/plain.png -j

@@ -84,6 +84,21 @@ expect_code 1
 grep -q "resumed-r.png: the file exists, of another request$" err || fail "the change is not seen"
 mv kept.safetensors toy.safetensors
 
+# a word the model has as one token
+run -m "$MODEL" -s 1 --dry-run --embedding toy.safetensors=zz --embedding dull.safetensors=a 'a zz'
+grep -q "^diffuse: warning: --embedding dull.safetensors: 'a' is a word of the model, too: the file's vectors take its place$" err ||
+    grep -q "'a' is a word of the model's tokenizer already" err || fail 'the word that is replaced is not said'
+
+# words never learned: neither syntax nor the words of embeddings
+cp -r "$MODEL" learned
+echo '{"known_words": ["a", "red", "fox"]}' >learned/generation_config.json
+run -m learned -s 1 --dry-run --prompt-syntax a1111 --embedding toy.safetensors 'a (red:1.3) fox BREAK <toy>'
+grep -q 'never learned' err && fail 'syntax is taken for words'
+run -m learned -s 1 --dry-run --prompt-syntax compel --embedding toy.safetensors=Robot '("a fox", "red").blend(.7, .3)' -n robot
+grep -q 'never learned' err && fail 'syntax is taken for words'
+run -m learned -s 1 --dry-run --prompt-syntax a1111 'a (dog:1.3)'
+grep -qx 'diffuse: warning: prompt: words learned never learned: dog' err || fail 'a word is not told'
+
 # --tokens
 run -m "$MODEL" --embedding toy.safetensors --tokens 'a <toy>'
 grep -q "<toy>_2 *'<toy>_2'" out || fail 'the vectors are not shown'
@@ -97,7 +112,7 @@ file wide.safetensors 96 '{"<wide>":{"dtype":"F32","shape":[1,24],"data_offsets"
 toy -o x.png --embedding wide.safetensors a
 expect_error 78 "diffuse: wide.safetensors: vectors of 24 values, but $MODEL's text encoder is of 32"
 toy -o x.png --embedding toy.safetensors --embedding toy.safetensors a
-expect_error 2 "diffuse: --embedding: '<toy>' is a word of the model's tokenizer already" 'hint: --embedding FILE=WORD takes another word'
+expect_error 2 "diffuse: --embedding: toy.safetensors and toy.safetensors both have the word '<toy>'" 'hint: --embedding FILE=WORD takes another word'
 toy -o x.png --embedding toy.safetensors= a
 expect_error 2 "diffuse: --embedding: expected FILE[=WORD], found 'toy.safetensors='"
 toy -o x.png --embedding nonesuch.safetensors a
