@@ -39,6 +39,7 @@ fox -o b.png -f --lora loras:50
 expect_same a.png b.png
 fox -o half.png --lora loras/a.safetensors:25
 fox -o twice.png --loras loras/a.safetensors:25 --lora loras/a.safetensors:25
+grep -q '^diffuse: warning: --lora loras/a.safetensors: given twice, and added twice: 25 and 25 times$' err || fail 'twice is not said'
 differ half.png twice.png
 differ half.png a.png
 

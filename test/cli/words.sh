@@ -85,9 +85,13 @@ grep -q "resumed-r.png: the file exists, of another request$" err || fail "the c
 mv kept.safetensors toy.safetensors
 
 # a word the model has as one token
-run -m "$MODEL" -s 1 --dry-run --embedding toy.safetensors=zz --embedding dull.safetensors=a 'a zz'
-grep -q "^diffuse: warning: --embedding dull.safetensors: 'a' is a word of the model, too: the file's vectors take its place$" err ||
-    grep -q "'a' is a word of the model's tokenizer already" err || fail 'the word that is replaced is not said'
+run -m "$MODEL" -s 1 --dry-run --embedding toy.safetensors=fox 'a fox'
+expect_code 0
+grep -q "^diffuse: warning: --embedding toy.safetensors: 'fox' is a word of the model, too: the file's vectors take its place$" err ||
+    fail 'the word that is replaced is not said'
+run -m "$MODEL" -s 1 --dry-run --embedding toy.safetensors=a 'a fox'
+expect_code 2
+grep -q "^diffuse: --embedding: 'a' is a word of the model's tokenizer already$" err || fail 'the word is not refused'
 
 # words never learned: neither syntax nor the words of embeddings
 cp -r "$MODEL" learned
