@@ -97,7 +97,7 @@ def words():
     learned(c, "learned-several", StableDiffusionPipeline, "<one> and <toy>", [dull, toy, one], "dull <one>")
     learned(c, "learned-cut", StableDiffusionPipeline, "an old castle " * 24 + "a <toy> here", [toy])
     c.refuse(["a", "-s", 1, "--embedding", "@wide.safetensors"], 78, "wide.safetensors: vectors of 24 values, but ")
-    c.refuse(["a", "-s", 1, "--embedding", "@toy.safetensors", "--embedding", "@toy.safetensors"], 2, "'<toy>' is a word of the model's tokenizer already")
+    c.refuse(["a", "-s", 1, "--embedding", "@toy.safetensors", "--embedding", "@toy.safetensors"], 2, "toy.safetensors both have the word '<toy>'")
     c.refuse(["a", "-s", 1, "--embedding", "@toy.safetensors=a</w>"], 2, "'a</w>' is a word of the model's tokenizer already")
     webui(c, "a1111-skip", StableDiffusionPipeline, "a (red:1.4) fox", "[bad]", ["--prompt-syntax", "a1111", "--clip-skip", 1], skip=1)
     return c
