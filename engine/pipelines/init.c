@@ -72,7 +72,7 @@ static void check_together(const struct request *r) {
 
 void init_fill_size(struct request *r, const char *path, const struct image *image) {
     struct settings *s = &r->settings;
-    int multiple = r->model->size_multiple;
+    int multiple = r->model->factor; /* as diffusers does; what the model cannot draw even so is refused, as if it had been asked for */
     if (!s->width) s->width = image->W / multiple * multiple;
     if (!s->height) s->height = image->H / multiple * multiple;
     if (s->width > SIDE_MAX || s->height > SIDE_MAX)

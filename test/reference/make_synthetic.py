@@ -470,6 +470,8 @@ def downsample_padding():
                                                             up_block_types=["UpBlock2D", *UP]))
     draw(checkpoint, args=["-W", 48, "-H", 32], width=48, height=32)
     checkpoint.refuse(["a cat", "-W", 40, "-H", 32], 2, "40: this model makes multiples of 16; nearest: 32 and 48")
+    checkpoint.add_picture("in.png", 42, 33)
+    checkpoint.refuse(["a cat", "-i", "@in.png"], 2, "40: this model makes multiples of 16; nearest: 32 and 48")
     return checkpoint
 
 
