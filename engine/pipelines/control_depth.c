@@ -39,26 +39,15 @@ void control_depth_open(struct arena *a, struct control_net *n) {
 }
 
 void control_depth_see(struct arena *a, struct control_depth *d, const struct image *picture) {
-    int W, H;
-    extractor_size(&d->of->extractor, picture->W, picture->H, &W, &H);
-    if (!dpt_takes(d->of->depth, W, H))
-        die(FAIL_UNSUPPORTED, "%s: the preprocessor makes %d x %d of %d x %d: not what the depth estimator takes", d->of->path, W, H,
-            picture->W, picture->H);
-    d->side = W;
-    d->pixels = arena_array(a, (size_t)W * (size_t)H, 3 * sizeof *d->pixels);
-    extractor_run(&d->of->extractor, a, d->pixels, picture);
+    if (!depth_see(a, d->of->depth, &d->of->extractor, picture, &d->seen))
+        die(FAIL_UNSUPPORTED, "%s: the preprocessor makes %d x %d of %d x %d: not what the depth estimator takes", d->of->path, d->seen.W,
+            d->seen.H, picture->W, picture->H);
 }
 
 struct image control_depth_run(struct arena *a, struct device *dev, const struct control_depth *d, int W, int H) {
-    const struct dpt *m = d->of->depth;
-    int size = dpt_output_size(m, d->side);
-    float *values = arena_array(a, (size_t)size * (size_t)size, sizeof *values);
-    size_t mark = arena_mark(dev), n = (size_t)W * (size_t)H;
-    struct view y = view_alloc_as(dev, DT_F32, 1, size, size, 1), x = view_alloc_as(dev, DT_F32, 1, d->side, d->side, 3);
-    dev->ops->upload(dev, x, d->pixels);
-    dpt_forward(dev, m, y, x);
-    dev->ops->download(dev, values, y);
-    arena_release(dev, mark);
+    size_t n = (size_t)W * (size_t)H;
+    int size;
+    const float *values = depth_estimate(a, dev, d->of->depth, &d->seen, &size);
     if (dev->planning) return (struct image){0};
     float *unit = arena_array(a, n, sizeof *unit);
     depth_unit(unit, W, H, values, size, size, d->name);

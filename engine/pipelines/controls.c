@@ -209,7 +209,7 @@ static struct conditions last_given(const struct request *r, int M) {
 
 static void embed(struct request *r, struct control_use *u) {
     struct device *dev = r->model->device;
-    if (u->depth.pixels) {
+    if (u->depth.seen.pixels) {
         struct image map = control_depth_run(r->arena, dev, &u->depth, u->image.W, u->image.H);
         if (map.pixels) fit(r, u, &map);
     }
@@ -280,6 +280,6 @@ uint64_t controls_shape(const struct request *r) {
     uint64_t shape = 0;
     for (int i = 0; i < r->n_controls; i++)
         shape = (shape * (CONTROL_NETS_MAX + 1) + number_of_net(r, r->controls[i].of)) * (CONTROL_NETS_MAX + 1) +
-                number_of_net(r, r->controls[i].depth.of) + ((uint64_t)r->controls[i].depth.side << 32);
+                number_of_net(r, r->controls[i].depth.of) + ((uint64_t)r->controls[i].depth.seen.W << 32);
     return 2 * shape + r->settings.guess_mode;
 }

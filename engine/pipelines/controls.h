@@ -7,6 +7,7 @@
 #include "engine/images/extract.h"
 #include "engine/nets/controlnet.h"
 #include "engine/nets/dpt.h"
+#include "engine/pipelines/depth.h"
 
 struct model;
 struct request;
@@ -35,8 +36,7 @@ struct control_use {
     struct control_depth {
         const struct control_net *of; /* or NULL: the picture is seen as it is */
         const char *name;             /* the picture's */
-        float *pixels;                /* [side,side,3], what the estimator sees; or NULL */
-        int side;
+        struct depth_input seen;
     } depth;
     double scale, start, end;
     /* Device memory, as the request's. */
@@ -52,9 +52,9 @@ void controls_open(struct request *r);
 void controls_fit(struct request *r);
 /* Embeds the pictures and puts the nets' rows behind the denoiser's in r->temb. t: n_rows host floats. Planning calls it too. */
 void controls_prepare(struct request *r, const float *t, int n_rows);
-/* *y, zeroed before: those that lead the row's call; row -1: all of them. */
 /* How many of the schedule's rows the i-th leads. */
 int controls_rows(const struct request *r, int i);
+/* *y, zeroed before: those that lead the row's call; row -1: all of them. */
 void controls_at(const struct request *r, int row, struct controls *y);
 /* What shapes of operands follow from. */
 uint64_t controls_shape(const struct request *r);

@@ -8,6 +8,29 @@
 #include "engine/pipelines/init.h"
 #include "engine/pipelines/request.h"
 
+/* ---- the estimator ----------------------------------------------------------------------------------------------- */
+
+bool depth_see(struct arena *a, const struct dpt *m, const struct extractor *e, const struct image *picture, struct depth_input *d) {
+    *d = (struct depth_input){0};
+    extractor_size(e, picture->W, picture->H, &d->W, &d->H);
+    if (!dpt_takes(m, d->W, d->H)) return false;
+    d->pixels = arena_array(a, (size_t)d->W * (size_t)d->H, 3 * sizeof *d->pixels);
+    extractor_run(e, a, d->pixels, picture);
+    return true;
+}
+
+float *depth_estimate(struct arena *a, struct device *dev, const struct dpt *m, const struct depth_input *d, int *size) {
+    *size = dpt_output_size(m, d->W);
+    float *values = arena_array(a, (size_t)*size * (size_t)*size, sizeof *values);
+    size_t mark = arena_mark(dev);
+    struct view y = view_alloc_as(dev, DT_F32, 1, *size, *size, 1), x = view_alloc_as(dev, DT_F32, 1, d->H, d->W, 3);
+    dev->ops->upload(dev, x, d->pixels);
+    dpt_forward(dev, m, y, x);
+    dev->ops->download(dev, values, y);
+    arena_release(dev, mark);
+    return values;
+}
+
 /* ---- to the latents' size ---------------------------------------------------------------------------------------- */
 
 /* Where output i of torch's bicubic interpolation lies, corners not aligned: the first of four inputs and their weights (Keys 1981,
@@ -77,20 +100,15 @@ static void read_given(struct request *r, struct depth *d) {
 static void open_estimate(struct request *r, struct depth *d, const struct image *picture) {
     const struct model *m = r->model;
     const struct settings *s = &r->settings;
-    int W, H;
     if (!m->depth)
         die_hint(FAIL_USAGE, "--depth FILE, white where it is near", "%s: the checkpoint has no 'depth_estimator'", m->checkpoint->name);
     struct image seen = *picture;
     if (s->resize != RESIZE_STRETCH)
         seen = image_resize(r->arena, picture, s->width, s->height, (enum resize_mode)s->resize, RESIZE_LANCZOS);
-    extractor_size(&m->depth_extractor, seen.W, seen.H, &W, &H);
-    if (!dpt_takes(m->depth, W, H))
+    if (!depth_see(r->arena, m->depth, &m->depth_extractor, &seen, &d->seen))
         die_hint(FAIL_UNSUPPORTED, "--depth FILE, white where it is near",
-                 "%s: 'feature_extractor' makes %d x %d of %d x %d: not what 'depth_estimator' takes", m->checkpoint->dir, W, H, seen.W,
-                 seen.H);
-    d->side = W;
-    d->pixels = arena_array(r->arena, (size_t)W * (size_t)H, 3 * sizeof *d->pixels);
-    extractor_run(&m->depth_extractor, r->arena, d->pixels, &seen);
+                 "%s: 'feature_extractor' makes %d x %d of %d x %d: not what 'depth_estimator' takes", m->checkpoint->dir, d->seen.W,
+                 d->seen.H, seen.W, seen.H);
 }
 
 struct depth *depth_open(struct request *r, const struct image *picture) {
@@ -101,19 +119,11 @@ struct depth *depth_open(struct request *r, const struct image *picture) {
     return d;
 }
 
-/* In f32 whatever else is not: its values have no bound, and it is run once. */
 void depth_prepare(struct request *r) {
-    const struct model *m = r->model;
     struct depth *d = r->init->depth;
-    struct device *dev = m->device;
-    if (!d->pixels) return;
-    int size = dpt_output_size(m->depth, d->side);
-    float *values = arena_array(r->arena, (size_t)size * (size_t)size, sizeof *values);
-    size_t mark = arena_mark(dev);
-    struct view y = view_alloc_as(dev, DT_F32, 1, size, size, 1), x = view_alloc_as(dev, DT_F32, 1, d->side, d->side, 3);
-    dev->ops->upload(dev, x, d->pixels);
-    dpt_forward(dev, m->depth, y, x);
-    dev->ops->download(dev, values, y);
-    arena_release(dev, mark);
+    struct device *dev = r->model->device;
+    int size;
+    if (!d->seen.pixels) return;
+    const float *values = depth_estimate(r->arena, dev, r->model->depth, &d->seen, &size);
     if (!dev->planning) make_map(r, d->map, values, size, size);
 }

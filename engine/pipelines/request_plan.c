@@ -77,7 +77,7 @@ static uint64_t hidden_of(const struct request *r) {
 
 static struct picture_shape shape_of(const struct request *r) {
     const struct schedule *schedule = r->schedule;
-    int task = !r->init ? 0 : r->init->depth && r->init->depth->pixels ? 4 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
+    int task = !r->init ? 0 : r->init->depth && r->init->depth->seen.pixels ? 4 : !r->init->mask ? 1 : r->init->masked ? 3 : 2;
     return (struct picture_shape){.pictures = r->pictures,
                                   .copies = r->copies,
                                   .height = r->latent_height,
