@@ -9,9 +9,8 @@ enum {
     BLOCK = 4 /* latents on a side of one colour, which pictures have */
 };
 
-/* A colour of 0 to 255 is the sum over the n channels and 1, last, of of[colour][channel] times it. */
+/* A colour of 0 to 255 is the sum over the channels and 1, last, of of[colour][channel] times it. */
 struct preview_map {
-    int n;
     double of[COLOURS][TERMS];
 };
 
@@ -63,13 +62,14 @@ static void fit(struct preview_map *map, const float *x, const uint8_t *rgb, int
     double A[TERMS][TERMS] = {{0}}, b[COLOURS][TERMS] = {{0}}, t[TERMS];
     for (int i = 0; i < h * w; i++) {
         terms_at(t, x, C, (size_t)h * (size_t)w, (size_t)i);
-        for (int j = 0; j <= C; j++) {
+        for (int j = 0; j <= C; j++)
             for (int k = 0; k <= C; k++) A[j][k] += t[j] * t[k];
-            for (int c = 0; c < COLOURS; c++) b[c][j] += t[j] * mean_at(rgb, channels, factor, w, i, c);
+        for (int c = 0; c < COLOURS; c++) {
+            double mean = mean_at(rgb, channels, factor, w, i, c);
+            for (int j = 0; j <= C; j++) b[c][j] += t[j] * mean;
         }
     }
     for (int j = 0; j <= C; j++) A[j][j] += ridge * h * w;
-    map->n = C;
     solve(A, b, C + 1, map->of);
 }
 
