@@ -66,16 +66,16 @@ void stages_plan_begin(struct model *m, bool on, bool joined) {
     *m->stages = (struct stages){.on = on, .joined = joined};
 }
 
-static void raise(uint64_t *bytes, uint64_t to) {
-    if (to > *bytes) *bytes = to;
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
 }
 
 /* The stage before, if there was one, has been planned. */
 static void note_peak(struct stages *s, struct device *dev) {
     if (s->model) {
         struct chosen c = choose(s->model, s->stage, true);
-        raise(arena_of(s->model, s->stage), dev->arena_peak);
-        raise(arena_of(s->model, s->stage), weights_reading_bytes(dev, c.items, c.n));
+        uint64_t *arena = arena_of(s->model, s->stage);
+        *arena = larger(*arena, larger(dev->arena_peak, weights_reading_bytes(dev, c.items, c.n)));
     }
     dev->arena_used = dev->arena_peak = 0;
 }
@@ -84,8 +84,7 @@ void stages_plan_end(struct model *m) {
     struct device *dev = m->device;
     for (struct model *each = m; each && !m->stages->on; each = each->refiner) {
         struct chosen c = choose_all(each);
-        uint64_t reading = weights_reading_bytes(dev, c.items, c.n);
-        if (reading > dev->arena_peak) dev->arena_peak = reading;
+        dev->arena_peak = (size_t)larger(dev->arena_peak, weights_reading_bytes(dev, c.items, c.n));
     }
     if (!m->stages->on) return;
     note_peak(m->stages, dev);
