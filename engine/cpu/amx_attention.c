@@ -164,10 +164,6 @@ static void add_values(const struct attention *a, const struct buffers *buf, siz
     }
 }
 
-static inline float exp2_clamped(float x) {
-    return vm_exp2(x < -125.0f ? -125.0f : x);
-}
-
 /* A query's scores of n keys become its weights, zeros up to the end of the last chunk; returns what the sums so far are to be scaled by.
  */
 static float soften(float *restrict s, int n, int end, float scale, float *m, float *l) {
@@ -179,11 +175,11 @@ static float soften(float *restrict s, int n, int end, float scale, float *m, fl
     }
 #pragma omp simd reduction(+ : sum)
     for (int j = 0; j < n; j++) {
-        s[j] = exp2_clamped(s[j] - top);
+        s[j] = vm_exp2_below(s[j] - top);
         sum += s[j];
     }
     for (int j = n; j < end; j++) s[j] = 0;
-    float alpha = exp2_clamped(*m - top);
+    float alpha = vm_exp2_below(*m - top);
     *l = *l * alpha + sum;
     *m = top;
     return alpha;

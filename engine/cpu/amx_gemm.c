@@ -98,10 +98,6 @@ struct gemm {
     size_t tap[MAX_TAPS];
 };
 
-static size_t align64(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
 /* Rows of a plane that a piece of h output rows takes, for each of its images. */
 static size_t plane_rows(const struct gemm *g, int h) {
     return (size_t)(h + g->reach);
@@ -110,7 +106,7 @@ static size_t plane_rows(const struct gemm *g, int h) {
 /* With what the last slice's last pixels read beyond it. */
 static size_t piece_bytes(const struct gemm *g, int images, int h) {
     size_t pixels = (size_t)(g->stride * g->stride) * (size_t)images * plane_rows(g, h) * (size_t)g->wide;
-    return align64((pixels + AMX_ROWS - 1) * g->pixel * sizeof(uint16_t));
+    return cpu_lines((pixels + AMX_ROWS - 1) * g->pixel * sizeof(uint16_t));
 }
 
 static size_t thread_bytes(const struct gemm *g) {

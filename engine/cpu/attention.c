@@ -114,10 +114,6 @@ static void mask(float *s, int n_keys, int k0, int q0) {
         for (int i = 0; i < imin(TILE, k0 + j - q0); i++) s[j * TILE + i] = -INFINITY;
 }
 
-static inline float exp2_clamped(float x) {
-    return vm_exp2(x < -125.0f ? -125.0f : x);
-}
-
 /* s becomes P = 2^(s - m); updates m and l; alpha = 2^(m_old - m). */
 static void softmax_block(float *restrict s, float *restrict m, float *restrict l, float *restrict alpha, int n_keys) {
     float top[TILE], sum[TILE];
@@ -126,12 +122,12 @@ static void softmax_block(float *restrict s, float *restrict m, float *restrict 
 #pragma omp simd
         for (int i = 0; i < TILE; i++) top[i] = s[j * TILE + i] > top[i] ? s[j * TILE + i] : top[i];
 #pragma omp simd
-    for (int i = 0; i < TILE; i++) alpha[i] = exp2_clamped(m[i] - top[i]);
+    for (int i = 0; i < TILE; i++) alpha[i] = vm_exp2_below(m[i] - top[i]);
     memset(sum, 0, sizeof sum);
     for (int j = 0; j < n_keys; j++)
 #pragma omp simd
         for (int i = 0; i < TILE; i++) {
-            float p = exp2_clamped(s[j * TILE + i] - top[i]);
+            float p = vm_exp2_below(s[j * TILE + i] - top[i]);
             s[j * TILE + i] = p;
             sum[i] += p;
         }

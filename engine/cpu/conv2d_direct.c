@@ -22,9 +22,6 @@ struct direct_plan {
     size_t scratchpad_bytes; /* of a thread */
 };
 
-static size_t align64(size_t bytes) {
-    return (bytes + 63) & ~(size_t)63;
-}
 static bool is_dense(struct view v) {
     return v.ld == v.C;
 }
@@ -97,7 +94,7 @@ static struct layout scratch_layout(const struct cpu_device *dev, const struct c
     bool copy_x = c->shape.upsample == 2 || !is_dense(c->x);
     size_t x_bytes = copy_x ? (size_t)conv->N * conv->H * conv->W * conv->C * view_item(c->x) : 0;
     size_t y_bytes = is_dense(c->y) ? 0 : view_rows(c->y) * c->y.C * view_item(c->y);
-    struct layout l = {0, align64(x_bytes), align64(x_bytes) + align64(y_bytes), 0};
+    struct layout l = {0, cpu_lines(x_bytes), cpu_lines(x_bytes) + cpu_lines(y_bytes), 0};
     l.bytes = l.scratchpad + (size_t)pool_threads(dev->base.pool) * plan->scratchpad_bytes;
     return l;
 }

@@ -70,6 +70,11 @@ void cpu_free_all(struct device *dev);
 /* Page faults now, from all threads, and not in the first step. */
 void cpu_touch(struct device *dev, void *p, size_t bytes);
 
+/* To whole cache lines. */
+static inline size_t cpu_lines(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
 /* Zeroed; dies with FAIL_MEMORY. For plans. */
 void *cpu_new(size_t bytes);
 /* Dies if a oneDNN call failed. */

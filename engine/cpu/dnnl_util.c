@@ -150,7 +150,7 @@ static void primitive_init(struct cpu_primitive *p, struct cpu_device *dev, dnnl
         o->dst = operand(dev, pd, dnnl_query_dst_md, 0, NULL, NULL);
         o->scratchpad = operand(dev, pd, dnnl_query_scratchpad_md, 0, &p->scratchpad_bytes, NULL);
     }
-    p->scratchpad_bytes = (p->scratchpad_bytes + 63) / 64 * 64;
+    p->scratchpad_bytes = cpu_lines(p->scratchpad_bytes);
     dnnl_primitive_desc_destroy(pd);
 }
 

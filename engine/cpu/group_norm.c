@@ -27,7 +27,7 @@ struct lane {
 enum { LANE_VECTORS = 6 };
 
 static size_t lane_bytes(int C, int groups) {
-    return ((size_t)groups * sizeof(struct moments) + (size_t)LANE_VECTORS * C * sizeof(float) + 63) / 64 * 64;
+    return cpu_lines((size_t)groups * sizeof(struct moments) + (size_t)LANE_VECTORS * C * sizeof(float));
 }
 
 static struct lane lane_of(const struct device *dev, int C, int groups, int thread) {

@@ -109,7 +109,7 @@ static void plan_shape(struct cpu_device *dev, struct weight *w, struct cpu_matm
     }
     if (!plan->base.layout[last]) {
         plan->base.layout[last] = p;
-        size_t bytes = (p->weights_bytes + 63) / 64 * 64;
+        size_t bytes = cpu_lines(p->weights_bytes);
         if (bytes > plan->slot_bytes) plan->slot_bytes = bytes;
         plan->base.packed_bytes = (size_t)(plan->halves * plan->n_panels) * plan->slot_bytes;
     }
@@ -237,7 +237,7 @@ void cpu_linear(struct device *dev, struct view y, struct view x, struct weight 
 /* ---- GEGLU: values and gates of a slice and a panel go to scratch, where they stay in the cache ------------------ */
 
 static size_t gate_bytes(const struct linear_plan *plan, int T) {
-    return ((size_t)2 * (size_t)slice_rows(T) * (size_t)plan->panel * sizeof(float) + 63) / 64 * 64;
+    return cpu_lines((size_t)2 * (size_t)slice_rows(T) * (size_t)plan->panel * sizeof(float));
 }
 
 static struct cpu_matmul geglu_key(const struct linear_plan *plan, const struct weight *w, const struct weight *b, struct view x) {

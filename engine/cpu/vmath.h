@@ -35,6 +35,11 @@ static inline float vm_exp2(float x) {
     return p;
 }
 
+/* The same of any x to 127: 2^-125 for what is below. */
+static inline float vm_exp2_below(float x) {
+    return vm_exp2(x < -125.0f ? -125.0f : x);
+}
+
 /* x / (1 + e^-kx) by e^-|kx|, which cannot overflow. */
 static inline float vm_swish(float x, float k) {
     float e = vm_exp2(vm_abs_min(k * x, 86.0f) * -1.44269504088896341f);
