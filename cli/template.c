@@ -9,6 +9,7 @@
 #include <utf8proc.h>
 #include "engine/base/error.h"
 #include "engine/base/text.h"
+#include "engine/images/write.h"
 
 #define DEFAULT_NAME "diffuse-{seed}.png"
 #define JOB_NAME "{id}.png"
@@ -63,10 +64,9 @@ void template_check_name(const char *option, const char *path) {
 }
 
 void template_check_picture(const char *option, const char *path) {
-    static const char *const ours[] = {".png", ".jpg", ".jpeg", ".webp", NULL};
-    for (int i = 0; ours[i]; i++)
-        if (!strcasecmp(extension(path), ours[i])) return;
-    die(FAIL_USAGE, "%s: '%s': expected a name ending in .png, .jpg or .webp", option, path);
+    enum image_format format;
+    if (!image_format_named(extension(path), &format))
+        die(FAIL_USAGE, "%s: '%s': expected a name ending in .png, .jpg or .webp", option, path);
 }
 
 const char *template_resolve(struct arena *a, const char *output, int count) {

@@ -7,7 +7,9 @@
 
 enum { QUALITY_DEFAULT = 90, QUALITY_LOSSLESS = 100 };
 
-/* By the ending of a file's name, whatever its case: .jpg, .jpeg, .webp; PNG for any other. */
+/* Of ".png", ".jpg", ".jpeg", ".webp", whatever the case; false for any other. */
+bool image_format_named(const char *extension, enum image_format *format);
+/* By the ending of a file's name; PNG for any other. */
 enum image_format image_format_of(const char *name);
 
 /* A file of the picture, RGB or grey (WebP has no grey: three equal channels), with the comments. quality 1..100 for JPEG and WebP; at 100
