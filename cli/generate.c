@@ -270,9 +270,7 @@ static struct request *open_files(struct arena *a, const struct options *o, stru
     struct request *r = request_open(a, m, settings);
     if (!o->quiet) print_single(m->checkpoint);
     if (o->verbose) print_generation(&m->checkpoint->generation);
-    if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
-    if (o->verbose) report_controls(r);
-    if (o->verbose) report_tiles(r);
+    if (o->verbose) report_request(a, r);
     if (o->verbose && r->then)
         fprintf(stderr, "refiner: %s draws the last %d of %d rows\n", m->refiner->checkpoint->name, r->then->schedule->n_rows,
                 request_rows(r));

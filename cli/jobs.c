@@ -148,9 +148,7 @@ static void begin(struct arena *a, struct batch *b) {
     if (!b->wanted) return;
     if (!o->settings.seed_given && !o->quiet && !o->dry_run)
         fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
-    if (o->verbose) print_origins(a, r->scheduler, r->sched_config, m->parts[PART_SCHEDULER]->config);
-    if (o->verbose) report_controls(r);
-    if (o->verbose) report_tiles(r);
+    if (o->verbose) report_request(a, r);
     if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, &o->settings);
     note_unused(r, o);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include "cli/open_device.h"
+#include "cli/print.h"
 #include "cli/progress.h"
 #include "engine/base/clock.h"
 #include "engine/base/text.h"
@@ -37,7 +38,7 @@ uint64_t peak_memory(const struct model *m, const struct startup *t) {
     return (uint64_t)usage.ru_maxrss * 1024;
 }
 
-void report_controls(const struct request *r) {
+static void report_controls(const struct request *r) {
     for (int i = 0; i < r->n_controls; i++) {
         const struct control_use *u = &r->controls[i];
         char safe[1024];
@@ -47,12 +48,18 @@ void report_controls(const struct request *r) {
     }
 }
 
-void report_tiles(const struct request *r) {
+static void report_tiles(const struct request *r) {
     const struct request *decoder = request_decoder(r);
     const struct vae *vae = decoder->model->vae;
     if (r->settings.vae_tiling != TILING_ON || !vae) return;
     int n = vae_count_tiles(vae, decoder->latent_height, decoder->latent_width);
     fprintf(stderr, n > 1 ? "vae: %d tiles, which changes the picture a little\n" : "vae: %d tile, the whole picture\n", n);
+}
+
+void report_request(struct arena *a, const struct request *r) {
+    print_origins(a, r->scheduler, r->sched_config, r->model->parts[PART_SCHEDULER]->config);
+    report_controls(r);
+    report_tiles(r);
 }
 
 void report_start(const struct model *m, const struct startup *t) {

@@ -25,10 +25,8 @@ struct spread spread_of(double *values, int n);
 /* The most memory the process has held: on the device where it has its own, else in the system. */
 uint64_t peak_memory(const struct model *m, const struct startup *t);
 
-/* -v: how each ControlNet leads it. */
-/* Into how many tiles --vae-tiling on cuts the latents. */
-void report_tiles(const struct request *r);
-void report_controls(const struct request *r);
+/* -v: where the scheduler's options come from, how each ControlNet leads, into how many tiles --vae-tiling on cuts the latents. */
+void report_request(struct arena *a, const struct request *r);
 /* -v: one line on stderr for each part of the time line. */
 void report_start(const struct model *m, const struct startup *t);
 void report_load(const struct model *m);
