@@ -99,8 +99,8 @@ struct cublaslt {
     cublasLtHandle_t handle;
     bool refused;      /* no handle could be made */
     char products[96]; /* what cublaslt_products says */
-    struct product gemms[PLANS_MAX];
-    int n_gemms; /* ever planned; the oldest gives way */
+    struct product plans[PLANS_MAX];
+    int n_plans; /* ever planned; the oldest gives way */
     struct bias biases[BIASES_MAX];
     char *bias_block;
     size_t bias_planned, bias_bytes, bias_used; /* bytes: counted, allocated, given out */
@@ -153,7 +153,7 @@ const char *cublaslt_products(struct cublaslt *lt) {
     return lt->products;
 }
 
-static void gemm_free(const struct functions *f, struct product *g) {
+static void product_free(const struct functions *f, struct product *g) {
     cublasLtMatrixLayout_t layouts[] = {g->w, g->x, g->y, g->r};
     for (cublasLtMatrixLayout_t layout : layouts)
         if (layout) f->MatrixLayoutDestroy(layout);
@@ -164,7 +164,7 @@ static void gemm_free(const struct functions *f, struct product *g) {
 void cublaslt_close(struct cublaslt *lt) {
     if (!lt) return;
     join(lt);
-    for (struct product &g : lt->gemms) gemm_free(&lt->f, &g);
+    for (struct product &g : lt->plans) product_free(&lt->f, &g);
     if (lt->handle) lt->f.Destroy(lt->handle);
     if (lt->bias_block) cuda.Free(lt->bias_block);
     free(lt);
@@ -271,10 +271,10 @@ static bool choose_algorithm(struct cublaslt *lt, struct product *g, size_t work
 /* The plan of this shape, made at its first use. The heuristics look at the bias' address. */
 static struct product *gemm_of(struct cublaslt *lt, const struct shape *shape, const void *bias, size_t workspace) {
     const struct functions *f = &lt->f;
-    for (struct product &g : lt->gemms)
+    for (struct product &g : lt->plans)
         if (memcmp(&g.shape, shape, sizeof *shape) == 0) return &g;
-    struct product *g = &lt->gemms[lt->n_gemms++ % PLANS_MAX];
-    gemm_free(f, g);
+    struct product *g = &lt->plans[lt->n_plans++ % PLANS_MAX];
+    product_free(f, g);
     g->shape = *shape;
     g->usable = create_operands(f, g) && set(f, g, CUBLASLT_MATMUL_DESC_TRANSA, (int32_t)CUBLAS_OP_T) &&
                 (!bias || (set(f, g, CUBLASLT_MATMUL_DESC_EPILOGUE, (uint32_t)CUBLASLT_EPILOGUE_BIAS) &&
