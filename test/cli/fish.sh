@@ -1,17 +1,7 @@
 #!/bin/sh
 # What fish completes by --completion fish.
-. "$(dirname "$0")/common"
-command -v fish >/dev/null || skip 'there is no fish'
-export HOME=$work XDG_CONFIG_HOME=$work XDG_DATA_HOME=$work
-commit=0123456789abcdef0123456789abcdef01234567
-mkdir hub bin adapters box/dir
-touch adapter.safetensors adapter.txt
-mkdir -p hub/models--org--name/snapshots/$commit hub/models--org--name/refs
-printf %s $commit >hub/models--org--name/refs/main
-echo '{}' >hub/models--org--name/snapshots/$commit/model_index.json
-ln -s "$DIFFUSE" bin/diffuse
-export HF_HUB_CACHE=$work/hub PATH=$work/bin:$PATH
-run --completion fish
+shell=fish
+. "$(dirname "$0")/shell"
 mv out diffuse.fish
 fish -n diffuse.fish 2>err || fail 'not a fish script'
 

@@ -1,18 +1,9 @@
 #!/bin/sh
 # What zsh completes by --completion zsh: in a terminal of its own lines are typed, each ended by the tabulator and a key that says what stands
 # there then.
-. "$(dirname "$0")/common"
-command -v zsh >/dev/null || skip 'there is no zsh'
-export HOME=$work
-commit=0123456789abcdef0123456789abcdef01234567
-mkdir hub bin site adapters box/dir
-touch adapter.safetensors adapter.txt
-mkdir -p hub/models--org--name/snapshots/$commit hub/models--org--name/refs
-printf %s $commit >hub/models--org--name/refs/main
-echo '{}' >hub/models--org--name/snapshots/$commit/model_index.json
-ln -s "$DIFFUSE" bin/diffuse
-export HF_HUB_CACHE=$work/hub PATH=$work/bin:$PATH
-run --completion zsh
+shell=zsh
+. "$(dirname "$0")/shell"
+mkdir site
 mv out site/_diffuse
 zsh -n site/_diffuse 2>err || fail 'not a zsh script'
 
