@@ -122,7 +122,15 @@ static void test_hostile(void **state) {
 
 static void test_here(void **state) {
     (void)state;
+    enum { BYTES = 64 << 20 };
     assert_true(cpu_count() >= 1 && memory_available("") > 0);
+    uint64_t before = memory_resident();
+    char *touched = malloc(BYTES);
+    assert_non_null(touched);
+    memset(touched, 1, BYTES);
+    uint64_t after = memory_resident();
+    assert_true(before > 0 && after >= before + BYTES / 2 && after < before + 2 * (uint64_t)BYTES && touched[BYTES - 1] == 1);
+    free(touched);
 }
 
 int main(void) {
