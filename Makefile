@@ -5,7 +5,7 @@
 #   make install           binary, manual, completions, shipped checkpoint, README and licence, under PREFIX; make uninstall
 #   make dist              the same as a tarball that runs without any of the libraries (on Debian 12: from glibc 2.36 on)
 #   make help              this, and the settings in force
-#   make check-tasks       every picture of every task on the CUDA device on the CPU, in each type
+#   make check-tasks       every picture of every task on the CUDA device on the CPU, in each type, and on the CPU device in bf16
 #   make check-emu         the CUDA kernels on the CPU, every order and sanitizer; make check-gpu: on a real GPU
 #   make check-ptx         what nvcc makes of them, run by an interpreter of PTX (Python with numpy)
 #   make torture           each allocation and thread of a small run fails once, the libraries' too (STEP=100: every hundredth)
@@ -227,6 +227,7 @@ check test: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/make_checkpoint $(MEASURE) 
 # What gates.sh draws a case of each of.
 check-tasks: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/test_synthetic
 	DIFFUSE=$(BUILD)/diffuse CASES=all test/cli/gates.sh
+	DIFFUSE=$(BUILD)/diffuse CASES=all test/cli/gates-cpu.sh
 
 # The kernels' tests alone, in every order the emulation knows and under the sanitizers.
 check-emu:

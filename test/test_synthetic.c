@@ -2,7 +2,7 @@
  *     test_synthetic            every fixture of test/fixtures/synthetic
  *     test_synthetic NAME[:CASE]…   these, or of each one the cases alone whose names match the shell pattern
  *     test_synthetic --write DIR NAME   the fixture's checkpoint and pictures alone, into an empty folder
- * DIFFUSE is the program; SYNTHETIC_ARGS more arguments for each call ("--device cuda --dtype fp32"). */
+ * DIFFUSE is the program; SYNTHETIC_ARGS more arguments for each call ("--device cuda"); SYNTHETIC_DTYPE its --dtype. */
 #include "test/synthetic.h"
 
 #include <ctype.h>
@@ -34,6 +34,7 @@ static int run(const char *dir, const cJSON *c, int count, const char *err) {
     argv[n++] = count > 1 ? path_in(dir, "%s-{n}.png", name) : path_in(dir, "%s-1.png", name);
     for (char *word; (word = strsep(&more, " ")) != NULL;)
         if (*word) argv[n++] = word;
+    if (getenv("SYNTHETIC_DTYPE")) argv[n++] = "--dtype", argv[n++] = getenv("SYNTHETIC_DTYPE");
     const cJSON *arg;
     cJSON_ArrayForEach(arg, cJSON_GetObjectItem(c, "args")) {
         assert_true(n < ARGS_MAX - 1);
@@ -68,12 +69,24 @@ static void refuse(const char *fixture, const char *dir, const cJSON *c) {
     arena_free(&a);
 }
 
-/* At most one level on 99.9 % of the values, never more than two; a mean of SYNTHETIC_MEAN levels where that is given instead (half
- * precision: 0.6 in f16), which grows where 1.5 times what diffusers itself is off in f16 on the CPU is more than 0.6. */
+/* Levels a picture may be off on average: in half precision, each of bf16's roundings being eight times as coarse; 0 in f32. Where
+ * diffusers itself is off by much, 1.5 times that. */
+static double mean_limit(const cJSON *c) {
+    static const struct {
+        const char *dtype;
+        double levels;
+    } limits[] = {{"fp16", 0.6}, {"bf16", 4.8}};
+    const char *dtype = getenv("SYNTHETIC_DTYPE");
+    const cJSON *own = dtype ? cJSON_GetObjectItem(cJSON_GetObjectItem(c, "half_error"), dtype) : NULL;
+    for (size_t i = 0; dtype && i < sizeof limits / sizeof *limits; i++)
+        if (!strcmp(dtype, limits[i].dtype)) return fmax(limits[i].levels, own ? 1.5 * own->valuedouble : 0);
+    return 0;
+}
+
+/* At most one level on 99.9 % of the values, never more than two; in half precision, their mean. */
 static void compare(const char *fixture, const cJSON *c, const char *path, const uint8_t *want, int H, int W, int C) {
-    const char *name = cJSON_GetObjectItem(c, "name")->valuestring, *mean = getenv("SYNTHETIC_MEAN");
-    const cJSON *own = cJSON_GetObjectItem(c, "half_error");
-    double limit = mean ? atof(mean) * fmax(1, own ? 1.5 * own->valuedouble / 0.6 : 0) : 0;
+    const char *name = cJSON_GetObjectItem(c, "name")->valuestring;
+    double limit = mean_limit(c);
     size_t n = (size_t)H * (size_t)W * (size_t)C, n_off = 0, worst = 0, sum = 0;
     png_image png = {.version = PNG_IMAGE_VERSION};
     must(png_image_begin_read_from_file(&png, path), path);
@@ -89,8 +102,8 @@ static void compare(const char *fixture, const cJSON *c, const char *path, const
         if (error > worst) worst = error;
     }
     free(got);
-    if (mean && (double)sum / (double)n > limit) fail_msg("%s %s: %.2f levels on average", fixture, name, (double)sum / (double)n);
-    if (!mean && (worst > 2 || n_off * 1000 > n))
+    if (limit > 0 && (double)sum / (double)n > limit) fail_msg("%s %s: %.2f levels on average", fixture, name, (double)sum / (double)n);
+    if (limit <= 0 && (worst > 2 || n_off * 1000 > n))
         fail_msg("%s %s: %zu of %zu values off by more than one level, at most by %zu", fixture, name, n_off, n, worst);
 }
 

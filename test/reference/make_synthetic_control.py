@@ -16,7 +16,7 @@ import make_synthetic as sd
 import make_synthetic_xl as xl
 from common import deterministic
 from make_dpt import hybrid
-from synthetic import Checkpoint
+from synthetic import Checkpoint, half_errors
 
 PROMPT = "a photo of a cat"
 SD = StableDiffusionControlNetPipeline, StableDiffusionControlNetImg2ImgPipeline, StableDiffusionControlNetInpaintPipeline
@@ -33,21 +33,23 @@ def net(unet, stages, **options):
     return ControlNetModel(**{**config, "conditioning_embedding_out_channels": stages, **options})
 
 
-def draw(c, cls, name, nets, args=(), steps=4, scheduler=None, seeds=(7,), own=False, window=(), g=None, **options):
-    """One call for each seed; nets: folders, whose pictures are options["image"] or options["control_image"]."""
-    images = []
-    for seed in seeds:
+def draw(c, cls, name, nets, args=(), steps=4, scheduler=None, seeds=(7,), own=False, window=(), g=None, half=False, **options):
+    """One call for each seed; nets: folders, whose pictures are options["image"] or options["control_image"]. half: the case says how far off
+    diffusers is in f16 and bf16."""
+    if g is not None:
+        options["guidance_scale"] = float(g)
+
+    def call(seed, dtype=torch.float32):
         controlnets = [ControlNetModel.from_pretrained(c.dir / n) for n in nets]
-        pipe = c.load(cls, controlnet=controlnets[0] if len(nets) == 1 else MultiControlNetModel(controlnets))
+        pipe = c.load(cls, controlnet=controlnets[0] if len(nets) == 1 else MultiControlNetModel(controlnets)).to(dtype)
         if scheduler:
             pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
-        if g is not None:
-            options["guidance_scale"] = float(g)
-        images += pipe(PROMPT, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images
+        return pipe(PROMPT, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images[0]
+
     count = ["--count", len(seeds)] if len(seeds) > 1 else []
     given = [] if own else [word for n in nets for word in ("--control", f"@{n}")]
     c.add(name, [PROMPT, "-s", seeds[0], "--steps", steps, *count, *(["-g", g] if g is not None else []), *given,
-                 *(["-x", scheduler] if scheduler else []), *args], images)
+                 *(["-x", scheduler] if scheduler else []), *args], [call(seed) for seed in seeds], half_error=half_errors(call) if half else None)
 
 
 def window(start, end):
@@ -171,7 +173,7 @@ def control_nine():
     for strength in (0.6, 1.0):
         draw(c, SD[2], f"strength-{strength}", ["one"], ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength, "-W", 32, "-H", 24,
                                                          "--control-image", "@a.png", "--control-scale", 1], image=begin, mask_image=mask,
-             control_image=a, strength=strength, controlnet_conditioning_scale=1.0, width=32, height=24)
+             control_image=a, strength=strength, controlnet_conditioning_scale=1.0, width=32, height=24, half=strength == 1.0)
     return c
 
 

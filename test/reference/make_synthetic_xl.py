@@ -5,14 +5,13 @@
 import sys
 
 import diffusers
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from common import FIXTURES, deterministic
-from synthetic import Checkpoint
+from synthetic import Checkpoint, half_errors
 
 TOKENIZERS = {"tokenizer": "tiny-sd1/tokenizer", "tokenizer_2": "tiny-sd2/tokenizer"}  # they pad with the end and with "!"
 SCHEDULER = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "timestep_spacing": "leading", "steps_offset": 1}
@@ -72,20 +71,17 @@ def swapped(pipe, scheduler, **changes):
 
 
 def draw(c, name, args=(), steps=3, prompt=PROMPT, cls=StableDiffusionXLPipeline, scheduler=None, changes={}, seeds=(7,), tiled=False, half=False, **options):
-    """One call for each seed, as pictures of one command are. half: the case says how far off diffusers is in f16, on average over eight seeds:
-    where that is much, one seed says little (DDIM: 0.37 to 3.27 levels)."""
-    def call(seed, dtype):
+    """One call for each seed, as pictures of one command are. half: the case says how far off diffusers is in f16 and bf16."""
+    def call(seed, dtype=torch.float32):
         pipe = swapped(c.load(cls), scheduler, **changes).to(dtype)
         if tiled:
             pipe.vae.enable_tiling()
-        return pipe(prompt, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images
+        return pipe(prompt, num_inference_steps=steps, generator=[torch.Generator("cpu").manual_seed(seed)], output_type="pil", **options).images[0]
 
-    images = [image for seed in seeds for image in call(seed, torch.float32)]
-    halves = [np.abs(np.asarray(call(seed, torch.float16)[0], int) - call(seed, torch.float32)[0]).mean() for seed in range(7, 15)] if half else []
     spelled = ",".join([scheduler, *(f"{k}={v}" for k, v in changes.items())]) if scheduler else None
     count = ["--count", len(seeds)] if len(seeds) > 1 else []
     c.add(name, [prompt, "-s", seeds[0], "--steps", steps, *count, *(["-x", spelled] if scheduler else []),
-                 *(["--vae-tiling", "on"] if tiled else []), *args], images, half_error=np.mean(halves) if half else None)
+                 *(["--vae-tiling", "on"] if tiled else []), *args], [call(seed) for seed in seeds], half_error=half_errors(call) if half else None)
 
 
 def xl():
@@ -175,18 +171,19 @@ def xl_nine():
     return c
 
 
-def split(c, name, scheduler, steps, at, seeds=(7,), args=(), sizes={}, **options):
+def split(c, name, scheduler, steps, at, seeds=(7,), args=(), sizes={}, half=False, **options):
     """Base, then refiner, one generator for both."""
-    images = []
-    for seed in seeds:
-        base, second = swapped(c.load(StableDiffusionXLPipeline), scheduler), swapped(c.load(StableDiffusionXLImg2ImgPipeline, "refiner"), scheduler)
+    def call(seed, dtype=torch.float32):
+        base, second = (swapped(c.load(cls, folder), scheduler).to(dtype)
+                        for cls, folder in ((StableDiffusionXLPipeline, ""), (StableDiffusionXLImg2ImgPipeline, "refiner")))
         generator = [torch.Generator("cpu").manual_seed(seed)]
         latents = base(PROMPT, num_inference_steps=steps, denoising_end=at, generator=generator, output_type="latent", **sizes).images
-        images += second(PROMPT, image=latents, num_inference_steps=steps, denoising_start=at, generator=generator, output_type="pil", **sizes,
-                         **options).images
+        return second(PROMPT, image=latents, num_inference_steps=steps, denoising_start=at, generator=generator, output_type="pil", **sizes,
+                      **options).images[0]
+
     count = ["--count", len(seeds)] if len(seeds) > 1 else []
     c.add(name, [PROMPT, "-s", seeds[0], "--steps", steps, *count, *(["-x", scheduler] if scheduler else []), "--refiner", "@refiner",
-                 "--refine-at", at, *args], images)
+                 "--refine-at", at, *args], [call(seed) for seed in seeds], half_error=half_errors(call) if half else None)
 
 
 def xl_refined():
@@ -194,7 +191,7 @@ def xl_refined():
     c.save("refiner", refiner(), REFINER_LINKS)
     for scheduler, steps in ((None, 10), ("DDIMScheduler", 10), ("DPMSolverMultistepScheduler", 10), ("HeunDiscreteScheduler", 6),
                              ("PNDMScheduler", 7), ("UniPCMultistepScheduler", 9)):
-        split(c, f"split-{scheduler}", scheduler, steps, 0.8)
+        split(c, f"split-{scheduler}", scheduler, steps, 0.8, half=scheduler == "DDIMScheduler")
     split(c, "split-half", "HeunDiscreteScheduler", 7, 0.5)
     split(c, "split-noise", "EulerAncestralDiscreteScheduler", 7, 0.3)  # whose noise shows
     split(c, "split-scores", None, 5, 0.6, args=["--aesthetic-score", 8, "--negative-aesthetic-score", 1.5, "--original-size", "70x30",
