@@ -273,12 +273,13 @@ fuzz:
 mutants:
 	@ONLY='$(ONLY)' test/mutants/run.sh
 
-# Of a GPU's code check-emu runs every line. A test that fails counts too; what cannot be false is no branch.
+# Of a GPU's code check-emu runs every line. A test that fails counts too; what cannot be false is no branch. From nothing: what is left
+# of a source that is gone would be counted.
 coverage:
+	rm -rf build/coverage
 	+$(MAKE) config=coverage CUDA=no BUILD=build/coverage reach
 
 reach: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
-	find $(BUILD) -name '*.gcda' -delete
 	-@GCOV_ERROR_FILE=/dev/null BUILD=$(BUILD) test/run.sh $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 	gcovr -r . --object-directory $(BUILD) -f '(cli|engine|schedulers|tokenizer)/' -f main.c --exclude-branches-by-pattern '.*\bassert\(.*' \
 	  --branches --txt $(BUILD)/branches.txt --print-summary
