@@ -28,8 +28,9 @@ void print_models(bool json) {
     enum { LISTED_MAX = 1000 };
     struct arena a = {0};
     struct json_out j = {.text.arena = &a};
-    const char **repos = arena_array(&a, LISTED_MAX, sizeof *repos);
-    int n = hub_cache_list(&a, repos, LISTED_MAX);
+    const char **repos = arena_array(&a, LISTED_MAX, sizeof *repos), *folder;
+    int n = hub_cache_list(&a, &folder, repos, LISTED_MAX);
+    if (!n) fprintf(stderr, "no models in %s (HF_HUB_CACHE says where)\n", folder);
     if (!json) {
         buffer_add(&j.text, "", 0);
         for (int i = 0; i < n; i++) buffer_printf(&j.text, "%s\n", repos[i]);

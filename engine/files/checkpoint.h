@@ -84,7 +84,7 @@ const struct tensor *component_find(const struct component *c, const char *name)
 /* The directory of ORG/NAME[@REVISION] in the cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME), or NULL; *revision receives the commit.
  * Dies FAIL_USAGE if repo is not such a name. */
 const char *hub_cache_find(struct arena *a, const char *repo, const char **revision);
-/* The repositories in the cache whose main revision is a pipeline, by name; at most max. Returns how many. */
-int hub_cache_list(struct arena *a, const char *repos[], int max);
+/* The repositories in the cache, which is *folder, whose main revision is a pipeline, by name; at most max. Returns how many. */
+int hub_cache_list(struct arena *a, const char **folder, const char *repos[], int max);
 
 #endif

@@ -154,8 +154,9 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-int hub_cache_list(struct arena *a, const char *repos[], int max) {
-    DIR *d = sys.opendir(cache_dir(a));
+int hub_cache_list(struct arena *a, const char **folder, const char *repos[], int max) {
+    *folder = cache_dir(a);
+    DIR *d = sys.opendir(*folder);
     int n = 0;
     for (struct dirent *e; d && n < max && (e = readdir(d));) {
         const char *repo = repo_of_folder(a, e->d_name);

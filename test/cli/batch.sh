@@ -113,6 +113,7 @@ wrong 65 "field 'steps': expected a number, found true" '{"prompt":"a","steps":t
 wrong 65 "field 'id': expected a string, found 7" '{"prompt":"a","id":7}'
 wrong 65 "field 'output': expected a string, found 7" '{"prompt":"a","output":7}'
 wrong 2 "steps: expected a whole number from 1 to 1000000, found '0'" '{"prompt":"a","steps":0}'
+wrong 2 'scheduler: expected NAME[,K=V], found an empty string' '{"prompt":"a","scheduler":""}'
 wrong 2 "output: expected a file, found '-'" '{"prompt":"a","output":"-"}'
 wrong 2 'image: expected a file for a job, found -' '{"prompt":"a","image":"-"}'
 wrong 2 '"model" is the whole run'\''s: expected --model on the command line' '{"prompt":"a","model":"other"}'
@@ -211,11 +212,13 @@ if strace -o /dev/null true 2>err; then
 fi
 
 # On a pipe such a line is a job that failed: the others are drawn, in order, and the exit code says that some are missing.
-piped '{"prompt":"a","seed":1}\n{"prompt":"a","stpes":1}\n{"prompt":"a","model":"other"}\n{"prompt":"a","seed":1}\n' -o box/
+# A hint is given once.
+piped '{"prompt":"a","seed":1}\n{"prompt":"a","stpes":1}\n{"prompt":"a","model":"other"}\n{"prompt":"a","seed":1}\n{"stpes":2}\n' -o box/
 expect_code 1
 expect_out box/00000001.png box/00000004.png
 printf '%s\n' 'diffuse: standard input: line 2: unknown key "stpes"' 'hint: did you mean "steps"?' \
-    'diffuse: standard input: line 3: "model" is the whole run'\''s: expected --model on the command line' >expected
+    'diffuse: standard input: line 3: "model" is the whole run'\''s: expected --model on the command line' \
+    'diffuse: standard input: line 5: unknown key "stpes"' >expected
 expect_same expected err
 
 # So is one that cannot be drawn, wherever it comes from; -j has the id with every event, the failure too.

@@ -47,7 +47,9 @@ expect_out lone org/name
 run --list models -j
 expect_out '{"models":["lone","org/name"]}'
 HF_HUB_CACHE=nowhere run --list models
-expect_error 0
+expect_error 0 'no models in nowhere (HF_HUB_CACHE says where)'
+HF_HUB_CACHE=nowhere run --list models -j
+expect_out '{"models":[]}'
 
 run --version
 [ "$(head -n 1 out)" = 'diffuse 0.1.0' ] || fail "first line: $(head -n 1 out)"
