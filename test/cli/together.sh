@@ -47,10 +47,12 @@ expect_same alone.events events
 # What is there stays, and the group goes on behind it; one that cannot be written leaves the others.
 rm box/1.png box/2.png box/4.png
 echo mine >box/3.png
-draw 'a cat' -c 4 --steps 2 --batch-size 4 --on-exists skip -o 'box/{seed}.png'
+draw 'a cat' -c 4 --steps 2 --batch-size 4 --on-exists skip -o 'box/{seed}.png' --progress-fd 3 3>events
 expect_code 0
 expect_out box/1.png box/2.png box/3.png box/4.png
 [ "$(cat box/3.png)" = mine ] || fail 'the file that was there is another'
+grep -q '"event":"step".*"n":3,' events && fail 'it was drawn again'
+grep -q '"event":"step".*"n":4,' events || fail 'no events'
 rm box/*
 mkdir box/2.png
 draw 'a cat' -c 3 --steps 2 --batch-size 3 -f -o 'box/{seed}.png'
