@@ -26,13 +26,13 @@ expect_same a.png d.png
 
 # An entry is believed for the file it is of, at that size and time, and only where it is whole.
 entry=$(grep -l "$unet" cache/diffuse/sha256/*)
-kept=$(cat "$entry")
 told() { run --info "$1" && sed -n 's/^  components.unet: //p' out; }
 lie=$(printf '%064d' 7)
-sed "s/$unet/$lie/" "$entry" >lie && cp lie "$entry"
+kept=$(sed "s/$unet/$lie/" "$entry")
+echo "$kept" >"$entry"
 draw -q -f -o e.png x
 [ "$(told e.png)" = "$lie" ] || fail 'the entry is not asked'
-for text in '' nonsense "${kept%??}" "$(echo "$kept" | sed 's/^2 [0-9]*/2 17/')" "$(echo "$kept" | sed 's/^2 /1 /')" "$(head -c 5000 /dev/zero | tr '\0' 1)"; do
+for text in '' nonsense "${kept%??}" "$(echo "$kept" | sed 's/^2 [0-9]* \(.*\) [0-9]* /2 17 \1 17 /')" "$(echo "$kept" | sed 's/^2 /1 /')" "$(head -c 5000 /dev/zero | tr '\0' 1)"; do
     printf '%s\n' "$text" >"$entry"
     draw -q -f -o e.png x
     [ "$(told e.png)" = "$unet" ] || fail "an entry '$text' is believed"
