@@ -33,16 +33,19 @@ static void note_scores(const struct settings *s, const char *why) {
     note_if(!isnan(s->negative_aesthetic_score), "--negative-aesthetic-score", why);
 }
 
-static void note_negative_sizes(const struct settings *s) {
+/* refined: the refiner that goes on takes them without a target size, pictures or not. */
+static void note_negative_sizes(const struct settings *s, bool refined) {
     bool original = s->negative_original_size.width, target = s->negative_target_size.width;
-    if (!s->image) note_if(original && !target, "--negative-original-size", " without --negative-target-size");
     if (!s->image) note_if(target && !original, "--negative-target-size", " without --negative-original-size");
+    if (refined) return;
+    if (!s->image) note_if(original && !target, "--negative-original-size", " without --negative-target-size");
     if (s->image) note_negative_crop(s, ": from a picture it is --crop's");
     else if (!original || !target) note_negative_crop(s, " without --negative-original-size and --negative-target-size");
 }
 
 static void note_unused_xl(const struct request *r, const struct settings *given) {
     const struct model *m = r->model;
+    bool scored = m->scored || (r->then && r->then->model->scored);
     if (m->n_texts < 2) {
         note_if(given->prompt2 && *given->prompt2, "--prompt2", ": the model has no second text encoder");
         note_if(given->negative2 && *given->negative2, "--negative2", ": the model has no second text encoder");
@@ -56,9 +59,9 @@ static void note_unused_xl(const struct request *r, const struct settings *given
     } else if (m->scored) {
         note_target_sizes(given, ": a refiner takes a score instead");
     } else {
-        note_negative_sizes(given);
+        note_negative_sizes(given, scored);
     }
-    if (!m->scored) note_scores(given, ": this is no refiner");
+    if (!scored) note_scores(given, ": this is no refiner");
 }
 
 /* Is the text in one of the prompts? Case does not count. */

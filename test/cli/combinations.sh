@@ -146,6 +146,24 @@ run -m xl --refiner xl/refiner --steps 5 -s 1 -f -o box/r.png x
 run --info box/r.png
 grep -q "^  components.refiner_unet: $(sha256sum xl/refiner/unet/diffusion_pytorch_model.safetensors | cut -c1-64)$" out || fail "$(cat out)"
 rm box/r.png
+# what it takes and the base does not has an effect, and all that is SDXL's comes back
+refined() { run -m xl --refiner xl/refiner --refine-at 0.6 --steps 5 -s 1 -o box/r.png x "$@"; }
+refined --metadata none
+mv box/r.png plain.png
+for alone in '--negative-original-size 20x30' '--negative-crop 3,4' '--aesthetic-score 8' '--negative-aesthetic-score 1.5'; do
+    # shellcheck disable=SC2086
+    refined $alone --metadata none
+    expect_code 0
+    [ ! -s err ] || fail 'that it has no effect is said'
+    differ plain.png box/r.png
+    rm box/r.png
+done
+refined -n dull --prompt2 'an old castle' --negative2 bad --original-size 70x30 --crop 2,3 --target-size 96x48 --negative-original-size 20x30 \
+    --negative-crop 3,4 --negative-target-size 50x60 --aesthetic-score 8 --negative-aesthetic-score 1.5 --vae-tiling on
+[ ! -s err ] || fail 'something is said of nothing'
+run -m xl --verify box/r.png
+expect_out 'box/r.png: bit-identical'
+rm box/r.png
 
 # --- what is no such file ---
 : >empty.gguf
