@@ -31,6 +31,9 @@ expect_code 0
 grep -Eq '^b: anew: nothing$' err || fail 'b is drawn with what is there'
 for file in all/*; do expect_same "$file" "one/${file#*/}"; done
 rm -r one all
+draw -c 2 --batch-size 2 --offload stage -f -o 'box/{n}.png' fox
+grep -q '^diffuse: warning: --batch-size 2: pictures drawn at once: 1: a part of the model is in memory at a time$' err || fail 'it is not said'
+rm box/*
 
 # pictures begun from, estimated depth, the safety checker and the refiner, against diffusers
 what='test_synthetic, each part for itself'

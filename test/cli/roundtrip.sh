@@ -119,6 +119,11 @@ expect_out '{"file":"ddim.png","verdict":"identical","max":0,"values":0,"of":491
 run -m "${MODEL%/*}/tiny-sd2" --verify ddim.png
 expect_code 1
 grep -q '^ddim.png: differs by up to [0-9]* levels in [0-9]* of 49152 values; .*model tiny-sd1, now tiny-sd2' out || fail "says $(cat out)"
+# another version of the program; of a JPEG no sum is taken
+sed 's/diffuse 0\.1\.0/diffuse 0.0.9/g; s/"version":"0\.1\.0"/"version":"0.0.9"/g' a.jpg >old.jpg
+run -m "${MODEL%/*}/tiny-sd2" --verify old.jpg
+expect_code 1
+grep -q '^old.jpg: differs .*; version 0\.0\.9, now 0\.1\.0' out || fail "says $(cat out)"
 run -m "$MODEL" --verify ddim.png nowhere.png
 expect_code 1
 [ "$(cat out)" = 'ddim.png: bit-identical' ] || fail "says $(cat out)"

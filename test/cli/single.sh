@@ -26,6 +26,18 @@ file           $kind: read by $name" ] || fail "not $kind: $(sed -n 1,2p out)"
     grep -q "\"kind\":\"$kind\",\"prediction_by\":\"its configuration\"" out || fail "$(cat out)"
 done
 
+# --vae: a directory, or a repository in the hub's cache
+commit=0123456789abcdef0123456789abcdef01234567 repo=hub/models--org--vae
+mkdir -p $repo/snapshots $repo/refs
+cp -r "$MODEL/../tiny-sd2/vae" $repo/snapshots/$commit
+printf %s $commit >$repo/refs/main
+draw --size 32 --metadata none -q -o own.png x
+draw --size 32 --metadata none -q -o directory.png --vae $repo/snapshots/$commit x
+HF_HUB_CACHE=hub draw --size 32 --metadata none -q -o repository.png --vae org/vae x
+expect_code 0
+expect_same directory.png repository.png
+differ own.png directory.png
+
 # file NAME TENSOR…: one of SD 1.x's by its first filter, with these, which are empty
 file() {
     name=$1 header='"model.diffusion_model.input_blocks.0.0.weight":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]}'
