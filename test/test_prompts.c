@@ -152,6 +152,26 @@ static void test_chunks(void **state) {
     arena_free(&arena);
 }
 
+/* Where compel cuts: behind a full stop, else a stop, else a word. */
+static void test_compel_chunks(void **state) {
+    (void)state;
+    cJSON *tree = fixture("compel.json");
+    const cJSON *c, *cases = cJSON_GetObjectItem(tree, "chunks");
+    assert_int_equal(cJSON_GetArraySize(cases), 18);
+    cJSON_ArrayForEach(c, cases) {
+        const char *text = cJSON_GetArrayItem(c, 0)->valuestring;
+        const cJSON *lengths = cJSON_GetArrayItem(c, 1);
+        struct chunks got = chunks_of(text, SYNTAX_COMPEL, false);
+        int counts[CHUNKS_MAX] = {0};
+        for (int i = 0; i < got.n_tokens; i++) counts[got.tokens[i].chunk]++;
+        if (got.n != cJSON_GetArraySize(lengths)) fail_msg("'%s': %d chunks", text, got.n);
+        for (int i = 0; i < got.n; i++)
+            if (counts[i] != cJSON_GetArrayItem(lengths, i)->valueint) fail_msg("'%s': chunk %d of %d tokens", text, i, counts[i]);
+    }
+    cJSON_Delete(tree);
+    arena_free(&arena);
+}
+
 static void test_chunks_limits(void **state) {
     (void)state;
     struct job job;
@@ -181,8 +201,9 @@ static void test_weights(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a1111),  cmocka_unit_test(test_compel),        cmocka_unit_test(test_a1111_refused),
-        cmocka_unit_test(test_chunks), cmocka_unit_test(test_chunks_limits), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_a1111),   cmocka_unit_test(test_compel),        cmocka_unit_test(test_a1111_refused),
+        cmocka_unit_test(test_chunks),  cmocka_unit_test(test_compel_chunks), cmocka_unit_test(test_chunks_limits),
+        cmocka_unit_test(test_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,12 @@
 """Writes test/fixtures/prompts/compel.json: what compel reads prompts as, [[weight, [[weight, [[text, weight]]]]]] of conjunction, blends and phrases;
-null where it fails. Needs compel (requirements.txt)."""
+null where it fails; and how many tokens lie in each chunk of long prompts. Needs compel (requirements.txt)."""
 
 import json
 import random
 
+from compel.embeddings_provider import EmbeddingsProvider
 from compel.prompt_parser import Blend, PromptParser
+from transformers import CLIPTokenizer
 
 from common import FIXTURES
 
@@ -20,6 +22,13 @@ PROMPTS = [
     "ünï (çödé)1.1 é+", "a\nb+ c", "(a\nb)+", "\"a\nb\"+", "--", "++", "- a", "a -", "-a", "+a", "a -b- c", "a.b", "a.b+", "(a.b)+", "a..", "...", ",", ",,", ",+", "(,)+", "a, (b, c)+, d",
     "(a b)++(c d)--", "(a)+b", "(a)+ b", "a(b)+", "a\"b\"+", "\"a\"\"b\"+", "(\"a b\" c)+", "(\"a \\\" b\")+", "\\\"a\\\"", "cat\\+", "cat\\++", "a\\", "\\", "(a\\)", "((((a))))+", "((((a)+)+)+)+",
     "(a)+.", "(a)1.5.", "(a)1.5x", "(a)1x", "(a)++x", "cat+x", "cat+1", "cat+-", "cat-+", "(a)+-", "50% off-", "(50%)+", "a/b-c_d+", "it's+", "(it's)0.9 'quoted'", "<toy>+", "(<toy> a)0.4",
+]
+
+# Stops before and behind others, none at all, words of several tokens at the edge, one word without an end.
+LONG = [
+    "a fox. " * 30, "a red fox. " + "a castle, " * 40, "a castle, " * 20 + "a fox. " + "a castle, " * 40, "a fox; a castle: " * 30, "a red fox " * 12 + ", a fox" * 40,
+    "a fox " * 50, "snow old " * 40, "sea " * 60, "s" * 200, "a " + "s" * 100 + " a", "a " * 74 + ".", "a " * 75 + ".", "a " * 75 + ", a", ". " * 76, ", " * 74 + ". , a",
+    "a " * 75, "a " * 76, "a fox. " * 24 + "a, a a a a",
 ]
 
 
@@ -47,11 +56,18 @@ def made_up(r):
     return "".join(r.choice(pieces) for _ in range(r.randrange(2, 14)))
 
 
+def chunks(prompt):
+    tokenizer = CLIPTokenizer.from_pretrained(FIXTURES / "tiny-sd1/tokenizer")
+    ids, _, _ = EmbeddingsProvider(tokenizer, None, truncate=False, device="cpu").get_token_ids_and_expand_weights([prompt], [1.0], "cpu")
+    return [chunk.tolist().index(tokenizer.eos_token_id) - 1 for chunk in ids.reshape(-1, 77)]
+
+
 def main():
     r = random.Random(7)
     prompts = list(dict.fromkeys(PROMPTS + [made_up(r) for _ in range(400)]))
     lines = ",\n".join(json.dumps([p, passages(p)], ensure_ascii=False) for p in prompts)
-    (FIXTURES / "prompts" / "compel.json").write_text('{"about": "compel 2.5.1: prompt, [[weight, [[weight, [[text, weight]]]]]]; null: it fails",\n"cases": [\n' + lines + "\n]}\n")
+    (FIXTURES / "prompts" / "compel.json").write_text('{"about": "compel 2.5.1: prompt, [[weight, [[weight, [[text, weight]]]]]]; null: it fails",\n"cases": [\n' + lines +
+                                                   '\n],\n"chunks": [\n' + ",\n".join(json.dumps([p, chunks(p)]) for p in LONG) + "\n]}\n")
     print(len(prompts))
 
 
