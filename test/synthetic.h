@@ -49,7 +49,29 @@ static double gain(const char *name) {
     return 1;
 }
 
-static const cJSON *faint; /* the fixture's: parts of names of tensors a thousandth as large */
+static const cJSON *faint, /* the fixture's: parts of names of tensors a thousandth as large */
+    *eights;               /* beginnings of names of those whose matrices and filters have values of F8_E4M3, times EIGHT_SCALE */
+#define EIGHT_SCALE 0x1p-5f
+
+static bool is_eight(const char *name) {
+    const cJSON *part;
+    cJSON_ArrayForEach(part, eights) if (!strncmp(name, part->valuestring, strlen(part->valuestring))) return true;
+    return false;
+}
+
+/* x as F8_E4M3, cut off. */
+static uint8_t eight_of(float x) {
+    int exponent;
+    float part = frexpf(fabsf(x), &exponent); /* from 1/2 to 1 */
+    uint8_t sign = x < 0 ? 0x80 : 0;
+    return fabsf(x) < 0x1p-6f ? sign | (uint8_t)(fabsf(x) * 512) : sign | (uint8_t)((exponent + 6) << 3) | (uint8_t)((int)(part * 16) - 8);
+}
+
+static float eight_value(uint8_t b) {
+    int exponent = b >> 3 & 15, part = b & 7;
+    float x = exponent ? ldexpf((float)(8 + part), exponent - 10) : ldexpf((float)part, -9);
+    return b & 0x80 ? -x : x;
+}
 
 static bool is_faint(const char *name) {
     const cJSON *part;
@@ -67,6 +89,8 @@ static float *values(struct arena *a, const char *name, const int64_t *shape, in
     uint64_t hash = name_hash(name);
     float factor = is_faint(name) ? 0.001f : 1;
     for (size_t i = 0; i < n; i++) x[i] = (base + scale * noise(hash, i)) * factor;
+    if (rank > 1 && is_eight(name))
+        for (size_t i = 0; i < n; i++) x[i] = eight_value(eight_of(x[i] / EIGHT_SCALE)) * EIGHT_SCALE;
     return x;
 }
 
@@ -148,8 +172,24 @@ static size_t copy_values(struct arena *a, const cJSON *fixture, const char *par
     return count;
 }
 
-/* A tree of the parts of names, whose leaves are tensors made of others: [axis…, "FILE:NAME"…]; of none: values of its own. Or a number. */
-static void add_made(struct arena *a, struct st_writer *w, const cJSON *fixture, const char *prefix, const cJSON *tree) {
+/* As F8_E4M3 with its scale beside it, where it loses nothing by that. */
+static bool add_eights(struct arena *a, struct st_writer *w, const char *name, int rank, const int64_t *shape, const float *x, size_t n) {
+    static const float scale = EIGHT_SCALE;
+    uint8_t *bytes = arena_alloc(a, n);
+    if (rank < 2 || !ends_in(name, ".weight")) return false;
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = eight_of(x[i] / scale);
+        if (eight_value(bytes[i]) * scale != x[i]) return false;
+    }
+    st_writer_add(w, name, DT_F8_E4M3, rank, shape, bytes);
+    st_writer_add(w, arena_printf(a, "%.*sscale_weight", (int)(strlen(name) - strlen("weight")), name), DT_F32, 0, NULL, &scale);
+    return true;
+}
+
+/* A tree of the parts of names, whose leaves are tensors made of others: [axis…, "FILE:NAME"…]; of none: values of its own. Or a number.
+ * How many of them are in fp8. */
+static int add_made(struct arena *a, struct st_writer *w, const cJSON *fixture, const char *prefix, const cJSON *tree, bool fp8) {
+    int n_eights = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, tree) {
         const char *name = arena_printf(a, "%s%s%s", prefix, *prefix ? "." : "", item->string);
@@ -157,7 +197,7 @@ static void add_made(struct arena *a, struct st_writer *w, const cJSON *fixture,
         int rank = 0, n_items = cJSON_GetArraySize(item);
         size_t n = 1, at = 0;
         if (cJSON_IsObject(item)) {
-            if (strcmp(name, "__metadata__")) add_made(a, w, fixture, name, item);
+            if (strcmp(name, "__metadata__")) n_eights += add_made(a, w, fixture, name, item, fp8);
             continue;
         }
         for (; rank < n_items && cJSON_IsNumber(cJSON_GetArrayItem(item, rank)); rank++)
@@ -165,15 +205,18 @@ static void add_made(struct arena *a, struct st_writer *w, const cJSON *fixture,
         float *x = rank == n_items ? values(a, name, shape, rank) : arena_array(a, n, sizeof *x);
         if (cJSON_IsNumber(item)) *x = (float)item->valuedouble;
         for (int i = rank; i < n_items; i++) at += copy_values(a, fixture, cJSON_GetArrayItem(item, i)->valuestring, x + at, n - at);
-        st_writer_add(w, name, DT_F32, rank, shape, x);
+        if (fp8 && add_eights(a, w, name, rank, shape, x, n)) n_eights++;
+        else st_writer_add(w, name, DT_F32, rank, shape, x);
     }
+    return n_eights;
 }
 
-static void write_single(const char *dir, const cJSON *fixture, const cJSON *file) {
+static void write_single(const char *dir, const cJSON *fixture, const cJSON *file, const char *name, bool fp8) {
     struct arena a = {0};
     struct st_writer *w = st_writer_new(&a);
-    const char *path = arena_strdup(&a, path_in(dir, "%s", file->string));
-    add_made(&a, w, fixture, "", file);
+    const char *path = arena_strdup(&a, path_in(dir, "%s", name));
+    int n_eights = add_made(&a, w, fixture, "", file, fp8);
+    assert_true(!fp8 || n_eights > 100);
     st_write(w, path);
     if (cJSON_HasObjectItem(file, "__metadata__")) write_metadata(path, cJSON_GetObjectItem(file, "__metadata__"));
     arena_free(&a);
@@ -222,6 +265,7 @@ static void write_picture(const char *dir, const cJSON *picture) {
 static void write_checkpoint(const char *dir, const cJSON *fixture) {
     const cJSON *item;
     faint = cJSON_GetObjectItem(fixture, "faint");
+    eights = cJSON_GetObjectItem(fixture, "eights");
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "files")) {
         char *text = cJSON_Print(item);
         const char *path = path_in(dir, "%s", item->string);
@@ -237,7 +281,9 @@ static void write_checkpoint(const char *dir, const cJSON *fixture) {
         must(symlink(target, path) == 0, path);
     }
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "weights")) write_weights(dir, item);
-    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "single")) write_single(dir, fixture, item);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "single")) write_single(dir, fixture, item, item->string, false);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "fp8"))
+        write_single(dir, fixture, cJSON_GetObjectItem(cJSON_GetObjectItem(fixture, "single"), item->valuestring), item->string, true);
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(fixture, "pictures")) write_picture(dir, item);
 }
 

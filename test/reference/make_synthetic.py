@@ -42,12 +42,12 @@ def text(tokenizer, **options):
                                            "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **options}))
 
 
-def stable_diffusion(name, unet, vae=vae(), edit=None, drop=(), faint=(), scheduler=DDIMScheduler.from_config(SD1_SCHEDULER)):
+def stable_diffusion(name, unet, vae=vae(), edit=None, drop=(), faint=(), scheduler=DDIMScheduler.from_config(SD1_SCHEDULER), eights=()):
     tokenizer = CLIPTokenizer.from_pretrained(FIXTURES / TOKENIZER)
     pipe = StableDiffusionPipeline(vae=vae, text_encoder=text(tokenizer), tokenizer=tokenizer, unet=unet,
                                    scheduler=scheduler, safety_checker=None, feature_extractor=None,
                                    requires_safety_checker=False)
-    return Checkpoint(name, pipe, {"tokenizer": TOKENIZER}, edit, drop, faint)
+    return Checkpoint(name, pipe, {"tokenizer": TOKENIZER}, edit, drop, faint, eights=eights)
 
 
 def draw(checkpoint, name="plain", steps=3, args=(), cls=StableDiffusionPipeline, prompt="a photo of a cat", **options):
@@ -267,7 +267,7 @@ def single(name, openclip, **options):
     """Three layers to a level on the way up, four levels of the VAE: all that files of that layout have."""
     model = unet(layers_per_block=2, **options)
     coder = vae(down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4, block_out_channels=[8, 8, 8, 8])
-    checkpoint = draw(stable_diffusion(name, model, coder))
+    checkpoint = draw(stable_diffusion(name, model, coder, eights=["unet/", "text_encoder/"] if openclip else []))
     config = dict(model.config), dict(coder.config)
     whole = checkpoint.add_single("whole.safetensors", single_tensors(checkpoint, *config, openclip))
     pipe = StableDiffusionPipeline.from_single_file(whole, config=str(checkpoint.dir), safety_checker=None, local_files_only=True)
@@ -276,7 +276,10 @@ def single(name, openclip, **options):
     assert np.array_equal(np.asarray(image[0]), checkpoint.tensors["plain"][0].numpy())
     common = ["a photo of a cat", "-s", 7, "--steps", 3]
     checkpoint.add("whole", [*common, "-m", "@whole.safetensors", "--config", "@."], image, same_as="plain")
-    if not openclip:
+    if openclip:  # matrices and filters in fp8, each with a scale beside it
+        checkpoint.fp8["fp8.safetensors"] = "whole.safetensors"
+        checkpoint.add("fp8", [*common, "-m", "@fp8.safetensors", "--config", "@."], image, same_as="plain")
+    else:
         parts = single_tensors(checkpoint, *config, openclip)
         checkpoint.add_single("vae.safetensors", {k.removeprefix("first_stage_model."): v for k, v in parts.items() if k.startswith("first_stage_model.")})
         checkpoint.add_single("pruned.safetensors", {k.replace("transformer.text_model.", "transformer."): v for k, v in parts.items()

@@ -69,6 +69,18 @@ def values(name, shape):
     return torch.from_numpy(x.reshape(shape))
 
 
+EIGHT_SCALE = np.float32(2**-5)
+
+
+def eight(x):
+    """Matrices and filters as F8_E4M3 times a scale, cut off."""
+    scaled = x.numpy() / EIGHT_SCALE
+    step = np.exp2(np.maximum(np.frexp(scaled)[1] - 1, -6) - 3).astype(np.float32)
+    cut = torch.from_numpy((np.trunc(scaled / step) * step).astype(np.float32))
+    assert bool((cut.to(torch.float8_e4m3fn).float() == cut).all())
+    return cut * EIGHT_SCALE
+
+
 def picture(name, width, height, channels):
     """[height,width,channels] U8: coarse blocks of noise under a gradient, so that resizing has edges and slopes to get wrong."""
     y, x = np.mgrid[0:height, 0:width]
@@ -102,12 +114,12 @@ def half_errors(call, seeds=range(7, 15)):
 class Checkpoint:
     """A pipeline saved to a directory, its weights replaced; `edit(path, data)` may change a JSON file, `rename(path, tensor)` a tensor's name
     before it is loaded again. Tensors whose "FILE:NAME" holds one of `faint` have a thousandth of their values, so that the eps of the norm
-    behind them counts."""
+    behind them counts; matrices and filters of files that begin with one of `eights` have values that fp8 can have, times a scale."""
 
-    def __init__(self, name, pipe, links=(), edit=None, drop=(), faint=(), rename=lambda where, tensor: tensor):
+    def __init__(self, name, pipe, links=(), edit=None, drop=(), faint=(), rename=lambda where, tensor: tensor, eights=()):
         self.name, self.links, self.cases, self.tensors, self.pictures, self.faint = name, {}, [], {}, {}, list(faint)
         self.dir = pathlib.Path(tempfile.mkdtemp())
-        self.files, self.weights, self.single, self.refused, self.odd = {}, {}, {}, [], None
+        self.files, self.weights, self.single, self.refused, self.odd, self.eights, self.fp8 = {}, {}, {}, [], None, list(eights), {}
         self.save("", pipe, links, edit, drop, rename)
 
     def save(self, folder, pipe, links=(), edit=None, drop=(), rename=lambda where, tensor: tensor):
@@ -133,7 +145,8 @@ class Checkpoint:
                 save_file({k: self.values(f"{where}:{k}", s) for k, s in shapes.items()}, path, {"format": "pt"})
 
     def values(self, name, shape):
-        return values(name, shape) * (0.001 if any(f in name for f in self.faint) else 1)
+        x = values(name, shape) * (0.001 if any(f in name for f in self.faint) else 1)
+        return eight(x) if len(shape) >= 2 and name.startswith(tuple(self.eights)) else x
 
     def load(self, cls, folder="", **options):
         pipe = cls.from_pretrained(self.dir / folder, torch_dtype=torch.float32, **options)
@@ -145,7 +158,7 @@ class Checkpoint:
         the checkpoint, (file, name, True) its transpose; none: values of its own."""
         order = list(self.weights)
         self.single[file] = {k: [*shape, *(f"{'T' if turned else ''}{order.index(f)}:{n}" for f, n, *turned in parts)] for k, (shape, parts) in tensors.items()}
-        one = lambda f, n, turned=False: values(f"{f}:{n}", self.weights[f][n]).T if turned else values(f"{f}:{n}", self.weights[f][n])
+        one = lambda f, n, turned=False: self.values(f"{f}:{n}", self.weights[f][n]).T if turned else self.values(f"{f}:{n}", self.weights[f][n])
         data = {k: torch.cat([one(*p) for p in parts]).reshape(shape).contiguous() if parts else values(k, shape) for k, (shape, parts) in tensors.items()}
         save_file(data, self.dir / file, {"format": "pt"})
         return self.dir / file
@@ -188,7 +201,8 @@ class Checkpoint:
         listed = lambda items: ",\n".join("  " + json.dumps(c) for c in items)
         path.with_suffix(".json").write_text(
             f'{{"files": {one(self.files)},\n"links": {json.dumps(self.links)},\n"weights": {one(weights)},\n'
-            + (f'"single": {one(single)},\n' if single else "") + (f'"faint": {json.dumps(self.faint)},\n' if self.faint else "") +
+            + (f'"single": {one(single)},\n' if single else "") + (f'"eights": {json.dumps(self.eights)}, "fp8": {json.dumps(self.fp8)},\n' if self.eights else "")
+            + (f'"faint": {json.dumps(self.faint)},\n' if self.faint else "") +
             f'"pictures": {json.dumps(self.pictures)},\n"cases": [\n{listed(self.cases)}\n]'
             + (f',\n"refused": [\n{listed(self.refused)}\n]' if self.refused else "") + "}\n")
         print(self.name, len(self.cases), "cases")
