@@ -272,6 +272,25 @@ static void run_case(const char *path, const cJSON *root, const cJSON *c, const 
     compare_list(path, c, "final", member(c, "final"), state.x, N, tolerance);
 }
 
+/* blend: what the rest of the picture is held to behind each row but the last, which holds it to the picture itself. */
+static bool check_blend(const char *path, const cJSON *c, const struct schedule *s) {
+    const cJSON *pair;
+    int i = 0;
+    if (!member(c, "blend")) return true;
+    cJSON_ArrayForEach(pair, member(c, "blend")) {
+        double x = cJSON_GetArrayItem(pair, 0)->valuedouble, z = cJSON_GetArrayItem(pair, 1)->valuedouble;
+        const struct sched_row *r = &s->rows[i];
+        if (i == s->n_rows - 1 || !(fabs(r->keep_x - x) <= 1e-5 * x) || !(fabs(r->keep_z - z) <= 1e-5 * z))
+            return complain(path, c, "row %d of %d: blends %.9g and %.9g, expected %.9g and %.9g", i, s->n_rows, (double)r->keep_x,
+                            (double)r->keep_z, x, z),
+                   false;
+        i++;
+    }
+    if (i != s->n_rows - 1 || s->rows[i].keep_x != 1 || s->rows[i].keep_z != 0)
+        return complain(path, c, "row %d of %d: not the picture itself", i, s->n_rows), false;
+    return true;
+}
+
 static bool expects_refusal(const cJSON *c) {
     const cJSON *final = member(c, "final");
     return member(c, "refused") || !final || cJSON_IsNull(cJSON_GetArrayItem(final, 0));
@@ -288,7 +307,7 @@ static void check_case(const char *path, const cJSON *root, const cJSON *c) {
         else if (order && order->valueint != s->order) complain(path, c, "order: expected %d, found %d", order->valueint, s->order);
         else if (init && !(fabs((double)s->init_noise_sigma - init->valuedouble) <= 2e-6 * init->valuedouble))
             complain(path, c, "init_noise_sigma: expected %.9g, found %.9g", init->valuedouble, (double)s->init_noise_sigma);
-        else if (check_timesteps(path, c, s) && check_sigmas(path, c, s)) run_case(path, root, c, s);
+        else if (check_timesteps(path, c, s) && check_sigmas(path, c, s) && check_blend(path, c, s)) run_case(path, root, c, s);
         job_leave(&job);
     } else if (!expects_refusal(c) || (job.code != FAIL_UNSUPPORTED && job.code != FAIL_USAGE)) {
         complain(path, c, "refused with code %d: %s", job.code, job.message);

@@ -200,6 +200,7 @@ def step_arguments(scheduler, given, generator):
 
 
 DTYPE = torch.float64  # of the values
+BLENDS = []  # not empty: what inpainting blends with is recorded
 
 
 def start(scheduler, n, strength, generator):
@@ -219,17 +220,27 @@ def start(scheduler, n, strength, generator):
     return scheduler.add_noise(0.8 * z, noise, timesteps[:1]), timesteps
 
 
+def blend(scheduler, timesteps, i):
+    """How much of the clean latents and of the noise inpainting holds the rest of the picture to behind call i."""
+    one, zero = (torch.full((1, 1, 1, 1), v, dtype=DTYPE) for v in (1.0, 0.0))
+    return short([float(scheduler.add_noise(a, b, timesteps[i + 1:i + 2])) for a, b in ((one, zero), (zero, one))])
+
+
 def run(scheduler, n, given, strength=None, full=True):
     generator = torch.Generator("cpu").manual_seed(0)
     x, timesteps = start(scheduler, n, strength, generator)
     out = {} if strength is None else {"noised": short(x.flatten().tolist(), 9)}
     arguments = step_arguments(scheduler, given, generator)
     rows = sorted({0, len(timesteps) // 2} & set(range(len(timesteps) - 1))) if full else []
-    trajectory = []
+    trajectory, blends = [], []
     for i, t in enumerate(timesteps):
         x = scheduler.step(model(scheduler.scale_model_input(x, t), t), t, x, **arguments).prev_sample
         if i in rows:
             trajectory.append(short(x.flatten()[:4].tolist()))
+        if BLENDS and i + 1 < len(timesteps):
+            blends.append(blend(scheduler, timesteps, i))
+    if BLENDS:
+        out["blend"] = blends
     out["init_noise_sigma"] = float("%.8g" % float(scheduler.init_noise_sigma))
     out["order"] = scheduler.order
     if full:
@@ -287,6 +298,16 @@ def image_to_image(cls):
     for strength in (0.3, 0.58, 1.0):
         for config in (SD, {**SD, "timestep_spacing": "leading", "skip_prk_steps": True, "clip_sample": False, **V}):
             yield case_of(cls, "image to image", config, 10, strength=strength, full=False)
+
+
+def inpainting(classes):
+    """Karras' levels are not those of the timesteps beside them, which are rounded."""
+    BLENDS.append(True)
+    for cls in classes:
+        for config in [SD] + ([{**SD, **KARRAS}] if takes(cls, "use_karras_sigmas") else []):
+            if not cls.startswith("EDM"):
+                yield case_of(cls, "inpainting", config, 10, strength=0.6, full=False)
+    BLENDS.clear()
 
 
 # scheduler_config.json as checkpoints have it, or had it.
@@ -385,9 +406,9 @@ def draw_as_we_do():
 
 def main():
     draw_as_we_do()
-    for name in sys.argv[1:] or [*EXTRAS, "swaps"]:
-        if name == "swaps":
-            write(name, swaps(list(EXTRAS)))
+    for name in sys.argv[1:] or [*EXTRAS, "swaps", "inpainting"]:
+        if name in ("swaps", "inpainting"):
+            write(name, globals()[name](list(EXTRAS)))
         else:
             write(name, [*grid(name), *extras(name), *image_to_image(name)])
 
