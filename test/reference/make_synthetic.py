@@ -141,13 +141,14 @@ TASK_SCHEDULERS = ["DDIMScheduler", "PNDMScheduler", "DDPMScheduler", "EulerDisc
                    "LCMScheduler", "TCDScheduler"]
 
 
-def task(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, load={}, **options):
+def task(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, load={}, karras=False, **options):
     pipe = checkpoint.load(cls, **load)
     if scheduler:
-        pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+        pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config, **({"use_karras_sigmas": True} if karras else {}))
     images = pipe("a photo of a cat", num_inference_steps=steps, guidance_scale=guidance, generator=[torch.Generator("cpu").manual_seed(seed)],
                   output_type="pil", **options).images
-    checkpoint.add(name, ["a photo of a cat", "-s", seed, "--steps", steps, "-g", guidance, *(["-x", scheduler] if scheduler else []), *args], images)
+    checkpoint.add(name, ["a photo of a cat", "-s", seed, "--steps", steps, "-g", guidance,
+                          *(["-x", scheduler + (",karras" if karras else "")] if scheduler else []), *args], images)
 
 
 def two(checkpoint, cls, name, scheduler, steps, args=(), guidance=5.0, seed=7, **options):
@@ -176,7 +177,7 @@ def each_strength(checkpoint, cls, args, schedulers=CUT_SCHEDULERS, case="", **o
 
 
 def each_mask(checkpoint):
-    """Every scheduler with a soft mask, every kind of mask with one that draws noise."""
+    """Every scheduler with each kind of mask; with a soft one, and one that draws noise, at each strength. Two pictures; Karras' levels."""
     cls, size = StableDiffusionInpaintPipeline, {"width": 24, "height": 16}
     masks = {"soft": (9, 5, 8, 7, 5), "black": (0, 0, 0, 0, -1), "white": (0, 0, 29, 19), "pixel": (10, 10, 1, 1)}
     masks = {name: checkpoint.add_mask(f"odd-{name}.png", 29, 19, *box) for name, box in masks.items()}
@@ -186,6 +187,16 @@ def each_mask(checkpoint):
             each_strength(checkpoint, cls, args, mask_image=mask, **size)
         else:
             each_strength(checkpoint, cls, args, ["EulerAncestralDiscreteScheduler"], name, mask_image=mask, **size)
+    given = ["-i", "@odd.png", "--mask", "@odd-soft.png", "-W", 24, "-H", 16, "--strength", 0.75]
+    two(checkpoint, cls, "two", "EulerAncestralDiscreteScheduler", 4, given, image=checkpoint.odd, mask_image=masks["soft"], strength=0.75, **size)
+    for scheduler in ("DPMSolverMultistepScheduler", "EulerDiscreteScheduler"):
+        task(checkpoint, cls, f"karras-{scheduler}", scheduler, 4, given, image=checkpoint.odd, mask_image=masks["soft"], strength=0.75, karras=True, **size)
+    for scheduler in CUT_SCHEDULERS:
+        for name in ("black", "white", "pixel"):
+            if scheduler != "EulerAncestralDiscreteScheduler":
+                task(checkpoint, cls, f"{name}-{scheduler}", scheduler, 4,
+                     ["-i", "@odd.png", "--mask", f"@odd-{name}.png", "-W", 24, "-H", 16, "--strength", 0.75], image=checkpoint.odd,
+                     mask_image=masks[name], strength=0.75, **size)
 
 
 def image_to_image():
@@ -220,6 +231,8 @@ def inpaint():
     task(checkpoint, StableDiffusionInpaintPipeline, "another-size", None, 3, ["-i", "@in.png", "--mask", "@wide.png", "-W", 72, "-H", 40],
          image=image, mask_image=wide, width=72, height=40)
     each_mask(checkpoint)
+    checkpoint.add("inverted", [a.replace("white", "black") for a in checkpoint.cases[[c["name"] for c in checkpoint.cases].index("white-0.75-odd")]["args"]]
+                   + ["--invert-mask"], checkpoint.tensors["white-0.75-odd"].numpy(), same_as="white-0.75-odd")
     return checkpoint
 
 
@@ -232,6 +245,10 @@ def inpaint_nine():
             task(checkpoint, StableDiffusionInpaintPipeline, f"{scheduler}-{strength}", scheduler, 4,
                  ["-i", "@in.png", "--mask", "@mask.png", "--strength", strength], image=image, mask_image=mask, strength=strength, **size)
     each_mask(checkpoint)
+    for args, says in (([], "an inpainting checkpoint needs a picture and a mask"),
+                       ([], "hint: diffuse -m MODEL -i picture.png --mask mask.png \"what to paint there\""),
+                       (["-i", "@in.png"], "an inpainting checkpoint needs a mask"), (["-i", "@in.png"], "hint: --mask FILE, white where it is to be painted anew")):
+        checkpoint.refuse(["a cat", *args], 2, says)
     return checkpoint
 
 
