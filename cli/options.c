@@ -121,6 +121,27 @@ static _Noreturn void die_unknown(struct arena *a, const char *word) {
     die_hint(FAIL_USAGE, option_hint(a, arena_printf(a, "%.*s", (int)n, word + 2), word), "unknown option '%.*s'", (int)n + 2, word);
 }
 
+/* What follows one dash is letters: a long option's name there, or a '=' before a letter's value, would be read as another value than is
+ * meant
+ * ("-output=x.png" as the file "utput=x.png"). */
+static void check_letters(struct arena *a, const char *word) {
+    const char *name = word + 1;
+    size_t n = strcspn(name, "=");
+    if (n > 2 && (row_named(name, n, true) >= 0 || foreign_option(name, n)))
+        die_hint(FAIL_USAGE, arena_printf(a, "long options have two dashes: -%s", word), "unknown option '%.*s'", (int)n + 1, word);
+    if (n == 1 && name[n] && find_option(*name) >= 0 && option_row(find_option(*name))->argument)
+        die_hint(FAIL_USAGE, arena_printf(a, "-%c %s", *name, name + 2), "'%s': expected the value without '='", word);
+}
+
+/* A value in a word of its own that is an option: the value was forgotten. */
+static void check_value(struct arena *a, const char *name, const struct field *f, const char *value) {
+    bool letter = value[0] == '-' && value[1] && !value[2] && find_option(value[1]) >= 0;
+    bool other = !strncmp(value, "--", 2) && (!value[2] || row_named(value + 2, strcspn(value + 2, "="), true) >= 0);
+    if (letter || other)
+        die_hint(FAIL_USAGE, arena_printf(a, "--%s=%s, if it is meant", f->name, value), "%s: expected %s after it, found the option '%s'",
+                 name, f->argument, value);
+}
+
 struct operands {
     const char **words;
     int n;
@@ -140,10 +161,11 @@ static void note_size(struct arena *a, struct options *o, const struct settings 
     o->size_note = arena_printf(a, "%s %s: given after %s, and holds", later->name, later->value, earlier);
 }
 
-/* typed: the name in full as it was typed, NULL for a letter. */
-static void take_option(struct arena *a, struct options *o, int row, const char *typed, const char *value) {
+/* typed: the name in full as it was typed, NULL for a letter; apart: the value is a word of its own. */
+static void take_option(struct arena *a, struct options *o, int row, const char *typed, const char *value, bool apart) {
     const struct field *f = option_row(row);
     const char *name = arena_printf(a, "--%s", typed ? typed : f->name);
+    if (apart) check_value(a, name, f, value);
     if (f->argument && !value) die(FAIL_USAGE, "%s: expected %s after it, found nothing", name, f->argument);
     struct given g = {.arena = a, .base = option_base(o, row), .field = f, .name = name, .value = value};
     struct settings before = o->settings;
@@ -173,11 +195,11 @@ static bool take_foreign(struct arena *a, struct options *o, int argc, char **ar
     if (f && !f->ours) die_foreign(f, word, n);
     if (f) row = row_named(f->ours, strlen(f->ours), false);
     const char *value = name[n] ? name + n + 1 : NULL;
-    bool takes_one = option_row(row)->argument;
+    bool takes_one = option_row(row)->argument, apart = takes_one && !value && at + 1 < argc;
     if (value && !takes_one) die(FAIL_USAGE, "%.*s: takes no value", (int)n + 2, word);
     optind = at + 1;
-    if (takes_one && !value && optind < argc) value = argv[optind++];
-    take_option(a, o, row, arena_printf(a, "%.*s", (int)n, name), value);
+    if (apart) value = argv[optind++];
+    take_option(a, o, row, arena_printf(a, "%.*s", (int)n, name), value, apart);
     return true;
 }
 
@@ -189,9 +211,12 @@ static struct operands parse_words(struct arena *a, struct options *o, int argc,
     optind = 0; /* glibc: start over, for tests that parse twice */
     for (int c, at = 1, typed = -1; (c = getopt_long(argc, argv, shorts, longs, &typed)) != -1; at = optind, typed = -1) {
         if (c != OPERAND && take_foreign(a, o, argc, argv, at)) continue;
+        if (c != OPERAND && argv[at][1] != '-') check_letters(a, argv[at]);
         if (c == '?') die_unknown(a, argv[at]);
         if (c == OPERAND) take_operand(&operands, optarg), o->behind_prompt = true;
-        else take_option(a, o, find_option(c == ':' ? optopt : c), typed < 0 ? NULL : longs[typed].name, c == ':' ? NULL : optarg);
+        else
+            take_option(a, o, find_option(c == ':' ? optopt : c), typed < 0 ? NULL : longs[typed].name, c == ':' ? NULL : optarg,
+                        c != ':' && optarg && optarg == argv[optind - 1]);
     }
     while (optind < argc) take_operand(&operands, argv[optind++]);
     return operands;

@@ -42,7 +42,8 @@ static const char *foreign_syntax(const char *prompt, bool loras) {
 void prompt_notes(const char *prompt, bool from_stdin, const struct settings *settings) {
     const char *syntax = settings->prompt_syntax == SYNTAX_PLAIN ? foreign_syntax(prompt, settings->lora_dir) : "";
     if (from_stdin && strchr(prompt, '\n')) warn("prompt: all lines of standard input are one prompt");
-    if (!strcasecmp(prompt, "help")) warn("prompt: \"help\" is drawn; 'diffuse --help' explains the options");
+    if (!strcasecmp(prompt, "help") || !strcasecmp(prompt, "version"))
+        warn("prompt: \"%s\" is drawn; 'diffuse --%c%s' is the option", prompt, tolower((unsigned char)*prompt), prompt + 1);
     else if (!from_stdin && is_file(prompt + (*prompt == '@')))
         warn("prompt: the name of a file, %s, is drawn as text; 'diffuse - < FILE' draws what is in it", prompt + (*prompt == '@'));
     bool lora = !strncmp(syntax, "<lora:", 6), weighted = !strncmp(syntax, "a weight", 8) || !strcmp(syntax, "BREAK");

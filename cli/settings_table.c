@@ -47,14 +47,19 @@ static void set_side(const struct given *g) {
     *(int *)field_value(g) = parse_side(g, g->value);
 }
 
-/* WIDTHxHEIGHT, or one number for a square. */
+/* WIDTHxHEIGHT, or one number for a square; blanks may stand around the x, and '*' or a multiplication sign for it. */
 static void set_size(const struct given *g) {
+    static const char times[] = "\xc3\x97";
     struct settings *s = g->base;
-    size_t n = strcspn(g->value, "xX");
+    size_t n = strspn(g->value, "0123456789"), at = n + strspn(g->value + n, " ");
+    bool two = strncmp(g->value + at, times, 2) == 0;
+    const char *behind = g->value + at + (two ? 2 : 1);
+    bool pair = n && (two || (g->value[at] && strchr("xX*", g->value[at])));
+    if (!n || (!pair && g->value[n])) die(FAIL_USAGE, "%s: expected WIDTHxHEIGHT, or one number, found '%s'", g->name, g->value);
     int width = parse_side(g, arena_printf(g->arena, "%.*s", (int)n, g->value));
     struct given height = *g;
     height.name = arena_printf(g->arena, "%s: height", g->name);
-    s->height = g->value[n] ? parse_side(&height, g->value + n + 1) : width;
+    s->height = pair ? parse_side(&height, behind + strspn(behind, " ")) : width;
     s->width = width;
 }
 

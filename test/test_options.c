@@ -241,6 +241,42 @@ static void test_bad_sizes(void **state) {
     expect_usage("--size 511", "--size" SIDE "'511'; the nearest are 504 and 512");
     assert_int_equal(parse("--size 512"), 0);
     assert_true(options.settings.width == 512 && options.settings.height == 512);
+    const char *const same[] = {"512*768", "512 x 768",
+                                "512\xc3\x97"
+                                "768",
+                                "512 X768"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        char *words[] = {"diffuse", "--size", (char *)same[i], "x"};
+        assert_int_equal(parse_argv(4, words), 0);
+        assert_true(options.settings.width == 512 && options.settings.height == 768);
+    }
+#define BOTH "--size: expected WIDTHxHEIGHT, or one number, found "
+    expect_usage("--size 512,768", BOTH "'512,768'");
+    expect_usage("--size 512:768", BOTH "'512:768'");
+    expect_usage("--size x512", BOTH "'x512'");
+    expect_usage("--size ~", BOTH "''");
+    expect_usage("--size 512px", BOTH "'512px'");
+}
+
+/* A long option's name behind one dash, a letter's value behind '=', an option where a value is due: what getopt takes for another value.
+ */
+static void test_values_that_are_not_meant(void **state) {
+    (void)state;
+    expect_usage("-output=y.png", "unknown option '-output'");
+    expect_usage("-steps 4", "unknown option '-steps'");
+    expect_usage("-prompt", "unknown option '-prompt'");
+    expect_usage("-negative_prompt=bad", "unknown option '-negative_prompt'");
+    expect_usage("-n=bad", "'-n=bad': expected the value without '='");
+    expect_usage("-o=y.png", "'-o=y.png': expected the value without '='");
+    expect_usage("-s=7", "'-s=7': expected the value without '='");
+    expect_usage("-n -s 7", "--negative: expected TEXT after it, found the option '-s'");
+    expect_usage("-o --dry-run", "--output: expected FILE after it, found the option '--dry-run'");
+    expect_usage("--negative_prompt --steps=4", "--negative_prompt: expected TEXT after it, found the option '--steps=4'");
+    expect_usage("-n -- y", "--negative: expected TEXT after it, found the option '--'");
+    assert_int_equal(parse("--negative=-s -p=-s"), FAIL_USAGE);
+    assert_int_equal(parse("--negative=-s -o -Q -n--rain"), 0);
+    assert_string_equal(options.settings.negative, "--rain");
+    assert_string_equal(options.output, "-Q");
 }
 
 static void test_unknown_options(void **state) {
@@ -471,6 +507,7 @@ int main(void) {
         cmocka_unit_test(test_scheduler),
         cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_bad_sizes),
+        cmocka_unit_test(test_values_that_are_not_meant),
         cmocka_unit_test(test_unknown_options),
         cmocka_unit_test(test_combinations),
         cmocka_unit_test(test_prompts),

@@ -71,7 +71,8 @@ note 'prompt: <lora:…> is text here' 'a fox <lora:x:1>'
 note 'prompt: a weight such as (red:1.4) is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a (red:1.4) fox'
 note 'prompt: an edit such as \[red:blue:0.5\] is text here, with no meaning of its own$' 'a [red:blue:0.5] fox'
 note 'prompt: BREAK is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a fox BREAK a cat'
-note "prompt: \"help\" is drawn; 'diffuse --help' explains" help
+note "prompt: \"help\" is drawn; 'diffuse --help' is the option" help
+note "prompt: \"Version\" is drawn; 'diffuse --version' is the option" Version
 echo 'a fox' >p.txt
 note 'prompt: the name of a file, p.txt, is drawn as text' p.txt
 note 'prompt: the name of a file, p.txt, is drawn as text' @p.txt
