@@ -1,7 +1,9 @@
 /* A resident model on the CUDA device, emulated or real. */
+#include "test/previews.h"
 #include "test/resident.h"
 
 #include "cuda/cuda.h"
+#include "engine/cpu/cpu.h"
 
 static struct device *open_f16(void) {
     return cuda_device_open(DT_F16, -1);
@@ -49,8 +51,25 @@ static void test_failures(void **state) {
     compare_after_failures("test/fixtures/tiny-sd1", open_f16);
 }
 
+/* A preview takes the latents' place for a while, between two replays of a step too, and is the CPU's to a level. */
+static void test_preview(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct seen seen = {.arena = &a, .wanted = true}, cpu = seen, blind = {.arena = &a};
+    struct settings s = settings_for("test/fixtures/tiny-sd1", 32);
+    size_t n;
+    const uint8_t *with = draw_two(&s, open_f32(), &seen, &n), *without = draw_two(&s, open_f32(), &blind, &n);
+    assert_memory_equal(with, without, 2 * n);
+    draw_two(&s, cpu_device_open(DT_F32, 1), &cpu, &n);
+    n = (size_t)seen.image.W * (size_t)seen.image.H * (size_t)seen.image.C;
+    assert_int_equal(n, cpu.image.W * cpu.image.H * cpu.image.C);
+    for (size_t i = 0; i < n; i++)
+        if (abs(seen.image.pixels[i] - cpu.image.pixels[i]) > 1) fail_msg("%zu: %d, CPU %d", i, seen.image.pixels[i], cpu.image.pixels[i]);
+    arena_free(&a);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_offloaded), cmocka_unit_test(test_together),
-                                       cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests),   cmocka_unit_test(test_offloaded), cmocka_unit_test(test_together),
+                                       cmocka_unit_test(test_remembered), cmocka_unit_test(test_failures),  cmocka_unit_test(test_preview)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
