@@ -79,7 +79,9 @@ P
     rm -r cache && mv kept_cache cache
     i=1
     while [ $i -lt 300 ] && [ -z "$(told g.png)" ]; do
+        known=$(grep -l "$large" cache/diffuse/sha256/*)
         draw -q -f -o g.png -m model --steps 20 x
+        [ "$known" ] || [ -z "$(told g.png)" ] || fail 'a hash that was not known when it began'
         i=$((i + 1))
     done
     [ "$(told g.png)" = "$large" ] || fail "after $i pictures: '$(told g.png)', expected $large"
