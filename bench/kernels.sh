@@ -97,8 +97,13 @@ Reckoned and not built:
 - Split sums by the last block of a tile to finish, in place of gemm_reduce: it alone reads all its parts. With 24, 40 or 56 bytes a clock for
   one SM the model's best of both is 0.01, 0.01 or 0.02 ms better for SD 1.5, 0.00 to 0.02 for SD 2.1, 0.00 to 0.03 for ddpm-cat. Worth it where
   the parts meet in distributed shared memory, on sm_90 alone.
-- A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are some 1160 instructions to issue (D = 40), of which 136 are
-  exponentials of 8 clocks: 1088. A polynomial takes about 10 instructions, so 30 % of them would make it 1500 to issue, more than it frees.
+- A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are 682 instructions to issue (D = 40, sm_90, where no key is
+  masked), of which 88 are products of 6.36 clocks, 560, and 68 exponentials of 8, 544. The three are as long as each other, and a polynomial takes about
+  10 instructions for one of 8 clocks. (1160 and 136, which stood here, and 136 in the model counted the code of masked tiles with it.)
+- The sums of those exponentials as a column of ones beside V: 64 additions less, 8 products more, which are 611 clocks then.
+- First convolutions (3 or 4 channels) from a tile with its rim: SD 1.5's is 94 million multiply-adds of gemm_plain, one node of 405, 3.3 us at the
+  least: if it takes 10 us as it is (a guess) there is less than 0.01 ms to gain.
+- All steps as one graph: a step's one submission goes on while the step before it runs, 6 ms.
 - Products 64 deep at a time: 4 stages of 256x128 would want 192 KB of shared memory, of which sm_86, 89 and 120 have 99; two stages hide less.
 TEXT
 } >bench/kernels.md

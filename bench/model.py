@@ -22,7 +22,8 @@ DRAM = {'h100': 3.0e12, 'h200': 4.3e12}
 NODE = 1.3e-6          # s between two dependent nodes of the graph
 STEP_CLOCKS, BLOCK_CLOCKS, REDUCE_CLOCKS = 220, 1500, 3500  # as in cuda/gemm.cu
 MUFU_CLOCKS = 8        # a warp's exponentials, of one instruction
-OVERLAP = 0.3          # of the shorter of MUFU and mma in flash attention
+EXPONENTIALS = 68      # of a warp's 32 queries and 64 keys: 64 scores and 4 factors a lane
+IN_TURN = 0.89         # of the rate at which products and then exponentials would go: FlashAttention-2, of mma.sync too, has 388 TFLOP/s at D = 128
 STREAM = 2.6e12        # B/s of kernels that only pass over what L2 holds
 L2 = 50e6
 
@@ -244,8 +245,7 @@ def time(layer, dram, sweep):
         tiles = heads * ceil(queries, 32) * ceil(keys, 64)
         width = ceil(D, 16) * 16
         mma = (4 * ceil(D, 16) * 4 + D // 8 * 8) * MMA_CLOCKS if D <= 256 else 4 * 2 * width / 16 * 8 * MMA_CLOCKS
-        mufu = 136 * MUFU_CLOCKS
-        clocks = max(mma, mufu) + (1 - OVERLAP) * min(mma, mufu)
+        clocks = (mma + EXPONENTIALS * MUFU_CLOCKS) / IN_TURN
         return ceil(tiles, 4 * SMS) * clocks / CLOCK + NODE + 2e-6, 1
     if kind == 'group norm':
         n, pixels, C = sizes
