@@ -72,7 +72,7 @@ class Probe:
 
 
 def main():
-    args = arguments(__doc__, batch=32, lr=1e-3, decay=0.999, probe=1000)
+    args = arguments(__doc__, batch=32, lr=1e-3, decay=0.998, probe=500)
     torch.manual_seed(0)
     tokenizer = load_tokenizer(args.work)
     text = CLIPTextModel.from_pretrained(args.work / "text_encoder").to(args.device).eval().requires_grad_(False)
@@ -80,7 +80,7 @@ def main():
     others = [Latents(args, tokenizer.model_max_length, size) for size in SIZES]
     empty = tokens(tokenizer, [""]).int().to(args.device)
     unet = begin(args.work, "unet", new_unet()).to(args.device, memory_format=torch.channels_last)
-    t = Training("diffusion", args, {"unet": unet}, args.lr, args.decay)
+    t = Training("diffusion", args, {"unet": unet}, args.lr, args.decay, muon=True)
     alphas = noise_schedule().alphas_cumprod.to(args.device)
     weight = weights(alphas / (1 - alphas))
     probe = Probe(args, tokenizer, text, alphas)

@@ -13,6 +13,7 @@ from pictures import Drawing
 from trainer import Training, arguments
 
 SIZE, CROP = 128, 64
+SHARP = 1.0  # how much the roughness of patches counts, over the second half of the time
 KEPT = 8  # latent channels of an older autoencoder that stay what they are, so that its UNet can go on
 
 
@@ -28,12 +29,23 @@ def edges(x):
     return torch.cat([(x[..., 1:, :] - x[..., :-1, :]).flatten(), (x[..., 1:] - x[..., :-1]).flatten()])
 
 
-def distance(y, x):
-    """L1 alone settles on grey for a long time: squares, and hues above all, pull it out."""
-    error = y - x
+def roughness(x):
+    """How much goes on in each patch of 4x4: the root of the mean square of its differences down, across and crosswise, and of those of half the size."""
+    half, down = F.avg_pool2d(x, 2), x[..., 1:, :] - x[..., :-1, :]
+    bands = down, x[..., 1:] - x[..., :-1], down[..., 1:] - down[..., :-1], half[..., 1:, :] - half[..., :-1, :], half[..., 1:] - half[..., :-1]
+    return torch.cat([(F.avg_pool2d(b.square().mean(1, keepdim=True), 4, 2) + 1e-4).sqrt().flatten() for b in bands])
+
+
+def distance(y, x, sharp):
+    """Squares, hues above all, pull it out of the grey that L1 settles on.
+
+    What squares cannot place they blur; `sharp` is how much the roughness of a patch counts, wherever in it the edges are.
+    """
+    error, rims = y - x, edges(y) - edges(x)
     hue = error - error.mean(1, keepdim=True)
     patches = F.avg_pool2d(hue, 4).abs().mean()
-    return error.abs().mean() + 2 * error.square().mean() + 20 * hue.square().mean() + 3 * patches + 0.5 * F.l1_loss(edges(y), edges(x))
+    likeness = 0.5 * error.abs().mean() + 10 * error.square().mean() + 10 * hue.square().mean() + 2 * patches + 0.5 * rims.abs().mean() + 4 * rims.square().mean()
+    return likeness + sharp * F.l1_loss(roughness(y), roughness(x))
 
 
 def main():
@@ -41,7 +53,7 @@ def main():
     torch.manual_seed(0)
     vae = begin(args.work, "vae", new_vae()).to(args.device, memory_format=torch.channels_last)
     old = copy.deepcopy(vae).requires_grad_(False) if (args.work / "start" / "vae").exists() else None
-    t = Training("vae", args, {"vae": vae}, args.lr, 0.999)
+    t = Training("vae", args, {"vae": vae}, args.lr, 0.998, muon=True)
     if args.compile:
         vae.encoder.compile()
         vae.decoder.compile()
@@ -52,11 +64,11 @@ def main():
             posterior = vae.encode(x).latent_dist
             y = vae.decode(posterior.sample()).sample.float()
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-        loss = distance(y, x) + 2e-4 * kl
+        loss = distance(y, x, SHARP if t.progress() > 0.5 else 0) + 2e-4 * kl
         if old:
             with torch.no_grad(), t.autocast():
-                kept = old.encode(x).latent_dist.mean[:, :KEPT]
-            loss = loss + 0.2 * (posterior.mean[:, :KEPT] - kept).square().mean()
+                kept = old.encode(x[::2]).latent_dist.mean[:, :KEPT]
+            loss = loss + 0.2 * (posterior.mean[::2, :KEPT] - kept).square().mean()
         t.update(loss)
         if t.step % 200 == 0:
             print(f"{t.step} {t.seconds() / 60:.1f} min: psnr {10 * torch.log10(4 / F.mse_loss(y, x)):.2f} dB, kl {kl:.2f}", flush=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from muon import Muon, is_matrix
+
 
 def arguments(description, **defaults):
     p = argparse.ArgumentParser(description=description)
@@ -34,11 +36,13 @@ class Training:
     so a run that is stopped goes on from its last save, and one that is given more minutes goes back to the full rate.
     """
 
-    def __init__(self, name, args, modules, lr, decay, save_every=180):
+    def __init__(self, name, args, modules, lr, decay, save_every=180, muon=False):
         self.name, self.args, self.modules, self.lr, self.decay, self.save_every = name, args, modules, lr, decay, save_every
         self.averaged = {k: copy.deepcopy(m).requires_grad_(False) for k, m in modules.items()}
-        self.live = [p for m in modules.values() for p in m.parameters()]
-        self.optimizer = torch.optim.AdamW(self.live, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+        named = [(n, p) for m in modules.values() for n, p in m.named_parameters() if p.requires_grad]
+        self.live = [p for _, p in named]
+        parts = [p for n, p in named if not (muon and is_matrix(n, p))], [p for n, p in named if muon and is_matrix(n, p)]
+        self.optimizers = [torch.optim.AdamW(parts[0], lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)] + [Muon(p, lr) for p in parts[1:] if p]
         self.step, self.before, self.logged = 0, 0.0, []
         self.path, self.csv = args.work / "state" / f"{name}.pt", args.work / f"{name}.csv"
         self.path.parent.mkdir(exist_ok=True)
@@ -47,7 +51,8 @@ class Training:
             for k, m in modules.items():
                 m.load_state_dict(state["modules"][k])
                 self.averaged[k].load_state_dict(state["averaged"][k])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, before in zip(self.optimizers, state["optimizers"]):
+                optimizer.load_state_dict(before)
             self.step, self.before = state["step"], state["seconds"]
             print(f"{name}: resumed at step {self.step}, {self.before / 60:.1f} min", flush=True)
         elif not self.csv.exists():
@@ -77,12 +82,14 @@ class Training:
 
     def update(self, loss):
         rate = self.lr * min(1, (self.step + 1) / 200, 4 * (1 - self.progress()) + 1e-3)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
+        for p in self.live:
+            p.grad = None
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.live, 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
         keep = min(self.decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for k, m in self.modules.items():
@@ -98,7 +105,7 @@ class Training:
 
     def save(self):
         state = {"modules": {k: m.state_dict() for k, m in self.modules.items()}, "averaged": {k: m.state_dict() for k, m in self.averaged.items()},
-                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds()}
+                 "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "seconds": self.seconds()}
         torch.save(state, self.path.with_suffix(".tmp"))
         self.path.with_suffix(".tmp").rename(self.path)
         for k, m in self.averaged.items():

@@ -48,19 +48,39 @@ def warm_vae(old):
     return new
 
 
+def readers(unet):
+    """The weights that read what conv_in gives, its channels along the second dimension; the last is the outermost skip connection's."""
+    down, up = unet.down_blocks[0], unet.up_blocks[-1]
+    skipped = [conv.weight[:, -unet.config.block_out_channels[0]:] for r in up.resnets for conv in (r.conv1, r.conv_shortcut)]
+    return [down.resnets[0].conv1.weight, down.downsamplers[0].conv.weight, *skipped]
+
+
 @torch.no_grad()
 def warm_unet(old):
-    """The new channels are read faintly at first, past the ones that carry the old latents along, and answered with nothing."""
+    """The new channels' noise goes along a path of its own, as `noise_alone` lays one; it takes the normalisation groups that the old UNet had least use for."""
     new, c = new_unet(), old.config.in_channels
     copy_same(old, new)
-    into, before = new.conv_in, old.conv_in
-    nn.init.normal_(into.weight, std=0.3 * before.weight[2 * c:].std().item())
-    into.weight[:2 * c, c:] = 0
-    into.weight[:, :c], into.bias[:] = before.weight, before.bias
-    out, before = new.conv_out, old.conv_out
-    nn.init.zeros_(out.weight)
-    nn.init.zeros_(out.bias)
-    out.weight[:c], out.bias[:c] = before.weight, before.bias
+    n, into, out, last = CHANNELS - c, new.conv_in, new.conv_out, new.up_blocks[-1].resnets[-1]
+    size = old.config.block_out_channels[0] // old.config.norm_num_groups
+    into.weight[:] = torch.cat([old.conv_in.weight, torch.zeros_like(old.conv_in.weight)], 1)[:, :CHANNELS]
+    into.bias[:] = old.conv_in.bias
+    out.weight[:c], out.weight[c:] = old.conv_out.weight, 0
+    out.bias[:c], out.bias[c:] = old.conv_out.bias, 0
+    assert size == 2 * c == 2 * n, "a path is one normalisation group, the new channels and their opposites"
+    groups = [torch.arange(k, k + size) for k in range(size, old.config.block_out_channels[0], size)]
+    read = min(groups, key=lambda k: sum(w[:, k].square().mean() for w in readers(new)))
+    answer = min(groups, key=lambda k: (out.weight[:, k] * new.conv_norm_out.weight[k, None, None]).square().sum())
+    both = torch.cat([torch.eye(n), -torch.eye(n)])
+    into.weight[read], into.bias[read] = 0, 0
+    into.weight[read, c:, 1, 1] = both
+    for w in readers(new):
+        w[:, read] = 0
+    last.conv_shortcut.weight[answer], last.conv_shortcut.bias[answer] = 0, 0
+    last.conv2.weight[answer], last.conv2.bias[answer] = 0, 0
+    readers(new)[-1][answer, read] = 1
+    new.conv_norm_out.weight[answer], new.conv_norm_out.bias[answer] = 1, 0
+    out.weight[:, answer] = 0
+    out.weight[c:, answer, 1, 1] = both.T
     return new
 
 
