@@ -173,6 +173,7 @@ static void test_getters(void **state) {
     assert_true(json_number(o, "inf", 0, -INFINITY, 0) == -INFINITY);
     assert_true(json_number(o, "up", 0, 0, INFINITY) == INFINITY);
     assert_true(json_bool(o, "t", false) && json_bool(o, "absent", true));
+    assert_false(json_bool(o, "z", true)); /* null */
     assert_string_equal(json_string(o, "s", NULL), "é");
     assert_null(json_string(o, "z", NULL));
     assert_true(json_has(o, "z") && json_is_null(o, "z") && !json_has(o, "absent") && json_is_null(o, "absent"));

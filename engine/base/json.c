@@ -224,8 +224,9 @@ const char *json_number_text(struct arena *a, const struct json *o, const char *
 }
 
 bool json_bool(const struct json *o, const char *key, bool fallback) {
-    const cJSON *v = get(o, key);
+    const cJSON *v = find(o, key);
     if (!v) return fallback;
+    if (cJSON_IsNull(v)) return false;
     if (!cJSON_IsBool(v)) fail_field(o, key, "true or false", v);
     return cJSON_IsTrue(v);
 }

@@ -76,6 +76,7 @@ int64_t json_int(const struct json *o, const char *key, int64_t fallback, int64_
 double json_number(const struct json *o, const char *key, double fallback, double min, double max);
 /* The number under `key` of the outermost object, digit for digit: a double is exact below 2^53 alone. */
 const char *json_number_text(struct arena *a, const struct json *o, const char *key);
+/* Null is false, whatever the default: as Python's None, which a config hands on, counts where a flag is asked for. */
 bool json_bool(const struct json *o, const char *key, bool fallback);
 const char *json_string(const struct json *o, const char *key, const char *fallback);
 /* The nested object, or NULL if absent or null. */
