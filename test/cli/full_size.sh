@@ -77,4 +77,11 @@ accepted ssd-1b 1331334404 1024 EulerDiscreteScheduler
 accepted segmind-vega 745225604 1024 EulerDiscreteScheduler
 accepted koala-700m 782822724 1024 EulerDiscreteScheduler
 accepted koala-1b 1161184324 1024 EulerDiscreteScheduler
+
+# a part at a time SDXL takes 2 GB at most beside the weights that are there, in any of its stages
+run -m sdxl --device cpu --dtype fp32 --offload stage --dry-run x
+expect_code 0
+sed -n 's/^memory: weights \([0-9.]*\) GB.*/\1/p; s/^stages: text \(.*\) GB, denoise \(.*\) GB, decode \(.*\) GB$/\1 \2 \3/p' err >figures
+awk 'NR == 1 {weights = $1} NR == 2 && NF == 3 {wrong = weights < 10 || $1 > weights + 2 || $2 > weights + 2 || $3 > weights + 2} END {exit NR != 2 || wrong}' figures ||
+    fail "$(cat err)"
 finish
