@@ -210,7 +210,8 @@ static void reassemble_bind(struct dpt_reassemble *r, struct binder *binder, con
 static void residual_conv(struct weight **w, struct weight **b, struct binder *binder, const char *prefix, int i, int F) {
     const struct json *config = binder->component->config;
     bool norm = json_bool(config, "use_batch_norm_in_fusion_residual", false);
-    bool bias = json_bool(config, "use_bias_in_fusion_residual", !norm);
+    const char *has_bias = "use_bias_in_fusion_residual"; /* null: where no batch norm follows */
+    bool bias = json_is_null(config, has_bias) ? !norm : json_bool(config, has_bias, false);
     *w = weight_get(binder, WEIGHT_CONV, SHAPE(F, F, 3, 3), "%s.convolution%d.weight", prefix, i);
     *b = bias ? weight_get(binder, WEIGHT_VECTOR, SHAPE(F), "%s.convolution%d.bias", prefix, i) : NULL;
     if (!norm) return;
