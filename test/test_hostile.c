@@ -451,6 +451,15 @@ static const struct row config_rows[] = {
     {"C6", 78, "'VQModel'", INDEX, .names = "", EDIT("AutoencoderKL", "VQModel")},
     {"C6", 78, "'T5EncoderModel'", INDEX, .names = "", EDIT("CLIPTextModel", "T5EncoderModel")},
     {"C6", 78, "'T5Tokenizer'", INDEX, .names = "", EDIT("CLIPTokenizer", "T5Tokenizer")},
+    {"C6", 78, "'vae': AutoencoderKL is a class of 'diffusers', not of 'transformers'", INDEX, .names = "",
+     EDIT("\"diffusers\",\n    \"AutoencoderKL\"", "\"transformers\",\n    \"AutoencoderKL\"")},
+    {"C6", 78, "CLIPTextModel is a class of 'transformers', not of 'stable_diffusion'", INDEX, .names = "",
+     EDIT("\"transformers\",\n    \"CLIPTextModel\"", "\"stable_diffusion\",\n    \"CLIPTextModel\"")},
+    {"C6", 78, "'scheduler': PNDMScheduler is a class of 'diffusers'", INDEX, .names = "",
+     EDIT("\"diffusers\",\n    \"PNDMScheduler\"", "\"transformers\",\n    \"PNDMScheduler\"")},
+    {"C6", 0, "", INDEX, EDIT("\"diffusers\",\n    \"AutoencoderKL\"", "\"diffusers.models\",\n    \"AutoencoderKL\"")},
+    {"C6", 78, "module 'diffusers_models'", INDEX, .names = "",
+     EDIT("\"diffusers\",\n    \"AutoencoderKL\"", "\"diffusers_models\",\n    \"AutoencoderKL\"")},
     {"C6", 0, "", UNET, EDIT("UNet2DConditionModel", "UNet3D")}, /* the index decides, in diffusers too */
     {"C6", 0, "", VAE, EDIT("AutoencoderKL", "VQModel")},
     {"C6", 0, "", TEXT, EDIT("CLIPTextModel", "T5EncoderModel")}, /* 'architectures' */

@@ -199,11 +199,16 @@ struct checkpoint *checkpoint_list(struct arena *a, const struct source *source)
     return c;
 }
 
+bool component_from(const struct component *c, const char *library) {
+    size_t n = strlen(library);
+    return strncmp(c->library, library, n) == 0 && (!c->library[n] || c->library[n] == '.');
+}
+
 void checkpoint_check_modules(const struct checkpoint *c) {
     static const char *const known[] = {"diffusers", "transformers", "stable_diffusion"};
     for (int i = 0; i < c->n_components; i++) {
         bool good = false;
-        for (size_t k = 0; k < sizeof known / sizeof *known; k++) good |= strcmp(c->components[i].library, known[k]) == 0;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++) good |= component_from(&c->components[i], known[k]);
         if (!good)
             die(FAIL_UNSUPPORTED, "%s: '%s' comes from module '%s': custom code is never run", json_path(c->index), c->components[i].name,
                 c->components[i].library);

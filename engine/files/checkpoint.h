@@ -59,6 +59,8 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
 struct checkpoint *checkpoint_list(struct arena *a, const struct source *source);
 /* The same of a folder that holds one net, of diffusers or of transformers, which becomes a component of that name. */
 struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name, bool transformer);
+/* Is its class of that library, or of a module of it ("diffusers.models")? */
+bool component_from(const struct component *c, const char *library);
 /* Dies FAIL_UNSUPPORTED where a component's class comes from a module of the checkpoint's own. */
 void checkpoint_check_modules(const struct checkpoint *c);
 

@@ -233,7 +233,7 @@ static bool open_named(struct component *c, const char *base, const char *varian
 }
 
 void weight_files_open(struct component *c, const char *variant, const struct checkpoint *checkpoint) {
-    const char *base = strcmp(c->library, "diffusers") == 0 ? "diffusion_pytorch_model" : "model";
+    const char *base = component_from(c, "diffusers") ? "diffusion_pytorch_model" : "model";
     if (variant && open_named(c, base, variant, checkpoint)) c->variant = variant;
     else if (!open_named(c, base, NULL, checkpoint)) fail_absent(c, base, checkpoint);
 }

@@ -9,6 +9,12 @@
 #include "engine/pipelines/safety.h"
 #include "engine/weights.h"
 
+/* Whose classes a part is of; NULL: a pipeline's own. */
+static const char *library_of(enum part part) {
+    if (part == PART_SAFETY_CHECKER) return NULL;
+    return part == PART_SCHEDULER || part == PART_DENOISER || part == PART_VAE ? "diffusers" : "transformers";
+}
+
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec) {
     struct component *component = checkpoint_find(c, spec->name);
     if (!component && spec->optional) return NULL;
@@ -19,6 +25,10 @@ struct component *model_part(const struct checkpoint *c, const struct part_spec 
     for (const char *const *class = spec->classes; !known && *class; class ++) known = !strcmp(*class, component->class_name);
     if (!known)
         die(FAIL_UNSUPPORTED, "%s: '%s': expected class %s, found '%s'", path, component->name, spec->classes[0], component->class_name);
+    const char *library = library_of(spec->part);
+    if (library && !component_from(component, library))
+        die(FAIL_UNSUPPORTED, "%s: '%s': %s is a class of '%s', not of '%s'", path, component->name, component->class_name, library,
+            component->library);
     return component;
 }
 

@@ -147,7 +147,8 @@ void model_close(struct model *m);
  * the class takes no prompt. */
 struct clip_bpe *model_tokenizer(struct arena *a, struct source source, int *n_tokens);
 
-/* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has one of another class, or none: NULL where it is optional. */
+/* The component, not opened. Dies FAIL_UNSUPPORTED where the checkpoint has one of another class or library, or none: NULL where it is
+ * optional. */
 struct component *model_part(const struct checkpoint *c, const struct part_spec *spec);
 
 #endif
