@@ -1,4 +1,4 @@
-/* What other programs call schedulers: A1111 and its forks, ComfyUI, sd-cli, diffusers. Names are compared without case and
+/* What other programs call schedulers: A1111 and its forks, ComfyUI, InvokeAI, sd-cli, diffusers. Names are compared without case and
  * punctuation, "+" alone counting ("DPM++" is written "dpmpp" as well). */
 #include "schedulers/config.h"
 #include "schedulers/scheduler.h"
@@ -69,6 +69,7 @@ static const struct foreign samplers[] = {
 static const struct foreign schedules[] = {
     {"karras", "karras", NULL},
     {"ka", "karras", NULL},
+    {"k", "karras", NULL}, /* behind a sampler */
     {"exponential", "exponential", NULL},
     {"beta", "beta", NULL},
     {"sgmuniform", NULL, "timestep_spacing=trailing is near"},

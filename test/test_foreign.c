@@ -386,6 +386,7 @@ static void test_samplers_of_others(void **state) {
     }
     assert_false(scheduler_translate(&arena, "eulr").known);
     assert_false(scheduler_translate(&arena, "nonesuch").known);
+    assert_false(scheduler_translate(&arena, "k").known);
 }
 
 static void test_sampler_meanings(void **state) {
@@ -396,6 +397,10 @@ static void test_sampler_meanings(void **state) {
         {"dpm++ 2m sde exponential", "dpm++2m,algorithm_type=sde-dpmsolver++,exponential"},
         {"DPM++ 2M SDE Karras,solver_type=heun", "dpm++2m,algorithm_type=sde-dpmsolver++,karras,solver_type=heun"},
         {"k_dpmpp_2m_ka", "dpm++2m,karras"},
+        {"euler_k", "euler,karras"},
+        {"kdpm_2_a_k", "kdpm2_a,karras"},
+        {"dpmpp_2m_sde_k", "dpm++2m,algorithm_type=sde-dpmsolver++,karras"},
+        {"dpmpp_3m_k", "dpm++2m,solver_order=3,karras"},
         {"k_dpm_2_a_ka", "kdpm2_a,karras"},
         {"DPM2 a Karras", "kdpm2_a,karras"},
         {"Euler a", "Euler a"},
