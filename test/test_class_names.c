@@ -73,12 +73,18 @@ static bool among(const char *list, const char *name) {
     return false;
 }
 
+/* As model_index.json has it, of a slot's classes. */
+static const char *library(const struct slot *s) {
+    if (!strncmp(s->had, "CLIP", 4) || !strncmp(s->had, "DPT", 3)) return "transformers";
+    return strcmp(s->name, "safety_checker") ? "diffusers" : "stable_diffusion";
+}
+
 /* `name` in the place of the slot, or of the pipeline (slot NULL). */
 static void write_index(const struct shape *shape, const struct slot *slot, const char *name) {
     FILE *f = replace_file(path_in(dir, "model_index.json"));
     fprintf(f, "{\"_class_name\":\"%s\"", slot ? shape->pipeline : name);
     for (const struct slot *s = shape->slots; s->name; s++)
-        fprintf(f, ",\"%s\":[\"diffusers\",\"%.*s\"]", s->name, s == slot ? (int)strlen(name) : (int)strcspn(s->had, " "),
+        fprintf(f, ",\"%s\":[\"%s\",\"%.*s\"]", s->name, library(s), s == slot ? (int)strlen(name) : (int)strcspn(s->had, " "),
                 s == slot ? name : s->had);
     must(fputs("}", f) >= 0 && fclose(f) == 0, dir);
 }
