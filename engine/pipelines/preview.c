@@ -6,7 +6,7 @@
 enum {
     TERMS = VAE_LATENTS_MAX + 1 /* the channels and 1 */,
     COLOURS = 3,
-    BLOCK = 4 /* latents on a side of one colour, which pictures have */
+    BLOCK = 2 /* latents on a side of one colour, which pictures have; enough blocks for TERMS unknowns in small ones, too */
 };
 
 /* A colour of 0 to 255 is the sum over the channels and 1, last, of of[colour][channel] times it. */
