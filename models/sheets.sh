@@ -21,7 +21,7 @@ done
 montage "$work"/*.png -tile 8x -geometry +2+2 -quality 88 models/prompts.jpg
 rm "$work"/*.png
 
-for scheduler in $("$DIFFUSE" --list schedulers | awk -F: '/^[a-z0-9+_-]+:/ {print $1}'); do
+for scheduler in $("$DIFFUSE" --list schedulers | awk '!/^edm_/ {print $1}'); do # EDM's are for its own models
     draw 'a red rocket in Picasso style' -s 4 -x "$scheduler" -o "$work/$scheduler.png" >/dev/null
 done
 montage -font DejaVu-Sans -pointsize 13 -label '%t' "$work"/*.png -tile 8x -geometry +2+2 -quality 88 models/schedulers.jpg

@@ -45,7 +45,7 @@ def fixture_cases():
 
 
 def ours(program, c, path):
-    command = [program, "-m", MODEL, "--device", "cpu", "--dtype", "fp32", "-x", c["scheduler"], "--steps", c["steps"], "-s", c["seed"], "-f", "-q", "-o", path]
+    command = [program, "-m", MODEL, "--device", "cpu", "--dtype", "fp32", "-x", c["scheduler"], "--steps", c["steps"], "-s", c["seed"], "-g", c["guidance"], "-f", "-q", "-o", path]
     subprocess.run([str(a) for a in [*command, c["prompt"]]], check=True, stdout=subprocess.DEVNULL)
     return numpy.asarray(Image.open(path).convert("RGB")).astype(int)
 
