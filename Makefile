@@ -260,7 +260,7 @@ torture: $(BUILD)/diffuse
 	@BUILD=$(BUILD) STEP=$(STEP) test/torture/run.sh
 
 demo: diffuse
-	./diffuse "a squirrel in Picasso style" -s 5 -f -o out.png
+	./diffuse "a squirrel in Picasso style" -s 3 -f -o out.png
 
 $(BUILD)/fuzz_%: $(BUILD)/test/fuzz/fuzz_%.o $(LIBRARY)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ -o $@ $(LDLIBS)
