@@ -193,7 +193,7 @@ static void numbers_from_json(struct given *g, const struct json *o, const char 
 
 void field_from_json(struct arena *a, const struct field *f, void *base, const struct json *o, const char *key) {
     if (json_is_null(o, key)) return;
-    struct given g = {.arena = a, .base = base, .field = f, .name = arena_printf(a, "%s: %s", json_path(o), key)};
+    struct given g = {.arena = a, .base = base, .field = f, .name = arena_printf(a, "%s: %s", json_place(a, o, key), key)};
     if (f->kind->json == JSON_LIST) return list_from_json(&g, o, key);
     if (f->kind->json == JSON_NUMBERS) return numbers_from_json(&g, o, key);
     g.value = value_text(a, f, o, key);

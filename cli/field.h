@@ -95,7 +95,7 @@ const struct field *field_known(const struct field *table, int n, const char *ke
 /* Are the two structs' values of the field the same, as they are recorded? */
 bool field_same(struct arena *a, const struct field *f, const void *one, const void *other);
 /* Stores the object's value of that key; null leaves what is there. Texts come to lie in `a`. Dies FAIL_DATA (another type) or FAIL_USAGE
- * naming json_path(o) and the key. */
+ * naming json_place and the key. */
 void field_from_json(struct arena *a, const struct field *f, void *base, const struct json *o, const char *key);
 /* Which of the field's words g->value is; dies with the nearest one as a hint. */
 int field_word(const struct given *g);

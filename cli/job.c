@@ -40,7 +40,8 @@ static void take_object(struct arena *a, struct options *o, const char *place, c
     o->id = arena_strdup(a, json_string(object, "id", o->id));
     const char *output = json_string(object, "output", NULL);
     if (!output) return;
-    if (!*output || !strcmp(output, "-")) die(FAIL_USAGE, "output: expected a file, found '%s'", output);
+    if (!*output || !strcmp(output, "-"))
+        die(FAIL_USAGE, "%s: output: expected a file, found '%s'", json_place(a, object, "output"), output);
     o->output = template_of_jobs(a, arena_strdup(a, output));
 }
 

@@ -295,10 +295,12 @@ static bool take_key(struct arena *a, struct options *o, const struct json *obje
     bool setting = field_find(settings_fields, n_settings_fields, key) != NULL;
     const struct field *f = setting ? NULL : field_known(option_fields, n_option_fields, key);
     if (!f) return false;
-    if (!strcmp(f->name, "output")) die_hint(FAIL_DATA, "did you mean \"output\"?", "%s: unknown key \"%s\"", json_path(object), key);
+    if (!strcmp(f->name, "output"))
+        die_hint(FAIL_DATA, "did you mean \"output\"?", "%s: unknown key \"%s\"", json_place(a, object, key), key);
     const char *instead = f->kind == &kind_force ? "overwrite" : f->kind == &kind_no_clobber ? "number" : NULL;
-    if (instead) die(FAIL_DATA, "%s: \"%s\" is an option alone: expected \"on-exists\":\"%s\"", json_path(object), key, instead);
-    if (!f->of_job) die(FAIL_DATA, "%s: \"%s\" is the whole run's: expected --%s on the command line", json_path(object), key, f->name);
+    if (instead) die(FAIL_DATA, "%s: \"%s\" is an option alone: expected \"on-exists\":\"%s\"", json_place(a, object, key), key, instead);
+    if (!f->of_job)
+        die(FAIL_DATA, "%s: \"%s\" is the whole run's: expected --%s on the command line", json_place(a, object, key), key, f->name);
     field_from_json(a, f, o, object, key);
     return true;
 }

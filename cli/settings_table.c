@@ -322,10 +322,10 @@ static _Noreturn void die_unknown_key(struct arena *a, const struct json *o, con
     for (int i = 0; i < n_settings_fields; i++) names[i] = settings_fields[i].name;
     const char *near = suggest(key, names);
     const struct foreign_option *theirs = foreign_option(key, strlen(key));
-    if (theirs && theirs->hint) die_hint(FAIL_DATA, theirs->hint, "%s: unknown key \"%s\"", json_path(o), key);
-    if (theirs) die(FAIL_DATA, "%s: \"%s\" is not supported", json_path(o), key);
-    if (near) die_hint(FAIL_DATA, arena_printf(a, "did you mean \"%s\"?", near), "%s: unknown key \"%s\"", json_path(o), key);
-    die(FAIL_DATA, "%s: unknown key \"%s\"", json_path(o), key);
+    if (theirs && theirs->hint) die_hint(FAIL_DATA, theirs->hint, "%s: unknown key \"%s\"", json_place(a, o, key), key);
+    if (theirs) die(FAIL_DATA, "%s: \"%s\" is not supported", json_place(a, o, key), key);
+    if (near) die_hint(FAIL_DATA, arena_printf(a, "did you mean \"%s\"?", near), "%s: unknown key \"%s\"", json_place(a, o, key), key);
+    die(FAIL_DATA, "%s: unknown key \"%s\"", json_place(a, o, key), key);
 }
 
 static void take_key(struct arena *a, struct settings *s, const struct json *o, const char *key) {
@@ -335,26 +335,27 @@ static void take_key(struct arena *a, struct settings *s, const struct json *o, 
 }
 
 /* Under two names one setting would have two values. */
-static void check_names(const struct json *o, int n, const char *const *others) {
+static void check_names(struct arena *a, const struct json *o, int n, const char *const *others) {
     const struct field *f = field_known(settings_fields, n_settings_fields, json_key(o, n));
     for (int i = 0; f && i < n; i++)
         if (!is_one_of(json_key(o, i), others) && field_known(settings_fields, n_settings_fields, json_key(o, i)) == f)
-            die(FAIL_DATA, "%s: \"%s\" and \"%s\" are the same setting: expected one of them", json_path(o), json_key(o, i),
-                json_key(o, n));
+            die(FAIL_DATA, "%s: \"%s\" and \"%s\" are the same setting: expected one of them", json_place(a, o, json_key(o, n)),
+                json_key(o, i), json_key(o, n));
 }
 
 /* What two keys say has no order. */
-static void check_size_keys(const struct json *o) {
+static void check_size_keys(struct arena *a, const struct json *o) {
     const char *side = json_is_null(o, "width") ? "height" : "width";
-    if (!json_is_null(o, "size") && !json_is_null(o, side)) die(FAIL_DATA, "%s: size and %s: expected one of them", json_path(o), side);
+    if (!json_is_null(o, "size") && !json_is_null(o, side))
+        die(FAIL_DATA, "%s: size and %s: expected one of them", json_place(a, o, side), side);
 }
 
 void settings_from_json(struct arena *a, struct settings *s, const struct json *o, const char *const *others) {
-    check_size_keys(o);
+    check_size_keys(a, o);
     for (int i = 0; i < json_n_keys(o); i++)
         if (!is_one_of(json_key(o, i), others)) {
             take_key(a, s, o, json_key(o, i));
-            check_names(o, i, others);
+            check_names(a, o, i, others);
         }
 }
 

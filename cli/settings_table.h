@@ -11,7 +11,7 @@ extern const int n_settings_fields;
 
 struct settings settings_defaults(struct arena *a);
 /* Changes *s by the keys of the object: the long names of options, '_' for '-' if you like; null leaves what is there. Texts come to
- * lie in `a`. An unknown key, another type or a value out of range dies (FAIL_DATA or FAIL_USAGE) naming json_path(o) and the key.
+ * lie in `a`. An unknown key, another type or a value out of range dies (FAIL_DATA or FAIL_USAGE) naming json_place and the key.
  * others: keys that the caller takes, NULL-terminated, or NULL. */
 void settings_from_json(struct arena *a, struct settings *s, const struct json *o, const char *const *others);
 /* Adds every recorded setting to the object being written. */

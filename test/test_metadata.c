@@ -137,7 +137,7 @@ static void test_json(void **state) {
 
 static struct settings read_settings(const char *text) {
     struct settings s = settings_defaults(&arena);
-    settings_from_json(&arena, &s, json_parse(&arena, text, strlen(text), "jobs: line 3"), NULL);
+    settings_from_json(&arena, &s, json_parse_line(&arena, text, strlen(text), "jobs: line 3"), NULL);
     return s;
 }
 
@@ -177,23 +177,28 @@ static void test_settings_from_json(void **state) {
 
 static void test_bad_settings_in_json(void **state) {
     (void)state;
-    expect_refused("{\"setps\":7}", FAIL_DATA, "jobs: line 3: unknown key \"setps\"");
-    expect_refused("{\"dtype\":\"fp16\"}", FAIL_DATA, "jobs: line 3: unknown key \"dtype\"");
-    expect_refused("{\"prompt\":7}", FAIL_DATA, "jobs: line 3: field 'prompt': expected a string, found 7");
-    expect_refused("{\"guidance\":[1]}", FAIL_DATA, "jobs: line 3: field 'guidance': expected a number, found a list");
-    expect_refused("{\"strict\":1}", FAIL_DATA, "jobs: line 3: field 'strict': expected true or false, found 1");
-    expect_refused("{\"steps\":0}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found '0'");
-    expect_refused("{\"steps\":1.5}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found '1.5'");
-    expect_refused("{\"steps\":\"x\"}", FAIL_USAGE, "jobs: line 3: steps: expected a whole number from 1 to 1000000, found 'x'");
-    expect_refused("{\"guidance\":-1}", FAIL_USAGE, "jobs: line 3: guidance: expected a number from 0 to 100, found '-1'");
+    expect_refused("{\"setps\":7}", FAIL_DATA, "jobs: line 3 column 2: unknown key \"setps\"");
+    expect_refused("{\"dtype\":\"fp16\"}", FAIL_DATA, "jobs: line 3 column 2: unknown key \"dtype\"");
+    expect_refused(" {\t\"prompt\": \"{\\\",\" , \"negative\":[],\"stre\\u006egth\":{\"a\":1}}", FAIL_DATA,
+                   "jobs: line 3 column 23: field 'negative': expected a string, found a list");
+    expect_refused("{\"lora\":[\"a\",{}],\"x\":[1,[2]]}", FAIL_DATA,
+                   "jobs: line 3 column 2: field 'lora': expected a list of strings, found an object");
+    expect_refused("{\"lora\":[\"a,\",\"}\"] ,\"\\u0078\":1}", FAIL_DATA, "jobs: line 3 column 21: unknown key \"x\"");
+    expect_refused("{\"prompt\":7}", FAIL_DATA, "jobs: line 3 column 2: field 'prompt': expected a string, found 7");
+    expect_refused("{\"guidance\":[1]}", FAIL_DATA, "jobs: line 3 column 2: field 'guidance': expected a number, found a list");
+    expect_refused("{\"strict\":1}", FAIL_DATA, "jobs: line 3 column 2: field 'strict': expected true or false, found 1");
+    expect_refused("{\"steps\":0}", FAIL_USAGE, "jobs: line 3 column 2: steps: expected a whole number from 1 to 1000000, found '0'");
+    expect_refused("{\"steps\":1.5}", FAIL_USAGE, "jobs: line 3 column 2: steps: expected a whole number from 1 to 1000000, found '1.5'");
+    expect_refused("{\"steps\":\"x\"}", FAIL_USAGE, "jobs: line 3 column 2: steps: expected a whole number from 1 to 1000000, found 'x'");
+    expect_refused("{\"guidance\":-1}", FAIL_USAGE, "jobs: line 3 column 2: guidance: expected a number from 0 to 100, found '-1'");
     expect_refused("{\"seed\":18446744073709551616}", FAIL_USAGE,
-                   "jobs: line 3: seed: expected a whole number from 0 to 18446744073709551615, found '18446744073709551616'");
+                   "jobs: line 3 column 2: seed: expected a whole number from 0 to 18446744073709551615, found '18446744073709551616'");
     expect_refused("{\"seed\":1e20}", FAIL_USAGE,
-                   "jobs: line 3: seed: expected a whole number from 0 to 18446744073709551615, found '1e20'");
-    expect_refused("{\"height\":64,\"size\":\"64x64\"}", FAIL_DATA, "jobs: line 3: size and height: expected one of them");
-    expect_refused("{\"size\":\"64x64\",\"width\":64}", FAIL_DATA, "jobs: line 3: size and width: expected one of them");
-    expect_refused("{\"rng\":\"gpuu\"}", FAIL_USAGE, "jobs: line 3: rng: expected cpu or cuda, found 'gpuu'");
-    expect_refused("{\"scheduler\":\"eulr\"}", FAIL_USAGE, "jobs: line 3: scheduler: unknown scheduler 'eulr'");
+                   "jobs: line 3 column 2: seed: expected a whole number from 0 to 18446744073709551615, found '1e20'");
+    expect_refused("{\"height\":64,\"size\":\"64x64\"}", FAIL_DATA, "jobs: line 3 column 2: size and height: expected one of them");
+    expect_refused("{\"size\":\"64x64\",\"width\":64}", FAIL_DATA, "jobs: line 3 column 17: size and width: expected one of them");
+    expect_refused("{\"rng\":\"gpuu\"}", FAIL_USAGE, "jobs: line 3 column 2: rng: expected cpu or cuda, found 'gpuu'");
+    expect_refused("{\"scheduler\":\"eulr\"}", FAIL_USAGE, "jobs: line 3 column 2: scheduler: unknown scheduler 'eulr'");
 }
 
 /* What is recorded can be asked for again: every recorded row comes back as it was. */

@@ -17,6 +17,7 @@ struct json {
     const char *prefix; /* "" or "outer." for messages */
     const char *text;   /* of the outermost object; NULL within */
     size_t length;
+    size_t *columns;               /* of one line: where each key stands; else NULL */
     int n;                         /* keys … */
     const cJSON **items, **by_key; /* … in order of the text, and sorted: cJSON's own search is linear */
 };
@@ -101,6 +102,21 @@ static struct json *json_new(struct arena *a, const cJSON *node, const char *pat
     return o;
 }
 
+/* Where the keys of the outermost object stand, from 1, in order. */
+static size_t *find_columns(struct arena *a, const struct json *o) {
+    size_t *columns = arena_array(a, (size_t)o->n, sizeof *columns), at;
+    struct json_scan s;
+    json_scan_begin(&s, o->text, o->length, NULL, 0);
+    json_scan_next(&s);
+    for (int i = 0; i < o->n; i++) {
+        at = s.at + strspn(o->text + s.at, " \t\r\n,");
+        columns[i] = at + 1;
+        json_scan_next(&s);
+        json_scan_skip(&s, json_scan_next(&s));
+    }
+    return columns;
+}
+
 static struct json *parse(struct arena *a, const char *text, size_t length, struct origin from) {
     const char *path = from.name;
     if (length > JSON_BYTES_MAX) die(FAIL_DATA, "%s: %zu bytes, expected at most %d", path, length, JSON_BYTES_MAX);
@@ -114,6 +130,7 @@ static struct json *parse(struct arena *a, const char *text, size_t length, stru
     struct json *o = json_new(a, tree, arena_strdup(a, path), "");
     o->text = copy;
     o->length = length;
+    if (from.line) o->columns = find_columns(a, o);
     return o;
 }
 
@@ -131,10 +148,27 @@ struct json *json_load(struct arena *a, const char *path) {
     return json_parse(a, text, length, path);
 }
 
+/* " column 15", or "" where it is not known. */
+struct column {
+    char text[32];
+};
+
+static struct column column_of(const struct json *o, const char *key) {
+    struct column c = {""};
+    int i = 0;
+    while (i < o->n && strcmp(o->items[i]->string, key)) i++;
+    if (o->columns && i < o->n) snprintf(c.text, sizeof c.text, " column %zu", o->columns[i]);
+    return c;
+}
+
 /* ---- getters ----------------------------------------------------------------------------------------------------- */
 
 const char *json_path(const struct json *o) {
     return o->path;
+}
+
+const char *json_place(struct arena *a, const struct json *o, const char *key) {
+    return arena_printf(a, "%s%s", o->path, column_of(o, key).text);
 }
 
 static int compare_key(const void *key, const void *item) {
@@ -185,7 +219,7 @@ static _Noreturn void fail_field(const struct json *o, const char *key, const ch
     else if (cJSON_IsString(v)) snprintf(found, sizeof found, "\"%.64s\"", v->valuestring);
     else if (cJSON_IsBool(v)) strcpy(found, cJSON_IsTrue(v) ? "true" : "false");
     else strcpy(found, cJSON_IsArray(v) ? "a list" : cJSON_IsObject(v) ? "an object" : "null");
-    die(FAIL_DATA, "%s: field '%s%s': expected %s, found %s", o->path, o->prefix, key, expected, found);
+    die(FAIL_DATA, "%s%s: field '%s%s': expected %s, found %s", o->path, column_of(o, key).text, o->prefix, key, expected, found);
 }
 
 /* cJSON holds numbers as double, exact below 2^53. */
@@ -251,7 +285,9 @@ static const cJSON *get_array(const struct json *o, const char *key, int max_n) 
     if (!v) return NULL;
     if (!cJSON_IsArray(v)) fail_field(o, key, "a list", v);
     int n = cJSON_GetArraySize(v);
-    if (n > max_n) die(FAIL_DATA, "%s: field '%s%s': expected at most %d items, found %d", o->path, o->prefix, key, max_n, n);
+    if (n > max_n)
+        die(FAIL_DATA, "%s%s: field '%s%s': expected at most %d items, found %d", o->path, column_of(o, key).text, o->prefix, key, max_n,
+            n);
     return v;
 }
 

@@ -63,10 +63,13 @@ struct json; /* an object, with its file's path for messages; lives in the arena
  * not a regular file), FAIL_DATA (malformed: "line L column C"). */
 struct json *json_load(struct arena *a, const char *path);
 struct json *json_parse(struct arena *a, const char *text, size_t length, const char *path);
-/* One line of a file, place being "FILE: line N": what is malformed is "FILE: line N column C". */
+/* One line of a file, place being "FILE: line N": what is malformed, and a field of another type, is "FILE: line N column C". */
 struct json *json_parse_line(struct arena *a, const char *text, size_t length, const char *place);
 
 const char *json_path(const struct json *o);
+/* What a message about a key there begins with: json_path, and of one line, "FILE: line N column C", where the key stands, in bytes,
+ * from 1. */
+const char *json_place(struct arena *a, const struct json *o, const char *key);
 bool json_has(const struct json *o, const char *key); /* present, null included */
 bool json_is_string(const struct json *o, const char *key);
 bool json_is_null(const struct json *o, const char *key); /* absent or null */

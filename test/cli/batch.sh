@@ -101,35 +101,36 @@ expect_error 2 'diffuse: --output: {id} is of a job: expected --batch with it, f
 
 # A file is checked whole before the first picture.
 rm box/*
-wrong() {
+wrong() { # CODE WHAT LINE [HINT]: of line 2; WHAT may begin with the column
     printf '%s\n' '{"prompt":"a"}' "$3" >wrong.jsonl
     batch -b wrong.jsonl -o box/
-    [ -z "${4-}" ] && expect_error "$1" "diffuse: wrong.jsonl: line 2: $2"
-    [ -n "${4-}" ] && expect_error "$1" "diffuse: wrong.jsonl: line 2: $2" "hint: $4"
+    case $2 in column*) said="diffuse: wrong.jsonl: line 2 $2" ;; *) said="diffuse: wrong.jsonl: line 2: $2" ;; esac
+    [ -z "${4-}" ] && expect_error "$1" "$said"
+    [ -n "${4-}" ] && expect_error "$1" "$said" "hint: $4"
     expect_box
 }
-wrong 65 'unknown key "stpes"' '{"prompt":"a","stpes":1}' 'did you mean "steps"?'
-wrong 65 "field 'steps': expected a number, found true" '{"prompt":"a","steps":true}'
-wrong 65 "field 'id': expected a string, found 7" '{"prompt":"a","id":7}'
-wrong 65 "field 'output': expected a string, found 7" '{"prompt":"a","output":7}'
-wrong 2 "steps: expected a whole number from 1 to 1000000, found '0'" '{"prompt":"a","steps":0}'
-wrong 2 'scheduler: expected NAME[,K=V], found an empty string' '{"prompt":"a","scheduler":""}'
-wrong 2 "output: expected a file, found '-'" '{"prompt":"a","output":"-"}'
+wrong 65 'column 15: unknown key "stpes"' '{"prompt":"a","stpes":1}' 'did you mean "steps"?'
+wrong 65 "column 15: field 'steps': expected a number, found true" '{"prompt":"a","steps":true}'
+wrong 65 "column 15: field 'id': expected a string, found 7" '{"prompt":"a","id":7}'
+wrong 65 "column 15: field 'output': expected a string, found 7" '{"prompt":"a","output":7}'
+wrong 2 "column 15: steps: expected a whole number from 1 to 1000000, found '0'" '{"prompt":"a","steps":0}'
+wrong 2 'column 15: scheduler: expected NAME[,K=V], found an empty string' '{"prompt":"a","scheduler":""}'
+wrong 2 "column 15: output: expected a file, found '-'" '{"prompt":"a","output":"-"}'
 wrong 2 'image: expected a file for a job, found -' '{"prompt":"a","image":"-"}'
 wrong 2 '"model" is the whole run'\''s: expected --model on the command line' '{"prompt":"a","model":"other"}'
 wrong 2 '"no_safety_checker" is the whole run'\''s: expected --no-safety-checker on the command line' '{"prompt":"a","no-safety-checker":true}'
-wrong 65 "field 'size': expected a number, found a list" '{"prompt":"a","size":[64,64]}'
-wrong 65 '"num_inference_steps" and "steps" are the same setting: expected one of them' '{"num_inference_steps":1,"steps":2}'
-wrong 65 '"clip-skip" and "clip_skip" are the same setting: expected one of them' '{"clip-skip":1,"clip_skip":0}'
-wrong 65 'unknown key "generator"' '{"generator":1}' '--seed N, and --rng cuda for a generator on the GPU'
-wrong 65 '"styles" is not supported' '{"prompt":"a","styles":["x"]}'
-wrong 65 'unknown key "outfile"' '{"prompt":"a","outfile":"x.png"}' 'did you mean "output"?'
-wrong 65 '"torch_dtype" is the whole run'\''s: expected --dtype on the command line' '{"torch_dtype":"float16"}'
+wrong 65 "column 15: field 'size': expected a number, found a list" '{"prompt":"a","size":[64,64]}'
+wrong 65 'column 26: "num_inference_steps" and "steps" are the same setting: expected one of them' '{"num_inference_steps":1,"steps":2}'
+wrong 65 'column 16: "clip-skip" and "clip_skip" are the same setting: expected one of them' '{"clip-skip":1,"clip_skip":0}'
+wrong 65 'column 2: unknown key "generator"' '{"generator":1}' '--seed N, and --rng cuda for a generator on the GPU'
+wrong 65 'column 15: "styles" is not supported' '{"prompt":"a","styles":["x"]}'
+wrong 65 'column 15: unknown key "outfile"' '{"prompt":"a","outfile":"x.png"}' 'did you mean "output"?'
+wrong 65 'column 2: "torch_dtype" is the whole run'\''s: expected --dtype on the command line' '{"torch_dtype":"float16"}'
 wrong 65 'expected UTF-8, found an invalid byte at column 12' "$(printf '{"prompt":"\377"}')"
-wrong 65 '"device" is the whole run'\''s: expected --device on the command line' '{"prompt":"a","device":"cpu"}'
-wrong 65 '"force" is an option alone: expected "on-exists":"overwrite"' '{"prompt":"a","force":true}'
-wrong 65 '"no_clobber" is an option alone: expected "on-exists":"number"' '{"prompt":"a","no_clobber":true}'
-wrong 65 "field 'mkdirs': expected true or false, found \"yes\"" '{"prompt":"a","mkdirs":"yes"}'
+wrong 65 'column 15: "device" is the whole run'\''s: expected --device on the command line' '{"prompt":"a","device":"cpu"}'
+wrong 65 'column 15: "force" is an option alone: expected "on-exists":"overwrite"' '{"prompt":"a","force":true}'
+wrong 65 'column 15: "no_clobber" is an option alone: expected "on-exists":"number"' '{"prompt":"a","no_clobber":true}'
+wrong 65 "column 15: field 'mkdirs': expected true or false, found \"yes\"" '{"prompt":"a","mkdirs":"yes"}'
 wrong 66 'nowhere.png: No such file or directory' '{"prompt":"a","image":"nowhere.png"}'
 wrong 66 'nowhere.png: No such file or directory' '{"prompt":"a","image":"a.png","mask":"nowhere.png"}'
 wrong 66 'nowhere.safetensors: No such file or directory' '{"prompt":"a","latents":"nowhere.safetensors"}'
@@ -216,9 +217,9 @@ fi
 piped '{"prompt":"a","seed":1}\n{"prompt":"a","stpes":1}\n{"prompt":"a","model":"other"}\n{"prompt":"a","seed":1}\n{"stpes":2}\n' -o box/
 expect_code 1
 expect_out box/00000001.png box/00000004.png
-printf '%s\n' 'diffuse: standard input: line 2: unknown key "stpes"' 'hint: did you mean "steps"?' \
+printf '%s\n' 'diffuse: standard input: line 2 column 15: unknown key "stpes"' 'hint: did you mean "steps"?' \
     'diffuse: standard input: line 3: "model" is the whole run'\''s: expected --model on the command line' \
-    'diffuse: standard input: line 5: unknown key "stpes"' >expected
+    'diffuse: standard input: line 5 column 2: unknown key "stpes"' >expected
 expect_same expected err
 
 # So is one that cannot be drawn, wherever it comes from; -j has the id with every event, the failure too.

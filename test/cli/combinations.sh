@@ -181,7 +181,7 @@ draw x --lora F:
 expect_error 2 "diffuse: --lora: 'F:': expected a weight behind the colon"
 printf '{"prompt":"x","steps":[1]}\n' >jobs
 draw -b jobs -o box/
-expect_error 65 "diffuse: jobs: line 1: field 'steps': expected a number, found a list"
+expect_error 65 "diffuse: jobs: line 1 column 15: field 'steps': expected a number, found a list"
 
 # --- --dry-run -j ---
 draw --size 16 -c 2 --dry-run -j -o box/d.png x
