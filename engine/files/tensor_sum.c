@@ -31,7 +31,7 @@ static uint64_t columns_of(const struct tensor *t) {
     return rows_of(t) ? tensor_count(t) / rows_of(t) : 0;
 }
 
-enum { LANES = 8, ROWS = 6, TILE = 2 * LANES, DEPTH = 64, PANELS = 8 };
+enum { LANES = 8, ROWS = 6, TILE = 2 * LANES, CACHED = 1 << 12 };
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 
 static inline lanes lanes_load(const float *p) {
@@ -45,11 +45,13 @@ static inline void lanes_add(float *p, lanes x) {
     memcpy(p, &x, sizeof x);
 }
 
-/* A tile of y, `rows` by TILE, which stays in registers: += the first `depth` of u's columns times panel [depth,TILE]. */
+/* A tile of y, `rows` by TILE, which stays in registers: += u's rows [rows,r] times panel [r,TILE]. */
 static inline __attribute__((always_inline)) void multiply_tile(float *restrict y, const float *restrict u, const float *restrict panel,
-                                                                uint64_t r, uint64_t depth, uint64_t columns, const uint64_t rows) {
+                                                                uint64_t r, uint64_t columns, const uint64_t rows) {
     lanes sums[ROWS][2] = {{{0}}};
-    for (uint64_t k = 0; k < depth; k++) {
+#pragma GCC unroll 6
+    for (uint64_t a = 0; a < rows; a++) __builtin_prefetch(y + a * columns, 1);
+    for (uint64_t k = 0; k < r; k++) {
         lanes left = lanes_load(panel + k * TILE), right = lanes_load(panel + k * TILE + LANES);
 #pragma GCC unroll 6
         for (uint64_t a = 0; a < rows; a++) sums[a][0] += u[a * r + k] * left, sums[a][1] += u[a * r + k] * right;
@@ -62,40 +64,46 @@ static inline __attribute__((always_inline)) void multiply_tile(float *restrict 
 }
 
 /* The same for any number of rows up to ROWS and of panels side by side; each number of rows is compiled on its own. */
-static void multiply_rows(float *y, const float *u, const float *panels, uint64_t r, uint64_t depth, uint64_t columns, uint64_t rows,
-                          uint64_t n_panels) {
-    for (uint64_t p = 0; p < n_panels; p++, y += TILE, panels += depth * TILE) switch (rows) {
-        case 1: multiply_tile(y, u, panels, r, depth, columns, 1); break;
-        case 2: multiply_tile(y, u, panels, r, depth, columns, 2); break;
-        case 3: multiply_tile(y, u, panels, r, depth, columns, 3); break;
-        case 4: multiply_tile(y, u, panels, r, depth, columns, 4); break;
-        case 5: multiply_tile(y, u, panels, r, depth, columns, 5); break;
-        default: multiply_tile(y, u, panels, r, depth, columns, ROWS);
+static void multiply_rows(float *y, const float *u, const float *panels, uint64_t r, uint64_t columns, uint64_t rows, uint64_t n_panels) {
+    for (uint64_t p = 0; p < n_panels; p++, y += TILE, panels += r * TILE) switch (rows) {
+        case 1: multiply_tile(y, u, panels, r, columns, 1); break;
+        case 2: multiply_tile(y, u, panels, r, columns, 2); break;
+        case 3: multiply_tile(y, u, panels, r, columns, 3); break;
+        case 4: multiply_tile(y, u, panels, r, columns, 4); break;
+        case 5: multiply_tile(y, u, panels, r, columns, 5); break;
+        default: multiply_tile(y, u, panels, r, columns, ROWS);
         }
 }
 
-/* y [n,columns] += u [n,r] v [r,columns]. As much of v as stays in the first cache meets all rows, of which it then reads and writes
+/* y [n,v.columns] += u [n,v.rows] v, v packed. As many panels as stay in the first cache meet all rows, of which they then read and write
  * some cache lines in a row. */
-static void multiply_add(float *restrict y, const float *restrict u, const float *restrict v, uint64_t n, uint64_t r, uint64_t columns) {
-    uint64_t left = columns / TILE * TILE;
-    for (uint64_t k = 0, depth; k < r; k += depth) {
-        depth = r - k < DEPTH ? r - k : DEPTH;
-        for (uint64_t j = 0, n_panels; j < left; j += n_panels * TILE) {
-            float panels[PANELS * DEPTH * TILE];
-            n_panels = (left - j) / TILE < PANELS ? (left - j) / TILE : PANELS;
-            for (uint64_t p = 0; p < n_panels; p++)
-                for (uint64_t d = 0; d < depth; d++)
-                    memcpy(panels + (p * depth + d) * TILE, v + (k + d) * columns + j + p * TILE, TILE * sizeof *panels);
-            for (uint64_t i = 0; i < n; i += ROWS)
-                multiply_rows(y + i * columns + j, u + i * r + k, panels, r, depth, columns, n - i < ROWS ? n - i : ROWS, n_panels);
-        }
+static void multiply_add(float *restrict y, const float *restrict u, const struct matrix *v, uint64_t n) {
+    uint64_t r = v->rows, columns = v->columns, whole = columns / TILE, most = CACHED / TILE / (r + 1) + 1;
+    for (uint64_t p = 0, n_panels; p < whole; p += n_panels) {
+        n_panels = whole - p < most ? whole - p : most;
+        for (uint64_t i = 0; i < n; i += ROWS)
+            multiply_rows(y + i * columns + p * TILE, u + i * r, v->x + p * r * TILE, r, columns, n - i < ROWS ? n - i : ROWS, n_panels);
     }
-    for (uint64_t i = 0; i < n; i++)
-        for (uint64_t j = left; j < columns; j++) {
-            float sum = 0;
-            for (uint64_t k = 0; k < r; k++) sum += u[i * r + k] * v[k * columns + j];
-            y[i * columns + j] += sum;
+    for (uint64_t i = 0; i < n && whole * TILE < columns; i++) {
+        float sums[TILE] = {0};
+        multiply_rows(sums, u + i * r, v->x + whole * r * TILE, r, TILE, 1, 1);
+        for (uint64_t j = whole * TILE; j < columns; j++) y[i * columns + j] += sums[j - whole * TILE];
+    }
+}
+
+/* As multiply_add takes it: in panels [rows,TILE] of TILE columns each, behind the last column zeros. 0 or an errno. */
+static int pack(struct matrix *m) {
+    uint64_t n_panels = (m->columns + TILE - 1) / TILE;
+    float *panels = sys.calloc(n_panels * m->rows * TILE + 1, sizeof *panels);
+    if (!panels) return ENOMEM;
+    for (uint64_t k = 0; k < m->rows; k++)
+        for (uint64_t p = 0; p < n_panels; p++) {
+            uint64_t n = m->columns - p * TILE < TILE ? m->columns - p * TILE : TILE;
+            memcpy(panels + (p * m->rows + k) * TILE, m->x + k * m->columns + p * TILE, n * sizeof *panels);
         }
+    free(m->x);
+    m->x = panels;
+    return 0;
 }
 
 /* t times scale, flattened to its first axis and the rest; 0 or an errno. */
@@ -107,6 +115,11 @@ static int load(struct matrix *m, const struct tensor *t, double scale) {
     return error;
 }
 
+static int load_packed(struct matrix *m, const struct tensor *t) {
+    int error = load(m, t, 1);
+    return error ? error : pack(m);
+}
+
 /* left right as one matrix; left alone where there is no right. */
 static int load_product(struct matrix *m, const struct tensor *left, const struct tensor *right, double scale) {
     struct matrix a = {0}, b = {0};
@@ -114,13 +127,13 @@ static int load_product(struct matrix *m, const struct tensor *left, const struc
     *m = (struct matrix){sys.calloc(rows_of(left) * columns_of(right) + 1, sizeof *m->x), rows_of(left), columns_of(right)};
     int error = m->x ? 0 : ENOMEM;
     if (!error) error = load(&a, left, scale);
-    if (!error) error = load(&b, right, 1);
-    if (!error) multiply_add(m->x, a.x, b.x, a.rows, a.columns, b.columns);
+    if (!error) error = load_packed(&b, right);
+    if (!error) multiply_add(m->x, a.x, &b, a.rows);
     free(a.x), free(b.x);
     return error;
 }
 
-/* The factors of one delta, its scale in the first of them. */
+/* The factors of one delta, its scale in the first of them; b and d are packed where they are a second factor. */
 struct factors {
     struct matrix a, b, c, d, magnitude;
 };
@@ -134,22 +147,22 @@ static int load_factors(struct factors *f, const struct delta *d) {
         return error;
     }
     error = load(&f->a, d->a, d->scale);
-    if (!error) error = load(&f->b, d->b, 1);
+    if (!error) error = load_packed(&f->b, d->b);
     if (d->kind == DELTA_LOW_RANK || error) return error;
     error = load(&f->c, d->c, 1);
-    return error ? error : load(&f->d, d->d, 1);
+    return error ? error : load_packed(&f->d, d->d);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 /* y [n,columns] += rows [first, first + n) of the delta; spare [2,n,columns] */
 static void add_delta(const struct factors *f, enum delta_kind kind, float *y, uint64_t first, uint64_t n, uint64_t columns, float *spare) {
-    if (kind == DELTA_LOW_RANK) multiply_add(y, f->a.x + first * f->a.columns, f->b.x, n, f->a.columns, columns);
+    if (kind == DELTA_LOW_RANK) multiply_add(y, f->a.x + first * f->a.columns, &f->b, n);
     if (kind == DELTA_HADAMARD) {
         float *other = spare + n * columns;
         memset(spare, 0, 2 * n * columns * sizeof *spare);
-        multiply_add(spare, f->a.x + first * f->a.columns, f->b.x, n, f->a.columns, columns);
-        multiply_add(other, f->c.x + first * f->c.columns, f->d.x, n, f->c.columns, columns);
+        multiply_add(spare, f->a.x + first * f->a.columns, &f->b, n);
+        multiply_add(other, f->c.x + first * f->c.columns, &f->d, n);
         for (uint64_t i = 0; i < n * columns; i++) y[i] += spare[i] * other[i];
     }
     if (kind == DELTA_KRONECKER)
@@ -170,32 +183,41 @@ static void set_lengths(float *y, const float *m, uint64_t n, uint64_t columns) 
     }
 }
 
-/* Elements [first, first + n) of the rows they lie in; block [rows,columns], with room for two more of that size where a delta needs it. */
-static int sum_rows(const struct sum *s, const struct factors *f, char *dst, uint64_t first, uint64_t n, float *block, uint64_t rows) {
-    uint64_t C = s->columns, top = first / C, count = (first + n - 1) / C - top + 1;
-    int error = tensor_read_f32(s->base, block, top * C, count * C);
+/* y [count,C] = rows [top, top + count); spare: room for two more of that size where a delta needs it */
+static int sum_rows(const struct sum *s, const struct factors *f, float *y, uint64_t top, uint64_t count, float *spare) {
+    uint64_t C = s->columns;
+    int error = tensor_read_f32(s->base, y, top * C, count * C);
     for (int i = 0; i < s->n && !error; i++) {
-        add_delta(&f[i], s->deltas[i].kind, block, top, count, C, block + rows * C);
-        if (f[i].magnitude.x) set_lengths(block, f[i].magnitude.x + top, count, C);
+        add_delta(&f[i], s->deltas[i].kind, y, top, count, C, spare);
+        if (f[i].magnitude.x) set_lengths(y, f[i].magnitude.x + top, count, C);
     }
-    if (!error) memcpy(dst, block + (first - top * C), n * sizeof *block);
     return error;
 }
 
+/* Whole rows are summed where they are wanted; of a row that begins or ends elsewhere, a part is copied. */
 static int sum_blocks(const struct sum *s, const struct factors *f, char *dst, uint64_t first, uint64_t n) {
     enum { BLOCK = 1 << 19 };
     uint64_t C = s->columns, rows = (first + n - 1) / C - first / C + 1, most = C < BLOCK / 4 ? BLOCK / C : 4;
-    bool spare = false;
-    for (int i = 0; i < s->n; i++) spare |= s->deltas[i].kind == DELTA_HADAMARD;
+    bool hadamard = false, in_place = (uintptr_t)dst % sizeof(float) == 0;
+    for (int i = 0; i < s->n; i++) hadamard |= s->deltas[i].kind == DELTA_HADAMARD;
     if (rows > most) rows = most;
-    float *block = sys.malloc((spare ? 3 : 1) * rows * C * sizeof *block);
-    int error = block ? 0 : ENOMEM;
+    float *row = sys.malloc((C + (hadamard ? 2 * rows * C : 0)) * sizeof *row);
+    int error = row ? 0 : ENOMEM;
     for (uint64_t done = 0, count; done < n && !error; done += count) {
-        count = rows * C - (first + done) % C;
-        if (count > n - done) count = n - done;
-        error = sum_rows(s, f, dst + done * sizeof *block, first + done, count, block, rows);
+        uint64_t at = first + done, in_row = at % C;
+        char *to = dst + done * sizeof *row;
+        count = n - done;
+        if (in_place && !in_row && count >= C) {
+            if (count > rows * C) count = rows * C;
+            count -= count % C;
+            error = sum_rows(s, f, (float *)to, at / C, count / C, row + C);
+            continue;
+        }
+        if (count > C - in_row) count = C - in_row;
+        error = sum_rows(s, f, row, at / C, 1, row + C);
+        if (!error) memcpy(to, row + in_row, count * sizeof *row);
     }
-    free(block);
+    free(row);
     return error;
 }
 
