@@ -139,8 +139,14 @@ def xl_distilled():
 
 IMAGE = ["-i", "@in.png"]
 MASK = [*IMAGE, "--mask", "@mask.png"]
-TASK_SCHEDULERS = [None, "DDIMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler",
-                   "LCMScheduler"]
+
+
+def add_odd(c):
+    """A picture and a mask whose sides are odd, and what draws a mask of three latents by two."""
+    image, mask = c.add_picture("odd.png", 29, 19), c.add_mask("odd-mask.png", 29, 19, 9, 5, 8, 7, 5)
+    size = {"width": 24, "height": 16}
+    return (["-i", "@odd.png", "--mask", "@odd-mask.png", "-W", 24, "-H", 16],
+            {"cls": StableDiffusionXLInpaintPipeline, "image": image, "mask_image": mask, **size})
 
 
 def xl_image():
@@ -150,7 +156,7 @@ def xl_image():
     draw(c, "plain")
     for scheduler in ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"):
         draw(c, scheduler, ["-g", 3], scheduler=scheduler, changes={"sigma_min": 0.002, "sigma_max": 80.0}, steps=4, guidance_scale=3.0)
-    for scheduler in TASK_SCHEDULERS:
+    for scheduler in (None, *SCHEDULERS):
         draw(c, f"image-{scheduler}", [*IMAGE, "--strength", 0.6], cls=StableDiffusionXLImg2ImgPipeline, scheduler=scheduler, steps=5, image=image,
              strength=0.6)
         draw(c, f"mask-{scheduler}", MASK, cls=StableDiffusionXLInpaintPipeline, scheduler=scheduler, steps=4, image=image, mask_image=mask,
@@ -160,6 +166,10 @@ def xl_image():
          cls=StableDiffusionXLImg2ImgPipeline, image=image, original_size=(50, 90), crops_coords_top_left=(1, 3), negative_target_size=(20, 30))
     draw(c, "mask-whole", [*MASK, "--strength", 1], cls=StableDiffusionXLInpaintPipeline, image=image, mask_image=mask, strength=1.0,
          width=40, height=32)
+    args, masked = add_odd(c)
+    noisy = {"scheduler": "EulerAncestralDiscreteScheduler", "steps": 4, "seeds": (7, 8)}  # two pictures, each of its own noise
+    draw(c, "image-odd", ["-i", "@odd.png", "--strength", 0.75], cls=StableDiffusionXLImg2ImgPipeline, image=masked["image"], strength=0.75, **noisy)
+    draw(c, "mask-odd", args, **masked, **noisy)
     return c
 
 
@@ -169,6 +179,10 @@ def xl_nine():
     for strength in (0.6, 1.0):
         draw(c, f"strength-{strength}", [*MASK, "--strength", strength], cls=StableDiffusionXLInpaintPipeline, steps=4, image=image,
              mask_image=mask, strength=strength, width=40, height=32)
+    args, masked = add_odd(c)
+    for scheduler in SCHEDULERS:
+        draw(c, scheduler, [*args, "--strength", 0.75], steps=4, strength=0.75, scheduler=scheduler, **masked)
+    draw(c, "two", [*args, "--strength", 0.75], steps=4, strength=0.75, scheduler="DDPMScheduler", seeds=(7, 8), **masked)
     return c
 
 
