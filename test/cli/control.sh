@@ -11,6 +11,13 @@ fox -o plain.png -W 32 -H 32
 led -o led.png
 expect_code 0
 differ plain.png led.png
+# a repository in the hub's cache
+cp -r m/one/. "$(cached org/net)"
+HF_HUB_CACHE=hub fox -o b.png --control org/net --control-image m/a.png
+expect_code 0
+expect_same led.png b.png
+HF_HUB_CACHE=hub fox -o b.png -f --control org/none --control-image m/a.png
+expect_code 66
 # other programs' names; numbers that are one for all; what leads nothing; the size asked for
 fox -o b.png -f --controlnet m/one --control-image m/a.png --control-strength 1 --control-guidance-start 0 --control-guidance-end 1
 expect_same led.png b.png
@@ -49,8 +56,9 @@ expect_code 0
 differ flat.png depth.png
 cp -r d/depth_estimator dpt
 cp d/feature_extractor/preprocessor_config.json dpt
-for more in '--control-preprocess depth:d' '--control-preprocess depth:dpt' '--control-preprocess depth --offload stage'; do
-    deep -o b.png -f $more
+cp -r dpt/. "$(cached org/dpt)"
+for more in '--control-preprocess depth:d' '--control-preprocess depth:org/dpt' '--control-preprocess depth:dpt' '--control-preprocess depth --offload stage'; do
+    HF_HUB_CACHE=hub deep -o b.png -f $more
     expect_code 0
     expect_same depth.png b.png
 done

@@ -37,6 +37,24 @@ fox -o b.png --lora loras/a.safetensors:0
 expect_same plain.png b.png
 fox -o b.png -f --lora loras:50
 expect_same a.png b.png
+# a repository in the hub's cache: the file of diffusers' name, or the one there is
+repository=$(cached org/lora)
+cp loras/a.safetensors "$repository/fox.safetensors"
+HF_HUB_CACHE=hub fox -o b.png -f --lora org/lora:50
+expect_code 0
+expect_same a.png b.png
+cp text.safetensors "$repository"
+HF_HUB_CACHE=hub fox -o b.png -f --lora org/lora:50
+expect_error 66 "diffuse: $repository: expected pytorch_lora_weights.safetensors or one .safetensors file, found 2"
+mv "$repository/fox.safetensors" "$repository/pytorch_lora_weights.safetensors"
+echo '{"prompt":"a fox","lora":"org/lora:50"}' >hub.jsonl
+HF_HUB_CACHE=hub run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 --metadata none -b hub.jsonl -o hub.png
+expect_code 0
+expect_same a.png hub-00000001.png
+HF_HUB_CACHE=hub run --inspect --lora org/lora
+grep -q "^LoRA .*$repository/pytorch_lora_weights.safetensors\$" out || fail "it is not that file's: $(cat out)"
+HF_HUB_CACHE=hub fox -o b.png -f --lora org/none
+expect_code 66
 fox -o half.png --lora loras/a.safetensors:25
 fox -o twice.png --loras loras/a.safetensors:25 --lora loras/a.safetensors:25
 grep -q '^diffuse: warning: --lora loras/a.safetensors: given twice, and added twice: 25 and 25 times$' err || fail 'twice is not said'

@@ -27,12 +27,10 @@ file           $kind: read by $name" ] || fail "not $kind: $(sed -n 1,2p out)"
 done
 
 # --vae: a directory, or a repository in the hub's cache
-commit=0123456789abcdef0123456789abcdef01234567 repo=hub/models--org--vae
-mkdir -p $repo/snapshots $repo/refs
-cp -r "$MODEL/../tiny-sd2/vae" $repo/snapshots/$commit
-printf %s $commit >$repo/refs/main
+vae=$(cached org/vae)
+cp -r "$MODEL/../tiny-sd2/vae/." "$vae"
 draw --size 32 --metadata none -q -o own.png x
-draw --size 32 --metadata none -q -o directory.png --vae $repo/snapshots/$commit x
+draw --size 32 --metadata none -q -o directory.png --vae "$vae" x
 HF_HUB_CACHE=hub draw --size 32 --metadata none -q -o repository.png --vae org/vae x
 expect_code 0
 expect_same directory.png repository.png
@@ -62,9 +60,13 @@ rows marked -m marked.safetensors
 rows v -m plain.safetensors -x ddim,prediction_type=v_prediction,rescale_betas_zero_snr=true
 rows told -m marked.safetensors -x ddim,prediction_type=epsilon,rescale_betas_zero_snr=false
 rows configured -m marked.safetensors --config sd1
+cp sd1/model_index.json "$(cached org/config)"
+cp -r sd1/*/ "$(cached org/config)"
+HF_HUB_CACHE=hub rows cached -m marked.safetensors --config org/config
 rows directory -m sd1
 expect_same marked.rows v.rows
 expect_same told.rows epsilon.rows
 expect_same configured.rows directory.rows
+expect_same cached.rows directory.rows
 differ epsilon.rows marked.rows
 finish

@@ -34,6 +34,14 @@ toy -o same.png -f --embedding 'x=y.safetensors' 'a <toy> fox'
 expect_same toy.png same.png
 toy -o same.png -f --embedding 'x=y.safetensors=robot' 'a robot fox'
 expect_same toy.png same.png
+# a repository in the hub's cache
+cp toy.safetensors "$(cached org/toy)/learned_embeds.safetensors"
+HF_HUB_CACHE=hub toy -o same.png -f --embedding org/toy 'a <toy> fox'
+expect_code 0
+expect_same toy.png same.png
+HF_HUB_CACHE=hub toy -o same.png -f --embedding org/toy=robot 'a robot fox'
+expect_code 0
+expect_same toy.png same.png
 
 toy -o other.png --embedding other.safetensors 'a <toy> fox'
 differ toy.png other.png
