@@ -2,6 +2,10 @@
 #include "test/resident.h"
 #include "test/synthetic.h"
 
+#include <stdio.h>
+#include <unistd.h>
+#include "cli/option_table.h"
+#include "cli/together.h"
 #include "engine/cpu/cpu.h"
 
 static struct device *open_f32(void) {
@@ -108,10 +112,60 @@ static void test_tasks_together(void **state) {
     }
 }
 
+/* What together_plan says of a request. */
+static const char *said(struct arena *a, struct request *r, const struct options *o) {
+    enum { SAID_MAX = 4096 };
+    char *text = arena_alloc(a, SAID_MAX);
+    FILE *file = tmpfile();
+    int err = dup(STDERR_FILENO);
+    assert_true(file && err >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+    together_plan(r, o);
+    dup2(err, STDERR_FILENO);
+    close(err);
+    rewind(file);
+    text[fread(text, 1, SAID_MAX - 1, file)] = 0;
+    fclose(file);
+    return text;
+}
+
+/* Of several pictures as many are drawn at once as fit beside the weights, each taken for as much as one alone; fewer than were asked for
+ * is told. A byte less than for so many, and it is one less. */
+static void test_little_memory(void **state) {
+    (void)state;
+    enum { COUNT = 7 };
+    struct arena a = {0};
+    struct settings s = first_settings("test/fixtures/tiny-sd1");
+    struct request *r = open_request(&a, &s, open_f32());
+    struct memory_plan one = model_memory(r->model);
+    uint64_t each = one.activations + one.scratch;
+    model_close(r->model);
+    s.count = COUNT;
+    for (int n = 1; n <= COUNT; n++)
+        for (int i = 0; i < 6; i++) {
+            s.batch_size = i % 2 ? COUNT : 0;
+            struct options o = {.settings = s, .verbose = i % 2 == 0};
+            struct model *m = model_open_both(&a, &s);
+            model_use(m, open_f32());
+            m->device->memory_free = little_memory;
+            few_bytes = i < 4 ? one.weights + (size_t)n * each + (i < 2 ? 0 : each - 1) : 0; /* of 0 nothing is known */
+            r = request_open(&a, m, &s);
+            const char *text = said(&a, r, &o), *told = arena_printf(&a, "pictures drawn at once: %d\n", few_bytes ? n : COUNT);
+            assert_int_equal(r->pictures, few_bytes ? n : COUNT);
+            assert_false(m->stages->on);
+            if (o.verbose) assert_non_null(strstr(text, told));
+            else if (r->pictures == COUNT) assert_string_equal(text, "");
+            else
+                assert_string_equal(
+                    text, arena_printf(&a, "diffuse: warning: --batch-size %d: pictures drawn at once: %d: memory is short\n", COUNT, n));
+            model_close(m);
+        }
+    arena_free(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests),       cmocka_unit_test(test_together),
                                        cmocka_unit_test(test_tasks_together), cmocka_unit_test(test_refined),
                                        cmocka_unit_test(test_offloaded),      cmocka_unit_test(test_remembered),
-                                       cmocka_unit_test(test_failures)};
+                                       cmocka_unit_test(test_failures),       cmocka_unit_test(test_little_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
