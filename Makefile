@@ -234,7 +234,7 @@ check-emu:
 	test/emu/matrix.sh
 
 # A second opinion on what nvcc emits: an interpreter of PTX in Python, which needs numpy; PYTHON=… says which Python has it.
-PTX_KERNELS := gemm conv2d_narrow attention_flash attention_short attention_wide group_norm layer_norm sched_step
+PTX_KERNELS := gemm conv2d_narrow conv2d_first attention_flash attention_short attention_wide group_norm layer_norm sched_step
 PTX_CHECKED := 80 90
 define PTX_RULE
 $(BUILD)/ptx/sm_$1/%.ptx: cuda/%.cu $(wildcard cuda/*.h cuda/*.cuh) $(BUILD)/nvcc.txt

@@ -91,6 +91,7 @@ Counted before and after; ms are the model's of an H100, before and after, predi
 |---|---|---|---|---|---|---|
 | enlarging convolutions as four of 2x2 | products 1.602 → 1.526, 4.293 → 4.123, 0.498 → 0.471 TFLOP a step, 2.515 → 2.128 in the VAE; weights 1969 → 2027 MiB (SD 1.5) | 6.3 → 6.1 | 14.7 → 14.3 | 37.0 → 36.4 | 2.5 → 2.4 | 7.1 → 6.3 |
 | 3x3 convolutions to at most 8 channels from a tile with its rim | 16-byte copies of x for 128 pixels and 32 channels: 4608 → 720; of the VAE's last one, 512 pixels wide, 604 → 94 MB of x to shared memory, 135 → 29 us | 6.1 → 6.1 | 14.3 → 14.3 | 36.4 → 36.4 | 2.4 → 2.4 | 6.3 → 6.2 |
+| 3x3 convolutions of at most 4 channels on tensor cores, from a tile with its rim | of 64 pixels and 64 columns (SD 1.5, 36 products): 3072 reads of shared memory and 6144 FFMA of gemm_plain's warps → 144 and 96 mma.sync; us: SD 1.5 10.3 → 3.8, SD 2.1 21 → 6.4, SDXL 37 → 9.4, ddpm-cat 21 → 7.2, VAE 512 8.5 → 3.3 | -0.01 | -0.01 | -0.03 | -0.01 | -0.01 |
 
 Reckoned and not built:
 
@@ -101,9 +102,10 @@ Reckoned and not built:
   masked), of which 88 are products of 6.36 clocks, 560, and 68 exponentials of 8, 544. The three are as long as each other, and a polynomial takes about
   10 instructions for one of 8 clocks. (1160 and 136, which stood here, and 136 in the model counted the code of masked tiles with it.)
 - The sums of those exponentials as a column of ones beside V: 64 additions less, 8 products more, which are 611 clocks then.
-- First convolutions (3 or 4 channels) from a tile with its rim: SD 1.5's is 94 million multiply-adds of gemm_plain, one node of 405, 3.3 us at the
-  least: if it takes 10 us as it is (a guess) there is less than 0.01 ms to gain.
-- All steps as one graph: a step's one submission goes on while the step before it runs, 6 ms.
+- All steps as one graph: 50 steps of SD 1.5 are 20250 nodes to capture and instantiate in place of 405, 20 to 40 ms at 1 or 2 us each (a guess), and
+  again for another number of steps. To gain: 48 gaps between graphs of which the next is queued while one runs (5.9 ms), 2 to 5 us each (a guess), 0.1
+  to 0.25 of 295 ms. A WHILE node is instantiated once, but then nothing of the host's comes between rows: their noise, which the host draws as torch
+  does, progress, previews, a row that is broken off or not finite.
 - Products 64 deep at a time: 4 stages of 256x128 would want 192 KB of shared memory, of which sm_86, 89 and 120 have 99; two stages hide less.
 TEXT
 } >bench/kernels.md

@@ -207,6 +207,14 @@ def narrow_convolution(M, C):
     return ceil(C, 32) * max(blocks * step, waves * 2 * STEP_CLOCKS) + waves * BLOCK_CLOCKS
 
 
+def first_convolution(M, N, C):
+    """Clocks: cuda/conv2d_first.cu, 8x16 pixels and 64 columns a block: 180 pixels of x and 9 taps of weights come, 16 KB of y go."""
+    blocks = ceil(M, 128) * ceil(N, 64)
+    each = max((180 * C + 64 * 9 * C + 128 * min(N, 64)) * 2 / L2_BYTES, 8 * 8 * 3 * MMA_CLOCKS / 4)
+    at_once = ceil(blocks, SMS)
+    return at_once * each + ceil(at_once, 4) * BLOCK_CLOCKS
+
+
 def library_product(M, N, C):
     best = math.inf
     for m, n in ((128, 256), (128, 128), (64, 256), (128, 64)):
@@ -236,7 +244,12 @@ def time(layer, dram, sweep):
         moved = weights + (2 * M * (N // 2 if kind == 'GEGLU' else N) + 2 * M * C if 2 * M * (N + C) > L2 else 0)
         if on_library(layer):
             return max(library_product(M, N, C) / CLOCK, moved / dram) + NODE, 1
-        clocks, splits = (narrow_convolution(M, C), 1) if R == 3 and N <= 8 else own_product(M, N, R * R * ceil(C, 32))
+        if R == 3 and C <= 4:
+            clocks, splits = first_convolution(M, N, C), 1
+        elif R == 3 and N <= 8:
+            clocks, splits = narrow_convolution(M, C), 1
+        else:
+            clocks, splits = own_product(M, N, R * R * ceil(C, 32))
         return max(clocks / CLOCK, moved / dram) + NODE, 1 + (splits > 1)
     if kind == 'attention':
         heads, queries, keys, D = sizes

@@ -60,7 +60,8 @@ void cuda_conv2d(struct device *base, struct view y, struct view x, struct weigh
     struct gemm g = problem(dev, y, x, w, temb, residual, shape);
     g.w = g.phases == 1 ? cuda_packed(dev, w) : cuda_packed_phases(dev, w);
     g.bias = static_cast<const float *>(cuda_packed(dev, b));
-    if (!gemm_fits(dev, x, 0)) gemm_plain(dev, &g);
+    if (conv2d_first_fits(dev, &g)) conv2d_first(dev, &g);
+    else if (!gemm_fits(dev, x, 0)) gemm_plain(dev, &g);
     else if (is_narrow(&g)) conv2d_narrow(dev, &g);
     else gemm_run(dev, &g);
 

@@ -1,4 +1,4 @@
-/* Convolutions and linear layers as one problem, and the three ways to compute it: gemm_run, conv2d_narrow and gemm_plain.
+/* Convolutions and linear layers as one problem, and the ways to compute it: gemm_run, conv2d_narrow, conv2d_first and gemm_plain.
  *
  *     sum[m,j] = Σ_rs Σ_c x[pixel(m,rs), c] w[j, rs, c]
  *     y[m,n]   = act(sum[m,n] + bias[n] + temb[image(m),n]) + residual[m,n]
@@ -46,6 +46,10 @@ void gemm_run(struct cuda_device *dev, const struct gemm *g);
 /* Tensor cores too, where gemm_fits: 3x3 to at most 8 columns, padded by one, of stride 1 (conv2d_narrow.cu). */
 bool conv2d_narrow_fits(const struct gemm *g);
 void conv2d_narrow(struct cuda_device *dev, const struct gemm *g);
+
+/* Tensor cores: 3x3 of at most 4 channels, padded by one, of stride 1 (conv2d_first.cu). */
+bool conv2d_first_fits(const struct cuda_device *dev, const struct gemm *g);
+void conv2d_first(struct cuda_device *dev, const struct gemm *g);
 
 /* Any shape, type and GPU, of one phase (gemm_plain.cu). */
 void gemm_plain(struct cuda_device *dev, const struct gemm *g);

@@ -10,7 +10,7 @@ table=$(bench/kernels.sh --tsv) || {
     exit $code
 }
 echo "$table" | awk -F'\t' '
-    BEGIN {n = split("gemm_tile conv2d_narrow flash attend_short attend_wide", tensor, " ")}
+    BEGIN {n = split("gemm_tile conv2d_narrow conv2d_first flash attend_short attend_wide", tensor, " ")}
     {
         for (i = 1; i <= n; i++) {
             if (index($1, tensor[i] "<") != 1) continue

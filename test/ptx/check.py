@@ -99,23 +99,25 @@ def gemm(module, half, tile, what, N=1, H=1, W=1, C=40, K=72, R=1, stride=1, ups
     compare(f'gemm {half} {BM}x{BN} {what}', of_bits(memory.read(g.y, y), half), sums + residual.values, ULP[half])
 
 
-def narrow(module, half, N, H, W, C, K):
+def convolution(module, half, kernel, N, H, W, C, K, columns, dynamic=0, vectors=False):
     rng = np.random.default_rng(6)
     x, w = Half(rng, half, N, H, W, C), Half(rng, half, K, 3, 3, C, scale=(C * 9)**-0.5)
     bias, residual = rng.standard_normal(K).astype(np.float32), Half(rng, half, N * H * W, K)
     memory, y = Global(), poison(N * H * W, K)
     g = Gemm(M=N * H * W, N=K, C=C, x=memory.add(x.bits), ldx=C, H=H, W=W, Ho=H, Wo=W, phases=1, R=3, stride=1, top=1, left=1, upsample=1,
              seen_H=H, seen_W=W, w=memory.add(w.bits), w_row=9 * C, w_tap=C, bias=memory.add(bias), residual=memory.add(residual.bits),
-             residual_ld=K, y_ld=K, y=memory.add(y, write=True), dtype=1 if half == 'f16' else 2)
-    module.launch('conv2d_narrow', f'narrowI{HALF[half]}E', memory, (-(-W // 16), -(-H // 8), N), g, dynamic=2 * (180 + 72) * 64)
+             residual_ld=K, y_ld=K, y=memory.add(y, write=True), dtype=1 if half == 'f16' else 2, vectors=vectors)
+    module.launch(f'conv2d_{kernel}', f'{kernel}I{HALF[half]}E', memory, (-(-W // 16) * -(-K // columns), -(-H // 8), N), g, dynamic=dynamic)
     wanted = convolved(x.values, w.values, 1, 1, 1, 1, H, W, (H, W)).reshape(-1, K) + bias + residual.values
-    compare(f'narrow convolution {half} to {K}', of_bits(memory.read(g.y, y), half), wanted, ULP[half])
+    compare(f'{kernel} convolution {half} of {C} to {K}', of_bits(memory.read(g.y, y), half), wanted, ULP[half])
 
 
 def products(module):
     for half in HALF:
-        narrow(module, half, 2, 9, 19, 72, 4)
-        narrow(module, half, 1, 8, 5, 40, 8)
+        convolution(module, half, 'narrow', 2, 9, 19, 72, 4, columns=8, dynamic=2 * (180 + 72) * 64)
+        convolution(module, half, 'narrow', 1, 8, 5, 40, 8, columns=8, dynamic=2 * (180 + 72) * 64)
+        convolution(module, half, 'first', 2, 9, 19, 4, 136, columns=64, vectors=True)
+        convolution(module, half, 'first', 1, 8, 5, 3, 37, columns=64)
         for tile in TILES:
             gemm(module, half, tile, '3x3', N=2, H=7, W=9, C=40, K=tile[1] + 8, R=3)
         gemm(module, half, TILES[7], 'stride 2, three splits', H=12, W=11, C=72, K=40, R=3, stride=2, splits=3)
@@ -239,6 +241,8 @@ def mistakes(directory):
         try:
             if file == 'gemm':
                 gemm(module, 'f16', (64, 64, 32, 32), '3x3', H=7, W=9, C=40, K=72, R=3)
+            elif file == 'conv2d_first':
+                convolution(module, 'f16', 'first', 1, 8, 5, 3, 37, columns=64)
             elif file == 'layer_norm':
                 layer_norm(module, 'f16', 320, 2)
             else:
