@@ -12,6 +12,10 @@ static bool is_file(const char *path) {
     return !strchr(path, ' ') && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+static bool has_lora(const char *prompt) {
+    return strstr(prompt, "<lora:") || strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
+}
+
 /* A bracket that a colon and a number end. */
 static bool has_number(const char *prompt, char bracket) {
     for (const char *s = prompt; (s = strchr(s, bracket)); s++) {
@@ -22,6 +26,25 @@ static bool has_number(const char *prompt, char bracket) {
     return false;
 }
 
+static bool has_weight(const char *prompt) {
+    return has_number(prompt, ')');
+}
+
+static bool has_brackets(const char *prompt) {
+    return (strstr(prompt, "((") && strstr(prompt, "))")) || (strstr(prompt, "[[") && strstr(prompt, "]]"));
+}
+
+/* A word or a bracket that two signs end. */
+static bool has_signs(const char *prompt) {
+    for (const char *s = prompt; (s = strpbrk(s, "+-")); s++)
+        if (s > prompt && s[1] == *s && (isalnum((unsigned char)s[-1]) || s[-1] == ')') && (!s[2] || strchr(" ,+-", s[2]))) return true;
+    return false;
+}
+
+static bool has_edit(const char *prompt) {
+    return has_number(prompt, ']');
+}
+
 static bool has_word(const char *prompt, const char *word) {
     size_t n = strlen(word);
     for (const char *s = prompt; (s = strstr(s, word)); s += n)
@@ -29,24 +52,61 @@ static bool has_word(const char *prompt, const char *word) {
     return false;
 }
 
-/* The syntax the prompt has of others, as a list; "" for none. */
-static const char *foreign_syntax(const char *prompt, bool loras) {
-    bool tag = (!loras && strstr(prompt, "<lora:")) || strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
-    if (tag) return "<lora:…>";
-    if (has_number(prompt, ')')) return "a weight such as (red:1.4)";
-    if (has_number(prompt, ']')) return "an edit such as [red:blue:0.5]";
-    if (has_word(prompt, "BREAK")) return "BREAK";
-    return has_word(prompt, "AND") ? "AND" : "";
+static bool has_break(const char *prompt) {
+    return has_word(prompt, "BREAK");
+}
+
+static bool has_and(const char *prompt) {
+    return has_word(prompt, "AND");
+}
+
+static bool has_embedding(const char *prompt) {
+    const char *s = strstr(prompt, "embedding:");
+    return s && (isalnum((unsigned char)s[10]) || s[10] == '_');
+}
+
+static bool has_choice(const char *prompt) {
+    const char *open = strchr(prompt, '{'), *bar = open ? strchr(open, '|') : NULL;
+    return bar && strchr(bar, '}');
+}
+
+static bool has_wildcard(const char *prompt) {
+    const char *s = strstr(prompt, "__");
+    return s && isalnum((unsigned char)s[2]) && strstr(s + 2, "__");
+}
+
+/* Of A1111, compel, ComfyUI and their extensions; the first that a prompt has is told. */
+static const struct {
+    const char *what, *reads; /* "" for nothing that does */
+    bool (*in)(const char *prompt);
+} foreign[] = {
+    {"<lora:…>", "--lora-dir DIR", has_lora},
+    {"a weight such as (red:1.4)", "--prompt-syntax a1111", has_weight},
+    {"a weight such as ((red))", "--prompt-syntax a1111", has_brackets},
+    {"a weight such as red++", "--prompt-syntax compel", has_signs},
+    {"an edit such as [red:blue:0.5]", "", has_edit},
+    {"BREAK", "--prompt-syntax a1111", has_break},
+    {"AND", "", has_and},
+    {"embedding:NAME", "--embedding FILE=NAME", has_embedding},
+    {"a choice such as {red|blue}", "", has_choice},
+    {"a wildcard such as __colour__", "", has_wildcard},
+};
+
+static void note_syntax(const char *prompt, bool loras) {
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        if (!foreign[i].in(prompt) || (loras && foreign[i].in == has_lora)) continue;
+        const char *reads = foreign[i].reads;
+        warn("prompt: %s is text here, with no meaning of its own%s%s%s", foreign[i].what, *reads ? ": " : "", reads,
+             *reads ? " reads it" : "");
+        return;
+    }
 }
 
 void prompt_notes(const char *prompt, bool from_stdin, const struct settings *settings) {
-    const char *syntax = settings->prompt_syntax == SYNTAX_PLAIN ? foreign_syntax(prompt, settings->lora_dir) : "";
     if (from_stdin && strchr(prompt, '\n')) warn("prompt: all lines of standard input are one prompt");
     if (!strcasecmp(prompt, "help") || !strcasecmp(prompt, "version"))
         warn("prompt: \"%s\" is drawn; 'diffuse --%c%s' is the option", prompt, tolower((unsigned char)*prompt), prompt + 1);
     else if (!from_stdin && is_file(prompt + (*prompt == '@')))
         warn("prompt: the name of a file, %s, is drawn as text; 'diffuse - < FILE' draws what is in it", prompt + (*prompt == '@'));
-    bool lora = !strncmp(syntax, "<lora:", 6), weighted = !strncmp(syntax, "a weight", 8) || !strcmp(syntax, "BREAK");
-    const char *reads = lora ? ": --lora-dir DIR reads it" : weighted ? ": --prompt-syntax a1111 reads it" : "";
-    if (*syntax) warn("prompt: %s is text here, with no meaning of its own%s", syntax, reads);
+    if (settings->prompt_syntax == SYNTAX_PLAIN) note_syntax(prompt, settings->lora_dir);
 }

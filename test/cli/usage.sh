@@ -70,6 +70,13 @@ note() {
 note 'prompt: <lora:…> is text here' 'a fox <lora:x:1>'
 note 'prompt: a weight such as (red:1.4) is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a (red:1.4) fox'
 note 'prompt: an edit such as \[red:blue:0.5\] is text here, with no meaning of its own$' 'a [red:blue:0.5] fox'
+note 'prompt: a weight such as ((red)) is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a ((red)) fox'
+note 'prompt: a weight such as ((red)) is text here' 'a [[red]] fox'
+note 'prompt: a weight such as red++ is text here, with no meaning of its own: --prompt-syntax compel reads it' 'a red++ fox'
+note 'prompt: a weight such as red++ is text here' 'a (red fox)--, snow'
+note 'prompt: embedding:NAME is text here, with no meaning of its own: --embedding FILE=NAME reads it' 'a fox, embedding:snow'
+note 'prompt: a choice such as {red|blue} is text here, with no meaning of its own$' 'a {red|blue} fox'
+note 'prompt: a wildcard such as __colour__ is text here, with no meaning of its own$' 'a __colour__ fox'
 note 'prompt: BREAK is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a fox BREAK a cat'
 note "prompt: \"help\" is drawn; 'diffuse --help' is the option" help
 note "prompt: \"Version\" is drawn; 'diffuse --version' is the option" Version
