@@ -40,6 +40,20 @@ what='test_synthetic, each part for itself'
 (cd "$OLDPWD" && SYNTHETIC_ARGS='--device cpu --offload stage' "$synthetic" xl-image xl-nine xl-tiles xl-refined depth-to-image safety-checker) >log 2>&1 ||
     fail "$(tail -n 5 log)"
 
+# a refiner's parts are told behind the base's, whose VAE is not wanted
+mkdir xl
+(cd "$OLDPWD" && "$synthetic" --write "$work/xl" xl-refined) || exit 1
+refined() { run -m xl --refiner xl/refiner --refine-at 0.5 -s 1 --steps 2 --threads 1 -f -o box/refined.png "$@" fox; }
+parts="text G, denoise G, refiner's text G, refiner's denoise G, refiner's decode G"
+refined -v --offload stage
+expect_code 0
+grep '^stages: ' err | sed 's/[0-9.]* GB/G/g' >told
+[ "$(cat told)" = "stages: $parts" ] || fail "not each part of both: $(cat told)"
+refined --dry-run
+grep '^with --offload stage: ' err | sed 's/[0-9.]* GB/G/g' >told
+[ "$(cat told)" = "with --offload stage: $parts" ] || fail "not each part of both: $(cat told)"
+rm box/*
+
 # --- the forecast ---
 draw --dry-run -o box/z.png fox
 expect_code 0
