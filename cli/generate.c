@@ -236,7 +236,7 @@ int run_images(struct run *run) {
     together_end(run);
     for (run->k = 0; run->k < run->options->settings.count; run->k++) {
         if (run->dead || (n_failed && run->options->halt == HALT_NOW)) break;
-        if (!together_has(run, run->k) && (run->drained = signals_drained())) break;
+        if (!together_has(run) && (run->drained = signals_drained())) break;
         struct arena a = {0};
         struct result result;
         bool made = true;

@@ -77,15 +77,16 @@ void together_plan(struct request *r, const struct options *o) {
 
 /* ---- drawing ----------------------------------------------------------------------------------------------------- */
 
-static struct picture *find(const struct run *run, int k) {
+/* The picture of image run->k, if it is drawn already. */
+static struct picture *find(const struct run *run) {
     struct drawing *d = run->drawing;
     for (int i = 0; d && i < d->n; i++)
-        if (d->pictures[i].k == k) return &d->pictures[i];
+        if (d->pictures[i].k == run->k) return &d->pictures[i];
     return NULL;
 }
 
-bool together_has(const struct run *run, int k) {
-    return find(run, k);
+bool together_has(const struct run *run) {
+    return find(run);
 }
 
 /* Will image k be drawn when its turn comes? What is wrong is said then. */
@@ -113,7 +114,7 @@ static int choose(const struct run *run, int ks[], int most) {
 
 struct picture *together_draw(struct run *run, void (*on_step)(void *run, struct picture *p, int row)) {
     struct request *r = run->request;
-    struct picture *there = find(run, run->k);
+    struct picture *there = find(run);
     if (there) return there;
     together_end(run);
     if (!run->at_once) run->at_once = r->pictures;

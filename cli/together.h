@@ -10,8 +10,8 @@ void together_plan(struct request *r, const struct options *o);
 /* Image run->k with all its rows done, and with it those behind it that are wanted, up to as many as were planned: asked for one of
  * these, it is there. Dies as drawing_open and drawing_run do; on_step(run, p, row) is called after each row of each picture. */
 struct picture *together_draw(struct run *run, void (*on_step)(void *run, struct picture *p, int row));
-/* Is the image that comes next drawn already? */
-bool together_has(const struct run *run, int k);
+/* Is image run->k drawn already? */
+bool together_has(const struct run *run);
 /* Frees what was drawn. */
 void together_end(struct run *run);
 
