@@ -74,7 +74,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) conv2d_first(const
             int row = e / (OUTPUTS / 8), j = e % (OUTPUTS / 8) * 8, y = y0 + warp * 2 + i, xx = x0 + row, n = n0 + j;
             if (y >= g.Ho || xx >= g.Wo || n >= g.N) continue;
             int m = (image * g.Ho + y) * g.Wo + xx;
-            finish8<T>(g, m, n, slab + row * PITCH + j, fetch8<T>(g, m, m, n));
+            finish8<T>(g, m, m, n, slab + row * PITCH + j, residual8<T>(g, m, n));
         }
     }
 }

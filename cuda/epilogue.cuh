@@ -42,30 +42,26 @@ template <class T> __device__ __forceinline__ void store8(T *p, const float (&v)
     }
 }
 
-/* What is added to columns j..j+7 of row m, as it comes from memory: asked for before the sums are ready, so that one wait is for all.
- * `to`: gemm_output's row. */
-template <class T> struct addends {
-    float bias[8];
-    T temb[8], residual[8];
-};
-template <class T> __device__ __forceinline__ struct addends<T> fetch8(const struct gemm &g, int m, int to, int j) {
-    struct addends<T> a = {};
+/* The residual of columns j..j+7, or zeros: asked for long before the sums are ready, for it comes from afar. `to`: gemm_output's row. */
+template <class T> __device__ __forceinline__ vec<T, 8> residual8(const struct gemm &g, int to, int j) {
+    vec<T, 8> a = {};
     int n = min(8, g.N - j), at = g.interleave ? j / 2 : j;
-    bool whole = n == 8 && g.vectors;
-    if (g.bias) load8(a.bias, g.bias + j, n, whole);
-    if (g.temb) load8(a.temb, static_cast<const T *>(g.temb) + (g.temb_ld ? m / (g.Ho * g.Wo) * g.temb_ld : 0) + j, n, whole);
-    if (g.residual) load8(a.residual, static_cast<const T *>(g.residual) + to * g.residual_ld + at, n, whole);
+    if (g.residual) load8(a.v, static_cast<const T *>(g.residual) + to * g.residual_ld + at, n, n == 8 && g.vectors);
     return a;
 }
 
-/* Columns j..j+7 of y's row `to`, j % 8 == 0, from sums[0..8), and the gates' sums[8..16) where interleaved by 8. */
+/* Columns j..j+7 of row m, y's row `to`, j % 8 == 0, from sums[0..8), and the gates' sums[8..16) where interleaved by 8. Bias and temb are
+ * the same for many rows: they come from L1. */
 template <class T>
-__device__ __forceinline__ void finish8(const struct gemm &g, int to, int j, const float *sums, const struct addends<T> &a) {
+__device__ __forceinline__ void finish8(const struct gemm &g, int m, int to, int j, const float *sums, const vec<T, 8> &residual) {
     int n = min(8, g.N - j), at = g.interleave ? j / 2 : j;
     bool whole = n == 8 && g.vectors;
-    float v[8];
+    float v[8], bias[8] = {};
+    T temb[8] = {};
+    if (g.bias) load8(bias, g.bias + j, n, whole);
+    if (g.temb) load8(temb, static_cast<const T *>(g.temb) + (g.temb_ld ? m / (g.Ho * g.Wo) * g.temb_ld : 0) + j, n, whole);
 #pragma unroll
-    for (int i = 0; i < 8; i++) v[i] = sums[i] + a.bias[i] + to_f32(a.temb[i]);
+    for (int i = 0; i < 8; i++) v[i] = sums[i] + bias[i] + to_f32(temb[i]);
     if (g.interleave) {
         float gate[8] = {};
         if (g.bias) load8(gate, g.bias + j + 8, n, whole);
@@ -76,7 +72,7 @@ __device__ __forceinline__ void finish8(const struct gemm &g, int to, int j, con
         for (int i = 0; i < 8; i++) v[i] = activated(g.act, v[i]);
     }
 #pragma unroll
-    for (int i = 0; i < 8; i++) v[i] += to_f32(a.residual[i]);
+    for (int i = 0; i < 8; i++) v[i] += to_f32(residual.v[i]);
     store8(static_cast<T *>(g.y) + to * g.y_ld + at, v, n, whole);
 }
 

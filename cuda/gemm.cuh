@@ -130,53 +130,57 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
                 for (int j = 0; j < WN / 8; j++) mma_16816<T>(sum[i][j], a[half][i], b[half][j]);
         }
     }
-    __syncthreads();
 
+    /* A slab of 16 rows is SLAB_ROUNDS times 8 columns of each lane. Its residual is on its way AHEAD rounds before. */
     constexpr int PITCH = WN + 8; /* 8 mod 32 or 24: a warp's pairs of sums fall into all banks */
+    constexpr int SLAB_ROUNDS = WN / 16, ROUNDS = WM / 16 * SLAB_ROUNDS, AHEAD = 2;
+    static_assert(ROUNDS % AHEAD == 0, "");
     float *slab = reinterpret_cast<float *>(tiles) + warp * 16 * PITCH;
     int partial_ld = (g.N + 7) / 8 * 8;
-    constexpr int AHEAD = gemm_blocks<BM, BN> < 4 && WN % 32 == 0 ? 2 : 1; /* 8 columns each, asked for at once; as registers allow */
+    auto place_of = [&](int round) { return round % SLAB_ROUNDS * 32 + lane; }; /* in the slab */
+    auto row_of = [&](int round) { return m0 + warp_m + round / SLAB_ROUNDS * 16 + place_of(round) / (WN / 8); };
+    auto column_of = [&](int round) { return n0 + warp_n + place_of(round) % (WN / 8) * 8; };
+    auto to_of = [&](int m) { return gemm_output(g, rows[m - m0], phase, m); };
+    /* A gate is finished with its value. */
+    auto is_mine = [&](int m, int n) { return m < g.M && n < g.N && (partial || !g.interleave || n / 8 % 2 == 0); };
+    vec<T, 8> residual[AHEAD] = {};
+    auto fetch = [&](int round, int k) {
+        int m = row_of(round), n = column_of(round);
+        if (!partial && is_mine(m, n)) residual[k] = residual8<T>(g, to_of(m), n);
+    };
 #pragma unroll
-    for (int i = 0; i < WM / 16; i++) {
-        auto row_of = [&](int e) { return m0 + warp_m + i * 16 + e / (WN / 8); };
-        auto to_of = [&](int m) { return gemm_output(g, rows[m - m0], phase, m); };
-        auto column_of = [&](int e) { return n0 + warp_n + e % (WN / 8) * 8; };
-        /* A gate is finished with its value. */
-        auto is_mine = [&](int e) {
-            return row_of(e) < g.M && column_of(e) < g.N && (partial || !g.interleave || column_of(e) / 8 % 2 == 0);
-        };
-        struct addends<T> added[AHEAD] = {};
-        auto fetch = [&](int e) {
-#pragma unroll
-            for (int k = 0; k < AHEAD; k++)
-                if (!partial && is_mine(e + 32 * k))
-                    added[k] = fetch8<T>(g, row_of(e + 32 * k), to_of(row_of(e + 32 * k)), column_of(e + 32 * k));
-        };
-        fetch(lane);
-        __syncwarp();
-#pragma unroll
-        for (int j = 0; j < WN / 8; j++) {
-            float *to = slab + lane / 4 * PITCH + j * 8 + lane % 4 * 2;
-            *reinterpret_cast<float2 *>(to) = make_float2(sum[i][j][0], sum[i][j][1]);
-            *reinterpret_cast<float2 *>(to + 8 * PITCH) = make_float2(sum[i][j][2], sum[i][j][3]);
-        }
-        __syncwarp();
+    for (int k = 0; k < AHEAD; k++) fetch(k, k);
+    __syncthreads(); /* the tiles have been used: their space takes the sums */
 #pragma unroll 1
-        for (int e = lane; e < 16 * WN / 8; e += 32 * AHEAD) {
-            if (e != lane) fetch(e);
+    for (int first_round = 0; first_round < ROUNDS; first_round += AHEAD) {
 #pragma unroll
-            for (int k = 0; k < AHEAD; k++) {
-                int m = row_of(e + 32 * k), n = column_of(e + 32 * k);
-                const float *sums = slab + (m - m0 - warp_m - i * 16) * PITCH + n - n0 - warp_n;
-                if (!is_mine(e + 32 * k)) continue;
-                if (partial) {
-                    float4 *to =
-                        reinterpret_cast<float4 *>(partial + ((blockIdx.y * (int64_t)g.phases + phase) * g.M + m) * partial_ld + n);
-                    to[0] = *reinterpret_cast<const float4 *>(sums), to[1] = *reinterpret_cast<const float4 *>(sums + 4);
-                } else {
-                    finish8<T>(g, to_of(m), n, sums, added[k]);
+        for (int k = 0; k < AHEAD; k++) {
+            int round = first_round + k, m = row_of(round), n = column_of(round);
+            if (round % SLAB_ROUNDS == 0) {
+                __syncwarp();
+#pragma unroll
+                for (int j = 0; j < WN / 8; j++) {
+                    float *to = slab + lane / 4 * PITCH + j * 8 + lane % 4 * 2;
+                    *reinterpret_cast<float2 *>(to) = make_float2(sum[0][j][0], sum[0][j][1]);
+                    *reinterpret_cast<float2 *>(to + 8 * PITCH) = make_float2(sum[0][j][2], sum[0][j][3]);
                 }
+                __syncwarp();
+                /* The next 16 rows come to the front: an index that is no constant would send all to local memory. */
+#pragma unroll
+                for (int i = 0; i + 1 < WM / 16; i++)
+#pragma unroll
+                    for (int j = 0; j < WN / 8; j++)
+#pragma unroll
+                        for (int e = 0; e < 4; e++) sum[i][j][e] = sum[i + 1][j][e];
             }
+            const float *sums = slab + place_of(round) / (WN / 8) * PITCH + place_of(round) % (WN / 8) * 8;
+            if (is_mine(m, n) && partial) {
+                float4 *to = reinterpret_cast<float4 *>(partial + ((blockIdx.y * (int64_t)g.phases + phase) * g.M + m) * partial_ld + n);
+                to[0] = *reinterpret_cast<const float4 *>(sums), to[1] = *reinterpret_cast<const float4 *>(sums + 4);
+            } else if (is_mine(m, n)) {
+                finish8<T>(g, m, to_of(m), n, sums, residual[k]);
+            }
+            if (round + AHEAD < ROUNDS) fetch(round + AHEAD, k);
         }
     }
 }
@@ -198,7 +202,7 @@ template <class T> __global__ void __launch_bounds__(256) gemm_reduce(const stru
             }
         }
         int to = gemm_output(g, gemm_row_of(g, phase, m), phase, m);
-        finish8<T>(g, to, j, sums, fetch8<T>(g, m, to, j));
+        finish8<T>(g, m, to, j, sums, residual8<T>(g, to, j));
     }
 }
 
