@@ -35,14 +35,15 @@ static const char *frequent_tags(struct arena *a, const char *text) {
     struct tag *tags = arena_array(a, TAGS_MAX, sizeof *tags);
     struct json_scan s;
     int n = 0, depth = 0;
+    bool is_value = false;
     json_scan_begin(&s, text, strlen(text), string, TAG_BYTES_MAX);
     for (enum json_token token; (token = json_scan_next(&s)) != JSON_END;) {
         if (token == JSON_ERROR) return NULL;
         depth += token == JSON_OBJECT;
         depth -= token == JSON_OBJECT_END;
-        if (token != JSON_KEY || depth != 2 || n == TAGS_MAX) continue;
-        tags[n].text = arena_strdup(a, string);
-        if (json_scan_next(&s) == JSON_NUMBER && json_scan_u64(&s, &tags[n].n)) n++;
+        if (is_value && token == JSON_NUMBER && json_scan_u64(&s, &tags[n].n)) n++;
+        is_value = token == JSON_KEY && depth == 2 && n < TAGS_MAX;
+        if (is_value) tags[n].text = arena_strdup(a, string);
     }
     qsort(tags, (size_t)n, sizeof *tags, compare_tags);
     const char *list = NULL;

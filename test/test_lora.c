@@ -1,9 +1,11 @@
-/* LoRA files: what their names mean, what their alphas make of the scale, and what is refused. */
+/* LoRA files: what their names mean, what their alphas make of the scale, what is refused, and what is said of them. */
 #include "test/files.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <unistd.h>
 
-#include "engine/files/lora.h"
+#include "cli/inspect_lora.h"
 #include "test/support.h"
 
 static struct arena arena;
@@ -189,6 +191,90 @@ static void test_refused(void **state) {
     assert_dies(66, "expected pytorch_lora_weights.safetensors or one .safetensors file, found 0", lora_open(&arena, dir));
 }
 
+/* ---- --inspect --lora --------------------------------------------------------------------------------------------- */
+
+/* What is said of it, without the line, or the key, that names the file. */
+static const char *inspected(const struct made *tensors, const char *metadata, bool json) {
+    const struct lora *l = lora_open(&arena, write_made(tensors, metadata));
+    const char *path = path_in(dir, "said");
+    int out = dup(STDOUT_FILENO), file = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    assert_true(out >= 0 && file >= 0 && fflush(stdout) == 0 && dup2(file, STDOUT_FILENO) >= 0);
+    inspect_lora(&arena, l, json);
+    assert_true(dup2(out, STDOUT_FILENO) >= 0 && close(out) == 0 && close(file) == 0);
+    st_close(l->file);
+    size_t n;
+    char *text = slurp(path, &n), *said = arena_alloc(&arena, n + 1);
+    memcpy(said, text, n), said[n] = 0;
+    free(text);
+    const char *rest = strchr(said, json ? ',' : '\n');
+    assert_non_null(rest);
+    return rest + 1;
+}
+
+#define READS_TEXT(width)                                                                                                                 \
+    {                                                                                                                                     \
+        {"lora_unet_attn2_to_k.lora_down.weight", 2, {2, width}, 1, false}, {"lora_unet_attn2_to_k.lora_up.weight", 2, {3, 2}, 1, false}, \
+        {                                                                                                                                 \
+            .name = NULL                                                                                                                  \
+        }                                                                                                                                 \
+    }
+
+static void test_inspected(void **state) {
+    (void)state;
+    static const struct {
+        struct made tensors[TENSORS_MAX];
+        const char *metadata, *said; /* a line of it */
+    } rows[] = {
+        {READS_TEXT(768), NULL, "base           SD 1.x\n"},
+        {READS_TEXT(1024), NULL, "base           SD 2.x\n"},
+        {READS_TEXT(2048), NULL, "base           SDXL\n"},
+        {READS_TEXT(1280), NULL, "base           SDXL refiner\n"},
+        {READS_TEXT(640), NULL, "base           not known\n"},
+        {READS_TEXT(640), "\"ss_base_model_version\":\"\",\"modelspec.architecture\":\"x1\"", "base           x1\n"},
+        {READS_TEXT(768), "\"ss_base_model_version\":\"sdxl_base_v1-0\"", "base           SD 1.x\n"}, /* its tensors know better */
+        {READS_TEXT(768), "\"modelspec.title\":\"a\",\"ss_output_name\":\"b\"", "title          a\n"},
+        {READS_TEXT(768), "\"ss_output_name\":\"b\\u001b[2J\"", "title          b\\x1b[2J\n"},
+        {{PAIR("lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight"),
+          {"lora_te_text_model_encoder_layers_3_mlp_fc1.lora_down.weight", 2, {1, 4}, 1, false},
+          {"lora_te_text_model_encoder_layers_3_mlp_fc1.lora_up.weight", 2, {3, 1}, 1, false},
+          {"lora_unet_a.alpha", 0, {0}, 3, false},
+          {"lora_te_text_model_encoder_layers_3_mlp_fc1.alpha", 0, {0}, 0.5f, true},
+          {.name = NULL}},
+         NULL,
+         "modules        2: 1 of the UNet, 1 of text encoders\nrank           1 to 2\nalpha          0.5 to 3\n"},
+        {{PAIR("lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight"), {"lora_unet_a.alpha", 0, {0}, 3, false}, {.name = NULL}},
+         NULL,
+         "rank           2\nalpha          3\n"},
+        {{{"lora_unet_attn2_to_k.lokr_w1", 2, {3, 2}, 1, false}, {"lora_unet_attn2_to_k.lokr_w2", 2, {2, 384}, 1, false}, {.name = NULL}},
+         NULL,
+         "base           not known\n"},
+        {{PAIR("unet.b.a.lora_A.weight", "unet.b.a.lora_B.weight"), {"unet.b.a.lora_magnitude_vector", 1, {3}, 1, false}, {.name = NULL}},
+         NULL,
+         "format         PEFT, DoRA\n"},
+        {{PAIR("lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight"), {"nobody", 1, {3}, 1, false}, {.name = NULL}},
+         NULL,
+         "other          1 tensors that are no module's\n"},
+#define TAGS(text) READS_TEXT(768), "\"ss_tag_frequency\":\"{" text "}\""
+        {TAGS("\\\"1_a\\\":{\\\"red\\\":2,\\\"snow\\\":9,\\\"fox\\\":2},\\\"1_b\\\":{\\\"sea\\\":5}"),
+         "tags           snow, sea, fox, red\n"},
+        {TAGS("\\\"1_a\\\":{\\\"red\\\":2,\\\"no\\\":-1,\\\"nor\\\":\\\"9\\\",\\\"deep\\\":{\\\"er\\\":8}}"), "tags           red\n"},
+        {TAGS(
+             "\\\"a\\\":{\\\"0\\\":1,\\\"1\\\":1,\\\"2\\\":1,\\\"3\\\":1,\\\"4\\\":1,\\\"5\\\":1,\\\"6\\\":1,\\\"7\\\":1,\\\"8\\\":1,\\\"9\\\":1,\\\"a\\\":1}"),
+         "tags           0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *said = inspected(rows[i].tensors, rows[i].metadata, false);
+        if (!strstr(said, rows[i].said)) fail_msg("row %zu: expected '%s', found '%s'", i, rows[i].said, said);
+    }
+    struct made one[] = READS_TEXT(768);
+    assert_null(strstr(inspected(one, "\"ss_tag_frequency\":\"{\\\"a\\\":{\\\"red\\\":2}, x\"", false), "tags"));
+    assert_string_equal(
+        inspected(one, "\"modelspec.trigger_phrase\":\"f\\u00f6x\"", true),
+        "\"format\":\"kohya\",\"dora\":false,\"title\":null,\"unet_modules\":1,\"text_modules\":0,\"other_tensors\":0,"
+        "\"rank_min\":2,\"rank_max\":2,\"alpha_min\":null,\"alpha_max\":null,\"base\":\"SD 1.x\",\"trigger\":\"f\xc3\xb6x\","
+        "\"tags\":null}\n");
+}
+
 static int tear_down(void **state) {
     (void)state;
     arena_free(&arena);
@@ -200,6 +286,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_names, tear_down),
         cmocka_unit_test_teardown(test_alphas, tear_down),
         cmocka_unit_test_teardown(test_refused, tear_down),
+        cmocka_unit_test_teardown(test_inspected, tear_down),
     };
     dir = strdup(temp_dir());
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
