@@ -68,6 +68,16 @@ static void test_infotext(void **state) {
         "Skip layers=[7|Guidance=3.500000|Eta=0.000000|Model=sd.gguf|Schedule type=discrete|");
 }
 
+/* described of a PNG with A1111's text; in `hostile` */
+static const char *described_text(const char *text) {
+    struct buffer b = png_begin(), body = {.arena = &hostile};
+    buffer_add(&body, "parameters", sizeof "parameters");
+    buffer_add(&body, text, strlen(text));
+    add_chunk(&b, "tEXt", body.data, body.length);
+    add_chunk(&b, "IEND", "", 0);
+    return described(&hostile, recorded_parse(&hostile, image_comments_read(&hostile, b.data, b.length, "x"), "x"));
+}
+
 /* What the line of pairs says how prompts are to be read, and of files that are named nowhere else. */
 static void test_syntax(void **state) {
     (void)state;
@@ -84,14 +94,47 @@ static void test_syntax(void **state) {
          "prompt=a fox| - Lora hashes=x: 1a2b, y: 3c|TI hashes=t: 4d|"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct buffer b = png_begin(), body = {.arena = &hostile};
-        buffer_add(&body, "parameters", sizeof "parameters");
-        buffer_add(&body, rows[i].text, strlen(rows[i].text));
-        add_chunk(&b, "tEXt", body.data, body.length);
-        add_chunk(&b, "IEND", "", 0);
-        const char *got = described(&hostile, recorded_parse(&hostile, image_comments_read(&hostile, b.data, b.length, "x"), "x"));
+        const char *got = described_text(rows[i].text);
         size_t n = strlen(got), m = strlen(rows[i].want);
         if (n < m || strcmp(got + n - m, rows[i].want)) fail_msg("row %zu: %s", i, got);
+        arena_free(&hostile);
+    }
+}
+
+/* Lines as people and other programs mend them. */
+static void test_pairs(void **state) {
+    (void)state;
+#define LINE "Steps: 3, Seed: 1, Size: 8x16"
+#define TAKEN "steps=3|seed=1|width=8|height=16|"
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        {"Negative prompt: bad\n" LINE, TAKEN "rng=cuda|negative=bad|prompt=| - "},
+        {"a fox\n" LINE " \r\n \n", TAKEN "rng=cuda|prompt=a fox| - "},
+        {LINE, TAKEN "rng=cuda|prompt=| - "},
+        {"a fox\nSteps: 3, Seed: 1, Size: x16", "steps=3|seed=1|rng=cuda|prompt=a fox| - Size=x16|"},
+        {"a fox\nSteps: 3, Seed: 1, Size: 8", "steps=3|seed=1|rng=cuda|prompt=a fox| - Size=8|"},
+        {"a fox\n" LINE ", Clip skip: two", TAKEN "rng=cuda|prompt=a fox| - Clip skip=two|"},
+        {"a fox\n" LINE ", Clip skip: 2000", TAKEN "rng=cuda|prompt=a fox| - Clip skip=2000|"},
+        {"a fox\n" LINE ", RNG: NV", TAKEN "rng=cuda|prompt=a fox| - "},
+        {"a fox\n" LINE ", RNG: dice", TAKEN "prompt=a fox| - RNG=dice|"},
+        {"a fox\n" LINE ", VAE: \"a\\\"b, c\"", TAKEN "rng=cuda|prompt=a fox| - VAE=a\"b, c|"},
+        {"a fox\n" LINE ", VAE: \"a, b: c", TAKEN "rng=cuda|prompt=a fox| - VAE=\"a, b: c|"},
+        {"a fox\n" LINE ", VAE: \"a\"b, Hires: 2", TAKEN "rng=cuda|prompt=a fox| - VAE=\"a\"b|Hires=2|"},
+        {"a fox\n" LINE ", a: 3, Hires: 2", TAKEN "rng=cuda|prompt=a fox| - Hires=2|"},
+        {"a fox\n" LINE ", list, of, words", TAKEN "rng=cuda|prompt=a fox| - "},
+        {"a fox\n" LINE ", Sampler: Nobody, Schedule type: Karras", TAKEN "rng=cuda|prompt=a fox| - sampler=Nobody|"},
+        {"a fox\n" LINE ", Sampler: Euler, Schedule type: Nobody", TAKEN "scheduler=Euler|rng=cuda|prompt=a fox| - Schedule type=Nobody|"},
+        {"a fox\n" LINE ", Sampler: Euler, Schedule type: Heun", TAKEN "scheduler=Euler|rng=cuda|prompt=a fox| - Schedule type=Heun|"},
+        {"a fox\n" LINE ", Sampler: Euler, Schedule type: Automatic", TAKEN "scheduler=Euler|rng=cuda|prompt=a fox| - "},
+        {"a fox\nNegative prompt: [bad]\n" LINE, TAKEN "rng=cuda|negative=[bad]|prompt=a fox|prompt-syntax=a1111| - "},
+        {"a BREAK b\n" LINE, TAKEN "rng=cuda|prompt=a BREAK b|prompt-syntax=a1111| - "},
+        {"a fox on a hill that is far away in a land of snow, of ice, of wind, and of ho\n" LINE,
+         TAKEN "rng=cuda|prompt=a fox on a hill that is far away in a land of snow, of ice, of wind, and of ho|prompt-syntax=a1111| - "},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *got = described_text(rows[i].text);
+        if (strcmp(got, rows[i].want)) fail_msg("row %zu:\n got  %s\n want %s", i, got, rows[i].want);
         arena_free(&hostile);
     }
 }
@@ -256,7 +299,7 @@ static void test_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infotext), cmocka_unit_test(test_syntax),     cmocka_unit_test(test_json),
+        cmocka_unit_test(test_infotext), cmocka_unit_test(test_syntax),     cmocka_unit_test(test_pairs), cmocka_unit_test(test_json),
         cmocka_unit_test(test_facts),    cmocka_unit_test(test_containers), cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
