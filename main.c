@@ -17,6 +17,7 @@
 #include "engine/pipelines/request.h"
 #include "engine/base/sys.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 static void inspect(struct arena *a, const struct options *o) {
@@ -57,6 +58,7 @@ int main(int argc, char **argv) {
     stdio_guard();
     signals_init();
     sys_guard();
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);        /* what is given back goes back to the system: glibc would raise it */
     events_enable(options_ask_json(argc, argv)); /* for usage errors; whoever draws goes on with it */
     events_to(options_ask_progress(argc, argv));
     error_set_reporter(events_failure);

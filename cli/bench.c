@@ -71,7 +71,7 @@ static void print_text(struct buffer *b, const struct request *r, const struct o
             buffer_printf(b, "%-6s %12.3f %12.3f %12.3f\n", timed_names[i], m->spread[i].median, m->spread[i].p95, m->spread[i].min);
     buffer_printf(b, "start %.1f ms; load %.3f GB in %.1f ms; peak memory %.3f GB, planned %.3f GB\n", t->ready,
                   (double)model->bytes_read / 1e9, model->load_ms, (double)peak_memory(model, t) / 1e9,
-                  (double)(memory_plan_sum(plan) + model->program_bytes) / 1e9);
+                  (double)(memory_plan_sum(plan) + model_program_bytes(model)) / 1e9);
 }
 
 /* Microseconds are enough. */
@@ -110,7 +110,7 @@ static void print_json(struct json_out *j, const struct request *r, const struct
     json_out_close(j, '{');
     json_out_u64(j, "load_bytes", model->bytes_read);
     add_ms(j, "load_ms", model->load_ms);
-    json_out_u64(j, "planned_bytes", plan.weights + plan.activations + plan.scratch);
+    json_out_u64(j, "planned_bytes", memory_plan_sum(plan) + model_program_bytes(model));
     json_out_u64(j, "peak_bytes", peak_memory(model, t));
     metadata_fields(j, about);
     json_out_close(j, '{');

@@ -5,7 +5,6 @@
 #include "cli/json_out.h"
 #include "cli/paths.h"
 #include "cli/result.h"
-#include "engine/base/limits.h"
 
 typedef unsigned long long ull;
 
@@ -28,7 +27,7 @@ static void write_memory(struct json_out *j, struct memory_plan plan, const stru
     json_out_u64(j, "weight_bytes", plan.weights);
     json_out_u64(j, "activation_bytes", plan.activations);
     json_out_u64(j, "scratch_bytes", plan.scratch);
-    if (m->device && !m->device->own_memory) json_out_u64(j, "program_bytes", memory_resident());
+    if (m->device && !m->device->own_memory) json_out_u64(j, "program_bytes", model_program_bytes(m));
     if (m->device) json_out_u64(j, "free_bytes", m->device->memory_free(m->device));
 }
 

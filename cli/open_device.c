@@ -8,7 +8,6 @@
 #include "cuda/cuda.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
-#include "engine/base/limits.h"
 
 void device_start(const struct options *o) {
     if (o->device != DEVICE_CPU) cuda_start(o->device_index);
@@ -116,7 +115,7 @@ static void print_memory(struct request *r, struct memory_plan plan, uint64_t ro
     fprintf(stderr, "memory: weights %.3f GB, activations %.3f GB, scratch %.3f GB: %.3f GB of %.3f GB free on %s%s",
             (double)plan.weights / 1e9, (double)plan.activations / 1e9, (double)plan.scratch / 1e9, (double)memory_plan_sum(plan) / 1e9,
             (double)room / 1e9, m->device->name, staged ? ", a part at a time" : "");
-    if (!m->device->own_memory) fprintf(stderr, "; the program %.3f GB", (double)memory_resident() / 1e9);
+    if (!m->device->own_memory) fprintf(stderr, "; the program %.3f GB", (double)model_program_bytes(m) / 1e9);
     fputc('\n', stderr);
     if (!staged && !dry_run) return;
     if (!staged) request_plan_as(r, true, m->tiled);

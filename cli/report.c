@@ -108,6 +108,6 @@ void report_end(const struct model *m, const struct startup *t) {
     struct memory_plan plan = model_memory(m);
     progress_clear();
     if (m->device->products) fprintf(stderr, "products: %s\n", m->device->products(m->device));
-    fprintf(stderr, "peak memory: %.3f GB (planned %.3f GB); %.1f ms since the start\n", (double)peak_memory(m, t) / 1e9,
-            (double)(memory_plan_sum(plan) + m->program_bytes) / 1e9, clock_ms() - t->began);
+    fprintf(stderr, "peak memory: %.4f GB (planned %.4f GB); %.1f ms since the start\n", (double)peak_memory(m, t) / 1e9,
+            (double)(memory_plan_sum(plan) + model_program_bytes(m)) / 1e9, clock_ms() - t->began);
 }

@@ -80,6 +80,9 @@ struct device {
     void (*load_forget)(struct device *dev);
     /* Bytes that can still be allocated; 0 where that cannot be told. */
     size_t (*memory_free)(struct device *dev);
+    /* Bytes of the system's memory that the process has beside alloc's, with those that its first op takes for itself (code that is made
+     * when it is needed: it is made now, so this is called once planning is done with an op of each kind). NULL where own_memory. */
+    uint64_t (*program_bytes)(struct device *dev);
     /* Which libraries compute matrix products, for people; NULL where there is nothing to choose. */
     const char *(*products)(struct device *dev);
     /* Begins planning again, on a device that runs or whose planning was broken off. Every choice is made as on a fresh device, so that

@@ -24,6 +24,7 @@ struct cpu_device {
     int round;               /* of planning */
     struct cpu_plan *plans;  /* all of them, for close */
     struct cpu_primitive_entry *primitives;
+    bool warm;                /* a product has run */
     struct cpu_block *blocks; /* alloc's, not yet freed */
     char product[128], isa[32];
     double load_ms;
@@ -62,10 +63,11 @@ void cpu_plan_dense(struct cpu_device *dev, struct weight *w, enum dtype dtype);
 /* The op will need this many bytes of dev->scratch. */
 void cpu_scratch_reserve(struct cpu_device *dev, size_t bytes);
 
-/* struct device's alloc, free and memory_free. */
+/* struct device's alloc, free, memory_free and program_bytes. */
 void *cpu_alloc(struct device *dev, size_t bytes);
 void cpu_free(struct device *dev, void *p);
 size_t cpu_memory_free(struct device *dev);
+uint64_t cpu_program_bytes(struct device *dev);
 void cpu_free_all(struct device *dev);
 /* Page faults now, from all threads, and not in the first step. */
 void cpu_touch(struct device *dev, void *p, size_t bytes);

@@ -328,6 +328,7 @@ struct device *cpu_device_open(enum dtype dtype, int n_threads) {
         .load = cpu_load,
         .load_wait = cpu_load_wait,
         .memory_free = cpu_memory_free,
+        .program_bytes = cpu_program_bytes,
         .plan_begin = cpu_plan_begin,
         .plan_end = cpu_plan_end,
         .arena_fit = cpu_arena_fit,

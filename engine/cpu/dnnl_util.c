@@ -208,6 +208,29 @@ const struct cpu_primitive *cpu_primitive_matmul(struct cpu_device *dev, const s
     return primitive_of(dev, NULL, m, layout);
 }
 
+/* The least product of more than one row. */
+static const struct cpu_primitive_entry *least_product(const struct cpu_device *dev) {
+    const struct cpu_primitive_entry *least = NULL;
+    for (const struct cpu_primitive_entry *e = dev->primitives; e; e = e->next)
+        if (e->key.matmul.T > 1 && (!least || e->primitive.weights_bytes < least->primitive.weights_bytes)) least = e;
+    return least;
+}
+
+void cpu_primitives_warm(struct cpu_device *dev) {
+    const struct cpu_primitive_entry *e = dev->warm ? NULL : least_product(dev);
+    if (!e) return;
+    const struct cpu_matmul *m = &e->key.matmul;
+    size_t sizes[] = {(size_t)m->T * (size_t)m->y_ld, (size_t)m->T * (size_t)m->x_ld, (size_t)m->C * (size_t)m->K, (size_t)m->K}, bytes = 0;
+    for (int i = 0; i < 4; i++) sizes[i] = cpu_lines(sizes[i] * sizeof(float)), bytes += sizes[i];
+    char *y = cpu_new(bytes + e->primitive.weights_bytes + e->primitive.scratchpad_bytes + 2 * 64), *x = y + sizes[0], *w = x + sizes[1];
+    char *b = w + sizes[2], *packed = b + sizes[3], *scratchpad = packed + cpu_lines(e->primitive.weights_bytes);
+    cpu_primitive_pack(&e->primitive, dev, packed, (const float *)w, 2, (dnnl_dims_t){m->C, m->K}, (dnnl_dims_t){1, m->C});
+    cpu_primitive_run(&e->primitive, dev, 0, y, x, packed, m->bias ? b : NULL, scratchpad);
+    free(y);
+    cpu_check((dnnl_status_t)atomic_load(&dev->failed), "product");
+    dev->warm = true;
+}
+
 static void primitive_destroy(struct cpu_primitive *p, int n_threads) {
     for (int i = 0; p->operands && i < n_threads; i++) {
         struct cpu_operands *o = &p->operands[i];

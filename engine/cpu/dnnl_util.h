@@ -44,6 +44,9 @@ struct cpu_matmul {
 
 /* As above. */
 const struct cpu_primitive *cpu_primitive_matmul(struct cpu_device *dev, const struct cpu_matmul *m, const struct cpu_primitive *layout);
+/* oneDNN makes the code of its products, and of what packs their weights, when the first one runs: done now, with zeros, where one is
+ * planned and none has run. */
+void cpu_primitives_warm(struct cpu_device *dev);
 /* All of the device's. */
 void cpu_primitives_destroy(struct cpu_device *dev);
 

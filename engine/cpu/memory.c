@@ -7,6 +7,7 @@
 #include "engine/base/error.h"
 #include "engine/base/limits.h"
 #include "engine/base/sys.h"
+#include "engine/cpu/dnnl_util.h"
 
 enum { HUGE_PAGE = 2 << 20, PAGE = 4096 };
 
@@ -14,6 +15,7 @@ struct cpu_block {
     void *map;
     size_t map_bytes;
     void *p;
+    size_t bytes; /* at p */
     struct cpu_block *next;
 };
 
@@ -30,7 +32,7 @@ void *cpu_alloc(struct device *base, size_t bytes) {
     }
     size_t skip = extra ? -(uintptr_t)map % HUGE_PAGE : 0;
     if (extra) madvise((char *)map + skip, bytes, MADV_HUGEPAGE);
-    *block = (struct cpu_block){map, bytes + extra + PAGE, (char *)map + skip, dev->blocks};
+    *block = (struct cpu_block){map, bytes + extra + PAGE, (char *)map + skip, bytes, dev->blocks};
     dev->blocks = block;
     return block->p;
 }
@@ -54,6 +56,14 @@ void cpu_free_all(struct device *base) {
 size_t cpu_memory_free(struct device *base) {
     (void)base;
     return (size_t)memory_available("");
+}
+
+uint64_t cpu_program_bytes(struct device *base) {
+    struct cpu_device *dev = cpu_of(base);
+    cpu_primitives_warm(dev);
+    uint64_t resident = memory_resident(), held = 0;
+    for (const struct cpu_block *block = dev->blocks; block; block = block->next) held += block->bytes;
+    return resident > held ? resident - held : 0;
 }
 
 static void touch_pages(void *context, size_t begin, size_t end, int thread) {

@@ -2,7 +2,6 @@
 
 #include <string.h>
 #include "engine/base/error.h"
-#include "engine/base/limits.h"
 #include "engine/nets/nets.h"
 #include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/loras.h"
@@ -239,6 +238,16 @@ struct memory_plan model_stage_memory(const struct model *m, enum stage stage) {
     return (struct memory_plan){stage_weights(m, stage), arena, m->device->scratch_bytes(m->device)};
 }
 
+/* Measured beside the device's memory, 64x64 to 512x512: of small pictures some 1.2 MB for what formats and libm touch of themselves and
+ * a request keeps; of large ones their bytes, 3 a pixel, the file's, which grows by doubling, and latents with their noise and copies. */
+uint64_t model_program_bytes(const struct model *m) {
+    enum { TABLES = 1200000, PIXEL = 8, LATENT = 8 };
+    if (m->device->own_memory) return 0;
+    uint64_t program = m->program_bytes ? m->program_bytes : m->device->program_bytes(m->device);
+    uint64_t latents = (uint64_t)m->planned.width * (uint64_t)m->planned.height, pixels = latents * (uint64_t)(m->factor * m->factor);
+    return program + TABLES + pixels * PIXEL + latents * (uint64_t)m->channels * LATENT;
+}
+
 uint64_t model_memory_room(const struct model *m) {
     uint64_t free_bytes = m->device->memory_free(m->device);
     return free_bytes ? free_bytes + stages_held(m) : 0;
@@ -247,7 +256,7 @@ uint64_t model_memory_room(const struct model *m) {
 void model_load(struct model *m) {
     struct binders all = all_binders(m);
     m->device->load_forget(m->device);
-    if (!m->device->own_memory && !m->program_bytes) m->program_bytes = memory_resident();
+    if (!m->device->own_memory && !m->program_bytes) m->program_bytes = m->device->program_bytes(m->device);
     if (m->stages->on && m->device->planning) {
         m->device->load_wait(m->device); /* nothing is on its way to what goes */
         weights_release(m->device, all.items, all.n);

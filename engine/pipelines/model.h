@@ -81,7 +81,7 @@ struct model {
     struct device *device;       /* owned from model_use on; the refiner's is its partner's */
     enum dtype dtype;            /* of all but the VAE: the device's own, outside decoding */
     struct recording *recording; /* of the loop's step; keyed by all it depends on, so it outlives the requests that go on alike */
-    uint64_t program_bytes;      /* what the process held before the first load, on a device that has the system's memory; else 0 */
+    uint64_t program_bytes;      /* the device's, before the first load; 0 where it has memory of its own */
     uint64_t bytes_read;
     double load_ms;
     struct weight_hashes *hashes; /* or NULL: model_hash_weights */
@@ -128,6 +128,8 @@ struct memory_plan model_memory(const struct model *m);
 static inline uint64_t memory_plan_sum(struct memory_plan p) {
     return p.weights + p.activations + p.scratch;
 }
+/* Bytes that the process takes beside that plan, with those of a picture on its way out; 0 on a device that has memory of its own. */
+uint64_t model_program_bytes(const struct model *m);
 /* Of one stage; all 0 where there is no such stage. */
 struct memory_plan model_stage_memory(const struct model *m, enum stage stage);
 /* What the device has for this model: free bytes and those it holds already; 0 where that cannot be told. */
