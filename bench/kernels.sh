@@ -93,12 +93,14 @@ Counted before and after; ms are the model's of an H100, before and after, predi
 | 3x3 convolutions to at most 8 channels from a tile with its rim | 16-byte copies of x for 128 pixels and 32 channels: 4608 → 720; of the VAE's last one, 512 pixels wide, 604 → 94 MB of x to shared memory, 135 → 29 us | 6.1 → 6.1 | 14.3 → 14.3 | 36.4 → 36.4 | 2.4 → 2.4 | 6.3 → 6.2 |
 | 3x3 convolutions of at most 4 channels on tensor cores, from a tile with its rim | of 64 pixels and 64 columns (SD 1.5, 36 products): 3072 reads of shared memory and 6144 FFMA of gemm_plain's warps → 144 and 96 mma.sync; us: SD 1.5 10.3 → 3.8, SD 2.1 21 → 6.4, SDXL 37 → 9.4, ddpm-cat 21 → 7.2, VAE 512 8.5 → 3.3 | -0.01 | -0.01 | -0.03 | -0.01 | -0.01 |
 | a product's residual is asked for two rounds of 8 columns ahead, and its epilogue's code stands once | code of gemm_tile, sm_90: 13048 → 3918 instructions, 528 → 94 loads, 88 → 22 stores (128x128); 7332 → 4338, 264 → 94, 44 → 22 (128x160); registers 228 → 222, 240 → 239. Of a warp's loads of the residual, 8 (128x128) and 20 (128x160) were waited for at once, one after the other; now none but the first, the others have two rounds to come. At 300 clocks each (a guess), where no other warp has work, 1.2 and 3.4 us a wave of blocks. The model has no such term; by hand, at most | -0.05 | -0.06 | | -0.1 | -0.2 |
+| a kernel begins while the one before it ends (sm_90) | launches of a step that may: 289 of 405, 286 of 412, ddpm-cat 237 of 264; the others are cuBLASLt's; 1.3 → 0.6 us between nodes, a guess | 5.9 → 5.7 | 13.9 → 13.8 | 35.9 → 35.5 | 2.4 → 2.3 | 6.2 → 6.1 |
 
 Reckoned and not built:
 
 - Split sums by the last block of a tile to finish, in place of gemm_reduce: it alone reads all its parts. With 24, 40 or 56 bytes a clock for
-  one SM the model's best of both is 0.01, 0.01 or 0.02 ms better for SD 1.5, 0.00 to 0.02 for SD 2.1, 0.00 to 0.03 for ddpm-cat. Worth it where
-  the parts meet in distributed shared memory, on sm_90 alone.
+  one SM the model's best of both is 0.01, 0.01 or 0.02 ms better for SD 1.5, 0.00 to 0.02 for SD 2.1, 0.00 to 0.03 for ddpm-cat; less since gemm_reduce
+  begins while its product ends. Of 128 rows and 1280 columns in 16 parts the last block of a 128x160 tile would read 1.3 MB by itself, 32 us. Worth it
+  where the parts meet in distributed shared memory, on sm_90 alone.
 - A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are 682 instructions to issue (D = 40, sm_90, where no key is
   masked), of which 88 are products of 6.36 clocks, 560, and 68 exponentials of 8, 544. The three are as long as each other, and a polynomial takes about
   10 instructions for one of 8 clocks. (1160 and 136, which stood here, and 136 in the model counted the code of masked tiles with it.)

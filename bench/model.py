@@ -20,6 +20,7 @@ WGMMA_SHARE = 0.86     # of the peak, a good kernel of cuBLASLt
 L2_BYTES = 24          # a clock and SM
 DRAM = {'h100': 3.0e12, 'h200': 4.3e12}
 NODE = 1.3e-6          # s between two dependent nodes of the graph
+EARLY = 0.6e-6         # the same where the second begins while the first ends, as ours do and cuBLASLt's do not: a guess
 STEP_CLOCKS, BLOCK_CLOCKS, REDUCE_CLOCKS = 220, 1500, 3500  # as in cuda/gemm.cu
 MUFU_CLOCKS = 8        # a warp's exponentials, of one instruction
 EXPONENTIALS = 68      # of a warp's 32 queries and 64 keys: 64 scores and 4 factors a lane
@@ -239,7 +240,7 @@ def time(layer, dram, sweep):
     if kind in ('conv', 'linear', 'GEGLU'):
         M, N, C, R = sizes
         if (M, N, C, R) in sweep:
-            return sweep[M, N, C, R] + NODE, 1
+            return sweep[M, N, C, R] + (NODE if on_library(layer) else EARLY), 1
         weights = 2 * N * C * R * R
         moved = weights + (2 * M * (N // 2 if kind == 'GEGLU' else N) + 2 * M * C if 2 * M * (N + C) > L2 else 0)
         if on_library(layer):
@@ -250,25 +251,25 @@ def time(layer, dram, sweep):
             clocks, splits = narrow_convolution(M, C), 1
         else:
             clocks, splits = own_product(M, N, R * R * ceil(C, 32))
-        return max(clocks / CLOCK, moved / dram) + NODE, 1 + (splits > 1)
+        return max(clocks / CLOCK, moved / dram) + EARLY, 1 + (splits > 1)
     if kind == 'attention':
         heads, queries, keys, D = sizes
         if keys <= 96:
-            return 4 * heads * queries * D / STREAM + NODE + 2e-6, 1
+            return 4 * heads * queries * D / STREAM + EARLY + 2e-6, 1
         tiles = heads * ceil(queries, 32) * ceil(keys, 64)
         width = ceil(D, 16) * 16
         mma = (4 * ceil(D, 16) * 4 + D // 8 * 8) * MMA_CLOCKS if D <= 256 else 4 * 2 * width / 16 * 8 * MMA_CLOCKS
         clocks = (mma + EXPONENTIALS * MUFU_CLOCKS) / IN_TURN
-        return ceil(tiles, 4 * SMS) * clocks / CLOCK + NODE + 2e-6, 1
+        return ceil(tiles, 4 * SMS) * clocks / CLOCK + EARLY + 2e-6, 1
     if kind == 'group norm':
         n, pixels, C = sizes
         size, once = 2 * n * pixels * C, fused(n, pixels, C)
         rate = STREAM if 2 * size < L2 else dram
-        return size * (2 if once else 3) / rate + (1 if once else 2) * (NODE + 1e-6), 1 if once else 2
+        return size * (2 if once else 3) / rate + (1 if once else 2) * (EARLY + 1e-6), 1 if once else 2
     if kind == 'layer norm':
         rows, C = sizes
-        return 4 * rows * C / STREAM + NODE + 0.5e-6, 1
-    return NODE + 1e-6, 1
+        return 4 * rows * C / STREAM + EARLY + 0.5e-6, 1
+    return EARLY + 1e-6, 1
 
 
 def read_sweep(path):

@@ -30,7 +30,7 @@ struct cuda_api cuda = {
     .GraphExecDestroy = cudaGraphExecDestroy,
     .FuncGetAttributes = cudaFuncGetAttributes,
     .FuncSetAttribute = cudaFuncSetAttribute,
-    .LaunchKernel = cudaLaunchKernel,
+    .LaunchKernelExC = cudaLaunchKernelExC,
     .GetLastError = cudaGetLastError,
 };
 

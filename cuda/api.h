@@ -40,8 +40,8 @@ struct cuda_api {
     cudaError_t (*GraphExecDestroy)(cudaGraphExec_t exec);
     cudaError_t (*FuncGetAttributes)(struct cudaFuncAttributes *attributes, const void *kernel);
     cudaError_t (*FuncSetAttribute)(const void *kernel, enum cudaFuncAttribute attribute, int value);
-    /* launch() (device.h) calls LaunchKernel on a GPU and, emulated, asks GetLastError after each launch. */
-    cudaError_t (*LaunchKernel)(const void *kernel, dim3 grid, dim3 block, void **args, size_t shared_bytes, cudaStream_t stream);
+    /* launch() (device.h) calls LaunchKernelExC on a GPU and, emulated, asks GetLastError after each launch. */
+    cudaError_t (*LaunchKernelExC)(const cudaLaunchConfig_t *config, const void *kernel, void **args);
     cudaError_t (*GetLastError)(void);
 };
 

@@ -36,6 +36,7 @@ template <class T, int D, int M, int KEYS, bool KEEP_Q> __global__ void __launch
         load_tile<COLUMNS, KEYS, THREADS>(to + SIZE, v, a.v.ld, t * KEYS, a.Tk, n_chunks, thread);
         cp_async_commit();
     };
+    after_previous();
     load_tile<COLUMNS, ROWS, THREADS>(q_tile, head_rows<T>(a.q, a.n_heads, a.D), a.q.ld, q0, a.Tq, n_chunks, thread);
     load(0);
 
@@ -89,6 +90,7 @@ template <class T, int D, int M, int KEYS, bool KEEP_Q> __global__ void __launch
         }
     }
 
+    let_next_begin();
     __syncthreads(); /* keys and values have been used: their space takes y, each warp's rows apart */
     EACH for (int m = 0; m < M; m++) {
         float inverse[2] = {1 / quad_sum(sum[m][0]), 1 / quad_sum(sum[m][1])};

@@ -48,6 +48,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) attend_plain(atten
 
     float o[ROWS / SIDE][CHANNELS / SIDE] = {}, top[ROWS / SIDE], sum[ROWS / SIDE] = {};
     EACH for (int i = 0; i < ROWS / SIDE; i++) top[i] = -FLT_MAX;
+    after_previous();
     for (int k0 = 0; k0 < n_keys; k0 += KEYS) {
         float s[ROWS / SIDE][KEYS / SIDE] = {};
         for (int d = 0; d < a.D; d += DEPTH) {

@@ -18,6 +18,7 @@ template <class T, int D> __global__ void __launch_bounds__(THREADS) attend_shor
     const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, n_chunks = a.D / 8;
     T *own = v_tile + (KEYS + 16 * warp) * COLUMNS;
     const T *q = head_rows<T>(a.q, a.n_heads, a.D);
+    after_previous();
     load_tile<COLUMNS, KEYS, THREADS>(k_tile, head_rows<T>(a.k, a.n_heads, a.D), a.k.ld, 0, a.Tk, n_chunks, thread);
     load_tile<COLUMNS, KEYS, THREADS>(v_tile, head_rows<T>(a.v, a.n_heads, a.D), a.v.ld, 0, a.Tk, n_chunks, thread);
     cp_async_commit();

@@ -53,6 +53,7 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) attend_wide(att
     const int n_tiles = (keys_seen(a, q0 + ROWS - 1) + KEYS - 1) / KEYS, n_slabs = n_tiles * (K_SLABS + V_SLABS);
     const T *k = head_rows<T>(a.k, a.n_heads, a.D), *v = head_rows<T>(a.v, a.n_heads, a.D);
 
+    after_previous();
     load_tile<WIDTH, ROWS, THREADS>(q_tile, head_rows<T>(a.q, a.n_heads, a.D), a.q.ld, q0, a.Tq, a.D / 8, thread);
     for (int i = 0; i < RING - 1; i++) load_slab(ring, a, k, v, i, n_slabs);
     int slab = 0;
@@ -114,6 +115,7 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) attend_wide(att
     }
 
     cp_async_wait<0>();
+    let_next_begin();
     __syncthreads(); /* the slabs have been used: their space takes y, each warp's columns apart */
     EACH for (int m = 0; m < 2; m++) {
         float inverse[2];

@@ -21,6 +21,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) conv2d_first(const
     const int x0 = (int)blockIdx.x % across * COLUMNS, n0 = (int)blockIdx.x / across * OUTPUTS, y0 = blockIdx.y * ROWS, image = blockIdx.z;
     const T *x = static_cast<const T *>(g.x), *w = static_cast<const T *>(g.w);
 
+    after_previous();
     for (int i = thread; i < SEEN * CHANNELS; i += THREADS) {
         int pixel = i / CHANNELS, c = i % CHANNELS, y = y0 + pixel / WIDE - 1, xx = x0 + pixel % WIDE - 1;
         bool inside = (unsigned)y < (unsigned)g.H && (unsigned)xx < (unsigned)g.W && c < g.C;

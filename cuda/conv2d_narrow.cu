@@ -35,6 +35,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) conv2d_narrow(cons
     };
 
     float sum[2][4] = {};
+    after_previous();
     load(0, 0);
     for (int c = 0, stage = 0; c < g.C; c += GEMM_K, stage ^= 1) {
         cp_async_wait<0>();

@@ -87,6 +87,7 @@ void *open_library(void) {
 }
 
 template <class T> __global__ void __launch_bounds__(THREADS) convert(T *y, const float *x, int n) {
+    after_previous();
     GRID_LOOP(i, n) y[i] = from_f32<T>(x[i]);
 }
 

@@ -2,6 +2,7 @@
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <pthread.h>
 
 #include "cuda/device.h"
@@ -341,6 +342,14 @@ static void fill_table(struct cuda_device *dev, enum dtype dtype) {
     dev->base.time_wait = time_wait;
 }
 
+/* Where the GPU and the code know of it (sm_90). DIFFUSE_PDL=0: never, each kernel waits for the one before. */
+static bool may_begin_early(const struct cuda_device *dev) {
+    const char *wanted = getenv("DIFFUSE_PDL");
+    if (wanted && *wanted && strcmp(wanted, "0") && strcmp(wanted, "1"))
+        die(FAIL_USAGE, "DIFFUSE_PDL: expected 0 or 1, found '%s'", wanted);
+    return dev->arch >= EARLY_ARCH && dev->code >= EARLY_ARCH && !(wanted && !strcmp(wanted, "0"));
+}
+
 struct device *cuda_device_open(enum dtype dtype, int index) {
     assert(dtype == DT_F32 || dtype == DT_F16 || dtype == DT_BF16);
     probe_finish(index);
@@ -354,6 +363,7 @@ struct device *cuda_device_open(enum dtype dtype, int index) {
     dev->sm_count = prop.multiProcessorCount;
     dev->arch = prop.major * 10 + prop.minor;
     dev->code = probe.code;
+    dev->early = may_begin_early(dev);
     snprintf(dev->name, sizeof dev->name, "cuda:%d", dev->index);
     snprintf(dev->product, sizeof dev->product, "%s", prop.name);
     fill_table(dev, dtype);

@@ -40,8 +40,9 @@ struct cuda_device {
     struct device base; /* first: a struct device * of this device is a struct cuda_device * */
     char name[16], product[256];
     int index, sm_count;
-    int arch; /* 75, 80, 86, 89, 90, 100, 120 */
-    int code; /* what its code was compiled for: lower where the driver made it of an older architecture's PTX */
+    int arch;   /* 75, 80, 86, 89, 90, 100, 120 */
+    int code;   /* what its code was compiled for: lower where the driver made it of an older architecture's PTX */
+    bool early; /* kernels may begin before the one before has ended (after_previous) */
     cudaStream_t stream;
     size_t scratch_bytes;    /* the largest reservation of any op */
     size_t scratch_capacity; /* at scratch */
@@ -116,9 +117,9 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 /* kernel<<<grid, block, shared_bytes, stream>>>(args...), args converted to what the kernel declares; more than 48 KiB of shared memory is
- * asked for as it must be. From any thread. */
+ * asked for as it must be. early: it may begin before the one before it has ended (after_previous). From any thread. */
 template <class... P>
-cudaError_t launch_on(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+cudaError_t launch_on(cudaStream_t stream, bool early, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
                       std::type_identity_t<P>... args) {
     const void *address = reinterpret_cast<const void *>(kernel);
     if (shared_bytes > 48 << 10) {
@@ -127,9 +128,13 @@ cudaError_t launch_on(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3
     }
 #ifdef __CUDACC__
     void *addresses[] = {(void *)&args..., nullptr};
-    return cuda.LaunchKernel(address, grid, block, addresses, shared_bytes, stream);
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {grid, block, shared_bytes, stream, &attribute, early};
+    return cuda.LaunchKernelExC(&config, address, addresses);
 #else
-    emu::launch(kernel, grid, block, shared_bytes, stream, args...);
+    emu::launch_early(early, kernel, grid, block, shared_bytes, stream, args...);
     return cuda.GetLastError();
 #endif
 }
@@ -137,7 +142,7 @@ cudaError_t launch_on(cudaStream_t stream, void (*kernel)(P...), dim3 grid, dim3
 template <class... P>
 void launch(struct cuda_device *dev, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, std::type_identity_t<P>... args) {
     dev->counts.launches++;
-    cuda_check(launch_on(dev->stream, kernel, grid, block, shared_bytes, args...), "kernel launch");
+    cuda_check(launch_on(dev->stream, dev->early, kernel, grid, block, shared_bytes, args...), "kernel launch");
 }
 
 /* Blocks of `block` threads for a GRID_LOOP over n. */

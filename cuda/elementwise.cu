@@ -20,6 +20,7 @@ template <class T, int V, class F>
 __global__ void __launch_bounds__(THREADS)
     pointwise(void *y, const void *a, const void *b, size_t n, int C, int ldy, int lda, int ldb, F f) {
     int per_row = C / V;
+    after_previous();
     GRID_LOOP(i, n) {
         size_t row = i / (size_t)per_row, c = i % (size_t)per_row * V;
         vec<T, V> left = vec_at<T, V>(a, row * lda + c), right = vec_at<T, V>(b, row * ldb + c), out;
@@ -44,6 +45,7 @@ __global__ void __launch_bounds__(THREADS)
     scale_shift(void *y, const void *x, const void *scale, const void *shift, size_t n, int C, int ldy, int ldx, size_t rows_per_image,
                 size_t scale_ld, size_t shift_ld, enum act act) {
     int per_row = C / V;
+    after_previous();
     GRID_LOOP(i, n) {
         size_t row = i / (size_t)per_row, c = i % (size_t)per_row * V, image = row / rows_per_image;
         vec<T, V> in = vec_at<T, V>(x, row * ldx + c), s{}, b{}, out;

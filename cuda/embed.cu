@@ -9,6 +9,7 @@ constexpr int THREADS = 256;
 
 template <class T>
 __global__ void __launch_bounds__(THREADS) embed(T *y, const int32_t *ids, const T *table, const T *pos, size_t n_tokens, int C, int ld) {
+    after_previous();
     GRID_LOOP(i, n_tokens * (size_t)C) {
         size_t t = i / (size_t)C, c = i % (size_t)C;
         y[t * ld + c] = from_f32<T>(to_f32(table[(size_t)ids[t] * C + c]) + (pos ? to_f32(pos[t * C + c]) : 0));
@@ -20,6 +21,7 @@ __global__ void __launch_bounds__(THREADS) embed(T *y, const int32_t *ids, const
 template <class T>
 __global__ void __launch_bounds__(THREADS)
     timestep_embed(T *y, const float *t, size_t n_rows, int half, int ld, int sin_at, int cos_at, float freq_shift) {
+    after_previous();
     GRID_LOOP(i, n_rows * (size_t)half) {
         size_t row = i / (size_t)half;
         int f = (int)(i % (size_t)half);

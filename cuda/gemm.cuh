@@ -101,6 +101,7 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
     };
 
     see_tap();
+    after_previous();
     for (int i = 0; i < GEMM_STAGES - 1; i++) {
         if (first + i < last) load(i);
         cp_async_commit();
@@ -130,6 +131,7 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
                 for (int j = 0; j < WN / 8; j++) mma_16816<T>(sum[i][j], a[half][i], b[half][j]);
         }
     }
+    let_next_begin();
 
     /* A slab of 16 rows is SLAB_ROUNDS times 8 columns of each lane. Its residual is on its way AHEAD rounds before. */
     constexpr int PITCH = WN + 8; /* 8 mod 32 or 24: a warp's pairs of sums fall into all banks */
@@ -189,6 +191,7 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
 template <class T> __global__ void __launch_bounds__(256) gemm_reduce(const struct gemm g, const float *partial, int splits) {
     int width = g.interleave ? 16 : 8, ld = (g.N + 7) / 8 * 8, columns = ld / width;
     int64_t rows = (int64_t)g.phases * g.M, split = rows * ld;
+    after_previous();
     GRID_LOOP(i, rows * columns) {
         int row = (int)(i / columns), j = (int)(i - (size_t)row * columns) * width, phase = row / g.M, m = row - phase * g.M;
         const float *from = partial + (int64_t)row * ld + j;

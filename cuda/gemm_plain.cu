@@ -22,6 +22,7 @@ template <class T, int TM, int TN> __global__ void __launch_bounds__(THREADS) ge
     for (int i = 0; i < TM; i++) rows[i] = gemm_row_of(g, 0, m0 + row + 16 * i);
 
     float sum[TM][TN] = {};
+    after_previous();
     for (int k0 = 0, K = g.R * g.R * g.C; k0 < K; k0 += DEPTH) {
         int k = k0 + column, tap = k / g.C, c = k - tap * g.C, r = tap / g.R, s = tap - r * g.R;
         __syncthreads();

@@ -232,11 +232,13 @@ template <class T, int PIXELS> __global__ void __launch_bounds__(THREADS, 1) gro
     SHARED(struct affine, groups, [GROUPS_MAX]);
     const place<T> at(p);
     tile<T, PIXELS> t;
+    after_previous();
     t.load(p, at, 0, p.pixels);
     load_pivots<T>(p, sums[0]);
     tile_moments<T, PIXELS>(p, at, t, sums[0]);
     if ((int)threadIdx.x < p.span / p.per_group) groups[threadIdx.x] = affine_of(moments_of(p, t, sums[0], (int)threadIdx.x), p.eps);
     __syncthreads();
+    let_next_begin();
     float center[vec16<T>::N], scale[vec16<T>::N], shift[vec16<T>::N];
     channel_affine<T>(p, at, groups, center, scale, shift);
     t.store(p, at, center, scale, shift);
@@ -248,6 +250,7 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) group_norm_mome
     const place<T> at(p);
     int groups = p.span / p.per_group, rows = SPLIT_PIXELS * at.rows;
     struct moments all = {};
+    after_previous();
     load_pivots<T>(p, sums[0]);
     for (int first = (int)blockIdx.y * rows; first < p.pixels; first += p.parts * rows) {
         tile<T, SPLIT_PIXELS> t;
@@ -262,6 +265,7 @@ template <class T> __global__ void __launch_bounds__(THREADS, 2) group_norm_mome
 template <class T> __global__ void __launch_bounds__(THREADS, 2) group_norm_apply(const struct group_norm p) {
     SHARED(struct affine, groups, [GROUPS_MAX]);
     int n_groups = p.span / p.per_group, lane = (int)threadIdx.x % 32;
+    after_previous();
     for (int g = (int)threadIdx.x / 32; g < n_groups; g += WARPS) {
         const struct moments *parts = p.moments + ((size_t)blockIdx.z * (p.C / p.per_group) + (size_t)blockIdx.x * n_groups + g) * p.parts;
         struct moments all = {0, 0, 0, parts[0].pivot};
@@ -289,6 +293,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) group_norm_plain(c
     int c0 = (int)blockIdx.x * p.per_group;
     const T *x = static_cast<const T *>(p.x) + (size_t)blockIdx.z * p.pixels * p.ldx + c0;
     T *y = static_cast<T *>(p.y) + (size_t)blockIdx.z * p.pixels * p.ldy + c0;
+    after_previous();
     float n = (float)p.pixels * (float)p.per_group, pivot = to_f32(x[0]), sum = 0, squares = 0;
     for (int i = (int)threadIdx.x; i < p.pixels; i += THREADS) {
         float s = 0;

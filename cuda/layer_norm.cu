@@ -41,6 +41,7 @@ template <class T, int VECS> __global__ void __launch_bounds__(32 * ROWS) layer_
     constexpr int V = vec16<T>::N;
     size_t row = (size_t)blockIdx.x * ROWS + threadIdx.x / 32;
     int lane = (int)threadIdx.x % 32, n = p.C / V;
+    after_previous();
     if (row < p.T) {
         const vec16<T> *x = reinterpret_cast<const vec16<T> *>(static_cast<const T *>(p.x) + row * p.ldx);
         vec16<T> *y = reinterpret_cast<vec16<T> *>(static_cast<T *>(p.y) + row * p.ldy);
@@ -81,6 +82,7 @@ template <class T, int VECS> __global__ void __launch_bounds__(32 * ROWS) layer_
 template <class T> __global__ void __launch_bounds__(32 * ROWS) layer_norm_plain(const struct layer_norm p) {
     size_t row = (size_t)blockIdx.x * ROWS + threadIdx.x / 32;
     int lane = (int)threadIdx.x % 32;
+    after_previous();
     if (row < p.T) {
         const T *x = static_cast<const T *>(p.x) + row * p.ldx;
         T *y = static_cast<T *>(p.y) + row * p.ldy;

@@ -14,6 +14,7 @@ __device__ __forceinline__ float larger(float a, float b) {
 template <class T, int V>
 __global__ void __launch_bounds__(THREADS) max_pool(struct view y, struct view x, size_t n, int R, struct conv_shape shape) {
     size_t per_row = (size_t)(y.C / V);
+    after_previous();
     GRID_LOOP(i, n) {
         size_t t = i / per_row, c = i % per_row * V, line = t / (size_t)y.W, first = line / (size_t)y.H * (size_t)x.H;
         int y0 = (int)(line % (size_t)y.H) * shape.stride - shape.top, x0 = (int)(t % (size_t)y.W) * shape.stride - shape.left;

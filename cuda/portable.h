@@ -4,7 +4,7 @@
  * A kernel obeys: launch(), SHARED, DYNAMIC_SHARED and the wrappers below, never <<<>>>, __shared__ or asm; block size a constant, a
  * multiple of 32; no return before a barrier (mask the work instead); warp operations with all lanes, or with a mask that all named lanes
  * execute; only __syncwarp and __syncthreads order threads; rows that are read by 16 bytes are aligned to 16; every cp_async waited for
- * before the kernel returns; no block waits for another. */
+ * before the kernel returns; no block waits for another; no memory of the device is touched before after_previous(). */
 #ifndef CUDA_PORTABLE_H
 #define CUDA_PORTABLE_H
 
@@ -115,6 +115,33 @@ __device__ __forceinline__ float relu(float x) {
 }
 __device__ __forceinline__ float quick_gelu(float x) {
     return __fdividef(x, 1.0f + __expf(-1.702f * x));
+}
+
+/* ---- one kernel after another (sm_90) ---------------------------------------------------------------------------- */
+
+/* From which architecture on. Emulated, on all: whether kernels keep the rule does not depend on it. */
+#ifdef __CUDACC__
+constexpr int EARLY_ARCH = 90;
+#else
+constexpr int EARLY_ARCH = 0;
+#endif
+
+/* PTX ISA, griddepcontrol: a kernel of launch() may begin while the one before it ends, in the same order as ever where a GPU knows nothing
+ * of it. Every thread of it says after_previous() before it touches the device's memory: then all kernels before it have ended, for the one
+ * before has waited too, and what they wrote is seen. What comes first is worth doing early: places, tables in shared memory. */
+__device__ __forceinline__ void after_previous() {
+#ifndef __CUDACC__
+    emu::after_previous(__FILE__, __LINE__);
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;\n" ::: "memory");
+#endif
+}
+/* The next kernel may begin once all blocks have said so or ended: before the last of a long kernel's work, no sooner, for its blocks take
+ * the places on the GPU that ours leave. A matter of time alone. */
+__device__ __forceinline__ void let_next_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
 }
 
 /* ---- asynchronous copies to shared memory (sm_80) ---------------------------------------------------------------- */

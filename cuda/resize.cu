@@ -33,6 +33,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(THREADS)
     resize(struct view y, struct view x, size_t n, float scale_y, float scale_x, bool align_corners) {
     size_t per_row = (size_t)(y.C / V);
+    after_previous();
     GRID_LOOP(i, n) {
         size_t t = i / per_row, c = i % per_row * V, line = t / (size_t)y.W, first = line / (size_t)y.H * (size_t)x.H;
         place down = between((int)(line % (size_t)y.H), scale_y, align_corners, x.H);

@@ -67,6 +67,7 @@ __device__ __forceinline__ float predicted(const struct sched_row &row, float x,
 
 /* One block: all of it reads the counter before it moves. */
 template <class U> __global__ void __launch_bounds__(IMAGE_THREADS) next_row(U *y, const U *table, int n, size_t stride, int *row_at) {
+    after_previous();
     int row = *row_at + 1;
     for (int i = (int)threadIdx.x; i < n; i += IMAGE_THREADS) y[i] = table[(size_t)row * stride + i];
     __syncthreads();
@@ -77,6 +78,7 @@ template <class U> __global__ void __launch_bounds__(IMAGE_THREADS) next_row(U *
 template <class T>
 __global__ void __launch_bounds__(THREADS)
     model_input(T *y, const float *x, size_t n, int C, int ld, int copies, float scale, const struct cuda_row *rows, const int *row_at) {
+    after_previous();
     if (rows) scale = rows[*row_at].row.in_scale;
     size_t pixels = n / (size_t)C;
     GRID_LOOP(i, n) {
@@ -91,6 +93,7 @@ __global__ void __launch_bounds__(THREADS)
 template <class T> __global__ void __launch_bounds__(IMAGE_THREADS) rescale_factors(const struct step s) {
     SHARED(float, shared, [IMAGE_WARPS]);
     size_t n = latents_per_image(s.l), first = blockIdx.x * n;
+    after_previous();
     float sum_cond = 0, sum_e = 0, squares_cond = 0, squares_e = 0;
     for (size_t i = threadIdx.x; i < n; i += IMAGE_THREADS) {
         sum_cond += output<T>(s, first + i, s.copies - 1);
@@ -147,6 +150,7 @@ __device__ void select_rank(struct selection &s, const float *x, size_t n, unsig
 /* limits[n] = the quantile of image n's |v|, from 1 to clip_value. torch.quantile: linear, and the rank an f32. */
 template <class T> __global__ void __launch_bounds__(IMAGE_THREADS) thresholds(const struct step s) {
     SHARED(struct selection, selection, [1]);
+    after_previous();
     const struct sched_row &row = s.rows[*s.row_at].row;
     if (row.clip == CLIP_QUANTILE) { /* the same for all threads */
         size_t n = latents_per_image(s.l), first = blockIdx.x * n;
@@ -196,6 +200,7 @@ template <class T> __device__ __forceinline__ float learned_deviation(const stru
 }
 
 template <class T> __global__ void __launch_bounds__(THREADS) sched_step(const struct step s) {
+    after_previous();
     const struct cuda_row &r = s.rows[*s.row_at];
     const struct sched_row &row = r.row;
     GRID_LOOP(i, s.l.N * latents_per_image(s.l)) {

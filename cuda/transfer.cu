@@ -21,12 +21,14 @@ constexpr size_t PIECE_BYTES = 1 << 20, PICTURE_HEAD = 256; /* of scratch; PICTU
 
 /* n values of f32, dense, from element `first` of y's rows. */
 template <class T> __global__ void __launch_bounds__(THREADS) from_dense(T *y, const float *x, size_t first, size_t n, int C, int ld) {
+    after_previous();
     GRID_LOOP(i, n) {
         size_t row = (first + i) / (size_t)C, c = (first + i) % (size_t)C;
         y[row * ld + c] = from_f32<T>(x[i]);
     }
 }
 template <class T> __global__ void __launch_bounds__(THREADS) to_dense(float *y, const T *x, size_t first, size_t n, int C, int ld) {
+    after_previous();
     GRID_LOOP(i, n) {
         size_t row = (first + i) / (size_t)C, c = (first + i) % (size_t)C;
         y[i] = to_f32(x[row * ld + c]);
@@ -37,6 +39,7 @@ template <class T> __global__ void __launch_bounds__(THREADS) to_dense(float *y,
 template <class T>
 __global__ void __launch_bounds__(THREADS)
     to_bytes(uint8_t *y, const T *x, size_t first, size_t n, int C, int ld, unsigned long long *bad) {
+    after_previous();
     GRID_LOOP(i, n) {
         size_t row = (first + i) / (size_t)C, c = (first + i) % (size_t)C;
         float v = to_f32(x[row * (size_t)ld + c]);

@@ -39,8 +39,7 @@
     X(GraphExecDestroy, (cudaGraphExec_t exec), (exec), 0)                                                                                \
     X(FuncGetAttributes, (struct cudaFuncAttributes * attributes, const void *kernel), (attributes, kernel), FAIL_DEVICE)                 \
     X(FuncSetAttribute, (const void *kernel, enum cudaFuncAttribute attribute, int value), (kernel, attribute, value), FAIL_DEVICE)       \
-    X(LaunchKernel, (const void *kernel, dim3 grid, dim3 block, void **args, size_t shared_bytes, cudaStream_t s),                        \
-      (kernel, grid, block, args, shared_bytes, s), FAIL_DEVICE)                                                                          \
+    X(LaunchKernelExC, (const cudaLaunchConfig_t *config, const void *kernel, void **args), (config, kernel, args), FAIL_DEVICE)          \
     X(GetLastError, (void), (), FAIL_DEVICE)
 
 #define ID(name, parameters, arguments, code) ID_##name,

@@ -6,6 +6,7 @@
  *
  * A fault runs in a child process; how it must end is in the table at the bottom. */
 #include "cuda/portable.h"
+#include <atomic>
 #include <cublasLt.h>
 #include <string>
 #include <sys/wait.h>
@@ -282,6 +283,56 @@ static void check_graphs() {
     cudaFree(x);
 }
 
+/* Of two kernels of a graph, how many of the first one's blocks had ended when a block of the second began: host memory, for the device's
+ * is closed. */
+static std::atomic<int> first_ended, seen_by_second;
+static __global__ void first_kernel(float *x) {
+    after_previous();
+    x[blockIdx.x * 32 + threadIdx.x] = (float)blockIdx.x;
+    __syncthreads();
+    if (threadIdx.x == 0) first_ended++;
+}
+/* The threads meet before they wait, and after. */
+static __global__ void second_kernel(float *y, const float *x) {
+    SHARED(float, place, [32]);
+    int ended = first_ended;
+    if (threadIdx.x == 0 && ended < seen_by_second) seen_by_second = ended;
+    place[31 - threadIdx.x] = (float)threadIdx.x;
+    __syncthreads();
+    after_previous();
+    __syncthreads();
+    y[blockIdx.x * 32 + threadIdx.x] = x[blockIdx.x * 32 + threadIdx.x] + place[threadIdx.x];
+}
+
+static void check_early() {
+    constexpr int BLOCKS = 5, N = BLOCKS * 32;
+    cudaStream_t s = new_stream();
+    float *x = device_floats(N), *y = device_floats(N);
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal);
+    emu::launch_early(true, first_kernel, BLOCKS, 32, 0, s, x);
+    emu::launch_early(true, second_kernel, BLOCKS, 32, 0, s, y, (const float *)x);
+    cudaStreamEndCapture(s, &graph);
+    cudaGraphInstantiate(&exec, graph, 0);
+    cudaGraphDestroy(graph);
+    bool ok = true, early = true;
+    for (int i = 0; i < 20; i++) {
+        first_ended = 0, seen_by_second = BLOCKS;
+        cudaMemsetAsync(x, 0xff, N * sizeof *x, s);
+        cudaGraphLaunch(exec, s);
+        std::vector<float> v = fetch(y, N, s);
+        for (int k = 0; k < N; k++) ok &= v[(size_t)k] == (float)(k / 32 + 31 - k % 32);
+        early &= i >= 16 || (seen_by_second == 1 && first_ended == BLOCKS);
+    }
+    check(ok, "a kernel that begins early, and is right");
+    check(early || this_build == TSAN, "it begins before the one before it has ended");
+    cudaGraphExecDestroy(exec);
+    cudaStreamDestroy(s);
+    cudaFree(x);
+    cudaFree(y);
+}
+
 static void check_threads() {
     float *x = device_floats(4 * 1000);
     std::vector<std::thread> threads;
@@ -390,6 +441,7 @@ static void run_checks() {
     check_memory();
     check_streams();
     check_graphs();
+    check_early();
     check_threads();
     check_halves();
     check_cublaslt();
@@ -485,6 +537,29 @@ static __global__ void overlapping_masks(float *x) {
 }
 static __global__ void unlike_operations(float *x) {
     x[threadIdx.x] = threadIdx.x % 2 ? __shfl_xor_sync(~0u, 1.0f, 2) : (float)__ballot_sync(~0u, 1);
+}
+
+static __global__ void reads_early(float *y, const float *x) {
+    float v = x[threadIdx.x];
+    after_previous();
+    y[threadIdx.x] = v;
+}
+static __global__ void copies_before_wait(float *y, const float *x) {
+    SHARED(vec16<float>, s, [32]);
+    cp_async16(&s[threadIdx.x], x + threadIdx.x * 4, true);
+    cp_async_commit();
+    after_previous();
+    cp_async_wait<0>();
+    y[threadIdx.x] = s[threadIdx.x].v[0];
+}
+/* Of its blocks the last alone. */
+static __global__ void writes_early(float *y) {
+    if (blockIdx.x == gridDim.x - 1) y[threadIdx.x] = 1;
+    after_previous();
+}
+static __global__ void never_waits(float *y) {
+    if (threadIdx.x != 5) after_previous();
+    if (threadIdx.x == 5) y[threadIdx.x % 5] = 1;
 }
 
 /* Launches and says whether every one of n results is right. */
@@ -614,6 +689,22 @@ static int fault_no_wait(float *x) {
     cudaStreamDestroy(b);
     return wrong;
 }
+static int fault_reads_early(float *x) {
+    emu::launch_early(true, reads_early, 3, 32, 0, nullptr, x + 32, (const float *)x);
+    return zero(x);
+}
+static int fault_copies_early(float *x) {
+    emu::launch_early(true, copies_before_wait, 1, 32, 0, nullptr, x, (const float *)x + 32);
+    return zero(x);
+}
+static int fault_writes_early(float *x) {
+    for (int i = 0; i < 40; i++) emu::launch_early(true, writes_early, 4, 32, 0, nullptr, x);
+    return zero(x);
+}
+static int fault_never_waits(float *x) {
+    emu::launch_early(true, never_waits, 1, 32, 0, nullptr, x);
+    return zero(x);
+}
 static int fault_host_touches(float *x) {
     return static_cast<volatile float *>(x)[0] == 7;
 }
@@ -670,6 +761,11 @@ static const struct fault {
     {"pageable_reused", fault_pageable_reused, nullptr, TSAN, "data race"},
     {"no_wait", fault_no_wait, "EMU_LAZY=1", RELEASE | ASAN, "wrong: "},
     {"no_wait", fault_no_wait, nullptr, TSAN, "data race"},
+    {"reads_early", fault_reads_early, nullptr, RELEASE, "touched before after_previous() in reads_early"},
+    {"reads_early", fault_reads_early, nullptr, ASAN, "SEGV"},
+    {"copies_early", fault_copies_early, nullptr, ANY, "cp.async before after_previous() in copies_before_wait"},
+    {"writes_early", fault_writes_early, nullptr, RELEASE, "touched before after_previous() in writes_early, block (3,0,0)"},
+    {"never_waits", fault_never_waits, nullptr, ANY, ""},
     {"host_touches", fault_host_touches, "EMU_PROTECT=1", ANY, ""},
     {"leak", fault_leak, "EMU_LEAKS=1", ANY, "1 events not freed"},
 };

@@ -17,7 +17,7 @@ static void must(cudaError_t e, const char *what) {
 }
 
 template <class... P> static void start(void (*kernel)(P...), int threads, std::type_identity_t<P>... args) {
-    must(launch_on(stream, kernel, dim3(1), dim3((unsigned)threads), 0, args...), "launch");
+    must(launch_on(stream, false, kernel, dim3(1), dim3((unsigned)threads), 0, args...), "launch");
 }
 
 template <class T> struct buffer {

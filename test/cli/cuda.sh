@@ -33,6 +33,14 @@ expect_same dump16/step-0002.safetensors dump32/step-0002.safetensors
 grep -q '"dtype":"fp16","device":"cuda:0","product":"emulated"}' dump16/request.json || fail "$(cat dump16/request.json)"
 grep -q '"vae_dtype":"fp32",.*"dtype":"fp16","device":"cuda:0","product":"emulated"}' dump32/request.json || fail "$(cat dump32/request.json)"
 
+# --- kernels that wait for each other from their beginning ---
+DIFFUSE_PDL=0 EMU_ARCH=90 fox --steps 2 -o box/turns.png
+EMU_ARCH=90 fox --steps 2 -o box/early.png
+expect_same box/turns.png box/early.png
+DIFFUSE_PDL=maybe fox --steps 1 -o box/z.png
+expect_code 2
+grep -qx "diffuse: DIFFUSE_PDL: expected 0 or 1, found 'maybe'" err || fail "$(cat err)"
+
 # --- noise of the GPU in use, and it is recorded so that another machine can draw it ---
 for n in 8 3; do
     EMU_SM=$n fox --steps 1 --rng cuda --dump noise -f -o box/noise.png

@@ -7,13 +7,19 @@
  *     EMU_ASYNC=early|late|random
  *                    when a cp.async copies: at once (finds a stage that is loaded while others still read it), when it is waited for, or
  *                    either. Late unless said
+ * One block of a kernel that may begin early runs up to after_previous() before the kernel before has run, where that is known by then (in
+ * a graph, or with EMU_LAZY), and while the device's memory is closed to it.
+ *
  * Under ThreadSanitizer each thread has a logical thread of its own, and blocks of a grid are not ordered with each other. */
 #include "block.h"
 #include "context.h"
 #include "sanitizers.h"
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <memory>
+#include <csignal>
+#include <mutex>
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -39,7 +45,7 @@ struct fiber {
     logical_thread logical;
 };
 
-enum state : uint8_t { NEW, READY, AT_BARRIER, IN_WARP_OP, RETURNED };
+enum state : uint8_t { NEW, READY, AT_BARRIER, IN_WARP_OP, AFTER_PREVIOUS, RETURNED };
 
 struct async_copy {
     void *dst;
@@ -50,6 +56,7 @@ struct async_copy {
 
 struct thread {
     enum state state;
+    bool waited; /* in after_previous() */
     uint3 index;
     fiber *on;
     const char *file; /* where it waits */
@@ -86,6 +93,8 @@ struct block {
     void *closure;
     const void *kernel;
     int n, live, started;
+    bool early;  /* the kernel may begin early: its threads must wait */
+    bool before; /* the kernel before has not ended yet */
     thread threads[max_threads];
     warp warps[max_warps];
     int order[max_threads];
@@ -202,6 +211,45 @@ __forceinline__ int pop_ready(block &b) {
     return ring[b.head++ % max_threads];
 }
 
+/* The only block that runs before its kernel's turn, and what its OS thread and the stream's tell each other. */
+struct early_block {
+    std::mutex lock;
+    std::condition_variable changed;
+    enum { IDLE, WANTED, STANDS, GOES_ON } at = IDLE;
+    launch_config config;
+    void (*call)(void *);
+    void *closure;
+    size_t index;
+
+    void set(decltype(at) to) {
+        std::lock_guard<std::mutex> hold(lock);
+        at = to;
+        changed.notify_all();
+    }
+    void wait_for(decltype(at) what) {
+        std::unique_lock<std::mutex> hold(lock);
+        changed.wait(hold, [&] { return at == what; });
+    }
+};
+auto &early = *new early_block(); /* never destroyed: its thread may outlive main */
+
+/* All that could be done before the kernel before has ended has been done. */
+void let_previous_end(block &b) {
+    early.set(early_block::STANDS);
+    early.wait_for(early_block::GOES_ON);
+    b.before = false;
+    for (int i = 0; i < b.n; i++)
+        if (b.threads[b.order[i]].state == AFTER_PREVIOUS) push_ready(b, b.order[i]);
+}
+
+/* The next to go on; -1: all wait for each other. */
+int next_ready(block &b) {
+    int t = pop_ready(b);
+    if (t >= 0 || !b.before) return t;
+    let_previous_end(b);
+    return pop_ready(b);
+}
+
 /* The running thread cannot go on: another one does, and returns here when this one is ready again. */
 __forceinline__ void wait(block &b) {
     bool start = b.started < b.n;
@@ -210,7 +258,7 @@ __forceinline__ void wait(block &b) {
         switch_to(b, take_fiber(b));
         return;
     }
-    int t = pop_ready(b);
+    int t = next_ready(b);
     if (t < 0) die(b, "deadlock");
     b.threads[t].state = READY;
     if (b.threads[t].on == b.current) return;
@@ -242,6 +290,7 @@ void run_thread(block &b, int t) {
     acquire(&b.start_sync);
     b.call(b.closure);
     release(&b.end_sync);
+    if (b.early && !self.waited) die(b, "a thread of a kernel that may begin early returned without after_previous()");
     if (self.n_copies) die(b, "a thread returned with cp.async copies not waited for");
     self.state = RETURNED;
     b.live--;
@@ -271,7 +320,7 @@ void enter() {
         fiber *next;
         int t;
         if (b.live == 0) next = &b.main;
-        else if ((t = pop_ready(b)) >= 0) b.threads[t].state = READY, next = b.threads[t].on;
+        else if ((t = b.started < b.n ? pop_ready(b) : next_ready(b)) >= 0) b.threads[t].state = READY, next = b.threads[t].on;
         else if (b.started < b.n) next = take_fiber(b);
         else die(b, "deadlock");
         self->thread = -1;
@@ -351,6 +400,7 @@ void run_block(block &b) {
     for (int i = 0; i < b.n; i++) {
         thread &t = b.threads[i];
         t.state = NEW;
+        t.waited = false;
         t.warp_ops = 0;
         t.next_group = 0;
     }
@@ -370,6 +420,7 @@ void prepare(block &b, const launch_config &config, void (*call)(void *), void *
     b.call = call;
     b.closure = closure;
     b.kernel = config.kernel;
+    b.early = config.early;
     b.n = (int)(d.x * d.y * d.z);
     for (unsigned i = 0; i < (unsigned)b.n; i++) b.threads[i].index = {i % d.x, i / d.x % d.y, i / (d.x * d.y)};
     for (int w = 0; w * 32 < b.n; w++) b.warps[w].lanes = b.n - w * 32 < 32 ? (1u << (b.n - w * 32)) - 1 : ~0u;
@@ -379,18 +430,54 @@ void prepare(block &b, const launch_config &config, void (*call)(void *), void *
     gridDim = {g.x, g.y, g.z};
 }
 
-/* Blocks nobody else has taken. */
-void run_blocks(const launch_config &config, void (*call)(void *), void *closure, std::atomic<size_t> &next) {
+block &own_block(const launch_config &config, void (*call)(void *), void *closure) {
     if (!owner) owner.reset(current_block = new block());
-    block &b = running();
+    prepare(running(), config, call, closure);
+    return running();
+}
+
+void run_block_at(block &b, dim3 g, size_t i) {
+    blockIdx = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / ((size_t)g.x * g.y))};
+    run_block(b);
+}
+
+/* Blocks nobody else has taken. */
+void run_blocks(const launch_config &config, void (*call)(void *), void *closure, std::atomic<size_t> &next, size_t except) {
+    block &b = own_block(config, call, closure);
     dim3 g = config.grid;
     size_t blocks = (size_t)g.x * g.y * g.z, i;
-    prepare(b, config, call, closure);
-    while ((i = next++) < blocks) {
-        blockIdx = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / ((size_t)g.x * g.y))};
-        run_block(b);
-    }
+    while ((i = next++) < blocks)
+        if (i != except) run_block_at(b, g, i);
     acquire(&b.end_sync);
+}
+
+/* ---- a block that runs before its kernel's turn ------------------------------------------------------------------ */
+
+/* What it may not reach is closed to all. */
+void name_culprit(int) {
+    if (current_block && current_block->before) die(*current_block, "the device's memory is touched before after_previous()");
+    signal(SIGSEGV, SIG_DFL);
+}
+
+void *run_early(void *) {
+    for (;;) {
+        early.wait_for(early_block::WANTED);
+        block &b = own_block(early.config, early.call, early.closure);
+        b.before = true;
+        run_block_at(b, early.config.grid, early.index);
+        early.set(early_block::IDLE);
+    }
+    return nullptr;
+}
+
+void start_early_thread() {
+    static bool started;
+    pthread_t thread;
+    if (started) return;
+    started = true;
+    if (pthread_create(&thread, nullptr, run_early, nullptr)) fprintf(stderr, "emu: no thread\n"), abort();
+    pthread_detach(thread);
+    if (!checked) signal(SIGSEGV, name_culprit); /* AddressSanitizer says where */
 }
 
 bool forked;
@@ -402,15 +489,30 @@ bool may_use_threads() {
     return !thread_sanitizer && !forked;
 }
 
-void run_grid(const launch_config &config, void (*call)(void *), void *closure) {
+void begin_early(const launch_config &config, void (*call)(void *), void *closure, size_t index) {
+    start_early_thread();
+    early.config = config;
+    early.call = call;
+    early.closure = closure;
+    early.index = index;
+    early.set(early_block::WANTED);
+    early.wait_for(early_block::STANDS);
+}
+
+void finish_early() {
+    early.set(early_block::GOES_ON);
+    early.wait_for(early_block::IDLE);
+}
+
+void run_grid(const launch_config &config, void (*call)(void *), void *closure, size_t except) {
     dim3 g = config.grid;
     std::atomic<size_t> next = 0;
     if ((size_t)g.x * g.y * g.z == 1 || !may_use_threads()) {
-        run_blocks(config, call, closure, next);
+        run_blocks(config, call, closure, next, except);
         return;
     }
 #pragma omp parallel
-    run_blocks(config, call, closure, next);
+    run_blocks(config, call, closure, next, except);
 }
 
 /* ---- what a thread calls ----------------------------------------------------------------------------------------- */
@@ -451,6 +553,17 @@ int barrier(const char *file, int line, enum vote vote, int predicate) {
     wait(b);
     acquire(sync);
     return t.vote_result;
+}
+
+void after_previous(const char *file, int line) {
+    block &b = running();
+    thread &t = b.threads[b.current->thread];
+    t.waited = true;
+    if (!b.before) return;
+    t.state = AFTER_PREVIOUS;
+    t.file = file;
+    t.line = line;
+    wait(b);
 }
 
 static rendezvous &meet(block &b, warp &w, unsigned mask) {
@@ -516,6 +629,7 @@ void cp_async(void *dst, const void *src, unsigned bytes, unsigned valid) {
     block &b = running();
     thread &t = b.threads[b.current->thread];
     if (((uintptr_t)dst | (uintptr_t)src) % bytes) die(b, "cp.async: an address that is not aligned");
+    if (b.early && !t.waited) die(b, "cp.async before after_previous()"); /* it may read the device's memory as late as its wait */
     if (t.n_copies == max_copies) die(b, "cp.async: more copies under way than the emulation has room for");
     async_copy &c = t.copies[t.n_copies++] = {dst, src, bytes, valid, t.next_group};
     if (!copies_early(b)) return;

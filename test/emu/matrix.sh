@@ -20,6 +20,7 @@ run release "reverse order" EMU_ORDER=reverse
 run release "lazy stream" EMU_LAZY=1
 run release "copies at once, order 1" EMU_ASYNC=early EMU_SEED=1
 run release "copies at once or late, order 2" EMU_ASYNC=random EMU_SEED=2
+run release "kernels begin early, lazy stream" EMU_EARLY=1 EMU_LAZY=1
 run asan "first order"
 run asan "order 1, lazy stream" EMU_SEED=1 EMU_LAZY=1
 run tsan "first order"

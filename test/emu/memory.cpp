@@ -42,8 +42,7 @@ size_t round_up(size_t n, size_t to) {
     return (n + to - 1) / to * to;
 }
 
-void protect_all(int access) {
-    if (!protect) return;
+void set_access(int access) {
     for (auto &b : device_blocks) mprotect(b.second.base, b.second.pages_bytes, access);
 }
 
@@ -72,10 +71,16 @@ void unmap_device(const mapping &m) {
 } // namespace
 
 device_access::device_access() {
-    protect_all(PROT_READ | PROT_WRITE);
+    if (protect) set_access(PROT_READ | PROT_WRITE);
 }
 device_access::~device_access() {
-    protect_all(PROT_NONE);
+    if (protect) set_access(PROT_NONE);
+}
+device_closed::device_closed() {
+    set_access(PROT_NONE);
+}
+device_closed::~device_closed() {
+    set_access(PROT_READ | PROT_WRITE);
 }
 
 bool inside_device(const void *p, size_t bytes) {

@@ -70,7 +70,8 @@ struct emu_stream {
     const void *capturing_thread;
     emu::logical_thread logical;
     char queue_sync, done_sync;
-    alignas(64) char arguments[emu::arguments_limit]; /* of the kernel under way */
+    alignas(64) char arguments[emu::arguments_limit];       /* of the kernel under way */
+    alignas(64) char early_arguments[emu::arguments_limit]; /* of the one after it */
 };
 struct emu_event {
     std::shared_ptr<emu::event_state> state;
@@ -101,6 +102,11 @@ void push_host(cudaStream_t stream, void (*call)(void *), const void *closure, s
 struct device_access {
     device_access();
     ~device_access();
+};
+/* While it lives, kernels cannot either. Inside a device_access. */
+struct device_closed {
+    device_closed();
+    ~device_closed();
 };
 bool inside_device(const void *p, size_t bytes);
 bool inside_pinned(const void *p, size_t bytes);

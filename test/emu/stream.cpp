@@ -1,7 +1,9 @@
 /* Streams, events, launches and graphs.
  *
  *     EMU_LAZY=1   a stream runs only when somebody waits for it: a result read too early shows, and so does a pinned buffer reused too
- * early EMU_SKIP=1   kernels, GEMMs and memsets are counted, not run
+ *                early
+ *     EMU_SKIP=1   kernels, GEMMs and memsets are counted, not run
+ *     EMU_EARLY=1  a block of every kernel that may begin early does, not of some
  *
  * Under ThreadSanitizer a stream is a logical thread of its own: it is ordered after the calls that queue its operations, and the host
  * after it only where the host waits for it. */
@@ -37,19 +39,58 @@ double now_ms() {
 void run_until(emu_stream *s, const event_state *event, uint64_t ticket);
 
 /* Byte by byte, which no sanitizer sees: the arguments a kernel reads have no owner. */
-void *arguments_of(emu_stream *s, const op &o) {
-    volatile char *to = s->arguments;
+void *arguments_of(const op &o, char *place) {
+    volatile char *to = place;
     for (size_t i = 0; i < o.data.size(); i++) to[i] = o.data[i];
-    return s->arguments;
+    return place;
 }
 
-void run_op(emu_stream *s, op &o) {
+/* The block that began early, of the kernel under way or of the one after it, and whether it has been settled that one does. */
+struct {
+    bool settled;
+    size_t index = no_block;
+} begun;
+
+/* Of each kernel the first launches, then some: handing a block over takes longer than most kernels. */
+bool is_due(const op &o) {
+    static const bool always = option("EMU_EARLY", 0) != 0;
+    static auto &launches = *new std::map<const void *, uint64_t>;
+    uint64_t n = launches[o.config.kernel]++;
+    return o.config.early && may_use_threads() && (always || n < 16 || n % 64 == 0);
+}
+
+/* A block of o begins, if o is a kernel that may. */
+void begin(emu_stream *s, const op *o) {
+    static uint64_t n;
+    if (!o || o->kind != KERNEL) return;
+    begun.settled = true;
+    if (!is_due(*o)) return;
+    dim3 g = o->config.grid;
+    begun.index = (n++ * 0x9e3779b97f4a7c15 >> 20) % ((size_t)g.x * g.y * g.z);
+    device_closed closed;
+    begin_early(o->config, o->call, arguments_of(*o, s->early_arguments), begun.index);
+}
+
+/* next begins when o's blocks have begun: one has run, the others have not. */
+void run_kernel(emu_stream *s, const op &o, const op *next) {
+    if (!begun.settled) begin(s, &o);
+    size_t done = begun.index;
+    if (done != no_block) finish_early();
+    begun = {};
+    begin(s, next);
+    run_grid(o.config, o.call, arguments_of(o, s->arguments), done);
+}
+
+/* next: what follows, where that is known. */
+void run_op(emu_stream *s, op &o, const op *next) {
     switch (o.kind) {
     case KERNEL:
-        if (!skip) run_grid(o.config, o.call, arguments_of(s, o));
+        if (!skip) run_kernel(s, o, next);
         break;
     case HOST:
-        if (!skip) o.call(arguments_of(s, o));
+        if (skip) break;
+        begin(s, next);
+        o.call(arguments_of(o, s->arguments));
         break;
     case COPY: memcpy(o.dst, o.src, o.bytes); break;
     case SET:
@@ -65,7 +106,7 @@ void run_op(emu_stream *s, op &o) {
         acquire(o.event.get());
         break;
     case GRAPH:
-        for (op &node : *o.graph) run_op(s, node);
+        for (size_t i = 0; i < o.graph->size(); i++) run_op(s, (*o.graph)[i], i + 1 < o.graph->size() ? &(*o.graph)[i + 1] : nullptr);
         break;
     }
 }
@@ -80,7 +121,7 @@ void run(emu_stream *s, op &o) {
     act_as(s->logical);
     acquire(&made_sync);
     acquire(&s->queue_sync);
-    run_op(s, o);
+    run_op(s, o, s->queue.empty() ? nullptr : &s->queue.front());
     release(&s->done_sync);
     act_as(self);
 }
@@ -201,7 +242,7 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute attr
     return cudaSuccess;
 }
 
-cudaError_t cudaLaunchKernel(const void *, dim3, dim3, void **, size_t, cudaStream_t) {
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *, const void *, void **) {
     return fail(cudaErrorNotSupported);
 }
 

@@ -310,6 +310,7 @@ def load(name, operands):
     def run(m, lanes):
         where, size = at(m, lanes), n * width
         if space == 'global':
+            m.reach(lanes)
             raw = m.memory.load(where, size)
         elif space == 'shared':
             raw = gather(m.shared.bytes, m.shared.at(lanes, where, size), size)
@@ -335,6 +336,7 @@ def store(name, operands):
         values = np.ascontiguousarray(values).view(np.uint64 if size == 16 else f'u{size}')
         values = values if size == 16 else values.ravel()
         if space == 'global':
+            m.reach(lanes)
             m.memory.store(where, size, values)
         else:
             scatter(m.shared.bytes, m.shared.at(lanes, where, size), size, values)
@@ -365,6 +367,7 @@ def cp_async(name, operands):
     to_at, from_at, size_of = address(operands[0]), address(operands[1]), reads(operands[3], np.dtype('u4'))
 
     def start(m, lanes):
+        m.reach(lanes)
         owner = np.arange(m.lanes)[lanes]
         to = m.shared.at(lanes, to_at(m, lanes), 16)
         size = np.broadcast_to(size_of(m, lanes), len(owner)).astype(int)
@@ -376,6 +379,15 @@ def cp_async(name, operands):
             m.copies.append((owner, to, from_at(m, lanes), size, m.committed[owner].copy()))
 
     return start
+
+
+@operation('griddepcontrol')
+def griddepcontrol(name, operands):
+    def run(m, lanes):
+        if name.endswith('.wait'):
+            m.waited[lanes] = True
+
+    return run
 
 
 def copy(m, to, source, size):

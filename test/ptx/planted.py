@@ -10,6 +10,7 @@ PLANTED = (
     ('values are not transposed', 'attention_flash', 'Li40ELi1E', r'\.trans\.shared', '.shared'),
     ('the largest of a pair, not of a quad', 'attention_flash', 'Li40ELi1E', r'(mov\.\w32\s+%\w+), 2;', r'\1, 1;'),
     ('taps change places', 'conv2d_first', 'firstI', r'(mma\S+\s+\{%\w+, ?%\w+, ?%\w+, ?%\w+\}, \{%\w+, ?%\w+, ?)(%\w+), ?(%\w+)\}', r'\1\3, \2}'),
+    ('the kernel before is not waited for', 'layer_norm', 'rowsI6__halfLi2E', r'griddepcontrol\.wait;', ''),
     ('16 bytes at an odd place', 'layer_norm', 'rowsI6__halfLi2E', r'(st\.global\.cg\.v4\.u32\s+\[%\w+)', r'\1+8'),
 )
 

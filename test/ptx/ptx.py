@@ -2,7 +2,9 @@
 
 All threads of a launch are lanes of numpy arrays. The lanes that stand at the earliest basic block run it together; a block that holds an
 instruction of whole warps waits for the warp, a barrier for its threads. Shared memory begins as NaN, every access is checked for bounds
-and alignment, and copies by cp.async come as late as their wait allows, or at once (`early`)."""
+and alignment, and copies by cp.async come as late as their wait allows, or at once (`early`). From sm_90 on
+a kernel may begin while the one before it ends: no thread reaches global memory before it has waited for that, nor by a way that takes memory
+to be the same from the kernel's beginning on (ld.global.nc)."""
 import re
 
 import numpy as np
@@ -40,6 +42,9 @@ class Kernel:
         for align, symbol in re.findall(r'\.extern \.shared \.align (\d+) \.b8 (\w+)\[\]', module):
             self.dynamic = -(-self.static // int(align)) * int(align)
             self.symbols[symbol] = self.dynamic
+        self.overlaps = int(re.search(r'\.target sm_(\d+)', module).group(1)) >= 90
+        if self.overlaps and 'ld.global.nc' in body:
+            raise Fault(f'{name}: reads memory as if it never changed')
         self._parse(body)
 
     def _parse(self, body):
@@ -112,7 +117,12 @@ class Launch:
         self.parameters = np.frombuffer(parameters + b'\0' * 16, np.uint8)
         self.registers, self.symbols = {}, kernel.symbols
         self.committed = np.zeros(self.lanes, int)
+        self.waited = np.full(self.lanes, not kernel.overlaps)
         self.copies = []  # of cp.async, under way
+
+    def reach(self, lanes):
+        if not self.waited[lanes].all():
+            raise Fault('reaches global memory before it waits for the kernel before')
 
     def run(self):
         threads, blocks = self.kernel.threads, self.kernel.blocks
@@ -133,6 +143,8 @@ class Launch:
                     self._release(at, done, waits, threads)
                     continue
                 self._block(blocks[target], target, run if len(run) < self.lanes else slice(None), at, done, waits)
+        if not self.waited.all():
+            raise Fault(f'{self.kernel.name}: ends without a wait for the kernel before')
         if self.copies:
             raise Fault(f'{self.kernel.name}: ends while copies are under way')
 
