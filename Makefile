@@ -273,14 +273,14 @@ fuzz:
 mutants:
 	@ONLY='$(ONLY)' test/mutants/run.sh
 
-# Of a GPU's code check-emu runs every line. A test that fails counts too; what cannot be false is no branch. From nothing: what is left
-# of a source that is gone would be counted.
+# Kernels are not counted: check-emu runs every line of them; what scripts reach with the emulated device is. A test that fails counts too;
+# what cannot be false is no branch. From nothing: what is left of a source that is gone would be counted.
 coverage:
 	rm -rf build/coverage
 	+$(MAKE) config=coverage CUDA=no BUILD=build/coverage reach
 
-reach: $(BUILD)/diffuse $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
-	-@GCOV_ERROR_FILE=/dev/null BUILD=$(BUILD) test/run.sh $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+reach: $(BUILD)/diffuse $(EMU)/diffuse $(EMU)/test_cuda_sched_step $(BUILD)/make_checkpoint $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
+	-@GCOV_ERROR_FILE=/dev/null TEST_SECONDS=$${TEST_SECONDS:-3600} BUILD=$(BUILD) test/run.sh $(TESTS) $(TARGETS:%=$(BUILD)/replay_%)
 	gcovr -r . --object-directory $(BUILD) -f '(cli|engine|schedulers|tokenizer)/' -f main.c --exclude-branches-by-pattern '.*\bassert\(.*' \
 	  --branches --txt $(BUILD)/branches.txt --print-summary
 
