@@ -23,16 +23,24 @@ bool conv_winograd_packed(const struct weight *w); /* w has been planned for it 
 void conv_winograd_plan(struct cpu_device *dev, const struct conv_call *c);
 void conv_winograd(struct cpu_device *dev, const struct conv_call *c);
 
+/* To at most 4 channels, C % 16 == 0, see conv2d_narrow.c: strided and enlarged operands as they are. */
+bool conv_narrow_fits(const struct conv_call *c);
+bool conv_narrow_packed(const struct weight *w); /* w has been planned for it */
+void conv_narrow_plan(struct cpu_device *dev, const struct conv_call *c);
+void conv_narrow(struct cpu_device *dev, const struct conv_call *c);
+
 /* Whichever of these is the faster. */
 static inline void conv_plain_plan(struct cpu_device *dev, const struct conv_call *c) {
     cpu_plan_dense(dev, c->b, DT_F32);
-    if (cpu_plan_of(dev, c->w) ? conv_winograd_packed(c->w) : conv_winograd_fits(c)) /* the first use of w decides its layout */
-        conv_winograd_plan(dev, c);
+    bool planned = cpu_plan_of(dev, c->w) != NULL; /* the first use of w decides its layout */
+    if (planned ? conv_winograd_packed(c->w) : conv_winograd_fits(c)) conv_winograd_plan(dev, c);
+    else if (planned ? conv_narrow_packed(c->w) : conv_narrow_fits(c)) conv_narrow_plan(dev, c);
     else conv_direct_plan(dev, c);
 }
 
 static inline void conv_plain(struct cpu_device *dev, const struct conv_call *c) {
     if (conv_winograd_packed(c->w)) conv_winograd(dev, c);
+    else if (conv_narrow_packed(c->w)) conv_narrow(dev, c);
     else conv_direct(dev, c);
 }
 
