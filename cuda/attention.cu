@@ -3,7 +3,7 @@
 #include "cuda/attention.h"
 
 static attention_rows rows_of(struct view x) {
-    return {x.p, (size_t)x.ld, x.N == 1 ? 0 : x.image};
+    return {x.p, (int)x.ld, x.N == 1 ? 0 : x.image};
 }
 
 /* At least: q, k, v are read and y is written once, and a product is made for each key a query sees. */

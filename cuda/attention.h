@@ -16,7 +16,8 @@
 /* Rows of ld values; image n begins n * image values further on, 0 where all images share one. */
 struct attention_rows {
     void *p;
-    size_t ld, image;
+    int ld;
+    size_t image;
 };
 struct attention_args {
     attention_rows y, q, k, v;
@@ -65,18 +66,17 @@ template <int COLUMNS> struct tile {
 /* Begins to copy ROWS rows of one head into a tile: rows from `first` on, those beyond n_rows and chunks beyond
  * n_chunks as zeros: a copy of no bytes leaves its address alone. 8 threads or more share a row. */
 template <int COLUMNS, int ROWS, int THREADS, class T>
-__device__ __forceinline__ void load_tile(T *to, const T *from, size_t ld, int first, int n_rows, int n_chunks, int thread) {
+__device__ __forceinline__ void load_tile(T *to, const T *from, int ld, int first, int n_rows, int n_chunks, int thread) {
     constexpr int LANES = THREADS / ROWS > 8 ? THREADS / ROWS : 8, STEP = THREADS / LANES;
     static_assert(ROWS % STEP == 0, "");
     const int row0 = thread / LANES, chunk0 = thread % LANES;
-    EACH for (int r = 0; r < ROWS; r += STEP) {
-        int row = row0 + r, swizzled = tile<COLUMNS>::swizzle(STEP % 8 ? row : row0);
-        bool inside = first + row < n_rows;
-        const T *source = from + (size_t)(first + row) * ld;
-        EACH for (int c = 0; c < COLUMNS / 8; c += LANES) {
-            int chunk = chunk0 + c;
-            if (COLUMNS / 8 % LANES && chunk >= COLUMNS / 8) continue;
-            cp_async16(to + tile<COLUMNS>::at(row, chunk, swizzled), source + chunk * 8, inside && chunk < n_chunks);
+    EACH for (int c = 0; c < COLUMNS / 8; c += LANES) {
+        int chunk = chunk0 + c;
+        if (COLUMNS / 8 % LANES && chunk >= COLUMNS / 8) continue;
+        const T *source = from + (int64_t)(first + row0) * ld + chunk * 8;
+        EACH for (int r = 0; r < ROWS; r += STEP, source += STEP * ld) {
+            int row = row0 + r, swizzled = tile<COLUMNS>::swizzle(STEP % 8 ? row : row0);
+            cp_async16(to + tile<COLUMNS>::at(row, chunk, swizzled), source, first + row < n_rows && chunk < n_chunks);
         }
     }
 }
@@ -176,11 +176,11 @@ __device__ __forceinline__ void stage_output(T *t, const float (&o)[N][4], int r
 
 /* A warp's rows [row, row + ROWS) of a tile, chunks [chunk, n_chunks), at most MOST of them, to rows from `first` on of y. */
 template <int COLUMNS, int ROWS, int MOST, class T>
-__device__ __forceinline__ void store_rows(T *y, size_t ld, int first, int n_rows, const T *t, int row, int chunk, int n_chunks, int lane) {
+__device__ __forceinline__ void store_rows(T *y, int ld, int first, int n_rows, const T *t, int row, int chunk, int n_chunks, int lane) {
     for (int r = lane / 8; r < ROWS && first + r < n_rows; r += 4)
         for (int c = chunk + lane % 8; c < chunk + MOST && c < n_chunks; c += 8) {
             const T *from = t + tile<COLUMNS>::at(row + r, c, tile<COLUMNS>::swizzle(row + r));
-            *reinterpret_cast<vec16<T> *>(y + (size_t)(first + r) * ld + c * 8) = *reinterpret_cast<const vec16<T> *>(from);
+            *reinterpret_cast<vec16<T> *>(y + (int64_t)(first + r) * ld + c * 8) = *reinterpret_cast<const vec16<T> *>(from);
         }
 }
 
