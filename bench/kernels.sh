@@ -94,6 +94,8 @@ Counted before and after; ms are the model's of an H100, before and after, predi
 | 3x3 convolutions of at most 4 channels on tensor cores, from a tile with its rim | of 64 pixels and 64 columns (SD 1.5, 36 products): 3072 reads of shared memory and 6144 FFMA of gemm_plain's warps → 144 and 96 mma.sync; us: SD 1.5 10.3 → 3.8, SD 2.1 21 → 6.4, SDXL 37 → 9.4, ddpm-cat 21 → 7.2, VAE 512 8.5 → 3.3 | -0.01 | -0.01 | -0.03 | -0.01 | -0.01 |
 | a product's residual is asked for two rounds of 8 columns ahead, and its epilogue's code stands once | code of gemm_tile, sm_90: 13048 → 3918 instructions, 528 → 94 loads, 88 → 22 stores (128x128); 7332 → 4338, 264 → 94, 44 → 22 (128x160); registers 228 → 222, 240 → 239. Of a warp's loads of the residual, 8 (128x128) and 20 (128x160) were waited for at once, one after the other; now none but the first, the others have two rounds to come. At 300 clocks each (a guess), where no other warp has work, 1.2 and 3.4 us a wave of blocks. The model has no such term; by hand, at most | -0.05 | -0.06 | | -0.1 | -0.2 |
 | a kernel begins while the one before it ends (sm_90) | launches of a step that may: 289 of 405, 286 of 412, ddpm-cat 237 of 264; the others are cuBLASLt's; 1.3 → 0.6 us between nodes, a guess | 5.9 → 5.7 | 13.9 → 13.8 | 35.9 → 35.5 | 2.4 → 2.3 | 6.2 → 6.1 |
+| attention's tiles are addressed by a pointer that moves on | instructions that a warp of flash issues for its queries and a tile of keys, none masked, sm_90: 682 → 587 (D = 40), 657 → 640 (64), 856 → 793 (80), 790 → 722 (160). The model counts no issue | 5.7 → 5.7 | 13.8 → 13.8 | 35.5 → 35.5 | 2.3 → 2.3 | 6.1 → 6.1 |
+| flash rescales sums and output where a score rises by 2^8, not at every tile; the rows of four lanes are compared only then | the same instructions, of a tile where none rises: 587 → 524 (D = 40), 640 → 557 (64), 793 → 692 (80), 722 → 616 (160); exponentials 68 → 64, shuffles 8 → 0 | 5.7 → 5.7 (-0.03) | 13.8 → 13.7 | 35.5 → 35.4 | 2.3 → 2.3 | 6.1 → 6.1 |
 
 Reckoned and not built:
 
@@ -101,15 +103,18 @@ Reckoned and not built:
   one SM the model's best of both is 0.01, 0.01 or 0.02 ms better for SD 1.5, 0.00 to 0.02 for SD 2.1, 0.00 to 0.03 for ddpm-cat; less since gemm_reduce
   begins while its product ends. Of 128 rows and 1280 columns in 16 parts the last block of a 128x160 tile would read 1.3 MB by itself, 32 us. Worth it
   where the parts meet in distributed shared memory, on sm_90 alone.
-- A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are 682 instructions to issue (D = 40, sm_90, where no key is
-  masked), of which 88 are products of 6.36 clocks, 560, and 68 exponentials of 8, 544. The three are as long as each other, and a polynomial takes about
-  10 instructions for one of 8 clocks. (1160 and 136, which stood here, and 136 in the model counted the code of masked tiles with it.)
+- A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are 524 instructions to issue (D = 40, sm_90, where no key is
+  masked and no score rises), of which 88 are products of 6.36 clocks, 560, and 64 exponentials of 8, 512. A polynomial takes about 10 instructions for
+  one of 8 clocks: for 13 of the 64, 130 more to issue, 654, which are then longer than the products, for 104 clocks. It pays only where a warp's
+  exponentials do not run beside another's products, and that a GPU must say.
 - The sums of those exponentials as a column of ones beside V: 64 additions less, 8 products more, which are 611 clocks then.
 - All steps as one graph: 50 steps of SD 1.5 are 20250 nodes to capture and instantiate in place of 405, 20 to 40 ms at 1 or 2 us each (a guess), and
   again for another number of steps. To gain: 48 gaps between graphs of which the next is queued while one runs (5.9 ms), 2 to 5 us each (a guess), 0.1
   to 0.25 of 295 ms. A WHILE node is instantiated once, but then nothing of the host's comes between rows: their noise, which the host draws as torch
   does, progress, previews, a row that is broken off or not finite.
-- Products 64 deep at a time: 4 stages of 256x128 would want 192 KB of shared memory, of which sm_86, 89 and 120 have 99; two stages hide less.
+- Products 64 deep at a time: the model has nothing to gain, for with 24 bytes a clock a step of every tile is longer (341 to 1024 clocks) than the 220
+  of its latency; nor has the issue, for a warp's step of 128x128 is 149 instructions and 64 products, 407 clocks. 4 stages of 256x128 would want 192 KB
+  of shared memory, of which sm_86, 89 and 120 have 99; two stages hide less.
 TEXT
 } >bench/kernels.md
 echo "bench/kernels.md: $(grep -c '^| [a-z0-9_]*<' bench/kernels.md) kernels"

@@ -23,7 +23,7 @@ NODE = 1.3e-6          # s between two dependent nodes of the graph
 EARLY = 0.6e-6         # the same where the second begins while the first ends, as ours do and cuBLASLt's do not: a guess
 STEP_CLOCKS, BLOCK_CLOCKS, REDUCE_CLOCKS = 220, 1500, 3500  # as in cuda/gemm.cu
 MUFU_CLOCKS = 8        # a warp's exponentials, of one instruction
-EXPONENTIALS = 68      # of a warp's 32 queries and 64 keys: 64 scores and 4 factors a lane
+EXPONENTIALS = 64      # of a warp's 32 queries and 64 keys, a lane's scores; factors are left out where no score rises by 2^8
 IN_TURN = 0.89         # of the rate at which products and then exponentials would go: FlashAttention-2, of mma.sync too, has 388 TFLOP/s at D = 128
 STREAM = 2.6e12        # B/s of kernels that only pass over what L2 holds
 L2 = 50e6
@@ -259,7 +259,8 @@ def time(layer, dram, sweep):
         tiles = heads * ceil(queries, 32) * ceil(keys, 64)
         width = ceil(D, 16) * 16
         mma = (4 * ceil(D, 16) * 4 + D // 8 * 8) * MMA_CLOCKS if D <= 256 else 4 * 2 * width / 16 * 8 * MMA_CLOCKS
-        clocks = (mma + EXPONENTIALS * MUFU_CLOCKS) / IN_TURN
+        exponentials = EXPONENTIALS + (4 if D > 256 else 0)  # attention_wide rescales at every tile
+        clocks = (mma + exponentials * MUFU_CLOCKS) / IN_TURN
         return ceil(tiles, 4 * SMS) * clocks / CLOCK + EARLY + 2e-6, 1
     if kind == 'group norm':
         n, pixels, C = sizes

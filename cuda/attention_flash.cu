@@ -4,6 +4,8 @@
  *     S = Q Kᵀ      top' = max(top, S)      P = 2^(scale (S - top'))
  *     a = 2^(scale (top - top'))      sum = a sum + ΣP      O = a O + P V      y = O / sum
  *
+ * top' stays top, and a 1, until a score of the warp's is larger by 2^8 in P: y is the same, and after the first tile that is rare.
+ *
  * S turns into P, the left operand of P V, in the registers it lies in. Q is read once and stays in registers, unless the head is
  * too wide for that. While a tile of keys and values is worked on, the next one is on its way into the other half of shared
  * memory: one barrier a tile.
@@ -21,7 +23,11 @@ template <int D, int M, int KEYS, bool KEEP_Q> constexpr size_t flash_shared_byt
     return (size_t)padded<D> * 2 * (4 * KEYS + (KEEP_Q ? 0 : 16 * M * WARPS));
 }
 
-template <class T, int D, int M, int KEYS, bool KEEP_Q> __global__ void __launch_bounds__(THREADS) flash(attention_args a) {
+/* Blocks that an SM of 64 Ki registers shall hold. */
+template <int D, int M> constexpr int flash_blocks = M == 2 || D > 80 ? 2 : D > 40 ? 3 : 4;
+
+template <class T, int D, int M, int KEYS, bool KEEP_Q>
+__global__ void __launch_bounds__(THREADS, flash_blocks<D, M>) flash(attention_args a) {
     constexpr int COLUMNS = padded<D>, STEPS = COLUMNS / 16, ROWS = 16 * M * WARPS, SIZE = KEYS * COLUMNS;
     static_assert(ROWS <= 2 * KEYS, "Q on its way to registers, and y on its way out, use the space of one half, of both");
     DYNAMIC_SHARED(T, shared);
@@ -48,6 +54,8 @@ template <class T, int D, int M, int KEYS, bool KEEP_Q> __global__ void __launch
             load_left<COLUMNS>(q[m][i], q_tile, row + 16 * m, 2 * i, lane);
     }
 
+    /* P up to 2^8: as exact as up to 1 in both 16-bit types, and far from f16's largest. */
+    const float most_rise = 8 / a.scale;
     float o[M][D / 8][4] = {}, top[M][2], sum[M][2] = {};
     EACH for (int m = 0; m < M; m++) top[m][0] = top[m][1] = -FLT_MAX;
 
@@ -72,15 +80,25 @@ template <class T, int D, int M, int KEYS, bool KEEP_Q> __global__ void __launch
             }
         }
 
-        bool all_seen = (t + 1) * KEYS <= keys_seen(a, q0);
+        bool all_seen = (t + 1) * KEYS <= keys_seen(a, q0), rises = false;
+        float larger[M][2];
         EACH for (int m = 0; m < M; m++) EACH for (int half = 0; half < 2; half++) {
             int i = q0 + row + 16 * m + 8 * half + lane / 4;
             if (!all_seen) mask_scores(s[m], half, t * KEYS, keys_seen(a, i), lane);
-            float before = top[m][half];
-            top[m][half] = quad_max(row_max(s[m], half, before));
-            float alpha = exp2_approx((before - top[m][half]) * a.scale);
-            sum[m][half] = sum[m][half] * alpha + exponentials(s[m], half, top[m][half], a.scale);
-            EACH for (int n = 0; n < D / 8; n++) o[m][n][2 * half] *= alpha, o[m][n][2 * half + 1] *= alpha;
+            larger[m][half] = row_max(s[m], half, top[m][half]);
+            rises |= larger[m][half] - top[m][half] > most_rise;
+        }
+        if (__any_sync(~0u, rises)) {
+            EACH for (int m = 0; m < M; m++) EACH for (int half = 0; half < 2; half++) {
+                float before = top[m][half];
+                top[m][half] = quad_max(larger[m][half]);
+                float alpha = exp2_approx((before - top[m][half]) * a.scale);
+                sum[m][half] *= alpha;
+                EACH for (int n = 0; n < D / 8; n++) o[m][n][2 * half] *= alpha, o[m][n][2 * half + 1] *= alpha;
+            }
+        }
+        EACH for (int m = 0; m < M; m++) EACH for (int half = 0; half < 2; half++) {
+            sum[m][half] += exponentials(s[m], half, top[m][half], a.scale);
         }
 
         EACH for (int j = 0; j < KEYS / 8; j += 2) {

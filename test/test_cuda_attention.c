@@ -137,6 +137,8 @@ static void test_plain(void **state) {
 static void test_large_scores(void **state) {
     (void)state;
     static const int lengths[] = {60, 140}, widths[] = {40, 256, 512};
+    for (int t = 0; t < 2; t++)
+        check((struct attention_case){"rising by 2^16 and more", 1, 1, 70, 300, 2, 40, .scale = 32}, all_types[t], 0);
     for (int t = 0; t < 3; t++)
         for (int i = 0; i < 2; i++)
             for (int d = 0; d < 3; d++) {

@@ -131,10 +131,10 @@ def products(module):
 # ---- attention ---------------------------------------------------------------------------------------------------------
 
 
-def attention(module, half, file, pattern, D, rows, Tq, Tk, shared, causal=False, blocks=None):
+def attention(module, half, file, pattern, D, rows, Tq, Tk, shared, causal=False, blocks=None, peak=1):
     rng = np.random.default_rng(2)
     heads, width = 2, 2 * D + 8
-    q, k, v = Half(rng, half, Tq, width), Half(rng, half, Tk, width), Half(rng, half, Tk, width)
+    q, k, v = Half(rng, half, Tq, width, scale=peak), Half(rng, half, Tk, width), Half(rng, half, Tk, width)
     memory, y = Global(), poison(Tq, width)
     a = Attention(*(Rows(memory.add(m, write=m is y), width, 0) for m in (y, q.bits, k.bits, v.bits)), Tq, Tk, D, heads, causal,
                   1 if half == 'f16' else 2, np.log2(np.e) / np.sqrt(D))
@@ -151,7 +151,7 @@ def attentions(module):
                                  (160, 1, 64, 1), (256, 1, 32, 0)):
             padded, rows = -(-D // 16) * 16, 64 * M
             attention(module, half, 'attention_flash', f'flashIT' f'Li{D}ELi{M}ELi{keys}E', D, rows, rows + 9, 3 * keys + 7,
-                      padded * 2 * (4 * keys + (0 if keep else rows)), causal=D == 64)
+                      padded * 2 * (4 * keys + (0 if keep else rows)), causal=D == 64, peak=6 if D == 80 else 1)
         for D in (40, 64, 80, 160):
             attention(module, half, 'attention_short', f'attend_shortIT' f'Li{D}E', D, 64, 150, 77, -(-D // 16) * 32 * (192 + 64), blocks=1)
         attention(module, half, 'attention_wide', 'attend_wideITE', 512, 32, 40, 130, (32 * 512 + 3 * 64 * 128 + 32 * 64) * 2)

@@ -8,7 +8,7 @@ import fragments
 from memory import Fault, gather, scatter
 
 WIDTH = {t: int(t[1:]) // 8 for t in 'b8 u8 s8 b16 u16 s16 f16 b32 u32 s32 f32 b64 u64 s64 f64'.split()}
-COLLECTIVE = ('mma.', 'ldmatrix.', 'shfl.', 'bar.warp')
+COLLECTIVE = ('mma.', 'ldmatrix.', 'shfl.', 'vote.', 'bar.warp')
 OPERATIONS = {}
 
 
@@ -416,6 +416,20 @@ def shuffle(name, operands):
         b = np.broadcast_to(other(m, lanes), x.size).reshape(-1, 32).astype(int)
         source = (lane ^ b) if how == 'bfly' else np.broadcast_to(b, x.shape)
         write(m, lanes, np.take_along_axis(x, source, 1).ravel())
+
+    return run
+
+
+@operation('vote')
+def vote(name, operands):
+    if name != 'vote.sync.any.pred':
+        raise Fault(f'{name} is not an instruction of this interpreter')
+    write, value, mask = writes(operands[0]), reads(operands[1], np.dtype(bool)), reads(operands[2], np.dtype('u4'))
+
+    def run(m, lanes):
+        if not np.all(mask(m, lanes) == 0xFFFFFFFF):
+            raise Fault('a vote within a part of the warp')
+        write(m, lanes, np.repeat(value(m, lanes).reshape(-1, 32).any(1), 32))
 
     return run
 
