@@ -149,7 +149,9 @@ static void inspect_text(struct buffer *b, const struct request *r, struct memor
     for (int i = 0; i < c->n_components; i++) component_text(b, &c->components[i]);
     controls_text(b, r);
     if (r->then) refiner_text(b, r);
-    buffer_printf(b, "%-14s %dx%d, multiples of %d\n", "size", r->settings.width, r->settings.height, r->model->size_multiple);
+    buffer_printf(b, "%-14s %dx%d, multiples of %d", "size", r->settings.width, r->settings.height, r->model->size_multiple);
+    if (r->model->size_least > r->model->size_multiple) buffer_printf(b, " from %d on", r->model->size_least);
+    buffer_printf(b, "\n");
     defaults_text(b, r);
     checker_text(b, r->model);
     buffer_printf(b, "%-14s %s, %s, %d training steps\n", "schedule", r->scheduler->class_name,
@@ -174,6 +176,7 @@ static void inspect_json(struct json_out *j, const struct request *r, struct mem
     json_out_u64(j, "width", (uint64_t)r->settings.width);
     json_out_u64(j, "height", (uint64_t)r->settings.height);
     json_out_u64(j, "size_multiple", (uint64_t)r->model->size_multiple);
+    json_out_u64(j, "size_least", (uint64_t)r->model->size_least);
     json_out_u64(j, "steps", (uint64_t)r->settings.steps);
     if (r->model->class->takes_prompt) json_out_number(j, "guidance", r->settings.guidance);
     json_out_string(j, "scheduler", r->scheduler->class_name);

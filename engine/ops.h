@@ -62,9 +62,14 @@ typedef void op_modulate(struct device *dev, struct view y, struct view x, struc
 /* y = a + factor * b        [T,C]; y may be a or b */
 typedef void op_add(struct device *dev, struct view y, struct view a, struct view b, float factor);
 
-/* Bilinear, torch's two ways: output i of n lies at i (in - 1) / (n - 1) where corners are aligned, else at (i + 1/2) in / n - 1/2, not
- * below 0; what lies beyond the last pixel is the last pixel.        x [N,H,W,C]   y [N,Ho,Wo,C] */
-typedef void op_resize(struct device *dev, struct view y, struct view x, bool align_corners);
+/* Where output i of n lies among `in` pixels, as torch's interpolate has it, in f32; what lies beyond the last pixel is the last pixel. */
+enum interpolation {
+    INTERPOLATE_CORNERS, /* bilinear, corners aligned: at i (in - 1) / (n - 1) */
+    INTERPOLATE_CENTERS, /* bilinear, corners not aligned: at (i + 1/2) in / n - 1/2, not below 0 */
+    INTERPOLATE_NEAREST, /* at the pixel floor(i in / n) itself */
+};
+/* y = x at another size        x [N,H,W,C]   y [N,Ho,Wo,C] */
+typedef void op_resize(struct device *dev, struct view y, struct view x, enum interpolation way);
 
 /* y = the largest value under an R x R window; what lies outside x does not count
  *   x [N,H,W,C]  y [N,Ho,Wo,C]   shape as conv2d's, upsample 1, each padding below R */

@@ -150,11 +150,11 @@ static void add(struct device *dev, struct view y, struct view a, struct view b,
         for (int n = 0; n < y.N; n++) OWN(add, image_of(y, n), image_of(a, n), image_of(b, n), factor);
 }
 
-static void resize(struct device *dev, struct view y, struct view x, bool align_corners) {
+static void resize(struct device *dev, struct view y, struct view x, enum interpolation way) {
     assert(is_sound(y) && is_sound(x) && same_type(y, x) && y.N == x.N && y.C == x.C);
-    if (are_whole(y, x, no_view)) OWN(resize, y, x, align_corners);
+    if (are_whole(y, x, no_view)) OWN(resize, y, x, way);
     else
-        for (int n = 0; n < y.N; n++) OWN(resize, image_of(y, n), image_of(x, n), align_corners);
+        for (int n = 0; n < y.N; n++) OWN(resize, image_of(y, n), image_of(x, n), way);
 }
 
 static void max_pool(struct device *dev, struct view y, struct view x, int R, struct conv_shape s) {

@@ -161,10 +161,10 @@ static int make_call(int which, bool right) {
     WRONG(add(dev, x, apart(x), flat, 1));
     WRONG(add(dev, x, x, wide, 1));
     WRONG(add(dev, x, row, x, 1));
-    RIGHT(resize(dev, view_of(N, 7, 5, C), x, false));
-    RIGHT(resize(dev, view_of(N, 7, 5, C), apart(x), true));
-    WRONG(resize(dev, view_of(1, 7, 5, C), x, false));
-    WRONG(resize(dev, wide, x, false));
+    RIGHT(resize(dev, view_of(N, 7, 5, C), x, INTERPOLATE_CENTERS));
+    RIGHT(resize(dev, view_of(N, 7, 5, C), apart(x), INTERPOLATE_NEAREST));
+    WRONG(resize(dev, view_of(1, 7, 5, C), x, INTERPOLATE_CENTERS));
+    WRONG(resize(dev, wide, x, INTERPOLATE_CENTERS));
     RIGHT(max_pool(dev, view_of(N, H / 2, W / 2, C), x, 2, pool));
     RIGHT(max_pool(dev, view_of(N, H / 2, W / 2, C), apart(x), 2, pool));
     WRONG(max_pool(dev, x, x, 2, pool));

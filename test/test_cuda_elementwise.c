@@ -93,7 +93,7 @@ static void test_modulate(void **state) {
 
 struct window_case {
     int N, H, W, Ho, Wo, C, pad;
-    bool align;
+    enum interpolation way;
     int R; /* 0: resize; else max_pool, and … */
     struct conv_shape shape;
 };
@@ -105,21 +105,18 @@ struct window_call {
 static void call_window(struct device *dev, int side, void *data) {
     struct window_call *w = data;
     if (w->c->R) dev->ops->max_pool(dev, w->y->view[side], w->x->view[side], w->c->R, w->c->shape);
-    else dev->ops->resize(dev, w->y->view[side], w->x->view[side], w->c->align);
+    else dev->ops->resize(dev, w->y->view[side], w->x->view[side], w->c->way);
 }
 
 static void test_windows(void **state) {
     (void)state;
     static const struct window_case cases[] = {
-        {2, 3, 5, 6, 10, 16, 0, true, 0, {0}},
-        {1, 5, 4, 7, 9, 33, 3, false, 0, {0}},
-        {1, 7, 9, 5, 3, 24, 8, false, 0, {0}},
-        {1, 4, 4, 1, 4, 8, 0, true, 0, {0}},
-        {1, 6, 6, 6, 6, 8, 0, false, 0, {0}},
-        {2, 6, 8, 3, 4, 16, 0, false, 3, {2, 0, 0, 1, 1, 1}},
-        {1, 7, 5, 4, 3, 33, 3, false, 3, {2, 1, 1, 1, 1, 1}},
-        {1, 4, 4, 2, 2, 8, 8, false, 1, {3, 0, 0, 0, 0, 1}},
-        {1, 3, 3, 7, 7, 4, 0, false, 5, {1, 4, 4, 4, 4, 1}},
+        {2, 3, 5, 6, 10, 16, 0, INTERPOLATE_CORNERS, 0, {0}}, {1, 5, 4, 7, 9, 33, 3, INTERPOLATE_CENTERS, 0, {0}},
+        {1, 7, 9, 5, 3, 24, 8, INTERPOLATE_CENTERS, 0, {0}},  {1, 4, 4, 1, 4, 8, 0, INTERPOLATE_CORNERS, 0, {0}},
+        {1, 6, 6, 6, 6, 8, 0, INTERPOLATE_CENTERS, 0, {0}},   {2, 3, 5, 7, 11, 16, 0, INTERPOLATE_NEAREST, 0, {0}},
+        {1, 6, 1, 12, 3, 33, 3, INTERPOLATE_NEAREST, 0, {0}}, {1, 8, 7, 3, 7, 24, 8, INTERPOLATE_NEAREST, 0, {0}},
+        {2, 6, 8, 3, 4, 16, 0, 0, 3, {2, 0, 0, 1, 1, 1}},     {1, 7, 5, 4, 3, 33, 3, 0, 3, {2, 1, 1, 1, 1, 1}},
+        {1, 4, 4, 2, 2, 8, 8, 0, 1, {3, 0, 0, 0, 0, 1}},      {1, 3, 3, 7, 7, 4, 0, 0, 5, {1, 4, 4, 4, 4, 1}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {
             const struct window_case *c = &cases[i];
@@ -130,7 +127,7 @@ static void test_windows(void **state) {
             pair_run(p, call_window, &call);
             char name[80];
             snprintf(name, sizeof name, "%s %dx%d to %dx%d", c->R ? "max_pool" : "resize", c->H, c->W, c->Ho, c->Wo);
-            operand_compare(p, name, call.y, c->R ? 0 : tolerance_of(*dtype));
+            operand_compare(p, name, call.y, c->R || c->way == INTERPOLATE_NEAREST ? 0 : tolerance_of(*dtype));
             pair_close(p);
         }
 }

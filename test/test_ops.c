@@ -254,7 +254,7 @@ static void case_resize(struct test_case *t) {
     struct view x = view_new(t, SEED_X, N, number(t, "H"), number(t, "W"), C, pad);
     struct view y = view_new(t, SEED_R, N, number(t, "Ho"), number(t, "Wo"), C, 2 * pad);
     for (int pass = 0; pass < 2; pass++) {
-        t->dev->ops->resize(t->dev, y, x, number(t, "align"));
+        t->dev->ops->resize(t->dev, y, x, (enum interpolation)number(t, "way"));
         if (!pass) begin_run(t, 0, NULL);
     }
     compare(t, y);
@@ -419,7 +419,7 @@ TEST_OP(silu, 5)
 TEST_OP(modulate, 7)
 TEST_OP(add, 4)
 TEST_OP(embed, 2)
-TEST_OP(resize, 6)
+TEST_OP(resize, 10)
 TEST_OP(max_pool, 5)
 TEST_OP(timestep_embed, 8)
 TEST_OP(model_input, 2)

@@ -1,23 +1,24 @@
-/* Bilinear interpolation as torch's interpolate has it, rows of channels at a time. */
+/* Interpolation as torch's interpolate has it, rows of channels at a time. */
 #include "engine/cpu/row.h"
 
 struct resizing {
     struct view y, x;
     float scale_y, scale_x; /* input pixels per output pixel */
-    bool align_corners;
+    enum interpolation way;
 };
 
 /* Input pixels per output pixel of one axis, as torch computes it in f32. */
-static float scale_of(int in, int out, bool align_corners) {
-    if (!align_corners) return (float)in / (float)out;
+static float scale_of(int in, int out, enum interpolation way) {
+    if (way != INTERPOLATE_CORNERS) return (float)in / (float)out;
     return out > 1 ? (float)(in - 1) / (float)(out - 1) : 0;
 }
 
 /* Where output i lies: between input pixels *from and *to, `part` of the way. */
-static float between(int i, float scale, bool align_corners, int in, int *from, int *to) {
-    float at = align_corners ? scale * (float)i : scale * ((float)i + 0.5f) - 0.5f;
+static float between(int i, float scale, enum interpolation way, int in, int *from, int *to) {
+    float at = way == INTERPOLATE_CENTERS ? scale * ((float)i + 0.5f) - 0.5f : scale * (float)i;
     if (at < 0) at = 0;
     *from = imin((int)at, in - 1);
+    if (way == INTERPOLATE_NEAREST) return *to = *from, 0;
     *to = imin(*from + 1, in - 1);
     return at - (float)*from;
 }
@@ -28,8 +29,8 @@ static void resize_rows(void *context, size_t begin, size_t end, int thread) {
     for (size_t t = begin; t < end; t++) {
         size_t line = t / (size_t)r->y.W, image = line / (size_t)r->y.H;
         int top, bottom, left, right;
-        float down = between((int)(line % (size_t)r->y.H), r->scale_y, r->align_corners, r->x.H, &top, &bottom);
-        float across = between((int)(t % (size_t)r->y.W), r->scale_x, r->align_corners, r->x.W, &left, &right);
+        float down = between((int)(line % (size_t)r->y.H), r->scale_y, r->way, r->x.H, &top, &bottom);
+        float across = between((int)(t % (size_t)r->y.W), r->scale_x, r->way, r->x.W, &left, &right);
         size_t first = image * (size_t)r->x.H, W = (size_t)r->x.W;
         size_t above = (first + (size_t)top) * W, below = (first + (size_t)bottom) * W;
         for (int c = 0; c < r->y.C; c += ROW_CHUNK) {
@@ -48,7 +49,7 @@ static void resize_rows(void *context, size_t begin, size_t end, int thread) {
     }
 }
 
-void cpu_resize(struct device *dev, struct view y, struct view x, bool align_corners) {
-    struct resizing r = {y, x, scale_of(x.H, y.H, align_corners), scale_of(x.W, y.W, align_corners), align_corners};
+void cpu_resize(struct device *dev, struct view y, struct view x, enum interpolation way) {
+    struct resizing r = {y, x, scale_of(x.H, y.H, way), scale_of(x.W, y.W, way), way};
     pool_for(dev->pool, view_rows(y), 4 * y.C * ROW_NS, resize_rows, &r);
 }

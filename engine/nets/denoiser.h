@@ -27,8 +27,8 @@ struct denoiser {
     bool takes_guidance; /* as an input: one call gives the guided output */
     int added_dim;       /* P + n_numbers * number_dim; 0: it takes neither */
     int number_dim;
-    int sample_height, sample_width; /* default size of its input, whose height and width are multiples of size_multiple */
-    int size_multiple;
+    int sample_height, sample_width; /* default size of its input, whose height and width are … */
+    int size_multiple, size_least;   /* … multiples of the one, from the other on, itself one */
     /* What depends on the conditions and the timesteps alone.   t: n_rows host floats
      * *temb receives [1,1,n_rows,E], a row for each t, E the net's affair. Views in the device's arena, the rest in `a`. */
     void *(*prepare)(struct device *dev, const void *net, struct arena *a, const struct conditions *given, const float *t, int n_rows,

@@ -38,7 +38,7 @@ static void positions(struct device *dev, const struct dpt *m, struct view y, in
     size_t mark = arena_mark(dev);
     struct view stored = grid == m->grid ? y : view_alloc_as(dev, y.dtype, 1, 1, m->grid * m->grid, y.C);
     dev->ops->embed(dev, stored, m->ids, m->position_embeddings, NULL);
-    if (grid != m->grid) dev->ops->resize(dev, as_grid(y, grid), as_grid(stored, m->grid), false);
+    if (grid != m->grid) dev->ops->resize(dev, as_grid(y, grid), as_grid(stored, m->grid), INTERPOLATE_CENTERS);
     arena_release(dev, mark);
 }
 
@@ -148,14 +148,14 @@ static void fusion(struct device *dev, const struct dpt *m, int i, struct view y
         struct view at_size = features;
         sum = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C);
         if (features.H != x.H) at_size = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C);
-        if (features.H != x.H) op->resize(dev, at_size, features, false);
+        if (features.H != x.H) op->resize(dev, at_size, features, INTERPOLATE_CENTERS);
         op->add(dev, sum, x, at_size, 1);
         residual(dev, &f->residual1, sum, at_size, sum);
     }
     residual(dev, &f->residual2, h, sum, sum);
     struct view projected = view_alloc_as(dev, x.dtype, x.N, x.H, x.W, x.C);
     op->linear(dev, projected, h, f->projection_w, f->projection_b, ACT_NONE, no_view);
-    op->resize(dev, y, projected, true);
+    op->resize(dev, y, projected, INTERPOLATE_CORNERS);
     tap_view(dev, y, "neck.fusion_stage.layers.%d", i);
     arena_release(dev, mark);
 }
@@ -174,7 +174,7 @@ static void head(struct device *dev, const struct dpt *m, struct view y, struct 
                 last = view_alloc_as(dev, x.dtype, 1, y.H, y.W, (int)m->head2_w->shape[0]);
     op->conv2d(dev, half, x, m->head1_w, m->head1_b, no_view, no_view, CONV_3X3);
     tap_view(dev, half, "head.head.0");
-    op->resize(dev, whole, half, true);
+    op->resize(dev, whole, half, INTERPOLATE_CORNERS);
     op->conv2d(dev, last, whole, m->head2_w, m->head2_b, no_view, no_view, CONV_3X3);
     relu(dev, last, last);
     op->linear(dev, y, last, m->head3_w, m->head3_b, ACT_NONE, no_view);

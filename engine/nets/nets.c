@@ -58,6 +58,7 @@ static struct denoiser denoiser_unet(const void *net) {
         .sample_height = m->sample_height,
         .sample_width = m->sample_width,
         .size_multiple = m->size_multiple,
+        .size_least = m->size_least,
         .prepare = prepare_unet,
         .forward = forward_unet,
     };

@@ -207,6 +207,20 @@ static struct view hidden_slot(const struct pass *p) {
     return view_slice(p->cat[p->n_skips - 1], 0, p->c_hidden[p->n_skips - 1]);
 }
 
+/* y = conv(x enlarged to y's size). Where that is odd, a way down with padding had rounded up its half and twice x is cropped; without
+ * padding it had rounded down, and x is stretched. */
+static void upsample(struct device *dev, const struct unet_level *level, struct view y, struct view x) {
+    size_t mark = arena_mark(dev);
+    bool stretch = y.H > 2 * x.H || y.W > 2 * x.W;
+    if (stretch) {
+        struct view larger = view_alloc_as(dev, x.dtype, y.N, y.H, y.W, x.C);
+        dev->ops->resize(dev, larger, x, INTERPOLATE_NEAREST);
+        x = larger;
+    }
+    dev->ops->conv2d(dev, y, x, level->sampler_w, level->sampler_b, no_view, no_view, (struct conv_shape){1, 1, 1, 1, 1, stretch ? 1 : 2});
+    arena_release(dev, mark);
+}
+
 /* Expects its input in hidden_slot; returns its output, dense. */
 static struct view up_forward(struct pass *p) {
     struct device *dev = p->dev;
@@ -222,8 +236,8 @@ static struct view up_forward(struct pass *p) {
             layer_forward(p, level, j, "up", i, h, x);
         }
         if (!level->sampler_w) continue;
-        struct view y = hidden_slot(p); /* its size, where odd, crops the enlarged tensor */
-        dev->ops->conv2d(dev, y, h, level->sampler_w, level->sampler_b, no_view, no_view, (struct conv_shape){1, 1, 1, 1, 1, 2});
+        struct view y = hidden_slot(p);
+        upsample(dev, level, y, h);
         tap_view(dev, y, "up_blocks.%d.upsamplers.0", i);
     }
     return h;

@@ -26,7 +26,7 @@ struct unet_level {
 struct unet {
     bool conditional;                /* UNet2DConditionModel: takes a prompt */
     int sample_height, sample_width; /* default size of its input */
-    int size_multiple;               /* of height and width of its input */
+    int size_multiple, size_least;   /* of height and width of its input: multiples of the one, from the other on, itself one */
     int in_channels, out_channels, n_levels, groups, attention_groups, cross_dim, downsample_padding;
     int block_out_channels[UNET_LEVELS_MAX];
     int layers_per_block[UNET_LEVELS_MAX], n_heads[UNET_LEVELS_MAX];
@@ -78,7 +78,7 @@ enum { UNET_SKIPS_MAX = UNET_LEVELS_MAX * (UNET_LAYERS_MAX + 1) + 1 };
 int unet_skips(const struct unet *m, int channels[UNET_SKIPS_MAX]);
 
 /* The model output at the timestep that temb [1,1,1,M*n_temb], a row of run->temb, stands for.
- *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple
+ *   x [N,H,W,in_channels]   y [N,H,W,out_channels]; H, W multiples of size_multiple, from size_least on
  *   controls: nets that add to its skips and its middle, or NULL (controlnet.h) */
 void unet_forward(struct device *dev, const struct unet *m, const struct unet_run *run, struct view y, struct view x, struct view temb,
                   const struct controls *controls);

@@ -205,7 +205,8 @@ static void read_encoder(struct unet *m, const struct json *config, bool up) {
     read_common(m, config, 4);
     require_self_attention(config, m->n_levels);
     m->guidance_dim = read_guidance_dim(config);
-    m->size_multiple = m->downsample_padding ? 1 : 1 << (m->n_levels - 1); /* without padding an odd side has no way back */
+    m->size_multiple = 1;
+    m->size_least = m->downsample_padding ? 1 : 1 << (m->n_levels - 1); /* without padding a side of one pixel has no half */
     m->cross_dim = read_cross_dim(config, m->n_levels);
     read_per_level(m->n_heads, config, "attention_head_dim", 8, 1024, m->n_levels); /* the number of heads, despite its name */
     read_depths(m, config, up);
@@ -230,7 +231,7 @@ static void read_unconditional(struct unet *m, const struct json *config) {
     config_require(config, unconditional_only, sizeof unconditional_only / sizeof *unconditional_only);
     read_channels(m, config, (const int[4]){224, 448, 672, 896});
     read_common(m, config, 3);
-    m->size_multiple = 1 << (m->n_levels - 1);
+    m->size_multiple = m->size_least = 1 << (m->n_levels - 1);
     m->attention_groups = (int)json_int(config, "attn_norm_num_groups", m->scale_shift ? 0 : m->groups, 1, 65536);
     int64_t width = json_int(config, "attention_head_dim", 8, 1, 65536); /* here it is what it says: a head's width */
     bool one_head = json_has(config, "attention_head_dim") && json_is_null(config, "attention_head_dim");

@@ -130,6 +130,7 @@ struct model *model_open(struct arena *a, struct source source) {
     m->picture_channels = m->vae ? m->vae->out_channels : m->channels;
     m->factor = m->vae ? m->vae->factor : 1;
     m->size_multiple = m->factor * m->denoiser.size_multiple;
+    m->size_least = m->factor * m->denoiser.size_least;
     return m;
 }
 

@@ -72,7 +72,7 @@ struct model {
     int channels;                    /* of what is denoised */
     int picture_channels;            /* 3, or 1: grey */
     int factor;                      /* pixels per latent: the VAE's, or 1 */
-    int size_multiple;               /* width and height are multiples of it */
+    int size_multiple, size_least;   /* width and height are multiples of the one, from the other on, itself one */
 
     struct model *refiner; /* draws the last steps of this model's pictures, on its device; or NULL */
     struct model *partner; /* the refiner, or whose refiner this is: what one prepares takes the place of the other's */

@@ -14,10 +14,12 @@
 /* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
 static void check_size(const struct model *m, int size, const char *what) {
-    int multiple = m->size_multiple;
-    if (size % multiple == 0 && size >= multiple) return;
+    int multiple = m->size_multiple, least = m->size_least;
+    if (size % multiple == 0 && size >= least) return;
     int below = size / multiple * multiple, above = below + multiple;
-    if (below == 0) die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d", what, size, multiple, above);
+    if (size < least && least > multiple)
+        die(FAIL_USAGE, "%s %d: this model makes multiples of %d from %d on; nearest: %d", what, size, multiple, least, least);
+    if (size < least) die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d", what, size, multiple, least);
     die(FAIL_USAGE, "%s %d: this model makes multiples of %d; nearest: %d and %d", what, size, multiple, below, above);
 }
 

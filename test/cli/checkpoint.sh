@@ -92,6 +92,14 @@ size 512
 edit 's/"_diffusers_version": *"[^"]*"/"_diffusers_version": "0.9.0"/' m/unet/config.json
 size 128
 
+# without padding four levels need eight latents
+copy
+edit 's/"downsample_padding": 1/"downsample_padding": 0/' m/unet/config.json
+inspect
+grep -q '^size  *128x128, multiples of 8 from 64 on$' out || fail "no least size: $(grep '^size' out)"
+inspect --json
+tr -d ' \n' <out | grep -q '"size_multiple":8,"size_least":64,' || fail "no least size: $(grep -o 'size_least[^,]*' out)"
+
 # a scheduler's config that names no class is of the one that model_index.json names
 copy
 edit '/"_class_name"/d' m/scheduler/scheduler_config.json

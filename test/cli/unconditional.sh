@@ -65,7 +65,7 @@ run -m classes -o box/x.png
 expect_error 78 "diffuse: classes/unet/config.json: 'num_class_embeds' is not supported"
 # each level but the last halves the picture
 run -m "$root/test/fixtures/tiny-ddpm-new" --inspect --json
-tr -d ' \n' <out | grep -q '"size_multiple":8,' || fail "four levels: $(grep -o 'size_multiple[^,]*' out)"
+tr -d ' \n' <out | grep -q '"size_multiple":8,"size_least":8,' || fail "four levels: $(grep -o 'size_multiple[^,]*' out)"
 # steps nobody asked for are no more than the model was trained with
 cp -rL "$root/test/fixtures/tiny-ddpm-new" short
 sed -i 's/"num_train_timesteps": 1000/"num_train_timesteps": 7/' short/scheduler/scheduler_config.json

@@ -13,7 +13,8 @@ enum { N_NETS = sizeof nets / sizeof *nets, N_CLASSES = N_NETS + 2 };
 static void check_unet(const struct json *config, bool conditional) {
     struct unet m = {0};
     unet_read_config(&m, config, conditional);
-    assert(m.n_levels > 0 && m.n_levels <= UNET_LEVELS_MAX && m.size_multiple > 0 && m.sample_height > 0 && m.sample_width > 0);
+    assert(m.n_levels > 0 && m.n_levels <= UNET_LEVELS_MAX && m.size_multiple > 0 && m.size_least >= m.size_multiple &&
+           m.size_least % m.size_multiple == 0 && m.sample_height > 0 && m.sample_width > 0);
     for (int i = 0; i < m.n_levels; i++) {
         assert(m.block_out_channels[i] % m.groups == 0 && m.block_out_channels[i] % m.n_heads[i] == 0);
         assert(m.layers_per_block[i] > 0 && m.layers_per_block[i] <= UNET_LAYERS_MAX);

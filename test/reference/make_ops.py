@@ -173,9 +173,12 @@ def elementwise():
 
 def windows():
     nchw = lambda x: x.permute(0, 3, 1, 2)
-    for N, H, Wd, Ho, Wo, C, pad, align in [(2, 3, 5, 6, 10, 12, 0, 1), (2, 5, 4, 7, 9, 33, 5, 0), (1, 7, 9, 5, 3, 8, 0, 0), (1, 1, 1, 4, 3, 7, 0, 1), (1, 4, 4, 1, 4, 520, 3, 1), (1, 6, 6, 6, 6, 4, 0, 0)]:
-        y = F.interpolate(nchw(operand(X, N, H, Wd, C)), (Ho, Wo), mode="bilinear", align_corners=bool(align))
-        add("resize", y.permute(0, 2, 3, 1), N=N, H=H, W=Wd, Ho=Ho, Wo=Wo, C=C, pad=pad, align=align)
+    ways = [{"mode": "bilinear", "align_corners": True}, {"mode": "bilinear", "align_corners": False}, {"mode": "nearest"}]  # as enum interpolation
+    for N, H, Wd, Ho, Wo, C, pad, way in [(2, 3, 5, 6, 10, 12, 0, 0), (2, 5, 4, 7, 9, 33, 5, 1), (1, 7, 9, 5, 3, 8, 0, 1), (1, 1, 1, 4, 3, 7, 0, 0), (1, 4, 4, 1, 4, 520, 3, 0), (1, 6, 6, 6, 6, 4, 0, 1),
+                                          (2, 3, 5, 7, 11, 12, 0, 2), (2, 6, 1, 12, 3, 33, 5, 2), (1, 8, 7, 3, 7, 40, 3, 2), (1, 61, 29, 123, 9, 1, 0, 2)]:
+        y = F.interpolate(nchw(operand(X, N, H, Wd, C).float() if way == 2 else operand(X, N, H, Wd, C)), (Ho, Wo), **ways[way])
+        exact = {"tol": 0, "tol16": 2**-8} if way == 2 else {}  # bf16 rounds what is read
+        add("resize", y.permute(0, 2, 3, 1), N=N, H=H, W=Wd, Ho=Ho, Wo=Wo, C=C, pad=pad, way=way, **exact)
     for N, H, Wd, C, R, stride, low, high, pad in [(2, 6, 8, 12, 3, 2, 0, 1, 0), (1, 7, 5, 33, 3, 2, 1, 1, 5), (2, 5, 5, 520, 2, 2, 0, 1, 3), (1, 4, 4, 8, 1, 3, 0, 0, 0), (1, 3, 3, 4, 5, 1, 4, 4, 0)]:
         x = F.pad(nchw(operand(X, N, H, Wd, C)), (low, high, low, high), value=float("-inf"))
         add("max_pool", F.max_pool2d(x, R, stride).permute(0, 2, 3, 1), N=N, H=H, W=Wd, C=C, R=R, stride=stride, low=low, high=high, pad=pad)

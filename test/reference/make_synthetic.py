@@ -489,9 +489,14 @@ def downsample_padding():
     checkpoint = stable_diffusion("downsample-padding", unet(downsample_padding=0, block_out_channels=[8, 8, 16], down_block_types=[*DOWN, "DownBlock2D"],
                                                             up_block_types=["UpBlock2D", *UP]))
     draw(checkpoint, args=["-W", 48, "-H", 32], width=48, height=32)
-    checkpoint.refuse(["a cat", "-W", 40, "-H", 32], 2, "40: this model makes multiples of 16; nearest: 32 and 48")
-    checkpoint.add_picture("in.png", 42, 33)
-    checkpoint.refuse(["a cat", "-i", "@in.png"], 2, "40: this model makes multiples of 16; nearest: 32 and 48")
+    draw(checkpoint, "odd", args=["-W", 40, "-H", 32], width=40, height=32)
+    draw(checkpoint, "least", args=["-W", 16, "-H", 24], width=16, height=24)
+    for name, width, height in (("in", 42, 33), ("twice", 46, 30)):  # latents of 10x8; of 11x7, halved to 5x3 and 2x1
+        image = checkpoint.add_picture(f"{name}.png", width, height)
+        task(checkpoint, StableDiffusionImg2ImgPipeline, name, None, 4, ["-i", f"@{name}.png", "--strength", 0.75], image=image, strength=0.75)
+    checkpoint.refuse(["a cat", "-W", 8, "-H", 32], 2, "width 8: this model makes multiples of 4 from 16 on; nearest: 16")
+    checkpoint.add_picture("low.png", 30, 13)
+    checkpoint.refuse(["a cat", "-i", "@low.png"], 2, "height 12: this model makes multiples of 4 from 16 on; nearest: 16")
     return checkpoint
 
 
