@@ -177,6 +177,16 @@ def control_nine():
     return c
 
 
+def control_padding():
+    """A way down without padding: of latents 10x8 it makes 5x4 and 2x2, as the model's own."""
+    unet = sd.unet(downsample_padding=0, block_out_channels=[8, 8, 16], down_block_types=[*sd.DOWN, "DownBlock2D"], up_block_types=["UpBlock2D", *sd.UP])
+    c = sd.stable_diffusion("control-padding", unet)
+    c.save("one", net(unet, (4, 6, 8), downsample_padding=0))
+    a = c.add_picture("a.png", 40, 32)
+    draw(c, SD[0], "odd", ["one"], ["--control-image", "@a.png", "-W", 40, "-H", 32], image=a, width=40, height=32)
+    return c
+
+
 def own(name, nets):
     """Saved with its nets: they are what leads it."""
     unet = sd.unet()
@@ -278,7 +288,7 @@ def control_depth():
     return c
 
 
-MAKERS = [control, control_depth, control_nine, control_own, control_own_two, control_unsaid, control_xl, control_xl_unsaid]
+MAKERS = [control, control_depth, control_nine, control_padding, control_own, control_own_two, control_unsaid, control_xl, control_xl_unsaid]
 
 
 def main():
