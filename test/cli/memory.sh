@@ -1,6 +1,6 @@
 #!/bin/sh
-# The CPU's forecast of memory: what is planned and what is taken at the peak are the same to 3 %, or 1 MB, of which the system maps a
-# library's code more or less.
+# The CPU's forecast of memory: what is planned and what is taken at the peak are the same to 3 %, or 2 MB, which the code of libraries
+# differs by from one kind of CPU to another: oneDNN makes its own, and the system maps more or less around a page that is touched.
 ! grep -q -e __asan_init -e __tsan_init "${DIFFUSE:=$PWD/diffuse}" || { echo 'a sanitizer has memory of its own'; exit 77; }
 root=$PWD
 . "$(dirname "$0")/common"
@@ -9,7 +9,7 @@ agree() {
     run -s 1 --steps 2 -v -f -o box/out.png "$@"
     expect_code 0
     sed -n 's/^peak memory: \([0-9.]*\) GB (planned \([0-9.]*\) GB).*/\2 \1/p' err >sums
-    awk '{off = ($1 > $2 ? $1 - $2 : $2 - $1); room = 0.03 * $2 > 0.001 ? 0.03 * $2 : 0.001} $2 > 0 && off <= room {n++} END {exit n != 1}' sums || fail "planned and taken: $(cat sums)"
+    awk '{off = ($1 > $2 ? $1 - $2 : $2 - $1); room = 0.03 * $2 > 0.002 ? 0.03 * $2 : 0.002} $2 > 0 && off <= room {n++} END {exit n != 1}' sums || fail "planned and taken: $(cat sums)"
     [ -z "${VERBOSE-}" ] || echo "$(awk '{printf "%.4f %.4f %+.1f %%", $1, $2, ($1 / $2 - 1) * 100}' sums): $*"
 }
 
