@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "cli/events.h"
 #include "cli/option_table.h"
+#include "cli/outdir.h"
 #include "cli/settings_table.h"
 #include "cli/sweep.h"
 #include "cli/template.h"
@@ -84,7 +85,8 @@ static void check_preview(const struct options *o) {
     if (!o->preview) return;
     if (o->command != CMD_GENERATE) die(FAIL_USAGE, "--preview: expected pictures to draw, found another command");
     template_check_picture("--preview", o->preview);
-    if (o->sheet && !strcmp(o->sheet, o->preview)) die_pair("--preview", "--sheet", "both have this name");
+    if (o->sheet && outdir_same(o->sheet, o->preview)) die_pair("--preview", "--sheet", "both have this name");
+    if (o->manifest && outdir_same(o->manifest, o->preview)) die_pair("--preview", "--manifest", "both have this name");
 }
 
 static void check_batch(struct arena *a, const struct options *o, const char *prompt) {

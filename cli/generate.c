@@ -83,6 +83,7 @@ static void save_snapshot(struct run *run, struct picture *p, int step) {
     const void *file = encode(&a, run, p, rgb, step, &size);
     progress_clear();
     const char *path = publish_file(&a, path_of_image(&a, run->request, run->options, run->k, step), file, size, run->options->on_exists);
+    if (path) output_note_own(&a, run, path);
     if (path && !run->options->json) result_path(&a, path, run->options->null_separated);
     arena_free(&a);
 }
@@ -131,7 +132,7 @@ static struct result make_image(struct arena *a, struct run *run) {
     const char *path = path_of_image(a, request, o, run->k, -1);
     bool to_stdout = !strcmp(path, "-") || o->archive;
     if (o->archive) output_check_entry(run, path);
-    else if (!to_stdout) output_check_own(a, run, path);
+    else if (!to_stdout) output_check_name(o, path), output_check_own(a, run, path); /* every directory is there now */
     if (!to_stdout && output_stays(a, run, run->k, path)) return (struct result){.path = path, .skipped = true};
     struct picture *p = together_draw(run, on_step);
     uint8_t *rgb = arena_alloc(a, request_pixel_count(request));
@@ -335,7 +336,7 @@ int generate(struct arena *a, const struct options *o) {
     struct contacts *contacts = contacts_new(a, o); /* first: it makes no directory yet */
     struct request *r = open_files(a, o, &startup, &wanted);
     if (!o->dry_run) contacts_begin(contacts);
-    preview_begin(o);
+    preview_begin(o, true);
     if (wanted) plan(r, o, &startup);
     if (!wanted) {
         run_skip(a, &(struct run){.request = r, .options = o, .contacts = contacts});

@@ -75,13 +75,15 @@ static void check_input(const char *path) {
     if (path) close(open_regular(path, &size));
 }
 
-void job_check(struct arena *a, const struct options *o, struct model *m, bool pixels) {
+const struct request *job_check(struct arena *a, const struct options *o, struct model *m, bool pixels) {
     const struct settings *s = &o->settings;
     check_input(s->image);
     check_input(s->mask);
     check_input(s->depth);
     check_input(s->latents);
     const char *path = path_before_model(a, o, 0);
-    if (pixels) path = path_of_image(a, request_open(a, m, s), o, 0, -1);
+    const struct request *r = pixels ? request_open(a, m, s) : NULL;
+    if (r) path = path_of_image(a, r, o, 0, -1);
     if (path && !o->archive) outdir_prepare(path, o->mkdirs, true);
+    return r;
 }

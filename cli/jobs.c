@@ -64,14 +64,29 @@ static void put_message(char out[2 * ERROR_MAX], const char *place, const char *
 }
 
 /* Two jobs of one name: one of them would be lost. */
+static void check_path(struct names *paths, const char *path, uint64_t line) {
+    uint64_t other = names_add(paths, path, line);
+    if (other && other != line) die(FAIL_DATA, "%s: line %llu has this output, too", path, (unsigned long long)other);
+}
+
+/* The pictures of --save-every: how many there are the request tells. */
+static void check_snapshots(struct arena *a, struct names *paths, const struct options *o, const struct request *r, uint64_t line) {
+    if (!r || !o->save_every || o->on_exists == EXISTS_NUMBER) return;
+    for (int k = 0, n = 0; k < o->settings.count; k++)
+        for (int step = o->save_every; step < request_rows(r) && n < PATHS_CHECKED; step += o->save_every, n++) {
+            const char *path = path_of_image(a, r, o, k, step);
+            output_check_name(o, path);
+            check_path(paths, path, line);
+        }
+}
+
 static void check_paths(struct arena *a, struct names *paths, const struct options *o, uint64_t line) {
-    for (int k = 0; k < o->settings.count && k < PATHS_CHECKED && o->on_exists != EXISTS_NUMBER; k++) {
+    output_check_inputs(o);
+    for (int k = 0; k < o->settings.count && k < PATHS_CHECKED; k++) {
         const char *path = path_outline(a, o, k);
         if (o->archive) archive_check_name(path);
-        if (o->manifest && !strcmp(path, o->manifest)) die(FAIL_USAGE, "%s: --manifest has this name, too", path);
-        if (o->sheet && !strcmp(path, o->sheet)) die(FAIL_USAGE, "%s: --sheet has this name, too", path);
-        uint64_t other = names_add(paths, path, line);
-        if (other && other != line) die(FAIL_DATA, "%s: line %llu has this output, too", path, (unsigned long long)other);
+        else output_check_name(o, path);
+        if (o->on_exists != EXISTS_NUMBER) check_path(paths, path, line);
     }
 }
 
@@ -95,7 +110,7 @@ static void check_line(struct arena *a, struct batch *b, const char *line, size_
         error_quiet = 1;
         bool later = o->sweep || (o->resume && all_there(a, o)); /* a combination that cannot be leaves the others */
         bool pixels = !o->settings.image || b->n_decoded++ < PIXELS_CHECKED;
-        if (!later && shard_has(&o->shard, b->n_jobs)) job_check(a, o, b->model, pixels);
+        if (!later && shard_has(&o->shard, b->n_jobs)) check_snapshots(a, b->paths, o, job_check(a, o, b->model, pixels), b->lines.number);
         error_quiet = quiet;
         job_leave(&job);
         return;
@@ -164,6 +179,7 @@ static void prepare(struct arena *a, struct batch *b) {
 /* The same of --dry-run, which ends there. */
 static void forecast(struct arena *a, struct batch *b) {
     check_paths(a, b->paths, b->options, b->lines.number); /* of a pipe they are not known yet */
+    check_snapshots(a, b->paths, b->options, b->run.request, b->lines.number);
     together_plan(b->run.request, b->options);
     forecast_add(b->forecast, b->run.request, b->options, b->lines.number);
 }
@@ -268,7 +284,7 @@ int jobs(struct arena *a, const struct options *o) {
     if (o->sweep) sweep_lines(a, o->sweep, &b.lines);
     else lines_open(a, &b.lines, o->batch);
     b.run.contacts = contacts_new(a, o);
-    preview_begin(o);
+    preview_begin(o, lines_seekable(&b.lines));
     struct settings settings = o->settings;
     settings.swaps = true;
     b.model = model_open_both(a, &settings);

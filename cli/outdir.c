@@ -31,3 +31,22 @@ bool outdir_prepare(const char *path, bool make, bool pretend) {
     }
     return true;
 }
+
+/* Of the directory that the path's last component is in. */
+static bool stat_directory(const char *path, const char *name, struct stat *st) {
+    char dir[PATH_MAX] = ".";
+    size_t n = (size_t)(name - path);
+    if (n >= sizeof dir) return false;
+    if (n) memcpy(dir, path, n), dir[n] = 0;
+    return stat(dir, st) == 0;
+}
+
+bool outdir_same(const char *one, const char *other) {
+    const char *a = strrchr(one, '/'), *b = strrchr(other, '/');
+    struct stat st, other_st;
+    if (!strcmp(one, other)) return true;
+    a = a ? a + 1 : one;
+    b = b ? b + 1 : other;
+    if (strcmp(a, b) || !stat_directory(one, a, &st) || !stat_directory(other, b, &other_st)) return false;
+    return st.st_dev == other_st.st_dev && st.st_ino == other_st.st_ino;
+}

@@ -7,5 +7,7 @@
 /* The directory of `path` is there, made with those above it where `make` says so; dies FAIL_CREATE where it is not and cannot be. With
  * `pretend` nothing is made: false where it would be. */
 bool outdir_prepare(const char *path, bool make, bool pretend);
+/* Are both one name in one directory, however the way there is written? */
+bool outdir_same(const char *one, const char *other);
 
 #endif

@@ -6,6 +6,7 @@
 #include "cli/archive.h"
 #include "cli/outdir.h"
 #include "cli/paths.h"
+#include "cli/recorded.h"
 #include "cli/resume.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -29,15 +30,39 @@ static void check_dump(struct arena *a, const struct request *r, const struct op
     if (there && o->on_exists != EXISTS_OVERWRITE && !o->resume) die_hint(FAIL_CREATE, "-f replaces it", "--dump: %s: holds a dump", dir);
 }
 
+void output_check_name(const struct options *o, const char *path) {
+    const struct { const char *option, *path; } taken[] = {{"--manifest", o->manifest}, {"--sheet", o->sheet}, {"--preview", o->preview}};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (taken[i].path && outdir_same(path, taken[i].path)) die(FAIL_USAGE, "%s: %s has this name, too", path, taken[i].option);
+}
+
+static void check_input(const struct options *o, const char *path) {
+    struct stat st, preview;
+    if (!path) return;
+    bool linked = stat(path, &st) == 0 && stat(o->preview, &preview) == 0 && st.st_dev == preview.st_dev && st.st_ino == preview.st_ino;
+    if (linked || outdir_same(path, o->preview)) die(FAIL_USAGE, "%s: --preview has this name, too", path);
+}
+
+void output_check_inputs(const struct options *o) {
+    const struct settings *s = &o->settings;
+    if (!o->preview) return;
+    const char *const paths[] = {s->image, s->mask, s->depth, s->latents, o->batch, o->from ? o->from->path : NULL};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) check_input(o, paths[i]);
+    for (int i = 0; i < s->control_images.n; i++) check_input(o, s->control_images.items[i]);
+    for (int i = 0; i < s->loras.n; i++) check_input(o, s->loras.items[i].path);
+    for (int i = 0; i < s->embeddings.n; i++) check_input(o, s->embeddings.items[i].path);
+}
+
 bool check_outputs(struct arena *a, const struct run *run) {
     enum { CHECKED_MAX = 10000 };
     const struct request *r = run->request;
     const struct options *o = run->options;
     bool missing = o->settings.count > CHECKED_MAX;
+    output_check_inputs(o);
     if (!strcmp(o->output, "-") || o->archive) return true;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
         const char *path = path_of_image(a, r, o, k, -1);
-        if (o->sheet && !strcmp(path, o->sheet)) die(FAIL_USAGE, "%s: --sheet has this name, too", path);
+        output_check_name(o, path);
         if (r->settings.dump) check_dump(a, r, o, k);
         if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
             missing = true;
@@ -45,8 +70,12 @@ bool check_outputs(struct arena *a, const struct run *run) {
         }
         bool there = output_stays(a, run, k, path);
         missing |= !there;
-        for (int step = o->save_every; o->save_every && !there && step < request_rows(r); step += o->save_every)
-            publish_check(path_of_image(a, r, o, k, step), o->on_exists);
+        for (int step = o->save_every; o->save_every && !there && step < request_rows(r); step += o->save_every) {
+            const char *snapshot = path_of_image(a, r, o, k, step);
+            output_check_name(o, snapshot);
+            output_check_own(a, run, snapshot);
+            publish_check(snapshot, o->on_exists);
+        }
     }
     return missing;
 }

@@ -6,6 +6,10 @@
 
 /* Everything that could keep a finished picture from being written, found before any work. False if all are there and stay. */
 bool check_outputs(struct arena *a, const struct run *run);
+/* Dies FAIL_USAGE where a picture would have the name of another of the run's files … */
+void output_check_name(const struct options *o, const char *path);
+/* … and where --preview would take the place of one that is read. */
+void output_check_inputs(const struct options *o);
 /* Is the file of image k there and not to be drawn? Dies where it is in the way, or cannot be made. */
 bool output_stays(struct arena *a, const struct run *run, int k, const char *path);
 /* --resume found it, of another request. */

@@ -18,8 +18,11 @@ enum { PAUSE_MS = 100 };
 static const char *volatile made; /* the file, once it is there and ours */
 static double drawn_at;
 
-void preview_begin(const struct options *o) {
+void preview_begin(const struct options *o, bool foreseen) {
     if (!o->preview || !outdir_prepare(o->preview, o->mkdirs, o->dry_run)) return;
+    if (!foreseen && o->on_exists == EXISTS_OVERWRITE && name_exists(o->preview))
+        die_hint(FAIL_CREATE, "take it away, or give the jobs in a file", "--preview: %s: the file exists, and a job to come may read it",
+                 o->preview);
     publish_check(o->preview, o->on_exists == EXISTS_OVERWRITE ? EXISTS_OVERWRITE : EXISTS_ERROR);
     if (!o->dry_run) atexit(preview_end);
 }

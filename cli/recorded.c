@@ -108,7 +108,9 @@ struct recorded *recorded_read(struct arena *a, const char *path) {
     const void *data = read_file(file, path, IMAGE_FILE_MAX, &n);
     struct image_comments comments = image_comments_read(a, data, n, name);
     arena_free(file);
-    return recorded_parse(a, comments, arena_strdup(a, name));
+    struct recorded *r = recorded_parse(a, comments, arena_strdup(a, name));
+    r->path = path;
+    return r;
 }
 
 void recorded_apply(const struct recorded *r, struct settings *s) {

@@ -11,7 +11,8 @@ enum { RECORDED_MAX = 64, RECORDED_OTHERS_MAX = 256 };
 
 struct recorded {
     struct arena *arena;
-    const char *file;    /* the picture, printable, for messages */
+    const char *path;    /* the picture; NULL where its comments alone were read */
+    const char *file;    /* the same, printable, for messages */
     const char *program; /* "diffuse 0.1.0", "AUTOMATIC1111" */
     bool own;            /* of this program: complete, and with facts */
     int n_settings;
@@ -29,7 +30,8 @@ struct recorded {
     } facts[RECORDED_MAX];
 };
 
-/* The settings in the file. Dies FAIL_INPUT where there is no such file, FAIL_DATA where it is no picture, has none, or has malformed ones.
+/* The settings in the file, whose path is kept. Dies FAIL_INPUT where there is no such file, FAIL_DATA where it is no picture, has none, or
+ * has malformed ones.
  */
 struct recorded *recorded_read(struct arena *a, const char *path);
 /* The same of comments that were read already. */

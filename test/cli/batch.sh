@@ -192,6 +192,35 @@ piped '{"id":"a","prompt":"a"}\n{"prompt":"b","id":"b"}\n' -f -s 1 -o box/ # of 
 expect_code 0
 rm box/*
 
+# So do the pictures of --save-every: from a pipe, in either order, and before anything is drawn.
+dog='{"id":"a-step0001","prompt":"dog"}' cat='{"id":"a","prompt":"cat","save_every":1,"steps":2}'
+printf '%s\n' "$dog" >dog.jsonl
+batch -b dog.jsonl -s 1 -o box/
+cp box/a-step0001.png dog.png
+rm box/*
+piped "$dog\n$cat\n" -f -s 1 -o box/
+expect_code 1
+expect_box a-step0001.png
+expect_same dog.png box/a-step0001.png
+grep -q '^diffuse: standard input: line 2: box/a-step0001.png: line 1 made it: expected another' err || fail 'a step on its way replaces a picture'
+rm box/*
+piped "$cat\n$dog\n" -f -s 1 -o box/
+expect_code 1
+expect_box a-step0001.png a-step0002.png a.png
+differ dog.png box/a-step0001.png
+grep -q '^diffuse: standard input: line 2: box/a-step0001.png: line 1 made it: expected another' err || fail 'a picture replaces a step on its way'
+rm box/*
+printf '%s\n' "$dog" "$cat" >steps.jsonl
+batch -b steps.jsonl -f -s 1 -o box/
+expect_error 65 'diffuse: steps.jsonl: line 2: box/a-step0001.png: line 1 has this output, too'
+piped "$cat\n$dog\n" -f -s 1 -o box/ --dry-run
+expect_code 1
+grep -q '^diffuse: standard input: line 2: box/a-step0001.png: line 1 has this output, too' err || fail 'not foreseen'
+printf '%s\n' "$cat" >cat.jsonl
+batch -b cat.jsonl -f -s 1 -o box/ --sheet box/a-step0002.png
+expect_error 2 'diffuse: cat.jsonl: line 1: box/a-step0002.png: --sheet has this name, too'
+expect_box
+
 # --halt: what is behind a job that failed.
 printf '%s\n' '{"id":"a","prompt":"a"}' '{"id":"b","prompt":"a","count":3,"output":"box/{id}{n}.png"}' '{"id":"c","prompt":"a"}' >halt.jsonl
 if strace -o /dev/null true 2>err; then

@@ -76,6 +76,76 @@ draw x --preview a.png --bench 1
 expect_error 2 'diffuse: --bench and --preview: no picture is written'
 run -m "$MODEL" --inspect --preview a.png
 expect_error 2 'diffuse: --preview: expected pictures to draw, found another command'
+draw x --preview box/a.png --sheet ./box/a.png
+expect_error 2 'diffuse: --preview and --sheet: both have this name'
+draw -b - --preview box/a.png --manifest box//a.png
+expect_error 2 'diffuse: --preview and --manifest: both have this name'
+
+# It takes the place of no picture of the run, however its name is written …
+printf 'a\nb\n' >two.txt
+draw -c 2 x -o old.png -q
+cp old-1.png kept.png
+stays() { expect_same "$1" kept.png; }
+draw -c 2 --preview ./old-1.png -o old.png -f -q x
+expect_error 2 'diffuse: old-1.png: --preview has this name, too'
+stays old-1.png
+cp kept.png box/00000002.png
+draw -b two.txt --preview "$work/box/00000002.png" -o box/ -f -q
+expect_error 2 'diffuse: two.txt: line 2: box/00000002.png: --preview has this name, too'
+stays box/00000002.png
+expect_box 00000002.png
+cp kept.png box/a-step0001.png
+draw x --steps 2 --save-every 1 -o box/a.png --preview box/a-step0001.png -f -q
+expect_error 2 'diffuse: box/a-step0001.png: --preview has this name, too'
+printf '{"id":"a","prompt":"x","save-every":1,"steps":2}\n' >every.jsonl
+draw -b every.jsonl -o box/ --preview box/a-step0001.png -f -q
+expect_error 2 'diffuse: every.jsonl: line 1: box/a-step0001.png: --preview has this name, too'
+stays box/a-step0001.png
+rm box/*
+draw x -o box/new/../new/a.png --preview box/new/a.png --mkdirs -q
+expect_error 2 'diffuse: box/new/../new/a.png: --preview has this name, too'
+[ -z "$(ls -A box/new)" ] || fail "box/new holds $(ls -A box/new)"
+rm -r box/*
+
+# … nor of one that it reads.
+cp kept.png in.png
+ln -s in.png link.png
+reads() {
+    draw x -o box/a.png --preview in.png -f -q "$@"
+    expect_error 2 "diffuse: ${name:-in.png}: --preview has this name, too"
+    stays in.png
+    expect_box
+}
+reads --strength 1 -i in.png
+name=./in.png reads --strength 1 -i ./in.png
+name=link.png reads --strength 1 -i link.png
+reads -i kept.png --mask in.png
+reads --from in.png
+draw -o - --from in.png --preview in.png -f -q
+expect_error 2 'diffuse: in.png: --preview has this name, too'
+for key in image mask depth latents control-image lora embedding; do
+    printf '{"prompt":"a"}\n{"prompt":"a","image":"kept.png","%s":"in.png"}\n' $key | sed 's/"image":"kept.png","image"/"image"/' >reads.jsonl
+    draw -b reads.jsonl -o box/ --preview in.png -f -q
+    expect_error 2 'diffuse: reads.jsonl: line 2: in.png: --preview has this name, too'
+done
+draw x --sweep image=kept.png,in.png -o box/ --preview in.png -f -q
+expect_code 2
+stays in.png
+expect_box
+
+# Of a pipe nobody knows what will be read: there it replaces no file; and a job whose file it is is not drawn.
+piped() { printf "$1" | "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 -q -b - -o box/ -f --preview "$2" >out 2>err; }
+what='a pipe'
+piped 'a\n' in.png
+code=$?
+expect_error 73 'diffuse: --preview: in.png: the file exists, and a job to come may read it' 'hint: take it away, or give the jobs in a file'
+stays in.png
+piped 'a\nb\n' box/00000002.png
+code=$?
+expect_code 1
+printf '%s\n' 'diffuse: standard input: line 2: box/00000002.png: --preview has this name, too' | cmp -s - err || fail 'the second is not refused'
+expect_box 00000001.png
+rm box/*
 [ -x "$BUILD/test_synthetic" ] || finish
 mkdir checked
 (cd "$ROOT" && "$BUILD/test_synthetic" --write "$work/checked" safety-checker) || fail 'no checkpoint'
