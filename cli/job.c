@@ -45,11 +45,23 @@ static void take_object(struct arena *a, struct options *o, const char *place, c
     o->output = template_of_jobs(a, arena_strdup(a, output));
 }
 
-/* No prompt begins as an object does; one in braces may be meant. */
+/* Behind the character and blanks; NULL where another stands there. */
+static const char *behind(const char *text, char c) {
+    return text && *text == c ? text + 1 + strspn(text + 1, " \t") : NULL;
+}
+
+/* Does an array of objects begin here, of which more lines may come? */
+static bool begins_array(const char *text) {
+    const char *item = behind(text, '['), *member = behind(item, '{');
+    return item && (!*item || (member && (!*member || *member == '"')));
+}
+
+/* No prompt begins as an object does, or an array of them; one in braces or brackets may be meant. */
 static void take_prompt(struct arena *a, struct options *o, const char *line) {
     const char *text = line + strspn(line, " \t");
-    if (*text == '{' && text[1 + strspn(text + 1, " \t")] == '"')
-        die(FAIL_DATA, "a JSON object, where the first line is a prompt: expected all lines of one kind");
+    if (begins_array(text))
+        die_hint(FAIL_USAGE, "jq -c '.[]' FILE makes JSON Lines of it", "a JSON array: expected JSON Lines, an object a line");
+    if (behind(behind(text, '{'), '"')) die(FAIL_DATA, "a JSON object, where the first line is a prompt: expected all lines of one kind");
     o->settings.prompt = arena_strdup(a, line);
 }
 

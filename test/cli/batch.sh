@@ -157,6 +157,18 @@ printf '%s\n' 'a cat' '{red|blue} dog' >braces.txt # a prompt, for all we know
 batch -b braces.txt -s 1 -o box/
 expect_code 0
 rm box/*
+for line in '[{"prompt":"b"},{"prompt":"c"}]' ' [ { "prompt":"b" } ]' '[' '[{'; do
+    printf '%s\n' "$line" a >array.json
+    batch -b array.json -s 1 -o box/
+    expect_error 2 'diffuse: array.json: line 1: a JSON array: expected JSON Lines, an object a line' \
+        "hint: jq -c '.[]' FILE makes JSON Lines of it"
+done
+expect_box
+printf '%s\n' '[red] fox' '[{red}] fox' '[[{red}]]' '[]' >brackets.txt
+batch -b brackets.txt -s 1 -o box/
+expect_code 0
+expect_box 00000001.png 00000002.png 00000003.png 00000004.png
+rm box/*
 
 # What one line may have of the options that are no settings.
 printf '%s\n' '{"prompt":"a","output":"box/new/a.jpg","mkdirs":true,"quality":10,"metadata":"none"}' \

@@ -96,6 +96,8 @@ note '--long-prompts has no effect: --prompt-syntax a1111 has long prompts go on
 note '--lora-dir has no effect: no prompt has <lora:NAME:X>' --lora-dir box x
 cp "$MODEL/../recorded/a1111.png" a.png && cp a.png b.png
 note '--image b.png: given after a.png, and holds' -i a.png -i b.png --strength 1 x
+echo x >a.txt && cp a.txt b.txt
+note '--batch b.txt: given after a.txt, and holds' -b a.txt -b b.txt
 draw --dry-run -o box/n.png --from a.png --from b.png x
 grep -q '^diffuse: warning: --from b.png: given after a.png, and holds$' err || fail 'not said'
 for unused in --long-prompts '--prompt-syntax a1111'; do
