@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cli/settings_table.h"
 #include "cli/version.h"
+#include "cli/request_hash.h"
 #include "engine/base/text.h"
 #include "engine/pipelines/embeddings.h"
 #include "tokenizer/prompt_syntax.h"
@@ -101,6 +102,12 @@ static void write_inputs(struct json_out *j, const struct input_hashes *i) {
     json_out_close(j, '{');
 }
 
+static void write_lora_hashes(struct json_out *j, const struct lora_list *list) {
+    json_out_open(j, "lora_sha256", '[');
+    for (int i = 0; i < list->n; i++) json_out_string(j, NULL, lora_hash(j->text.arena, list->items[i].path));
+    json_out_close(j, '[');
+}
+
 static void write_embedding_hashes(struct json_out *j, const struct model *m, const struct embedding_list *list) {
     json_out_open(j, "embedding_sha256", '[');
     for (int i = 0; i < list->n; i++) json_out_string(j, NULL, embeddings_hash(m, list->items[i].path));
@@ -122,6 +129,7 @@ void metadata_fields(struct json_out *j, const struct metadata *m) {
     json_out_string(j, "device", m->device);
     if (m->product) json_out_string(j, "product", m->product);
     if (m->isa) json_out_string(j, "isa", m->isa);
+    if (m->model && s.loras.n) write_lora_hashes(j, &s.loras);
     if (m->model && s.embeddings.n) write_embedding_hashes(j, m->model, &s.embeddings);
     if (m->model && m->model->hashes) write_components(j, m);
     write_inputs(j, m->inputs);

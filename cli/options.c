@@ -46,9 +46,13 @@ static const char *read_stdin(struct arena *a, const char *what) {
     return text;
 }
 
+static bool is_dash(const char *text) {
+    return text && !strcmp(text, "-");
+}
+
 /* "-" is read from stdin where may_read. */
 static const char *take_text(struct arena *a, const char *text, const char *name, bool may_read) {
-    if (may_read && text && !strcmp(text, "-")) text = read_stdin(a, name);
+    if (may_read && is_dash(text)) text = read_stdin(a, name);
     options_check_text(name, text);
     return text;
 }
@@ -279,7 +283,10 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     if (o->tokens_text && (s->prompt || operand)) die(FAIL_USAGE, "--tokens and a prompt: expected one text");
     bool draws = o->command == CMD_GENERATE;
     const char *given = operand ? operand : s->prompt;
-    s->prompt = take_text(a, given, "prompt", draws && given != recorded);
+    bool may_read = draws && given != recorded;
+    if (may_read && is_dash(given) && (is_dash(s->image) || is_dash(s->mask)))
+        die(FAIL_USAGE, "--%s and the prompt: both read standard input", is_dash(s->image) ? "image" : "mask");
+    s->prompt = take_text(a, given, "prompt", may_read);
     if (s->prompt && draws) prompt_notes(s->prompt, s->prompt != given, s);
     options_check_text("--negative", s->negative);
     o->tokens_text = take_text(a, o->tokens_text, "--tokens", true);

@@ -53,7 +53,8 @@ static bool is_fact(const char *path) {
                                         NULL};
     for (int i = 0; facts[i]; i++)
         if (!strcmp(path, facts[i])) return true;
-    return !strncmp(path, "components.", 11) || !strncmp(path, "embedding_sha256.", 17) || !strncmp(path, "inputs.", 7);
+    return !strncmp(path, "components.", 11) || !strncmp(path, "lora_sha256.", 12) || !strncmp(path, "embedding_sha256.", 17) ||
+           !strncmp(path, "inputs.", 7);
 }
 
 /* The field of a value, or of the list it is an item of: "lora.0". */

@@ -16,7 +16,7 @@
 #include "engine/pipelines/loras.h"
 
 /* A LoRA is as large as many pictures, and many jobs have the same: what was hashed is kept for as long as the file is that one. */
-static const char *lora_hash(struct arena *a, const char *path) {
+const char *lora_hash(struct arena *a, const char *path) {
     enum { KEPT = 32 };
     static struct kept {
         struct stat st;
@@ -24,6 +24,7 @@ static const char *lora_hash(struct arena *a, const char *path) {
     } kept[KEPT];
     static int next;
     struct stat st;
+    path = lora_file(a, path);
     if (stat(path, &st) != 0) return sha256_file(a, path);
     for (struct kept *k = kept; k < kept + KEPT; k++)
         if (k->st.st_ino == st.st_ino && k->st.st_dev == st.st_dev && k->st.st_size == st.st_size && same_time(k->st.st_mtim, st.st_mtim) &&

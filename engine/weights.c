@@ -197,7 +197,8 @@ double weights_wait(struct device *dev, struct binder *const binders[], int n) {
     return ms;
 }
 
-static bool tensor_find_flaw(const struct tensor *t, struct weight_flaw *flaw) {
+static bool tensor_find_flaw(const struct tensor *t, void *found) {
+    struct weight_flaw *flaw = found;
     float values[4096];
     uint64_t n = tensor_count(t), block = sizeof values / sizeof *values;
     for (uint64_t done = 0; done < n; done += block) {
@@ -216,6 +217,6 @@ bool weights_find_flaw(struct binder *const binders[], int n, struct weight_flaw
     for (int i = 0; i < n; i++)
         for (const struct weight *w = binders[i]->first; w; w = w->next)
             for (int j = 0; w->packed_bytes && j < w->n_parts; j++)
-                if (tensor_find_flaw(w->parts[j], flaw)) return true;
+                if (tensor_sum_find(w->parts[j], tensor_find_flaw, flaw) || tensor_find_flaw(w->parts[j], flaw)) return true;
     return false;
 }

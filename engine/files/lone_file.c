@@ -1,6 +1,7 @@
 #include "engine/files/lone_file.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,7 +46,8 @@ const char *lone_file(struct arena *a, const char *path, const char *usual) {
     struct stat st;
     const char *revision;
     bool there = stat(path, &st) == 0;
-    if (is_pickle(path) && !(there && S_ISDIR(st.st_mode))) die_pickle(path);
+    if (is_pickle(path) && !there) die(FAIL_INPUT, "%s: %s", path, strerror(errno));
+    if (is_pickle(path) && !S_ISDIR(st.st_mode)) die_pickle(path);
     if (ends_with(path, ".safetensors") || (there && !S_ISDIR(st.st_mode))) return arena_strdup(a, path);
     return file_in(a, checkpoint_locate(a, path, &revision), usual);
 }

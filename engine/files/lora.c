@@ -278,9 +278,13 @@ static void read_modules(struct arena *a, struct lora *l) {
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
+const char *lora_file(struct arena *a, const char *path) {
+    return lone_file(a, path, "pytorch_lora_weights.safetensors");
+}
+
 struct lora *lora_open(struct arena *a, const char *path) {
     struct lora *l = arena_alloc(a, sizeof *l);
-    l->path = lone_file(a, path, "pytorch_lora_weights.safetensors");
+    l->path = lora_file(a, path);
     l->file = st_open(a, l->path);
     read_modules(a, l);
     if (!l->format) die(FAIL_UNSUPPORTED, "%s: not a LoRA: none of its %d tensors is one's", l->path, l->file->n_tensors);

@@ -54,6 +54,8 @@ struct delta {
 /* base + the sum of n deltas, as F32; each delta is computed in f32. A read holds some rows, and the deltas' factors. The deltas are
  * copied. Dies FAIL_UNSUPPORTED where a shape does not fit or a dtype is not a floating one. */
 const struct tensor *tensor_sum(struct arena *a, const struct tensor *base, const struct delta *deltas, int n);
+/* One of the tensors that it adds up, its base aside: the first of which `is` holds; NULL for none, and where t is no sum. */
+const struct tensor *tensor_sum_find(const struct tensor *t, bool (*is)(const struct tensor *part, void *context), void *context);
 /* That it fits the base, or, for NULL, that one could: dies as tensor_sum does. */
 void tensor_check_delta(const struct tensor *base, const struct delta *delta);
 

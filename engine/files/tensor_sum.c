@@ -312,3 +312,14 @@ const struct tensor *tensor_sum(struct arena *a, const struct tensor *base, cons
     s->tensor.bytes = tensor_count(base) * sizeof(float);
     return &s->tensor;
 }
+
+const struct tensor *tensor_sum_find(const struct tensor *t, bool (*is)(const struct tensor *part, void *context), void *context) {
+    const struct sum *s = (const struct sum *)t;
+    for (int i = 0; t->read == read_sum && i < s->n; i++) {
+        const struct delta *d = &s->deltas[i];
+        const struct tensor *parts[] = {d->a, d->b, d->c, d->d, d->magnitude};
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+            if (parts[k] && is(parts[k], context)) return parts[k];
+    }
+    return NULL;
+}

@@ -162,7 +162,8 @@ static void open_crop(struct request *r, struct init *init, const struct image *
     init->original = *picture;
     init->original_mask = image_grey(r->arena, mask);
     if (!mask_crop_region(&init->original_mask, s->width, s->height, s->mask_crop, &init->box))
-        die(FAIL_DATA, "%s: the mask is all black: there is nothing to paint anew", s->mask);
+        die(FAIL_DATA, "%s: the mask is all %s: there is nothing to paint anew", s->mask,
+            s->invert_mask ? "white, and --invert-mask" : "black");
     r->width = picture->W;
     r->height = picture->H;
 }

@@ -28,6 +28,13 @@ grep -q '^diffuse: warning: square.png: 64 x 64, of another shape than the pictu
 
 run -m "$MODEL" --mask in.png "a fox" -o x.png
 expect_code 2
+run -m "$MODEL" -i - - -o x.png <in.png
+expect_error 2 'diffuse: --image and the prompt: both read standard input'
+run -m "$MODEL" -i in.png --mask - - -o x.png <in.png
+expect_error 2 'diffuse: --mask and the prompt: both read standard input'
+printf '\211PNG\r\n\032\n\0\0\0\rIHDR\0\0\0\001\0\0\0\001\010\0\0\0\0\072\176\233\125\0\0\0\nIDAT\170\332\143\370\017\0\001\001\001\0\034\260\214\231\0\0\0\0IEND\256B\140\202' >white.png
+run -m "$MODEL" -i white.png -W 64 -H 64 --mask white.png --invert-mask --mask-crop 8 "a fox" -o x.png
+expect_error 65 'diffuse: white.png: the mask is all white, and --invert-mask: there is nothing to paint anew'
 run -m "$MODEL" --strength 0.5 "a fox" -o x.png
 expect_code 2
 # the mask's surroundings alone: the rest is the picture's, to the last bit but for the soft edge

@@ -104,6 +104,16 @@ run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 -f -o c.png --lora loras
 grep -q '"lora":\["loras/a.safetensors:50"\]' c.png || fail 'not recorded'
 run -m "$MODEL" --threads 1 --metadata none -f --from c.png -o d.png
 expect_same a.png d.png
+# a file that is another one now is named, of a directory, too
+run -m "$MODEL" -s 1 --steps 2 --size 64x64 -o e.png --lora loras:50 "a fox"
+grep -q "\"lora_sha256\":\[\"$(sha256sum loras/a.safetensors | cut -c 1-64)\"\]" e.png || fail 'the hash is not recorded'
+was=$(sha256sum loras/a.safetensors | cut -c 1-40)
+cp loras/a.safetensors kept
+tr '<' '=' <kept >loras/a.safetensors
+run -m "$MODEL" --verify e.png
+expect_code 1
+grep -q "; lora_sha256.0 $was, now $(sha256sum loras/a.safetensors | cut -c 1-40)" out || fail "not named: $(cat out err)"
+mv kept loras/a.safetensors
 
 # what does not fit
 unet other.safetensors lora_unet_nobody
@@ -120,6 +130,8 @@ expect_error 78 "diffuse: some.safetensors: 1 of 2 modules are none of this mode
 fox -o x.png --lora some.safetensors --lora-lenient
 expect_code 0
 grep -q '^diffuse: warning: some.safetensors: 1 of 2 modules' err || fail 'what is left out is not said'
+fox -o x.png --lora nonesuch.pt
+expect_error 66 'diffuse: nonesuch.pt: No such file or directory'
 fox -o x.png --lora nonesuch.safetensors
 expect_error 66 'diffuse: nonesuch.safetensors: No such file or directory'
 [ ! -e x.png ] || rm x.png

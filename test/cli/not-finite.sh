@@ -34,4 +34,16 @@ for tensor in unet:conv_out.bias vae:decoder.conv_out.bias; do
     expect_box
     cp whole $file
 done
+
+# A LoRA's is the LoRA's.
+m=lora_unet_mid_block_attentions_0_proj_in
+header="{\"$m.lora_down.weight\":{\"dtype\":\"F32\",\"shape\":[8,24],\"data_offsets\":[0,768]},\"$m.lora_up.weight\":{\"dtype\":\"F32\",\"shape\":[24,8],\"data_offsets\":[768,1536]}}"
+{
+    printf "\\$(printf %o $((${#header} % 256)))\\$(printf %o $((${#header} / 256)))\0\0\0\0\0\0%s" "$header"
+    head -c 1532 /dev/zero
+    printf '\000\000\300\177'
+} >lora.safetensors
+draw --size 64x64 --lora lora.safetensors -o box/a.png x
+expect_error 70 "diffuse: lora.safetensors: tensor '$m.lora_up.weight': value 191 of 192 is not finite, nor are the latents after step 1: no picture made"
+expect_box
 finish

@@ -130,6 +130,7 @@ expect_error 2 "diffuse: --embedding: expected FILE[=WORD], found 'toy.safetenso
 toy -o x.png --embedding nonesuch.safetensors a
 expect_error 66 'diffuse: nonesuch.safetensors: No such file or directory'
 for name in learned.pt learned_embeds.bin; do
+    : >$name
     toy -o x.png --embedding "$name" a
     expect_code 78
     grep -q "^diffuse: $name: a pickle, which can run code: expected a .safetensors file$" err || fail 'not named'
