@@ -13,7 +13,7 @@ constexpr int ROWS = 8, COLUMNS = 16, WARPS = 4, THREADS = WARPS * 32, WIDE = CO
 constexpr int WEIGHTS = STEPS * 16 + 8; /* of a column, 28 words: eight columns fall into all banks */
 constexpr int PITCH = OUTPUTS + 8;
 
-template <class T> __global__ void __launch_bounds__(THREADS) conv2d_first(const struct gemm g) {
+template <class T> __global__ void __launch_bounds__(THREADS, 4) conv2d_first(const struct gemm g) {
     SHARED(T, seen, [SEEN * CHANNELS]);
     SHARED(T, weights, [OUTPUTS * WEIGHTS]);
     SHARED(float, slabs, [WARPS * 16 * PITCH]);
