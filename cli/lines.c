@@ -14,9 +14,11 @@ void lines_open(struct arena *a, struct lines *l, const char *path) {
     bool standard = !strcmp(path, "-");
     *l = (struct lines){.data = arena_alloc(a, LINE_BYTES_MAX + 1)};
     escape_text(l->name, sizeof l->name, standard ? "standard input" : path, strlen(standard ? "standard input" : path));
-    do l->fd = standard ? STDIN_FILENO : sys.open(path, O_RDONLY | O_CLOEXEC);
+    /* a FIFO's writer is waited for where signals are */
+    do l->fd = standard ? STDIN_FILENO : sys.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     while (l->fd < 0 && errno == EINTR);
-    if (l->fd < 0) die(error_code(errno, FAIL_INPUT), "%s: %s", l->name, strerror(errno));
+    if (l->fd < 0 || (!standard && fcntl(l->fd, F_SETFL, O_RDONLY) < 0))
+        die(error_code(errno, FAIL_INPUT), "%s: %s", l->name, strerror(errno));
     l->start = lseek(l->fd, 0, SEEK_CUR);
 }
 

@@ -48,6 +48,24 @@ expect_box 00000001.png
 exec 3>&-
 rm box/*
 
+# Waiting for somebody who has jobs: none has opened the FIFO yet, nor need anybody.
+for pair in USR1:75 TERM:143 HUP:129; do
+    start -b q -o box/ --steps 1 -q
+    until grep -q '^SigCgt:.*[2367abef]..$' "/proc/$process/status"; do sleep 0.05; done
+    sleep 0.3 # to where it waits; earlier is no error
+    kill -s "${pair%:*}" $process
+    timeout 60 cat <&4 >rest || { fail 'it waits on' && kill -KILL $process; }
+    ended "${pair#*:}"
+    expect_box
+done
+what='a writer that comes late'
+start -b q -o box/ --steps 1 -q
+(sleep 0.5 && echo a >q) &
+read -r path <&4
+ended 0
+expect_box 00000001.png
+rm box/*
+
 # Nothing left to do: an end like any other. Of several images of one command the rest is left.
 start x -o box/a.png --steps 400 -j
 sed '/"event":"step"/q' <&4 >first
