@@ -63,6 +63,10 @@ static struct shard from_environment(const char *option, uint64_t told) {
                      (unsigned long long)s.count);
         if (!found.from || found.count == 1) found = s;
     }
+    for (int i = 0; !found.from && i < N_ENGINES; i++)
+        if (variable(engines[i].index, &s.index))
+            die_hint(FAIL_USAGE, "srun starts them; I/N says which is meant",
+                     "%s auto: %s is set and %s is not: this is none of a step's tasks", option, engines[i].index, engines[i].only_with);
     if (!found.from)
         die(FAIL_USAGE, "%s auto: none of %s, %s, %s, %s and %s is set", option, engines[0].index, engines[1].index, engines[2].index,
             engines[3].index, engines[4].index);

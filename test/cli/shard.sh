@@ -56,7 +56,8 @@ takes 1 2 ', from PARALLEL_SEQ'
 shard auto
 refused 'diffuse: --shard auto: none of SLURM_ARRAY_TASK_ID, SLURM_PROCID, JOB_COMPLETION_INDEX, OMPI_COMM_WORLD_RANK and PARALLEL_SEQ is set'
 shard auto SLURM_PROCID=0 SLURM_NTASKS=4 # a batch script, not one of srun's tasks
-expect_code 2
+refused "diffuse: --shard auto: SLURM_PROCID is set and SLURM_STEP_ID is not: this is none of a step's tasks" \
+    'hint: srun starts them; I/N says which is meant'
 shard auto JOB_COMPLETION_INDEX=2
 refused 'diffuse: --shard auto: JOB_COMPLETION_INDEX tells no number of shards' 'hint: auto/N'
 shard auto/2 JOB_COMPLETION_INDEX=2
