@@ -72,7 +72,7 @@ static const char *const exit_codes[][2] = {
     {"66", "an input is missing or unreadable."},
     {"69", "no usable device."},
     {"70", "an internal error, or an image that is not finite."},
-    {"71", "out of memory."},
+    {"71", "out of memory, or of what else the system lends: open files."},
     {"73", "the output exists or cannot be created."},
     {"74", "a read or write failed."},
     {"75", "SIGUSR1 came and pictures are left: the same command, with --resume, goes on."},

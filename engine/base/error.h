@@ -19,7 +19,7 @@ enum exit_code {
     FAIL_INPUT = 66,       /* an input is missing or unreadable */
     FAIL_DEVICE = 69,      /* no usable device */
     FAIL_INTERNAL = 70,    /* internal error, or an image that is not finite */
-    FAIL_MEMORY = 71,      /* out of host or device memory */
+    FAIL_MEMORY = 71,      /* out of host or device memory, or of descriptors */
     FAIL_CREATE = 73,      /* the output exists or cannot be created */
     FAIL_IO = 74,          /* a read or write failed under way */
     EXIT_DRAINED = 75,     /* told to stop (SIGUSR1) with work left: the same command goes on */
@@ -46,6 +46,8 @@ void job_leave(struct job *j);
  * "diffuse: MESSAGE"; die_hint adds a second line "hint: HINT". */
 _Noreturn void die(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 _Noreturn void die_hint(int code, const char *hint, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Ends the process, in a job too: what the jobs' results go to is lost, and none after this one would do better. */
+_Noreturn void die_whole(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* "diffuse: warning: MESSAGE" on stderr unless error_quiet was set; what was said lately is not said again where error_once is: many jobs
  * ask for the same. */
