@@ -15,6 +15,7 @@ static bool enabled;    /* on stdout */
 static int progress_fd; /* --progress-fd's, where it is above 0 */
 static int n_images;    /* made and told of so far */
 static double began;    /* the process */
+static const char *job_id;
 
 void events_enable(bool on) {
     if (!began) began = process_began();
@@ -28,8 +29,6 @@ bool events_to(int fd) {
     progress_fd = fd;
     return true;
 }
-
-static const char *job_id;
 
 void events_job(const char *id) {
     job_id = id;
@@ -56,8 +55,9 @@ static void end(void) {
     if (enabled) result_write(line.text.data, line.text.length);
     int fd = progress_fd, error = fd ? write_all(fd, line.text.data, line.text.length) : 0;
     if (!error) return;
-    progress_fd = 0; /* what is said of it goes elsewhere */
-    die(FAIL_IO, "--progress-fd %d: %s", fd, strerror(error));
+    progress_fd = 0; /* what is said of it goes elsewhere, and is no job's */
+    job_id = NULL;
+    die_whole(FAIL_IO, "--progress-fd %d: %s", fd, strerror(error));
 }
 
 /* Microseconds are enough. */

@@ -16,7 +16,7 @@ void stdio_guard(void) {
 
 void result_write(const void *data, size_t n) {
     int error = write_all(STDOUT_FILENO, data, n);
-    if (error) die(FAIL_IO, "standard output: %s", strerror(error));
+    if (error) die_whole(FAIL_IO, "standard output: %s", strerror(error));
 }
 
 void result_path(struct arena *a, const char *path, bool null_separated) {

@@ -74,6 +74,13 @@ void die(int code, const char *fmt, ...) {
     fail(code, NULL, fmt, ap);
 }
 
+void die_whole(int code, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    innermost = NULL;
+    fail(code, NULL, fmt, ap);
+}
+
 void die_hint(int code, const char *hint, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);

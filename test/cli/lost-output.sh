@@ -17,6 +17,17 @@ code=$?
 expect_error 74 'diffuse: standard output: No space left on device'
 expect_box
 
+for more in -c2 -bjobs; do
+    what="events to /dev/full: $more"
+    printf 'a\nb\n' >jobs
+    [ $more = -c2 ] || set -- --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1
+    "$DIFFUSE" "$@" "$more" -o box/ -j >/dev/full 2>err
+    code=$?
+    expect_error 74 'diffuse: standard output: No space left on device'
+    expect_box
+done
+set -- "$@" x
+
 what='the picture to /dev/full'
 "$DIFFUSE" "$@" -o - >/dev/full 2>err
 code=$?

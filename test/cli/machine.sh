@@ -30,6 +30,13 @@ what='--progress-fd 3 3>/dev/full'
 "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 -f -o box/a.png --progress-fd 3 x >out 2>err 3>/dev/full
 code=$?
 expect_error 74 'diffuse: --progress-fd 3: No space left on device'
+what='the same of a batch, which ends there'
+printf 'a\nb\n' >jobs
+mkdir lost
+"$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 -b jobs -o lost/ --progress-fd 3 >out 2>err 3>/dev/full
+code=$?
+expect_error 74 'diffuse: --progress-fd 3: No space left on device'
+[ -z "$(ls lost)" ] || fail "$(ls lost)"
 
 # An end for each way a run goes: done, some failed, refused, missing, in the way, on a signal, stopped.
 last() { # CODE: the last event
