@@ -11,14 +11,19 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 
+static _Noreturn void die_there(const char *path, const char *what) {
+    die_hint(FAIL_CREATE, "-f replaces it, --on-exists skip leaves it", "%s: the file exists, %s", path, what);
+}
+
 void output_die_other(const char *path) {
-    die_hint(FAIL_CREATE, "-f replaces it, --on-exists skip leaves it", "%s: the file exists, of another request", path);
+    die_there(path, "of another request");
 }
 
 bool output_stays(struct arena *a, const struct run *run, int k, const char *path) {
     const struct options *o = run->options;
     enum resume found = o->resume ? resume_look(a, o, run->request, k, path) : RESUME_ABSENT;
     if (found == RESUME_SAME) return true;
+    if (found == RESUME_TORN && o->on_exists == EXISTS_ERROR) die_there(path, "and is not whole");
     if (found == RESUME_OTHER && o->on_exists == EXISTS_ERROR) output_die_other(path);
     return !publish_check(path, o->on_exists);
 }

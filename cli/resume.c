@@ -18,16 +18,28 @@ static uint32_t big_endian(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static const uint8_t png_signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+static const uint8_t png_end[] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
+
+/* Does it end as its kind does? A crash, or a copy that was cut short, leaves a file whose texts are there and whose pixels are not. head:
+ * its first n bytes. What is of no kind that we write is whole. */
+static bool is_whole(int fd, const uint8_t *head, size_t n, uint64_t size) {
+    uint8_t end[sizeof png_end];
+    if (n < sizeof end || read_at(fd, end, sizeof end, size - sizeof end)) return false;
+    if (!memcmp(head, png_signature, sizeof png_signature)) return !memcmp(end, png_end, sizeof end);
+    if (!memcmp(head, "\xff\xd8", 2)) return !memcmp(end + sizeof end - 2, "\xff\xd9", 2);
+    uint64_t riff = (uint64_t)head[7] << 24 | (uint64_t)head[6] << 16 | (uint64_t)head[5] << 8 | head[4];
+    return memcmp(head, "RIFF", 4) || riff + 8 == size;
+}
+
 /* A PNG's texts stand before its pixels, which are most of it: the first n bytes as a picture without any, or 0 where it is none or its
  * pixels begin further on. data: room for 12 bytes more. */
 static size_t without_pixels(uint8_t *data, size_t n) {
-    static const uint8_t signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    static const uint8_t end[] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
-    if (n < sizeof signature || memcmp(data, signature, sizeof signature)) return 0;
-    for (size_t at = sizeof signature; at + 8 <= n; at += 12 + (size_t)big_endian(data + at)) {
+    if (n < sizeof png_signature || memcmp(data, png_signature, sizeof png_signature)) return 0;
+    for (size_t at = sizeof png_signature; at + 8 <= n; at += 12 + (size_t)big_endian(data + at)) {
         if (memcmp(data + at + 4, "IDAT", 4)) continue;
-        memcpy(data + at, end, sizeof end);
-        return at + sizeof end;
+        memcpy(data + at, png_end, sizeof png_end);
+        return at + sizeof png_end;
     }
     return 0;
 }
@@ -36,8 +48,8 @@ static void close_descriptor(void *fd) {
     close(*(int *)fd);
 }
 
-/* The JSON that we put into the picture, or NULL. */
-static const char *own_text(struct arena *a, const char *path) {
+/* The JSON that we put into the picture, or NULL, as where it is torn. */
+static const char *own_text(struct arena *a, const char *path, bool *torn) {
     uint64_t size;
     int *fd = arena_alloc(a, sizeof *fd);
     *fd = open_regular(path, &size);
@@ -45,6 +57,8 @@ static const char *own_text(struct arena *a, const char *path) {
     size_t n = size < HEAD_BYTES ? (size_t)size : HEAD_BYTES;
     uint8_t *data = arena_alloc(a, HEAD_BYTES + 12);
     if (read_at(*fd, data, n, 0)) return NULL;
+    *torn = !is_whole(*fd, data, n, size);
+    if (*torn) return NULL;
     size_t head = without_pixels(data, n);
     if (!head && size > n) data = (uint8_t *)read_file(a, path, PICTURE_BYTES, &n);
     return comment_text(image_comments_read(a, data, head ? head : n, path), "diffuse");
@@ -53,12 +67,13 @@ static const char *own_text(struct arena *a, const char *path) {
 struct found {
     const char *request, *dtype; /* NULL: it does not say */
     uint64_t seed;
+    bool torn; /* and says nothing */
 };
 
 /* What the picture says of itself. */
 static struct found look_into(struct arena *a, const char *path) {
-    const char *text = own_text(a, path);
     struct found found = {0};
+    const char *text = own_text(a, path, &found.torn);
     struct json_scan scan;
     if (!text) return found;
     json_scan_begin(&scan, text, strlen(text), arena_alloc(a, strlen(text) + 1), strlen(text));
@@ -78,12 +93,12 @@ enum resume resume_look(struct arena *a, const struct options *o, const struct r
     struct job job;
     struct arena own = {0};
     struct found *found = arena_alloc(a, sizeof *found);
-    enum resume answer = RESUME_OTHER;
     if (!name_exists(path)) return RESUME_ABSENT;
     if (job_enter(&job)) { /* no picture, or another program's */
         *found = look_into(&own, path);
         job_leave(&job);
     }
+    enum resume answer = found->torn ? RESUME_TORN : RESUME_OTHER;
     if (o->settings.seed_given) found->seed = o->settings.seed + (uint64_t)k;
     bool any_type = !strcmp(o->dtype, "auto") || o->dtype == o->dtype_recorded;
     const char *dtype = any_type ? found->dtype : o->dtype;

@@ -1,4 +1,4 @@
-/* --resume: what was drawn for the same request is not drawn again. The picture itself tells: a file under its name is complete, and its
+/* --resume: what was drawn for the same request is not drawn again. The picture itself tells: the file under its name is whole, and its
  * metadata has the hash of what was asked for (request_hash.h). */
 #ifndef CLI_RESUME_H
 #define CLI_RESUME_H
@@ -6,7 +6,7 @@
 #include "cli/options.h"
 #include "engine/pipelines/request.h"
 
-enum resume { RESUME_ABSENT, RESUME_SAME, RESUME_OTHER /* of another request, or it does not say */ };
+enum resume { RESUME_ABSENT, RESUME_SAME, RESUME_OTHER /* of another request, or it does not say */, RESUME_TORN /* its end is missing */ };
 
 /* What lies at `path`, for image k. Where no seed was given any will do, and any type where none was. */
 enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path);
