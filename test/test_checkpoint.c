@@ -508,7 +508,7 @@ static void test_local_wins(void **state) {
     char before[PATH_MAX];
     must(mkdir(in_dir("org"), 0755) == 0 && mkdir(in_dir("org/name"), 0755) == 0, dir);
     must(getcwd(before, sizeof before) && chdir(dir) == 0, dir);
-    const char *found = checkpoint_locate(&arena, "org/name", &revision);
+    const char *found = checkpoint_locate(&arena, "-m DIR", "org/name", &revision);
     must(chdir(before) == 0, before);
     assert_string_equal(found, "org/name");
     assert_null(revision);

@@ -269,7 +269,8 @@ static void control_case(struct fixture *f, struct controlnet *m, const char *sc
 
 static void controls_match(const char *name, const char *folder) {
     struct fixture *f = fixture_open(name);
-    struct checkpoint *c = checkpoint_list_net(&f->arena, arena_printf(&f->arena, "%s/%s", f->written, folder), "controlnet", false);
+    struct checkpoint *c =
+        checkpoint_list_net(&f->arena, "--control DIR", arena_printf(&f->arena, "%s/%s", f->written, folder), "controlnet", false);
     const char *scenes[] = {arena_printf(&f->arena, "%s_two", folder), arena_printf(&f->arena, "%s_odd", folder)};
     component_open(c, &c->components[0], COMPONENT_NET, NULL);
     struct binder *b = binder_new(&c->components[0]);

@@ -23,7 +23,7 @@ static const char *without_revision(struct arena *a, const char *model) {
     return arena_printf(a, "%.*s", (int)strcspn(model, "@"), model);
 }
 
-const char *checkpoint_locate(struct arena *a, const char *model, const char **revision) {
+const char *checkpoint_locate(struct arena *a, const char *option, const char *model, const char **revision) {
     struct stat st;
     *revision = NULL;
     int error = *model == 0 ? ENOENT : stat(model, &st) == 0 ? 0 : errno;
@@ -36,7 +36,7 @@ const char *checkpoint_locate(struct arena *a, const char *model, const char **r
     const char *dir = hub_cache_find(a, model, revision);
     if (dir) return dir;
     const char *repo = without_revision(a, model), *wanted = model + strlen(repo);
-    const char *hint = "-m DIR, or ORG/NAME as Hugging Face has it";
+    const char *hint = arena_printf(a, "%s, or ORG/NAME as Hugging Face has it", option);
     if (strchr(repo, '/'))
         hint = arena_printf(a,
                             "hf download %s%s%s --include '*.json' --include '*.txt' --include '*diffusion_pytorch_model.safetensors' "
@@ -173,11 +173,11 @@ static void list_lone_transformer(struct arena *a, struct checkpoint *c, const c
     c->components[c->n_components++] = (struct component){NULL, "transformers", classes[0], .config = config, .arena = a};
 }
 
-struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name, bool transformer) {
+struct checkpoint *checkpoint_list_net(struct arena *a, const char *option, const char *path, const char *name, bool transformer) {
     struct checkpoint *c = arena_alloc(a, sizeof *c);
     c->name = arena_strdup(a, path);
     c->components = arena_alloc(a, sizeof *c->components);
-    c->dir = checkpoint_locate(a, path, &c->revision);
+    c->dir = checkpoint_locate(a, option, path, &c->revision);
     (transformer ? list_lone_transformer : list_lone)(a, c, arena_printf(a, "%s/config.json", c->dir));
     c->components[0].name = name;
     return c;
@@ -190,7 +190,7 @@ struct checkpoint *checkpoint_list(struct arena *a, const struct source *source)
     c->swapped = source->swapped;
     c->components = arena_array(a, COMPONENTS_MAX, sizeof *c->components);
     if (single_list(a, c, source)) return c;
-    c->dir = checkpoint_locate(a, source->model, &c->revision);
+    c->dir = checkpoint_locate(a, source->option ? source->option : "-m DIR", source->model, &c->revision);
     const char *index = arena_printf(a, "%s/model_index.json", c->dir), *config = arena_printf(a, "%s/config.json", c->dir);
     if (name_exists(index)) checkpoint_read_index(a, c, json_load(a, index));
     else if (name_exists(config)) list_lone(a, c, config), list_lone_scheduler(a, c);

@@ -18,6 +18,7 @@ struct source {
     const char *vae;        /* a directory or safetensors file in place of the checkpoint's own; or NULL */
     bool no_safety_checker; /* leave it out, where there is one */
     bool swapped;           /* a scheduler is named: the checkpoint's own may be of a class that is converted from alone */
+    const char *option;     /* what names the model, for hints; NULL: "-m DIR" */
 };
 
 struct component {
@@ -52,13 +53,14 @@ struct checkpoint {
     struct component *components;
 };
 
-/* The directory `model` names, as checkpoint_list finds it; *revision receives the commit, NULL for a plain directory. */
-const char *checkpoint_locate(struct arena *a, const char *model, const char **revision);
+/* The directory `model` names, as checkpoint_list finds it; *revision receives the commit, NULL for a plain directory. option: what names
+ * one, for the hint: "--vae DIR". */
+const char *checkpoint_locate(struct arena *a, const char *option, const char *model, const char **revision);
 /* What model_index.json says (a lone model's config.json), or for a file what its tensors do; nothing else is looked at. Never the network:
  * not there is FAIL_INPUT with the `hf download` line as hint. */
 struct checkpoint *checkpoint_list(struct arena *a, const struct source *source);
-/* The same of a folder that holds one net, of diffusers or of transformers, which becomes a component of that name. */
-struct checkpoint *checkpoint_list_net(struct arena *a, const char *path, const char *name, bool transformer);
+/* The same of a folder that holds one net, of diffusers or of transformers, which becomes a component of that name. option: as above. */
+struct checkpoint *checkpoint_list_net(struct arena *a, const char *option, const char *path, const char *name, bool transformer);
 /* Is its class of that library, or of a module of it ("diffusers.models")? */
 bool component_from(const struct component *c, const char *library);
 /* Dies FAIL_UNSUPPORTED where a component's class comes from a module of the checkpoint's own. */

@@ -61,7 +61,7 @@ static void add_part(struct arena *a, struct embedding *e, const struct tensor *
 
 struct embedding *embedding_open(struct arena *a, const char *path) {
     struct embedding *e = arena_alloc(a, sizeof *e);
-    e->path = lone_file(a, path, "learned_embeds.safetensors");
+    e->path = lone_file(a, "--embedding FILE", path, "learned_embeds.safetensors");
     e->file = st_open(a, e->path);
     const struct tensor *first = st_find(e->file, "clip_l"), *second = st_find(e->file, "clip_g");
     bool pair = first && second && e->file->n_tensors == 2;

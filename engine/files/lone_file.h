@@ -5,7 +5,8 @@
 #include "engine/base/arena.h"
 
 /* path: a file, a directory that holds one (of the name `usual`, or its only .safetensors), or ORG/NAME in the local Hugging Face cache.
- * Dies FAIL_INPUT; FAIL_UNSUPPORTED for a pickle (.pt, .bin), or a directory of such alone. */
-const char *lone_file(struct arena *a, const char *path, const char *usual);
+ * option: what names one, for the hint: "--lora FILE". Dies FAIL_INPUT; FAIL_UNSUPPORTED for a pickle (.pt, .bin), or a directory of such
+ * alone. */
+const char *lone_file(struct arena *a, const char *option, const char *path, const char *usual);
 
 #endif

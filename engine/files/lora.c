@@ -279,7 +279,7 @@ static void read_modules(struct arena *a, struct lora *l) {
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 const char *lora_file(struct arena *a, const char *path) {
-    return lone_file(a, path, "pytorch_lora_weights.safetensors");
+    return lone_file(a, "--lora FILE", path, "pytorch_lora_weights.safetensors");
 }
 
 struct lora *lora_open(struct arena *a, const char *path) {

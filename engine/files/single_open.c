@@ -41,7 +41,7 @@ bool single_list(struct arena *a, struct checkpoint *c, const struct source *sou
     c->kind = single_kind_of(c->file);
     if (source->config) {
         const char *revision;
-        c->config_dir = checkpoint_locate(a, source->config, &revision);
+        c->config_dir = checkpoint_locate(a, "--config DIR", source->config, &revision);
         checkpoint_read_index(a, c, json_load(a, arena_printf(a, "%s/model_index.json", c->config_dir)));
         c->generation = generation_load(a, c->config_dir);
     } else {
@@ -116,7 +116,8 @@ void vae_open(const struct checkpoint *c, struct component *m, const char *varia
         take_file(m, f, vae_dialect(m->arena, f));
         return;
     }
-    const char *revision, *dir = checkpoint_locate(m->arena, c->vae, &revision), *inner = arena_printf(m->arena, "%s/vae", dir);
+    const char *revision, *dir = checkpoint_locate(m->arena, "--vae DIR", c->vae, &revision),
+                          *inner = arena_printf(m->arena, "%s/vae", dir);
     m->dir = component_in(m->arena, dir, COMPONENT_NET) ? dir : inner;
     m->config = json_load(m->arena, arena_printf(m->arena, "%s/config.json", m->dir));
     component_check_config(m->config);

@@ -6,17 +6,19 @@
 #include "engine/nets/nets.h"
 #include "engine/pipelines/depth.h"
 
+static const char option[] = "--control-preprocess depth:DIR";
+
 static struct component *find(const struct checkpoint *c, const char *name) {
     struct component *component = checkpoint_find(c, name);
-    if (!component) die_hint(FAIL_UNSUPPORTED, "--control-preprocess depth:DIR", "%s: the checkpoint has no '%s'", c->name, name);
+    if (!component) die_hint(FAIL_UNSUPPORTED, option, "%s: the checkpoint has no '%s'", c->name, name);
     return component;
 }
 
 /* A checkpoint's preprocessor, or the lone net's. */
 static const struct json *open_config(struct arena *a, struct control_net *n) {
-    const char *revision, *dir = checkpoint_locate(a, n->path, &revision);
+    const char *revision, *dir = checkpoint_locate(a, option, n->path, &revision);
     if (!name_exists(arena_printf(a, "%s/model_index.json", dir))) {
-        n->checkpoint = checkpoint_list_net(a, n->path, "depth_estimator", true);
+        n->checkpoint = checkpoint_list_net(a, option, n->path, "depth_estimator", true);
         n->component = &n->checkpoint->components[0];
         return json_load(a, arena_printf(a, "%s/preprocessor_config.json", dir));
     }

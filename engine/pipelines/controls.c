@@ -30,7 +30,7 @@ static void check_fits(const struct model *m, const struct control_net *n) {
 
 static void open_led(struct model *m, struct control_net *n) {
     check_path(n->path);
-    n->checkpoint = checkpoint_list_net(m->arena, n->path, "controlnet", false);
+    n->checkpoint = checkpoint_list_net(m->arena, "--control DIR", n->path, "controlnet", false);
     struct component *c = n->component = &n->checkpoint->components[0];
     if (strcmp(c->class_name, "ControlNetModel"))
         die(FAIL_UNSUPPORTED, "%s: expected class ControlNetModel, found '%s'", json_path(c->config), c->class_name);

@@ -176,6 +176,7 @@ struct model *model_open_both(struct arena *a, const struct settings *settings) 
     if (!settings->refiner) return m;
     struct source source = settings_source(settings);
     source.model = settings->refiner;
+    source.option = "--refiner DIR";
     source.config = NULL;
     m->refiner = m->partner = model_open(a, source);
     m->refiner->partner = m;

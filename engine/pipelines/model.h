@@ -108,7 +108,7 @@ static inline bool model_refines(const struct model *m) {
 struct model *model_open(struct arena *a, struct source source);
 static inline struct source settings_source(const struct settings *s) {
     bool named = s->scheduler && !strchr(",:", *s->scheduler);
-    return (struct source){s->model, s->variant, s->config, s->vae, s->no_safety_checker, s->swaps || named};
+    return (struct source){s->model, s->variant, s->config, s->vae, s->no_safety_checker, s->swaps || named, NULL};
 }
 /* The model the settings name, and its refiner. Dies FAIL_UNSUPPORTED where the two do not go together. */
 struct model *model_open_both(struct arena *a, const struct settings *settings);

@@ -127,10 +127,15 @@ pngcheck box/wide.png | grep -q '16x' || fail "$(pngcheck box/wide.png)"
 rm box/wide.png
 run -m nonesuch x
 expect_error 66 'diffuse: nonesuch: no such directory, and not in the Hugging Face cache' 'hint: -m DIR, or ORG/NAME as Hugging Face has it'
+for option in '--lora FILE' '--embedding FILE' '--control DIR' '--vae DIR' '--refiner DIR'; do
+    draw -o box/a.png ${option% *} nonesuch --control-image "$MODEL/model_index.json" x
+    expect_error 66 'diffuse: nonesuch: no such directory, and not in the Hugging Face cache' \
+        "hint: $option, or ORG/NAME as Hugging Face has it"
+done
 run -m "$MODEL" --taesd x y
 expect_error 2 "diffuse: option '--taesd' is not supported" "hint: the checkpoint's own VAE is used"
 run -m "$MODEL" --vae x y
-expect_error 66 'diffuse: x: no such directory, and not in the Hugging Face cache' 'hint: -m DIR, or ORG/NAME as Hugging Face has it'
+expect_error 66 'diffuse: x: no such directory, and not in the Hugging Face cache' 'hint: --vae DIR, or ORG/NAME as Hugging Face has it'
 run -m "$MODEL" --config x y
 expect_error 2 "diffuse: --config: $MODEL is no .safetensors file: it has a configuration of its own"
 printf '\200\002}q' >v1.ckpt
