@@ -289,6 +289,7 @@ static void check_prompt(struct arena *a, struct options *o, const char *operand
     s->prompt = take_text(a, given, "prompt", may_read);
     if (s->prompt && draws) prompt_notes(s->prompt, s->prompt != given, s);
     options_check_text("--negative", s->negative);
+    if (s->negative && draws) negative_notes(s->negative, s);
     o->tokens_text = take_text(a, o->tokens_text, "--tokens", true);
 }
 

@@ -92,11 +92,11 @@ static const struct {
     {"a wildcard such as __colour__", "", has_wildcard},
 };
 
-static void note_syntax(const char *prompt, bool loras) {
+static void note_syntax(const char *name, const char *prompt, bool loras) {
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         if (!foreign[i].in(prompt) || (loras && foreign[i].in == has_lora)) continue;
         const char *reads = foreign[i].reads;
-        warn("prompt: %s is text here, with no meaning of its own%s%s%s", foreign[i].what, *reads ? ": " : "", reads,
+        warn("%s: %s is text here, with no meaning of its own%s%s%s", name, foreign[i].what, *reads ? ": " : "", reads,
              *reads ? " reads it" : "");
         return;
     }
@@ -108,5 +108,11 @@ void prompt_notes(const char *prompt, bool from_stdin, const struct settings *se
         warn("prompt: \"%s\" is drawn; 'diffuse --%c%s' is the option", prompt, tolower((unsigned char)*prompt), prompt + 1);
     else if (!from_stdin && is_file(prompt + (*prompt == '@')))
         warn("prompt: the name of a file, %s, is drawn as text; 'diffuse - < FILE' draws what is in it", prompt + (*prompt == '@'));
-    if (settings->prompt_syntax == SYNTAX_PLAIN) note_syntax(prompt, settings->lora_dir);
+    if (settings->prompt_syntax == SYNTAX_PLAIN) note_syntax("prompt", prompt, settings->lora_dir);
+}
+
+void negative_notes(const char *negative, const struct settings *settings) {
+    if (settings->prompt_syntax != SYNTAX_PLAIN) return;
+    if (settings->lora_dir && has_lora(negative)) warn("--negative: <lora:…> is text here: those of the prompt are read");
+    else note_syntax("--negative", negative, false);
 }

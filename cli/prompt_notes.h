@@ -6,5 +6,6 @@
 
 /* from_stdin: line breaks may have been meant to part several prompts. settings: how it is read. */
 void prompt_notes(const char *prompt, bool from_stdin, const struct settings *settings);
+void negative_notes(const char *negative, const struct settings *settings);
 
 #endif

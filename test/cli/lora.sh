@@ -99,6 +99,11 @@ expect_same text.png job-2.png
 expect_same plain.png job-3.png
 expect_same twice.png job-4.png
 
+# a negative prompt calls up none
+run -m "$MODEL" --dry-run --lora-dir loras -n '<lora:a:1>' "a fox <lora:a:1>" -o x.png
+expect_code 0
+grep -q '^diffuse: warning: --negative: <lora:…> is text here: those of the prompt are read' err || fail "not said: $(cat err)"
+
 # what is recorded draws the picture again
 run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 -f -o c.png --lora loras/a.safetensors:50 "a fox"
 grep -q '"lora":\["loras/a.safetensors:50"\]' c.png || fail 'not recorded'

@@ -77,6 +77,8 @@ note 'prompt: a weight such as red++ is text here' 'a (red fox)--, snow'
 note 'prompt: embedding:NAME is text here, with no meaning of its own: --embedding FILE=NAME reads it' 'a fox, embedding:snow'
 note 'prompt: a choice such as {red|blue} is text here, with no meaning of its own$' 'a {red|blue} fox'
 note 'prompt: a wildcard such as __colour__ is text here, with no meaning of its own$' 'a __colour__ fox'
+note '--negative: a weight such as (red:1.4) is text here, with no meaning of its own: --prompt-syntax a1111 reads it' -n '(bad:1.4)' x
+note '--negative: <lora:…> is text here, with no meaning of its own: --lora-dir DIR reads it' -n '<lora:a:1>' x
 note 'prompt: BREAK is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a fox BREAK a cat'
 note "prompt: \"help\" is drawn; 'diffuse --help' is the option" help
 note "prompt: \"Version\" is drawn; 'diffuse --version' is the option" Version
