@@ -11,6 +11,14 @@ struct conv_call {
     struct conv_shape shape;
 };
 
+/* Rows and columns of x as the window sees them: enlarged, then cropped to exactly as many as y needs. */
+static inline void conv_seen(const struct conv_call *c, int *H, int *W) {
+    struct conv_shape s = c->shape;
+    int R = (int)c->w->shape[2];
+    *H = s.upsample == 2 ? (c->y.H - 1) * s.stride + R - s.top - s.bottom : c->x.H;
+    *W = s.upsample == 2 ? (c->y.W - 1) * s.stride + R - s.left - s.right : c->x.W;
+}
+
 /* oneDNN, one primitive for each distinct shape a weight is used at: anything, but strided or enlarged operands are
  * copied first. */
 void conv_direct_plan(struct cpu_device *dev, const struct conv_call *c);

@@ -28,12 +28,8 @@ static bool is_dense(struct view v) {
 
 static struct cpu_conv conv_of(const struct conv_call *c) {
     struct conv_shape s = c->shape;
-    int R = (int)c->w->shape[2], sum = c->temb.p || c->residual.p;
-    int H = c->x.H * s.upsample, W = c->x.W * s.upsample;
-    if (s.upsample == 2) { /* the crop: exactly as many rows and columns as y needs */
-        H = c->y.H * s.stride - s.stride + R - s.top - s.bottom;
-        W = c->y.W * s.stride - s.stride + R - s.left - s.right;
-    }
+    int R = (int)c->w->shape[2], sum = c->temb.p || c->residual.p, H, W;
+    conv_seen(c, &H, &W);
     return (struct cpu_conv){c->x.N,   H,     W,      c->x.C,   c->y.H,  c->y.W,       c->y.C, R,
                              s.stride, s.top, s.left, s.bottom, s.right, c->b != NULL, sum,    (int)c->x.dtype};
 }

@@ -54,7 +54,7 @@ void conv_narrow_plan(struct cpu_device *dev, const struct conv_call *c) {
 struct narrow {
     const struct conv_call *call;
     const void *zeros; /* a pixel outside x */
-    int H, W;          /* of x, enlarged and cropped */
+    int H, W;          /* conv_seen */
 };
 
 /* What the tap (r, q) of the output pixel (n, h, w) reads. */
@@ -144,13 +144,9 @@ static void narrow_rows(void *context, size_t begin, size_t end, int thread) {
 #define FLOP_NS 0.03 /* about */
 
 void conv_narrow(struct cpu_device *dev, const struct conv_call *c) {
-    struct conv_shape s = c->shape;
     int R = (int)c->w->shape[2];
-    struct narrow j = {c, dev->scratch, c->x.H, c->x.W};
-    if (s.upsample == 2) {
-        j.H = c->y.H * s.stride - s.stride + R - s.top - s.bottom;
-        j.W = c->y.W * s.stride - s.stride + R - s.left - s.right;
-    }
+    struct narrow j = {.call = c, .zeros = dev->scratch};
+    conv_seen(c, &j.H, &j.W);
     assert((size_t)c->x.C * sizeof(float) <= dev->scratch_bytes);
     memset(dev->scratch, 0, (size_t)c->x.C * sizeof(float));
     double row_ns = 2.0 * c->y.W * c->y.C * c->x.C * R * R * FLOP_NS;

@@ -107,11 +107,8 @@ bool conv_winograd_fits(const struct conv_call *c) {
 }
 
 static struct job job_of(struct cpu_device *dev, const struct conv_call *c) {
-    struct job j = {.call = c, .bf16 = c->x.dtype == DT_BF16, .H = c->x.H, .W = c->x.W};
-    if (c->shape.upsample == 2) {
-        j.H = c->y.H + 2 - c->shape.top - c->shape.bottom;
-        j.W = c->y.W + 2 - c->shape.left - c->shape.right;
-    }
+    struct job j = {.call = c, .bf16 = c->x.dtype == DT_BF16};
+    conv_seen(c, &j.H, &j.W);
     j.tiles_h = ceil_div(c->y.H, TILE);
     j.tiles_w = ceil_div(c->y.W, TILE);
     j.n_tiles = c->y.N * j.tiles_h * j.tiles_w;
