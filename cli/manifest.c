@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "cli/json_out.h"
 #include "engine/base/error.h"
+#include "engine/base/file.h"
 #include "engine/base/sha256.h"
 #include "engine/base/sys.h"
 
@@ -35,8 +36,7 @@ static void refuse_another(const struct manifest *m, const char *jobs) {
     struct stat st, other;
     char first = '{';
     if (fstat(m->fd, &st) != 0 || !S_ISREG(st.st_mode)) return;
-    if (jobs && stat(jobs, &other) == 0 && other.st_dev == st.st_dev && other.st_ino == st.st_ino)
-        die(FAIL_USAGE, "--manifest: %s: it holds the jobs", m->path);
+    if (jobs && stat(jobs, &other) == 0 && same_file(&st, &other)) die(FAIL_USAGE, "--manifest: %s: it holds the jobs", m->path);
     if (st.st_size && sys.pread(m->fd, &first, 1, 0) == 1 && first != '{') die(FAIL_CREATE, "%s: a file that is no manifest", m->path);
 }
 

@@ -4,8 +4,8 @@
 #include <string.h>
 #include "cli/settings_table.h"
 #include "cli/version.h"
-#include "cli/request_hash.h"
 #include "engine/base/text.h"
+#include "engine/files/lora.h"
 #include "engine/pipelines/embeddings.h"
 #include "tokenizer/prompt_syntax.h"
 

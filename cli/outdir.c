@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "engine/base/error.h"
+#include "engine/base/file.h"
 
 bool outdir_prepare(const char *path, bool make, bool pretend) {
     static char there[PATH_MAX]; /* what was found last: a hundred thousand outputs lie in one */
@@ -48,5 +49,5 @@ bool outdir_same(const char *one, const char *other) {
     a = a ? a + 1 : one;
     b = b ? b + 1 : other;
     if (strcmp(a, b) || !stat_directory(one, a, &st) || !stat_directory(other, b, &other_st)) return false;
-    return st.st_dev == other_st.st_dev && st.st_ino == other_st.st_ino;
+    return same_file(&st, &other_st);
 }

@@ -44,7 +44,7 @@ void output_check_name(const struct options *o, const char *path) {
 static void check_input(const struct options *o, const char *path) {
     struct stat st, preview;
     if (!path) return;
-    bool linked = stat(path, &st) == 0 && stat(o->preview, &preview) == 0 && st.st_dev == preview.st_dev && st.st_ino == preview.st_ino;
+    bool linked = stat(path, &st) == 0 && stat(o->preview, &preview) == 0 && same_file(&st, &preview);
     if (linked || outdir_same(path, o->preview)) die(FAIL_USAGE, "%s: --preview has this name, too", path);
 }
 

@@ -2,39 +2,17 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "cli/json_out.h"
 #include "cli/progress.h"
 #include "cli/settings_table.h"
 #include "cli/terminal.h"
-#include "engine/base/clock.h"
 #include "engine/base/sha256.h"
+#include "engine/files/lora.h"
 #include "engine/images/write.h"
 #include "engine/pipelines/embeddings.h"
 #include "engine/pipelines/identity.h"
 #include "engine/pipelines/loras.h"
-
-/* A LoRA is as large as many pictures, and many jobs have the same: what was hashed is kept for as long as the file is that one. */
-const char *lora_hash(struct arena *a, const char *path) {
-    enum { KEPT = 32 };
-    static struct kept {
-        struct stat st;
-        char hex[SHA256_HEX];
-    } kept[KEPT];
-    static int next;
-    struct stat st;
-    path = lora_file(a, path);
-    if (stat(path, &st) != 0) return sha256_file(a, path);
-    for (struct kept *k = kept; k < kept + KEPT; k++)
-        if (k->st.st_ino == st.st_ino && k->st.st_dev == st.st_dev && k->st.st_size == st.st_size && same_time(k->st.st_mtim, st.st_mtim) &&
-            same_time(k->st.st_ctim, st.st_ctim))
-            return k->hex;
-    struct kept *k = &kept[next++ % KEPT];
-    memcpy(k->hex, sha256_file(a, path), SHA256_HEX);
-    k->st = st;
-    return k->hex;
-}
 
 /* The field's value as text, in place of what the buffer held. */
 static const char *alone(struct json_out *j, const struct field *f, const struct settings *s) {

@@ -11,7 +11,4 @@
  * records of itself asks for the same. dtype: "fp32" … NULL where the picture to begin from was standard input. */
 const char *request_hash(struct arena *a, const struct options *o, const struct request *r, uint64_t seed, const char *dtype);
 
-/* 64 hex digits of the file's bytes, remembered for as long as it stays as it is. path: as lora_open takes it; dies as it does. */
-const char *lora_hash(struct arena *a, const char *path);
-
 #endif

@@ -11,6 +11,7 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/images/comments.h"
+#include "engine/images/read.h"
 
 enum { HEAD_BYTES = 16 << 10, PICTURE_BYTES = 1 << 30 };
 
@@ -22,14 +23,15 @@ static const uint8_t png_signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '
 static const uint8_t png_end[] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
 
 /* Does it end as its kind does? A crash, or a copy that was cut short, leaves a file whose texts are there and whose pixels are not. head:
- * its first n bytes. What is of no kind that we write is whole. */
-static bool is_whole(int fd, const uint8_t *head, size_t n, uint64_t size) {
+ * its first n bytes. Dies where it is no picture. */
+static bool is_whole(int fd, const uint8_t *head, size_t n, uint64_t size, const char *path) {
     uint8_t end[sizeof png_end];
     if (n < sizeof end || read_at(fd, end, sizeof end, size - sizeof end)) return false;
-    if (!memcmp(head, png_signature, sizeof png_signature)) return !memcmp(end, png_end, sizeof end);
-    if (!memcmp(head, "\xff\xd8", 2)) return !memcmp(end + sizeof end - 2, "\xff\xd9", 2);
+    enum image_format format = image_format_in(&(struct image_file){.data = head, .n = n, .name = path});
+    if (format == IMAGE_PNG) return !memcmp(end, png_end, sizeof end);
+    if (format == IMAGE_JPEG) return !memcmp(end + sizeof end - 2, "\xff\xd9", 2);
     uint64_t riff = (uint64_t)head[7] << 24 | (uint64_t)head[6] << 16 | (uint64_t)head[5] << 8 | head[4];
-    return memcmp(head, "RIFF", 4) || riff + 8 == size;
+    return riff + 8 == size;
 }
 
 /* A PNG's texts stand before its pixels, which are most of it: the first n bytes as a picture without any, or 0 where it is none or its
@@ -57,7 +59,7 @@ static const char *own_text(struct arena *a, const char *path, bool *torn) {
     size_t n = size < HEAD_BYTES ? (size_t)size : HEAD_BYTES;
     uint8_t *data = arena_alloc(a, HEAD_BYTES + 12);
     if (read_at(*fd, data, n, 0)) return NULL;
-    *torn = !is_whole(*fd, data, n, size);
+    *torn = !is_whole(*fd, data, n, size, path);
     if (*torn) return NULL;
     size_t head = without_pixels(data, n);
     if (!head && size > n) data = (uint8_t *)read_file(a, path, PICTURE_BYTES, &n);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include "engine/base/arena.h"
 
 /* Opens a regular file for reading (never blocks on a FIFO or device). Dies FAIL_INPUT naming path and reason (FAIL_MEMORY
@@ -15,6 +16,10 @@ int read_at(int fd, void *dst, uint64_t n, uint64_t offset);
 /* The whole file, NUL-terminated, at most max bytes (else FAIL_DATA). */
 char *read_file(struct arena *a, const char *path, size_t max, size_t *length);
 bool file_exists(const char *path);
+/* Are both of one file, whatever it is called? */
+static inline bool same_file(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
 /* True for a link that leads nowhere too: opening it then says so. */
 bool name_exists(const char *path);
 

@@ -4,8 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/file.h"
 #include "engine/base/json.h"
+#include "engine/base/sha256.h"
 #include "engine/files/lone_file.h"
 
 /* ---- names of tensors -------------------------------------------------------------------------------------------- */
@@ -278,7 +282,7 @@ static void read_modules(struct arena *a, struct lora *l) {
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
-const char *lora_file(struct arena *a, const char *path) {
+static const char *lora_file(struct arena *a, const char *path) {
     return lone_file(a, "--lora FILE", path, "pytorch_lora_weights.safetensors");
 }
 
@@ -289,4 +293,25 @@ struct lora *lora_open(struct arena *a, const char *path) {
     read_modules(a, l);
     if (!l->format) die(FAIL_UNSUPPORTED, "%s: not a LoRA: none of its %d tensors is one's", l->path, l->file->n_tensors);
     return l;
+}
+
+/* A LoRA is as large as many pictures, and many jobs have the same: what was hashed is kept for as long as the file is that one. */
+const char *lora_hash(struct arena *a, const char *path) {
+    enum { KEPT = 32 };
+    static struct kept {
+        struct stat st;
+        char hex[SHA256_HEX];
+    } kept[KEPT];
+    static int next;
+    struct stat st;
+    const char *file = lora_file(a, path);
+    if (stat(file, &st) != 0) return sha256_file(a, file);
+    for (struct kept *k = kept; k < kept + KEPT; k++)
+        if (same_file(&k->st, &st) && k->st.st_size == st.st_size && same_time(k->st.st_mtim, st.st_mtim) &&
+            same_time(k->st.st_ctim, st.st_ctim))
+            return k->hex;
+    struct kept *k = &kept[next++ % KEPT];
+    memcpy(k->hex, sha256_file(a, file), SHA256_HEX);
+    k->st = st;
+    return k->hex;
 }

@@ -35,8 +35,8 @@ struct lora {
 /* path: a file, a directory that holds one (pytorch_lora_weights.safetensors, or its only .safetensors), or ORG/NAME in the local Hugging
  * Face cache. Dies FAIL_INPUT, FAIL_DATA (an alpha that is not finite, half a pair, rank 0, a module twice) or FAIL_UNSUPPORTED. */
 struct lora *lora_open(struct arena *a, const char *path);
-/* That file; dies as lora_open does where there is none. */
-const char *lora_file(struct arena *a, const char *path);
+/* 64 hex digits of that file's bytes, remembered for as long as it stays as it is. Dies as lora_open does. */
+const char *lora_hash(struct arena *a, const char *path);
 /* The key of a module: the component, a slash, and the name with '_' for '.': "unet/mid_block_attentions_0_proj_in". Text encoders leave
  * out their "text_model.". */
 const char *lora_key(struct arena *a, const char *component, const char *name);
