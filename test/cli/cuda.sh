@@ -54,7 +54,7 @@ rm -r noise box/noise.png
 # --- fp16 ends at 65504: said, and the picture drawn with more range ---
 header='{"latents":{"dtype":"F32","shape":[1,4,8,8],"data_offsets":[0,1024]}}'
 {
-    printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0%s" "$header"
+    safetensors "$header"
     head -c 1024 /dev/zero | tr '\0' F # 12690 each
 } >large.safetensors
 fox --latents large.safetensors -o box/z.png

@@ -4,9 +4,7 @@
 
 # lora FILE BYTES HEADER: a safetensors file of that header and data of 0.0115s (bytes of '<').
 lora() {
-    n=${#3}
-    printf "\\$(printf %o $((n % 256)))\\$(printf %o $((n / 256)))\\0\\0\\0\\0\\0\\0" >"$1"
-    printf %s "$3" >>"$1"
+    safetensors "$3" >"$1"
     head -c "$2" /dev/zero | tr '\0' '<' >>"$1"
 }
 unet() { # FILE [MODULE [METADATA]]

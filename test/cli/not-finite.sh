@@ -4,7 +4,7 @@
 
 header='{"latents":{"dtype":"F32","shape":[1,4,8,8],"data_offsets":[0,1024]}}'
 {
-    printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0%s" "$header"
+    safetensors "$header"
     head -c 1024 /dev/zero | tr '\0' '\177' # 3.4e38 each
 } >large.safetensors
 
@@ -39,7 +39,7 @@ done
 m=lora_unet_mid_block_attentions_0_proj_in
 header="{\"$m.lora_down.weight\":{\"dtype\":\"F32\",\"shape\":[8,24],\"data_offsets\":[0,768]},\"$m.lora_up.weight\":{\"dtype\":\"F32\",\"shape\":[24,8],\"data_offsets\":[768,1536]}}"
 {
-    printf "\\$(printf %o $((${#header} % 256)))\\$(printf %o $((${#header} / 256)))\0\0\0\0\0\0%s" "$header"
+    safetensors "$header"
     head -c 1532 /dev/zero
     printf '\000\000\300\177'
 } >lora.safetensors

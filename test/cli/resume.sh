@@ -226,8 +226,7 @@ rm box/a.png
 lora() {
     head='{"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight":{"dtype":"F32","shape":[1,COLS],"data_offsets":[0,DOWN]},"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight":{"dtype":"F32","shape":[ROWS,1],"data_offsets":[DOWN,END]}}'
     head=$(printf %s "$head" | sed "s/COLS/$side/; s/ROWS/$side/; s/DOWN/$((4 * side))/g; s/END/$((8 * side))/")
-    n=${#head}
-    printf "\\$(printf %o $((n % 256)))\\$(printf %o $((n / 256)))\\0\\0\\0\\0\\0\\0%s" "$head"
+    safetensors "$head"
     head -c $((8 * side)) /dev/zero | tr '\0' "$1"
 }
 side=$(sed -n '/"block_out_channels"/,/]/p' "$MODEL/unet/config.json" | tr -d ' ' | grep -o '^[0-9]*' | grep . | tail -n 1)

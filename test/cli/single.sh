@@ -42,7 +42,7 @@ file() {
     shift
     for tensor; do header="$header,\"$tensor\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[32,32]}"; done
     header="{$header}"
-    printf "\\$(printf %o $((${#header} % 256)))\\$(printf %o $((${#header} / 256)))\\0\\0\\0\\0\\0\\0%s" "$header" >"$name"
+    safetensors "$header" >"$name"
     head -c 32 /dev/zero >>"$name"
 }
 # rows NAME ARGUMENT…: of its schedule, into NAME.rows

@@ -5,9 +5,7 @@
 # file NAME BYTES HEADER [DATA]: a safetensors file of that header and data of small numbers, DATA again and again. In turn of two values: of
 # one alone a layer norm leaves nothing.
 file() {
-    n=${#3}
-    printf "\\$(printf %o $((n % 256)))\\$(printf %o $((n / 256)))\\0\\0\\0\\0\\0\\0" >"$1"
-    printf %s "$3" >>"$1"
+    safetensors "$3" >"$1"
     # shellcheck disable=SC2059
     yes "$(printf "${4:-<<<<;;;;}")" | tr -d '\n' | head -c "$2" >>"$1"
 }
