@@ -13,7 +13,11 @@ static bool is_file(const char *path) {
 }
 
 static bool has_lora(const char *prompt) {
-    return strstr(prompt, "<lora:") || strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
+    return strstr(prompt, "<lora:");
+}
+
+static bool has_other_tag(const char *prompt) {
+    return strstr(prompt, "<lyco:") || strstr(prompt, "<hypernet:");
 }
 
 /* A bracket that a colon and a number end. */
@@ -81,6 +85,7 @@ static const struct {
     bool (*in)(const char *prompt);
 } foreign[] = {
     {"<lora:…>", "--lora-dir DIR", has_lora},
+    {"<lyco:…> or <hypernet:…>", "", has_other_tag},
     {"a weight such as (red:1.4)", "--prompt-syntax a1111", has_weight},
     {"a weight such as ((red))", "--prompt-syntax a1111", has_brackets},
     {"a weight such as red++", "--prompt-syntax compel", has_signs},

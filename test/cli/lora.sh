@@ -102,6 +102,10 @@ run -m "$MODEL" --dry-run --lora-dir loras -n '<lora:a:1>' "a fox <lora:a:1>" -o
 expect_code 0
 grep -q '^diffuse: warning: --negative: <lora:…> is text here: those of the prompt are read' err || fail "not said: $(cat err)"
 
+run -m "$MODEL" --dry-run --lora-dir loras "a fox <lora:a:1> <hypernet:b:1>" -o x.png
+expect_code 0
+grep -q '^diffuse: warning: prompt: <lyco:…> or <hypernet:…> is text here, with no meaning of its own$' err || fail "not said: $(cat err)"
+
 # what is recorded draws the picture again
 run -m "$MODEL" -s 1 --steps 2 --size 64x64 --threads 1 -f -o c.png --lora loras/a.safetensors:50 "a fox"
 grep -q '"lora":\["loras/a.safetensors:50"\]' c.png || fail 'not recorded'

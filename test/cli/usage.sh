@@ -68,6 +68,7 @@ note() {
     grep -q "^diffuse: warning: $shift_text" err || fail "expected '$shift_text'"
 }
 note 'prompt: <lora:…> is text here' 'a fox <lora:x:1>'
+note 'prompt: <lyco:…> or <hypernet:…> is text here, with no meaning of its own$' 'a fox <lyco:x:1>'
 note 'prompt: a weight such as (red:1.4) is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a (red:1.4) fox'
 note 'prompt: an edit such as \[red:blue:0.5\] is text here, with no meaning of its own$' 'a [red:blue:0.5] fox'
 note 'prompt: a weight such as ((red)) is text here, with no meaning of its own: --prompt-syntax a1111 reads it' 'a ((red)) fox'
