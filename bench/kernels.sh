@@ -101,8 +101,27 @@ Reckoned and not built:
 
 - Split sums by the last block of a tile to finish, in place of gemm_reduce: it alone reads all its parts. With 24, 40 or 56 bytes a clock for
   one SM the model's best of both is 0.01, 0.01 or 0.02 ms better for SD 1.5, 0.00 to 0.02 for SD 2.1, 0.00 to 0.03 for ddpm-cat; less since gemm_reduce
-  begins while its product ends. Of 128 rows and 1280 columns in 16 parts the last block of a 128x160 tile would read 1.3 MB by itself, 32 us. Worth it
-  where the parts meet in distributed shared memory, on sm_90 alone.
+  begins while its product ends. Of 128 rows and 1280 columns in 16 parts the last block of a 128x160 tile would read 1.3 MB by itself, 32 us.
+- Split sums in the kernel, the splits of a tile a cluster (sm_90, at most 8): each block leaves its sums in its shared memory, all meet, each
+  fetches its share of the tile from the others and finishes it, all meet again. In place of 8 bytes of L2 a sum and split and a node it takes
+  4(S-1)/S of another SM's shared memory, two cluster barriers, and SMs side by side. Published, H100 and H800, at second hand: 3.3 TB/s among all
+  SMs with two blocks, 2.8 with four, 2.9 with sixteen (arXiv 2501.12084, 2508.18850), 12.4 to 15 bytes a clock and SM, no more than half of what
+  L2 gives; 4.8 where one block reads of one other, a barrier of two blocks 851 clocks, a first read 191 (arXiv 2609.01864); 15 clusters of 8 on
+  132 SMs. bench/model.py --clusters, its best of both ways for every layer, in ms beside the present:
+
+  | bytes a clock | SD 1.5 | SD 2.1 | SDXL | ddpm-cat | VAE 512 |
+  |---|---|---|---|---|---|
+  | 4.8 | -0.00 | 0.00 | 0.00 | -0.00 | 0.00 |
+  | 8 | -0.01 | -0.00 | -0.00 | -0.02 | -0.02 |
+  | 12.4 | -0.05 | -0.04 | -0.06 | -0.05 | -0.04 |
+  | 15 | -0.06 | -0.07 | -0.08 | -0.06 | -0.05 |
+  | 24 | -0.08 | -0.14 | -0.15 | -0.09 | -0.06 |
+  | 12.4, gemm_reduce 2300 clocks in place of 3500, for it begins early | -0.03 | -0.02 | -0.05 | -0.03 | -0.03 |
+
+  Of a step that is 0.2 to 2 %, before what a launch of clusters costs and that a block's place is not free before the slowest of its cluster is
+  done. Chosen at 12.4 where a GPU gives 8 it is -0.01, +0.06, +0.02, -0.02 and -0.02, at 4.8 +0.06, +0.25, +0.17, +0.05 and +0.01: as much to lose
+  as to gain, by one number that bench/limits.cu measures (cluster_bytes, cluster_meet, cluster_sms). To build where it says 15 or more. The parts
+  fit: 128x160 sums are 80 KB where the stages are 72, two blocks an SM.
 - A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are 524 instructions to issue (D = 40, sm_90, where no key is
   masked and no score rises), of which 88 are products of 6.36 clocks, 560, and 64 exponentials of 8, 512. A polynomial takes about 10 instructions for
   one of 8 clocks: for 13 of the 64, 130 more to issue, 654, which are then longer than the products, for 104 clocks. It pays only where a warp's

@@ -6,6 +6,9 @@
  *     l2_bytes          a clock and SM, all SMs reading 24 MB over and over, past L1
  *     node, node_early  us of a node of a graph that depends on the one before it, 132 blocks that store 128 values: without and with
  *                       programmatic dependent launch (sm_90)
+ *     cluster_bytes_S   a clock and SM, each of a cluster's S blocks reading the others' shared memory in turn (sm_90)
+ *     cluster_meet_S    clocks of such a cluster's barrier
+ *     cluster_sms_S     SMs that such clusters fill, a block an SM
  *
  * Clocks are the SM's own (clock64): they do not depend on its frequency. nvcc -std=c++20 -O3 -arch=sm_90 bench/limits.cu */
 #include <algorithm>
@@ -20,7 +23,7 @@
         if (error_) fprintf(stderr, "limits: %s: %s\n", #call, cudaGetErrorString(error_)), exit(69); \
     } while (0)
 
-enum { TURNS = 512, WARPS = 8, NODES = 1000 };
+constexpr int TURNS = 512, WARPS = 8, NODES = 1000, EXCHANGED = 128 << 10;
 
 __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
@@ -102,14 +105,67 @@ __global__ void __launch_bounds__(128) node(float *x) {
 #endif
 }
 
+/* Blocks of a cluster, one an SM: READS, each reads EXCHANGED bytes of the others' TURNS times; else they meet TURNS times. */
+template <bool READS> __global__ void __launch_bounds__(512) exchange(long long *clocks, float *out, int blocks) {
+#if __CUDA_ARCH__ >= 900
+    extern __shared__ uint4 own[];
+    unsigned rank, sum = 0, at = (unsigned)__cvta_generic_to_shared(own + threadIdx.x), from;
+    auto meet = [] { asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;\n" ::: "memory"); };
+    asm("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(rank));
+    for (int i = threadIdx.x; i < EXCHANGED / 16; i += 512) own[i] = {};
+    meet();
+    long long start = clock64();
+#pragma unroll 1
+    for (int turn = 0; turn < TURNS; turn++) {
+        if (!READS) meet();
+        if (!READS) continue;
+        asm("mapa.shared::cluster.u32 %0, %1, %2;\n" : "=r"(from) : "r"(at), "r"((rank + 1 + turn % (blocks - 1)) % blocks));
+#pragma unroll
+        for (int i = 0; i < EXCHANGED / (512 * 16); i++) {
+            uint4 v;
+            asm volatile("ld.shared::cluster.v4.u32 {%0,%1,%2,%3}, [%4];\n"
+                         : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                         : "r"(from + i * 512 * 16));
+            sum += v.x ^ v.y ^ v.z ^ v.w;
+        }
+    }
+    long long end = clock64();
+    meet(); /* none ends while another reads of it */
+    if (threadIdx.x == 0) clocks[blockIdx.x] = end - start;
+    out[blockIdx.x * 512 + threadIdx.x] = (float)sum;
+#endif
+}
+
 /* The median of the blocks' clocks, of the second run. */
-template <class F> static double clocks_of(long long *clocks, int n_sms, F &&run) {
-    std::vector<long long> host(n_sms);
+template <class F> static double clocks_of(long long *clocks, int blocks, F &&run) {
+    std::vector<long long> host(blocks);
     for (int i = 0; i < 2; i++) run();
     CHECK(cudaGetLastError());
-    CHECK(cudaMemcpy(host.data(), clocks, n_sms * sizeof *clocks, cudaMemcpyDeviceToHost));
+    CHECK(cudaMemcpy(host.data(), clocks, blocks * sizeof *clocks, cudaMemcpyDeviceToHost));
     std::sort(host.begin(), host.end());
-    return (double)host[n_sms / 2];
+    return (double)host[blocks / 2];
+}
+
+static void print_clusters(long long *clocks, float *out, int size) {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = (unsigned)size, attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(size), config.blockDim = dim3(512), config.dynamicSmemBytes = EXCHANGED;
+    config.attrs = &attribute, config.numAttrs = 1;
+    for (auto kernel : {exchange<true>, exchange<false>})
+        CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, EXCHANGED));
+    int clusters;
+    CHECK(cudaOccupancyMaxActiveClusters(&clusters, exchange<true>, &config));
+    if (!clusters) return; /* a part of a GPU, with fewer SMs side by side */
+    int blocks = clusters * size;
+    config.gridDim = dim3(blocks);
+    auto turn_of = [&](auto kernel) {
+        return clocks_of(clocks, blocks, [&] { CHECK(cudaLaunchKernelEx(&config, kernel, clocks, out, size)); }) / TURNS;
+    };
+    printf("cluster_bytes_%d %.1f B\n", size, EXCHANGED / turn_of(exchange<true>));
+    printf("cluster_meet_%d %.0f clocks\n", size, turn_of(exchange<false>));
+    printf("cluster_sms_%d %d SMs\n", size, blocks);
 }
 
 static double node_us(float *x, int n_sms, bool early) {
@@ -163,6 +219,9 @@ int main() {
            clocks_of(clocks, n_sms, [&] { exponentials<<<n_sms, WARPS * 32>>>(clocks, out); }) / (TURNS * 8.0 * WARPS / 4));
     printf("l2_bytes %.1f B\n", vectors * 16 / clocks_of(clocks, n_sms, [&] { reads<<<n_sms, 1024>>>(clocks, out, from, n / 16); }));
     printf("node %.2f us\n", node_us(out, n_sms, false));
-    if (prop.major >= 9) printf("node_early %.2f us\n", node_us(out, n_sms, true));
+    if (prop.major < 9) return 0;
+    printf("node_early %.2f us\n", node_us(out, n_sms, true));
+    if (prop.sharedMemPerBlockOptin >= EXCHANGED)
+        for (int size : {2, 4, 8}) print_clusters(clocks, out, size);
     return 0;
 }
