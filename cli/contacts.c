@@ -6,6 +6,7 @@
 #include "cli/metadata.h"
 #include "cli/outdir.h"
 #include "cli/result.h"
+#include "cli/resume.h"
 #include "cli/sweep.h"
 #include "engine/base/error.h"
 #include "engine/images/read.h"
@@ -21,8 +22,9 @@ struct contacts {
     struct contact {
         const char *path, *label; /* path NULL: not made */
     } cells[SHEET_CELLS_MAX];
-    int W, H;  /* the largest */
-    bool told; /* that there are too many */
+    int W, H;                 /* the largest */
+    enum on_exists on_exists; /* of the sheet: --resume makes its own anew, with the pictures that came to it */
+    bool told;                /* that there are too many */
 };
 
 struct contacts *contacts_new(struct arena *a, const struct options *o) {
@@ -32,7 +34,8 @@ struct contacts *contacts_new(struct arena *a, const struct options *o) {
     c->options = o;
     if (o->sweep && o->sweep->n_jobs > SHEET_CELLS_MAX)
         die(FAIL_USAGE, "--sheet: %d pictures, expected at most %d", o->sweep->n_jobs, SHEET_CELLS_MAX);
-    if (outdir_prepare(o->sheet, o->mkdirs, true)) publish_check(o->sheet, o->on_exists);
+    c->on_exists = o->resume && o->on_exists == EXISTS_ERROR && resume_is_sheet(o->sheet) ? EXISTS_OVERWRITE : o->on_exists;
+    if (outdir_prepare(o->sheet, o->mkdirs, true)) publish_check(o->sheet, c->on_exists);
     return c;
 }
 
@@ -105,11 +108,11 @@ void contacts_publish(struct contacts *c) {
     else label_cells(&a, c, &sheet);
     struct image image = sheet_draw(&a, &sheet);
     struct image_comment comments[METADATA_COMMENTS_MAX];
-    int n_comments = metadata_comments(&a, NULL, strcmp(o->metadata, "none") ? "minimal" : "none", comments);
+    int n_comments = metadata_comments(&a, NULL, strcmp(o->metadata, "none") ? "sheet" : "none", comments);
     size_t size;
     const void *file = image_encode(&a, image_format_of(o->sheet), &image, (struct image_comments){comments, n_comments},
                                     o->quality ? o->quality : QUALITY_DEFAULT, &size);
-    const char *path = publish_file(&a, o->sheet, file, size, o->on_exists);
+    const char *path = publish_file(&a, o->sheet, file, size, c->on_exists);
     if (path) event_sheet(path);
     if (path && !o->json) result_path(&a, path, o->null_separated);
     arena_free(&a);

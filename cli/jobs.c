@@ -11,6 +11,7 @@
 #include "cli/names.h"
 #include "cli/notes.h"
 #include "cli/open_device.h"
+#include "cli/outdir.h"
 #include "cli/outputs.h"
 #include "cli/paths.h"
 #include "cli/preview.h"
@@ -262,6 +263,7 @@ static int draw_all(struct batch *b) {
     const struct options *o = b->defaults;
     names_free(b->paths);
     b->run.written = names_new(b->arena);
+    if (o->manifest) outdir_prepare(o->manifest, o->mkdirs, false);
     b->run.manifest = o->manifest ? manifest_open(b->arena, o->manifest, o->batch) : NULL;
     contacts_begin(b->run.contacts);
     progress_begin(o->progress, o->color, o->quiet);
@@ -289,6 +291,8 @@ int jobs(struct arena *a, const struct options *o) {
     settings.swaps = true;
     b.model = model_open_both(a, &settings);
     if (!o->quiet) print_single(b.model->checkpoint);
+    bool promptless = o->sweep && !o->settings.prompt && !sweep_has(o->sweep, "prompt");
+    if (promptless && b.model->class->takes_prompt) die_hint(FAIL_USAGE, "try 'diffuse --help'", "expected a prompt, found none");
     b.paths = names_new(a);
     check_lines(&b);
     int code = o->dry_run ? forecast_lines(&b) : draw_all(&b);

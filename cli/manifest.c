@@ -40,12 +40,14 @@ static void refuse_another(const struct manifest *m, const char *jobs) {
     if (st.st_size && sys.pread(m->fd, &first, 1, 0) == 1 && first != '{') die(FAIL_CREATE, "%s: a file that is no manifest", m->path);
 }
 
-/* The machine went down in the middle of a line. */
+/* The machine went down in the middle of a line, or an editor ended the last one its own way. */
 static void end_torn_line(const struct manifest *m) {
     struct stat st;
     char last = '\n';
-    if (fstat(m->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size && sys.pread(m->fd, &last, 1, st.st_size - 1) == 1 && last != '\n')
-        put(m, "\n", 1);
+    if (fstat(m->fd, &st) != 0 || !S_ISREG(st.st_mode) || !st.st_size) return;
+    if (sys.pread(m->fd, &last, 1, st.st_size - 1) != 1 || last == '\n') return;
+    put(m, "\n", 1);
+    if (last != '}') warn("%s: its last line is cut off: it stays as it is, and what follows has lines of its own", m->path);
 }
 
 struct manifest *manifest_open(struct arena *a, const char *path, const char *jobs) {

@@ -20,8 +20,8 @@ struct manifest_line {
     const char *message;
 };
 
-/* Made where it is not there; it is never shortened, and a line that was torn off is ended. Goes with the arena. Dies FAIL_CREATE, also
- * where the file holds something else, and FAIL_USAGE where it is `jobs`, the file of the batch (NULL: none). */
+/* Made where it is not there; it is never shortened, and a line that was torn off is ended, which is said. Goes with the arena. Dies
+ * FAIL_CREATE, also where the file holds something else, and FAIL_USAGE where it is `jobs`, the file of the batch (NULL: none). */
 struct manifest *manifest_open(struct arena *a, const char *path, const char *jobs);
 /* One write(2), then synced. m NULL: does nothing. Dies FAIL_IO. */
 void manifest_add(struct manifest *m, const struct manifest_line *l);

@@ -163,6 +163,13 @@ static const char *xmp(void) {
            "<?xpacket end=\"r\"?>";
 }
 
+static const char software[] = "diffuse " DIFFUSE_VERSION, sheet_mark[] = ", contact sheet";
+
+bool metadata_is_sheet(const char *software_of_file) {
+    const char *comma = software_of_file ? strchr(software_of_file, ',') : NULL;
+    return comma && !strncmp(software_of_file, software, strlen("diffuse ")) && !strcmp(comma, sheet_mark);
+}
+
 int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct image_comment comments[METADATA_COMMENTS_MAX]) {
     int n = 0;
     if (!strcmp(level, "none")) return 0;
@@ -170,7 +177,8 @@ int metadata_comments(struct arena *a, const struct metadata *m, const char *lev
         comments[n++] = (struct image_comment){"parameters", metadata_infotext(a, m), false};
         comments[n++] = (struct image_comment){"diffuse", own_json(a, m), true};
     } else {
-        comments[n++] = (struct image_comment){"Software", "diffuse " DIFFUSE_VERSION, false};
+        comments[n++] =
+            (struct image_comment){"Software", arena_printf(a, "%s%s", software, strcmp(level, "sheet") ? "" : sheet_mark), false};
     }
     comments[n++] = (struct image_comment){"XML:com.adobe.xmp", xmp(), true};
     return n;

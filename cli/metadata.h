@@ -30,8 +30,12 @@ struct metadata {
 
 enum { METADATA_COMMENTS_MAX = 3 };
 
-/* level "full": `parameters`, `diffuse` and XMP; "minimal": the disclosure alone; "none": nothing. Returns the number of comments. */
+/* level "full": `parameters`, `diffuse` and XMP; "minimal": the disclosure alone; "sheet": that of several pictures on
+ * one; "none": nothing. Returns the number of comments. */
 int metadata_comments(struct arena *a, const struct metadata *m, const char *level, struct image_comment comments[METADATA_COMMENTS_MAX]);
+
+/* Does the text under "Software" (NULL: none) say that the file is a sheet, of any version of this program? */
+bool metadata_is_sheet(const char *software);
 
 /* The parts: A1111's infotext; the fields of one JSON object. */
 const char *metadata_infotext(struct arena *a, const struct metadata *m);

@@ -230,7 +230,7 @@ static const struct field option_fields[] = {
     {0, "on-exists", "WHAT", GROUP_OUTPUT, "error, skip, number, overwrite", &kind_on_exists, NO_PLACE, .preset = "error",
      ONE_OF(on_exists), OF_JOB},
     {0, "no-clobber", NULL, GROUP_OUTPUT, "as --on-exists number", &kind_no_clobber, NO_PLACE, RARE},
-    {0, "mkdirs", NULL, GROUP_OUTPUT, "make the directories of -o that are missing", &kind_flag, AT(mkdirs), OF_JOB},
+    {0, "mkdirs", NULL, GROUP_OUTPUT, "make directories of outputs that are missing", &kind_flag, AT(mkdirs), OF_JOB},
     {0, "save-every", "N", GROUP_OUTPUT, "also save the picture at every Nth step", &kind_int, AT(save_every), IN(1, 100000), OF_JOB},
     {0, "preview", "FILE", GROUP_OUTPUT, "the picture as it is being drawn, anew at each step (at most ten a second), gone at the end",
      &kind_path, AT(preview), .completion = COMPLETE_FILE, RARE},

@@ -13,7 +13,8 @@ bool outdir_prepare(const char *path, bool make, bool pretend) {
     struct stat st;
     const char *slash = strrchr(path, '/');
     if (!slash || slash == path) return true;
-    size_t n = (size_t)(slash - path); /* template_expand keeps paths below PATH_MAX */
+    size_t n = (size_t)(slash - path);
+    if (n >= sizeof dir) return true; /* who opens it says so */
     memcpy(dir, path, n);
     dir[n] = 0;
     if (!strcmp(dir, there)) return true;

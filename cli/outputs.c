@@ -30,9 +30,12 @@ bool output_stays(struct arena *a, const struct run *run, int k, const char *pat
 
 /* A shorter run would leave some of an older one's steps. */
 static void check_dump(struct arena *a, const struct request *r, const struct options *o, int k) {
-    const char *dir = request_dump_dir(r, a, k);
+    const char *dir = request_dump_dir(r, a, k), *all = r->settings.dump;
+    size_t n = strlen(all);
+    while (n > 1 && all[n - 1] == '/') n--;
     bool there = file_exists(arena_printf(a, "%s/noise.safetensors", dir)) || file_exists(arena_printf(a, "%s/step-0000.safetensors", dir));
     if (there && o->on_exists != EXISTS_OVERWRITE && !o->resume) die_hint(FAIL_CREATE, "-f replaces it", "--dump: %s: holds a dump", dir);
+    outdir_prepare(arena_printf(a, "%.*s", (int)n, all), o->mkdirs, o->dry_run);
 }
 
 void output_check_name(const struct options *o, const char *path) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cli/metadata.h"
 #include "cli/request_hash.h"
 #include "cli/template.h"
 #include "engine/base/error.h"
@@ -50,8 +51,8 @@ static void close_descriptor(void *fd) {
     close(*(int *)fd);
 }
 
-/* The JSON that we put into the picture, or NULL, as where it is torn. */
-static const char *own_text(struct arena *a, const char *path, bool *torn) {
+/* What we put into the picture under the keyword, or NULL, as where it is torn. */
+static const char *own_text(struct arena *a, const char *path, const char *keyword, bool *torn) {
     uint64_t size;
     int *fd = arena_alloc(a, sizeof *fd);
     *fd = open_regular(path, &size);
@@ -63,7 +64,7 @@ static const char *own_text(struct arena *a, const char *path, bool *torn) {
     if (*torn) return NULL;
     size_t head = without_pixels(data, n);
     if (!head && size > n) data = (uint8_t *)read_file(a, path, PICTURE_BYTES, &n);
-    return comment_text(image_comments_read(a, data, head ? head : n, path), "diffuse");
+    return comment_text(image_comments_read(a, data, head ? head : n, path), keyword);
 }
 
 struct found {
@@ -75,7 +76,7 @@ struct found {
 /* What the picture says of itself. */
 static struct found look_into(struct arena *a, const char *path) {
     struct found found = {0};
-    const char *text = own_text(a, path, &found.torn);
+    const char *text = own_text(a, path, "diffuse", &found.torn);
     struct json_scan scan;
     if (!text) return found;
     json_scan_begin(&scan, text, strlen(text), arena_alloc(a, strlen(text) + 1), strlen(text));
@@ -110,6 +111,19 @@ enum resume resume_look(struct arena *a, const struct options *o, const struct r
     }
     arena_free(&own);
     return answer;
+}
+
+bool resume_is_sheet(const char *path) {
+    struct job job;
+    struct arena a = {0};
+    volatile bool is = false;
+    bool torn;
+    if (name_exists(path) && job_enter(&job)) {
+        is = metadata_is_sheet(own_text(&a, path, "Software", &torn));
+        job_leave(&job);
+    }
+    arena_free(&a);
+    return is;
 }
 
 void resume_check(const struct options *o) {

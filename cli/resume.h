@@ -10,6 +10,8 @@ enum resume { RESUME_ABSENT, RESUME_SAME, RESUME_OTHER /* of another request, or
 
 /* What lies at `path`, for image k. Where no seed was given any will do, and any type where none was. */
 enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path);
+/* Is it a whole sheet of ours (--sheet), which is made of pictures that are there? */
+bool resume_is_sheet(const char *path);
 /* Dies FAIL_USAGE where the options leave nothing to recognize a picture by. */
 void resume_check(const struct options *o);
 

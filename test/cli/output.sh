@@ -51,6 +51,25 @@ draw x -o box/deep/er/a.png --mkdirs
 expect_code 0
 expect_out box/deep/er/a.png
 rm -r box/deep
+# So do the others that a run writes.
+draw x -o box/a.png --dump new/dump/
+expect_error 73 'diffuse: new/dump: directory missing: No such file or directory' 'hint: --mkdirs makes it'
+expect_box
+draw x -o box/a.png --dump new/dump/ --mkdirs
+expect_code 0
+[ -e new/dump/noise.safetensors ] || fail 'no dump'
+rm box/a.png
+echo a >jobs
+draw -b jobs -o box/ --manifest list/of/them
+expect_error 73 'diffuse: list/of/them: directory missing: No such file or directory' 'hint: --mkdirs makes it'
+expect_box
+draw -b jobs -o box/ --manifest list/of/them --mkdirs --dry-run
+expect_code 0
+[ ! -e list ] || fail 'a dry run made a directory'
+draw -b jobs -o box/ --manifest list/of/them --mkdirs
+expect_code 0
+[ -s list/of/them ] || fail 'no manifest'
+rm -r box/* list new
 draw x -o box
 expect_error 73 'diffuse: box: is a directory' 'hint: -o box/ draws into it'
 draw x -o box -f

@@ -251,6 +251,19 @@ run -m "$MODEL" -q x -s 1 --steps 1 --threads 1 --sweep size=32,64 -o box/ --she
 expect_code 0
 grep -q -e steps: -e start: err && fail 'it is drawn again'
 expect_same kept box/s.png
+# A longer list makes its own sheet anew, of any kind, and takes the place of no picture.
+for sheet in s.png s.jpg s.webp; do
+    for sizes in 32,64 32,64,96; do
+        run -m "$MODEL" -q x -s 1 --steps 1 --threads 1 --sweep size=$sizes -o box/ --sheet box/$sheet --resume
+        expect_code 0
+    done
+    cmp -s kept box/$sheet && fail 'the sheet is the old one'
+done
+draw x -o box/picture.png --metadata minimal
+cp box/picture.png kept
+run -m "$MODEL" -q x -s 1 --steps 1 --threads 1 --sweep size=32,64 -o box/ --sheet box/picture.png --resume
+expect_error 73 'diffuse: box/picture.png: the file exists' 'hint: -f replaces it, --on-exists number picks another name'
+expect_same kept box/picture.png
 rm box/*
 
 # A thousand lines, all done: each costs a few system calls, whatever lies there. They ask for one picture under as many names.
@@ -317,6 +330,25 @@ piped --manifest none/manifest
 expect_code 73
 piped -f --manifest /dev/full
 expect_code 74
+# A line that was cut off keeps to itself, and it is said; one whose end alone is missing is a whole one.
+printf 'a\n' >jobs.txt
+rm -f manifest box/*
+batch -b jobs.txt -o box/ --manifest manifest
+cp manifest whole
+truncate -s -20 manifest
+cp manifest cut
+run -m "$MODEL" -s 1 --steps 1 --threads 1 -b jobs.txt -o box/ -f --manifest manifest
+expect_code 0
+grep -qx 'diffuse: warning: manifest: its last line is cut off: it stays as it is, and what follows has lines of its own' err || fail 'not said'
+head -n 1 manifest >line
+(cat cut && echo) >expected
+expect_same expected line
+[ "$(sed 's/,"ms":[^,]*//' whole)" = "$(sed -n '2s/,"ms":[^,]*//p' manifest)" ] || fail 'no line of its own'
+printf %s "$(cat whole)" >manifest
+run -m "$MODEL" -s 1 --steps 1 --threads 1 -b jobs.txt -o box/ -f --manifest manifest
+expect_code 0
+grep -q 'cut off' err && fail 'said of a whole line'
+[ "$(wc -l <manifest)" = 2 ] || fail "$(cat manifest)"
 
 # What does not go together.
 refused() {

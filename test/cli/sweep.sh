@@ -60,6 +60,17 @@ run -m "$MODEL" -q x -s 1 --steps 1 --sweep clip-skip=0,99,1 -o box/ --sheet box
 expect_code 1
 expect_box clip-skip-0.png clip-skip-1.png s.png
 
+# Without a prompt, where the model takes one, nothing is drawn.
+rm box/*
+run -m "$MODEL" -q -s 1 --steps 1 --sweep clip-skip=0,1 -o box/
+expect_error 2 'diffuse: expected a prompt, found none' "hint: try 'diffuse --help'"
+expect_box
+run -m "$MODEL" -q -s 1 --steps 1 --sweep prompt=a,b -o box/
+expect_code 0
+run -m "$MODEL/../tiny-ddpm" -q -s 1 --steps 1 --sweep steps=1,2 -o box/
+expect_code 0
+expect_box prompt-a.png prompt-b.png steps-1.png steps-2.png
+
 # What is wrong with it is said before anything is read.
 wrong() {
     message=$1
