@@ -116,12 +116,14 @@ Reckoned and not built:
   | 12.4 | -0.05 | -0.04 | -0.06 | -0.05 | -0.04 |
   | 15 | -0.06 | -0.07 | -0.08 | -0.06 | -0.05 |
   | 24 | -0.08 | -0.14 | -0.15 | -0.09 | -0.06 |
+  | 12.4, both barriers and the first read 1000 clocks in place of 1893 | -0.06 | -0.06 | -0.08 | -0.07 | -0.05 |
   | 12.4, gemm_reduce 2300 clocks in place of 3500, for it begins early | -0.03 | -0.02 | -0.05 | -0.03 | -0.03 |
 
-  Of a step that is 0.2 to 2 %, before what a launch of clusters costs and that a block's place is not free before the slowest of its cluster is
+  Of a step that is 0.2 to 3 %, before what a launch of clusters costs and that a block's place is not free before the slowest of its cluster is
   done. Chosen at 12.4 where a GPU gives 8 it is -0.01, +0.06, +0.02, -0.02 and -0.02, at 4.8 +0.06, +0.25, +0.17, +0.05 and +0.01: as much to lose
-  as to gain, by one number that bench/limits.cu measures (cluster_bytes, cluster_meet, cluster_sms). To build where it says 15 or more. The parts
-  fit: 128x160 sums are 80 KB where the stages are 72, two blocks an SM.
+  as to gain, by numbers that bench/limits.cu measures (cluster_bytes, cluster_meet, cluster_leave, cluster_sms). To build where it says 15 or more.
+  A barrier that lets sums be seen is MEMBAR.ALL.GPU and CCTL.IVALL, sm_90: L1 is empty behind it, of bias and time embedding too; the last may
+  order nothing. The sums fit: 80 KB of 128x160 where the stages are 72, two blocks an SM.
 - A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are 524 instructions to issue (D = 40, sm_90, where no key is
   masked and no score rises), of which 88 are products of 6.36 clocks, 560, and 64 exponentials of 8, 512. A polynomial takes about 10 instructions for
   one of 8 clocks: for 13 of the 64, 130 more to issue, 654, which are then longer than the products, for 104 clocks. It pays only where a warp's

@@ -7,7 +7,8 @@
  *     node, node_early  us of a node of a graph that depends on the one before it, 132 blocks that store 128 values: without and with
  *                       programmatic dependent launch (sm_90)
  *     cluster_bytes_S   a clock and SM, each of a cluster's S blocks reading the others' shared memory in turn (sm_90)
- *     cluster_meet_S    clocks of such a cluster's barrier
+ *     cluster_meet_S    clocks of such a cluster's barrier, behind which all see what was written
+ *     cluster_leave_S   of one that orders no memory
  *     cluster_sms_S     SMs that such clusters fill, a block an SM
  *
  * Clocks are the SM's own (clock64): they do not depend on its frequency. nvcc -std=c++20 -O3 -arch=sm_90 bench/limits.cu */
@@ -105,8 +106,9 @@ __global__ void __launch_bounds__(128) node(float *x) {
 #endif
 }
 
-/* Blocks of a cluster, one an SM: READS, each reads EXCHANGED bytes of the others' TURNS times; else they meet TURNS times. */
-template <bool READS> __global__ void __launch_bounds__(512) exchange(long long *clocks, float *out, int blocks) {
+/* Blocks of a cluster, one an SM, TURNS times: each reads EXCHANGED bytes of the others', or they meet. */
+enum turn { READ, MEET, LEAVE };
+template <enum turn TURN> __global__ void __launch_bounds__(512) exchange(long long *clocks, float *out, int blocks) {
 #if __CUDA_ARCH__ >= 900
     extern __shared__ uint4 own[];
     unsigned rank, sum = 0, at = (unsigned)__cvta_generic_to_shared(own + threadIdx.x), from;
@@ -117,8 +119,9 @@ template <bool READS> __global__ void __launch_bounds__(512) exchange(long long 
     long long start = clock64();
 #pragma unroll 1
     for (int turn = 0; turn < TURNS; turn++) {
-        if (!READS) meet();
-        if (!READS) continue;
+        if (TURN == MEET) meet();
+        if (TURN == LEAVE) asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait;\n");
+        if (TURN != READ) continue;
         asm("mapa.shared::cluster.u32 %0, %1, %2;\n" : "=r"(from) : "r"(at), "r"((rank + 1 + turn % (blocks - 1)) % blocks));
 #pragma unroll
         for (int i = 0; i < EXCHANGED / (512 * 16); i++) {
@@ -153,18 +156,19 @@ static void print_clusters(long long *clocks, float *out, int size) {
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3(size), config.blockDim = dim3(512), config.dynamicSmemBytes = EXCHANGED;
     config.attrs = &attribute, config.numAttrs = 1;
-    for (auto kernel : {exchange<true>, exchange<false>})
+    for (auto kernel : {exchange<READ>, exchange<MEET>, exchange<LEAVE>})
         CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, EXCHANGED));
     int clusters;
-    CHECK(cudaOccupancyMaxActiveClusters(&clusters, exchange<true>, &config));
+    CHECK(cudaOccupancyMaxActiveClusters(&clusters, exchange<READ>, &config));
     if (!clusters) return; /* a part of a GPU, with fewer SMs side by side */
     int blocks = clusters * size;
     config.gridDim = dim3(blocks);
     auto turn_of = [&](auto kernel) {
         return clocks_of(clocks, blocks, [&] { CHECK(cudaLaunchKernelEx(&config, kernel, clocks, out, size)); }) / TURNS;
     };
-    printf("cluster_bytes_%d %.1f B\n", size, EXCHANGED / turn_of(exchange<true>));
-    printf("cluster_meet_%d %.0f clocks\n", size, turn_of(exchange<false>));
+    printf("cluster_bytes_%d %.1f B\n", size, EXCHANGED / turn_of(exchange<READ>));
+    printf("cluster_meet_%d %.0f clocks\n", size, turn_of(exchange<MEET>));
+    printf("cluster_leave_%d %.0f clocks\n", size, turn_of(exchange<LEAVE>));
     printf("cluster_sms_%d %d SMs\n", size, blocks);
 }
 
