@@ -67,6 +67,8 @@ const char *completion_bash(struct arena *a) {
                         "    if [[ $word == '=' ]]; then word=\n"
                         "    elif [[ $before == '=' ]]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi\n"
                         "    case $before in\n%s    esac\n"
+                        "    if [[ $word != -* && \" ${COMP_WORDS[*]} \" == *' --'@(info|verify)' '* ]]; then\n"
+                        "        COMPREPLY=($(compgen -f -- \"$word\")); return; fi\n"
                         "    COMPREPLY=($(compgen -W '%s' -- \"$word\"))\n"
                         "}\n"
                         "complete -o filenames -F _diffuse diffuse\n",
@@ -101,7 +103,7 @@ const char *completion_zsh(struct arena *a) {
 
 const char *completion_fish(struct arena *a) {
     struct buffer b = {.arena = a};
-    buffer_printf(&b, "complete -c diffuse -f\n");
+    buffer_printf(&b, "complete -c diffuse -f\ncomplete -c diffuse -n '__fish_contains_opt info verify' -F\n");
     for (int i = 0; i < option_count(); i++) {
         const struct field *s = option_row(i);
         buffer_printf(&b, "complete -c diffuse -l %s -d '%s'", s->name, plain_help(a, s, "'"));

@@ -100,7 +100,7 @@ static void write_number(struct json_out *j, const char *key, const struct field
     json_out_number(j, key, *(const double *)value_in(f, base));
 }
 
-static void write_enum(struct json_out *j, const char *key, const struct field *f, const void *base) {
+void field_write_enum(struct json_out *j, const char *key, const struct field *f, const void *base) {
     json_out_string(j, key, f->words[*(const int *)value_in(f, base)]);
 }
 
@@ -109,7 +109,7 @@ const struct field_kind kind_path = {set_path, field_write_text, JSON_TEXT};
 const struct field_kind kind_flag = {field_set_flag, write_flag, JSON_FLAG};
 const struct field_kind kind_int = {field_set_int, field_write_int, JSON_COUNT};
 const struct field_kind kind_number = {set_number, write_number, JSON_COUNT};
-const struct field_kind kind_enum = {set_enum, write_enum, JSON_TEXT};
+const struct field_kind kind_enum = {set_enum, field_write_enum, JSON_TEXT};
 const struct field_kind kind_word = {set_word, field_write_text, JSON_TEXT};
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */

@@ -82,6 +82,7 @@ void field_set_flag(const struct given *g);
 void field_set_int(const struct given *g);
 /* Writers for kinds that store an int (negative is written as 0) or a text in their own way. */
 void field_write_int(struct json_out *j, const char *key, const struct field *f, const void *base);
+void field_write_enum(struct json_out *j, const char *key, const struct field *f, const void *base);
 void field_write_text(struct json_out *j, const char *key, const struct field *f, const void *base);
 
 /* The row's name in JSON: '_' for '-'. */

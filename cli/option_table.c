@@ -64,6 +64,7 @@ static void set_verify(const struct given *g) {
 static void set_from(const struct given *g) {
     struct options *o = g->base;
     if (!*g->value) die(FAIL_USAGE, "%s: expected a picture, found an empty string", g->name);
+    if (!strcmp(g->value, "-")) die(FAIL_USAGE, "%s: expected a file, found -", g->name);
     struct recorded *r = recorded_read(g->arena, g->value);
     recorded_apply(r, &o->settings);
     o->elsewhere_width = o->settings.width;

@@ -5,17 +5,28 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 
-/* The next word at *s, which moves behind it; NULL: none is left of the line. */
+/* How long a line's end is that a backslash before it takes away, with the backslash; 0: here is none. */
+static size_t joint(const char *s) {
+    return *s != '\\' ? 0 : s[1] == '\n' ? 2 : s[1] == '\r' && s[2] == '\n' ? 3 : 0;
+}
+
+static const char *behind_blanks(const char *s) {
+    for (size_t n; (n = joint(s) + strspn(s + joint(s), " \t\r"));) s += n;
+    return s;
+}
+
+/* The next word at *s, which moves behind it; NULL: none is left of the line, and *s is its end. */
 static char *next_word(struct arena *a, const char **s) {
     struct buffer b = {.arena = a};
-    const char *p = *s + strspn(*s, " \t\r");
+    const char *p = behind_blanks(*s);
     char quote = 0;
     buffer_add(&b, "", 0);
-    if (!*p || *p == '#') return NULL;
-    for (; *p && (quote || !strchr(" \t\r", *p)); p++) {
+    if (!*p || *p == '#' || *p == '\n') return *s = p + strcspn(p, "\n"), NULL;
+    for (; *p && *p != '\n' && (quote || !strchr(" \t\r", *p)); p++) {
         bool escape = *p == '\\' && quote != '\'' && (!quote || p[1] == '"' || p[1] == '\\');
-        if (escape && !p[1]) die(FAIL_USAGE, "expected a character after \\, found the line's end");
-        if (escape) buffer_add(&b, ++p, 1);
+        if (escape && !p[1]) die(FAIL_USAGE, "expected a character after \\, found the file's end");
+        if (quote != '\'' && joint(p)) p += joint(p) - 1;
+        else if (escape) buffer_add(&b, ++p, 1);
         else if (*p == quote) quote = 0;
         else if (!quote && (*p == '\'' || *p == '"')) quote = *p;
         else buffer_add(&b, p, 1);
@@ -25,11 +36,11 @@ static char *next_word(struct arena *a, const char **s) {
     return b.data;
 }
 
-static void take_line(struct arena *a, const char *line, void (*take)(void *data, int argc, char **argv), void *data) {
+static void take_line(struct arena *a, const char **line, void (*take)(void *data, int argc, char **argv), void *data) {
     char **words = arena_array(a, OPTIONS_LINE_WORDS_MAX + 2, sizeof *words), *word;
     int n = 0;
     words[n++] = arena_strdup(a, "diffuse");
-    while ((word = next_word(a, &line)) != NULL) {
+    while ((word = next_word(a, line)) != NULL) {
         if (n > OPTIONS_LINE_WORDS_MAX) die(FAIL_USAGE, "expected at most %d words, found more", OPTIONS_LINE_WORDS_MAX);
         words[n++] = word;
     }
@@ -37,7 +48,8 @@ static void take_line(struct arena *a, const char *line, void (*take)(void *data
 }
 
 /* Dies with the line's place before the message. */
-static void take_placed(struct arena *a, const char *place, const char *line, void (*take)(void *data, int argc, char **argv), void *data) {
+static void take_placed(struct arena *a, const char *place, const char **line, void (*take)(void *data, int argc, char **argv),
+                        void *data) {
     struct job job;
     if (job_enter(&job)) {
         take_line(a, line, take, data);
@@ -51,8 +63,10 @@ void options_file_read(struct arena *a, const char *path, void (*take)(void *dat
     size_t n;
     char *text = read_file(a, path, OPTIONS_FILE_MAX, &n);
     if (memchr(text, 0, n)) die(FAIL_DATA, "%s: expected text, found a NUL byte at offset %zu", path, strlen(text));
-    for (int number = 1; text; number++) {
-        const char *line = strsep(&text, "\n");
-        take_placed(a, arena_printf(a, "%s: line %d", path, number), line, take, data);
+    const char *line = text, *end = text;
+    for (int number = 1; *end;) {
+        end = line;
+        take_placed(a, arena_printf(a, "%s: line %d", path, number), &end, take, data);
+        for (; line <= end; line++) number += *line == '\n';
     }
 }

@@ -4,8 +4,8 @@
 #include "cli/result.h"
 #include "cli/settings_table.h"
 #include "engine/base/error.h"
-#include "engine/base/file.h"
 #include "engine/base/text.h"
+#include "engine/images/process.h"
 #include "engine/images/read.h"
 
 enum { SHOWN_MAX = 4096 };
@@ -101,15 +101,19 @@ struct recorded *recorded_parse(struct arena *a, struct image_comments comments,
              "%s: no settings in it: expected those of diffuse, AUTOMATIC1111, ComfyUI, InvokeAI, sd.cpp or mflux", file);
 }
 
+struct recorded *recorded_decode(struct arena *a, const void *data, size_t n, const char *name) {
+    char safe[256];
+    escape_text(safe, sizeof safe, name, strlen(name));
+    return recorded_parse(a, image_comments_read(a, data, n, safe), arena_strdup(a, safe));
+}
+
 struct recorded *recorded_read(struct arena *a, const char *path) {
     struct arena *file = image_scratch(a);
-    char name[256];
+    const char *name;
     size_t n;
-    escape_text(name, sizeof name, path, strlen(path));
-    const void *data = read_file(file, path, IMAGE_FILE_MAX, &n);
-    struct image_comments comments = image_comments_read(a, data, n, name);
+    const void *data = image_file_read(file, path, &n, &name);
+    struct recorded *r = recorded_decode(a, data, n, name);
     arena_free(file);
-    struct recorded *r = recorded_parse(a, comments, arena_strdup(a, name));
     r->path = path;
     return r;
 }
@@ -125,6 +129,7 @@ void recorded_apply(const struct recorded *r, struct settings *s) {
         const struct field *f = r->settings[i].field;
         f->kind->set(&(struct given){.arena = r->arena, .base = s, .field = f, .name = f->name, .value = r->settings[i].value});
     }
+    s->resize_given = s->resize != RESIZE_STRETCH; /* which stands in every picture's settings */
 }
 
 const char *recorded_fact(const struct recorded *r, const char *name) {

@@ -11,7 +11,7 @@ enum { RECORDED_MAX = 64, RECORDED_OTHERS_MAX = 256 };
 
 struct recorded {
     struct arena *arena;
-    const char *path;    /* the picture; NULL where its comments alone were read */
+    const char *path;    /* the picture; NULL where it was read already */
     const char *file;    /* the same, printable, for messages */
     const char *program; /* "diffuse 0.1.0", "AUTOMATIC1111" */
     bool own;            /* of this program: complete, and with facts */
@@ -30,10 +30,11 @@ struct recorded {
     } facts[RECORDED_MAX];
 };
 
-/* The settings in the file, whose path is kept. Dies FAIL_INPUT where there is no such file, FAIL_DATA where it is no picture, has none, or
- * has malformed ones.
- */
+/* The settings in the file ("-": standard input), whose path is kept. Dies FAIL_INPUT where there is no such file, FAIL_DATA where it is no
+ * picture, has none, or has malformed ones. */
 struct recorded *recorded_read(struct arena *a, const char *path);
+/* The same of its n bytes; name for messages. */
+struct recorded *recorded_decode(struct arena *a, const void *data, size_t n, const char *name);
 /* The same of comments that were read already. */
 struct recorded *recorded_parse(struct arena *a, struct image_comments comments, const char *file);
 /* Every setting that pictures record becomes the picture's, or the default where it has none. */

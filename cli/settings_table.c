@@ -155,6 +155,12 @@ static void write_mask_crop(struct json_out *j, const char *key, const struct fi
     if (s->mask_crop_given) json_out_u64(j, key, (uint64_t)s->mask_crop);
 }
 
+static void set_resize(const struct given *g) {
+    struct settings *s = g->base;
+    kind_enum.set(g);
+    s->resize_given = true;
+}
+
 static void write_where_set(struct json_out *j, const char *key, const struct field *f, const void *base) {
     if (*(const bool *)((const char *)base + f->offset)) json_out_bool(j, key, true);
 }
@@ -165,6 +171,7 @@ static const struct field_kind kind_size = {set_size, NULL, JSON_COUNT};
 static const struct field_kind kind_rng = {set_rng, write_rng, JSON_TEXT};
 static const struct field_kind kind_vae_dtype = {set_vae_dtype, write_vae_dtype, JSON_TEXT};
 static const struct field_kind kind_mask_crop = {set_mask_crop, write_mask_crop, JSON_COUNT};
+static const struct field_kind kind_resize = {set_resize, field_write_enum, JSON_TEXT};
 static const struct field_kind kind_off = {field_set_flag, write_where_set, JSON_FLAG}; /* recorded where it was given */
 static const struct field_kind kind_scheduler = {set_scheduler, field_write_text, JSON_TEXT};
 
@@ -234,7 +241,7 @@ const struct field settings_fields[] = {
      RARE, RECORDED, .only_with_image = true},
     {0, "mask-crop", "PX", GROUP_PICTURE, "draw the mask and PX around it alone, and lay that into the picture", &kind_mask_crop,
      AT(mask_crop), IN(0, SIDE_MAX), RARE, RECORDED, .only_with_image = true},
-    {0, "resize", "MODE", GROUP_PICTURE, "how image and mask come to the size: stretch, fill, crop, crop-to-multiple", &kind_enum,
+    {0, "resize", "MODE", GROUP_PICTURE, "how image and mask come to the size: stretch, fill, crop, crop-to-multiple", &kind_resize,
      AT(resize), .preset = "stretch", .words = resize_modes, .completion = COMPLETE_WORDS, RARE, RECORDED, .only_with_image = true},
     {0, "original-size", "WxH", GROUP_PICTURE, "SDXL: as of a picture this large before it was scaled (default -W, -H)", &kind_extent,
      AT(original_size), IN(1, 65536), RARE, RECORDED},
@@ -308,6 +315,7 @@ const int n_settings_fields = sizeof settings_fields / sizeof *settings_fields;
 struct settings settings_defaults(struct arena *a) {
     struct settings s = {0};
     field_presets(a, settings_fields, n_settings_fields, &s);
+    s.resize_given = false;
     return s;
 }
 

@@ -10,7 +10,6 @@
 #include "cli/result.h"
 #include "cli/settings_table.h"
 #include "engine/base/error.h"
-#include "engine/base/file.h"
 #include "engine/base/text.h"
 #include "engine/images/read.h"
 #include "engine/images/write.h"
@@ -155,11 +154,12 @@ static const struct recorded *facts_now(struct arena *a, const struct request *r
 
 /* True where it is the same, or nearly. */
 static bool verify(struct arena *a, struct resident *resident, const struct options *o, const char *path) {
-    const struct recorded *then = recorded_read(a, path);
-    struct options options = again(a, o, then);
-    struct image given = image_read(a, path);
+    const char *name;
     size_t n;
-    const void *file = read_file(a, path, IMAGE_FILE_MAX, &n);
+    const void *file = image_file_read(a, path, &n, &name);
+    const struct recorded *then = recorded_decode(a, file, n, name);
+    struct options options = again(a, o, then);
+    struct image given = image_decode(a, file, n, name);
     enum image_format format = image_format_in(&(struct image_file){.data = file, .n = n, .name = then->file});
     recorded_warn(then);
     struct model *model = enter_model(resident, &options);

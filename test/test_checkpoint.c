@@ -464,7 +464,7 @@ static void test_dialect_parts(void **state) {
 
 static void expect_no_revision(const char *revision) {
     const char *commit;
-    assert_dies(2, "not a revision", hub_cache_find(&arena, arena_printf(&arena, "org/name@%s", revision), &commit));
+    assert_dies(2, "not a revision", hub_cache_find(&arena, "model", arena_printf(&arena, "org/name@%s", revision), &commit));
 }
 
 static void test_hub_cache(void **state) {
@@ -473,32 +473,32 @@ static void test_hub_cache(void **state) {
     setenv("HF_HUB_CACHE", dir, 1);
     must(mkdir(in_dir("models--org--name"), 0755) == 0 && mkdir(in_dir("models--org--name/refs"), 0755) == 0, dir);
     must(mkdir(in_dir("models--org--name/snapshots"), 0755) == 0 && mkdir(in_dir("models--org--name/snapshots/" COMMIT), 0755) == 0, dir);
-    assert_null(hub_cache_find(&arena, "org/name", &revision));
+    assert_null(hub_cache_find(&arena, "model", "org/name", &revision));
     put_text(in_dir("models--org--name/refs/main"), COMMIT);
     put_text(in_dir("models--org--name/refs/v1"), COMMIT "\n");
-    assert_string_equal(hub_cache_find(&arena, "org/name", &revision), in_dir("models--org--name/snapshots/" COMMIT));
+    assert_string_equal(hub_cache_find(&arena, "model", "org/name", &revision), in_dir("models--org--name/snapshots/" COMMIT));
     assert_string_equal(revision, COMMIT);
-    assert_non_null(hub_cache_find(&arena, "org/name@v1", &revision));
-    assert_non_null(hub_cache_find(&arena, "org/name@" COMMIT, &revision));
-    assert_null(hub_cache_find(&arena, "org/name@v2", &revision));
-    assert_null(hub_cache_find(&arena, "name", &revision));
+    assert_non_null(hub_cache_find(&arena, "model", "org/name@v1", &revision));
+    assert_non_null(hub_cache_find(&arena, "model", "org/name@" COMMIT, &revision));
+    assert_null(hub_cache_find(&arena, "model", "org/name@v2", &revision));
+    assert_null(hub_cache_find(&arena, "model", "name", &revision));
     put_text(in_dir("models--org--name/refs/main"), "fedcba9876543210fedcba9876543210fedcba98");
-    assert_null(hub_cache_find(&arena, "org/name", &revision)); /* the snapshot is not there */
+    assert_null(hub_cache_find(&arena, "model", "org/name", &revision)); /* the snapshot is not there */
     static const char *const bad[] = {"a/b/c", "/a",     "a/",   "a//b", "-a/b",      "a/b-", ".a/b",
                                       "a/b.",  "a--b/c", "a..b", "a b",  "a\xc3\xa9", "@v1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_dies(2, "not the name of a repository", hub_cache_find(&arena, bad[i], &revision));
+        assert_dies(2, "not the name of a repository", hub_cache_find(&arena, "model", bad[i], &revision));
     static const char *const revisions[] = {"a/../b", "/a", ".a", "a b", "", "a\xc3\xa9"};
     for (size_t i = 0; i < sizeof revisions / sizeof *revisions; i++) expect_no_revision(revisions[i]);
     char longer[300] = "";
     memset(longer, 'a', 256);
     expect_no_revision(longer);
     longer[97] = 0;
-    assert_dies(2, "not the name of a repository", hub_cache_find(&arena, longer, &revision));
+    assert_dies(2, "not the name of a repository", hub_cache_find(&arena, "model", longer, &revision));
     longer[96] = 0;
-    assert_null(hub_cache_find(&arena, longer, &revision));
+    assert_null(hub_cache_find(&arena, "model", longer, &revision));
     put_text(in_dir("models--org--name/snapshots/fedcba9876543210fedcba9876543210fedcba98"), "a file");
-    assert_null(hub_cache_find(&arena, "org/name", &revision));
+    assert_null(hub_cache_find(&arena, "model", "org/name", &revision));
     unsetenv("HF_HUB_CACHE");
 }
 

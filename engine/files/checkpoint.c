@@ -23,7 +23,8 @@ static const char *without_revision(struct arena *a, const char *model) {
     return arena_printf(a, "%.*s", (int)strcspn(model, "@"), model);
 }
 
-const char *checkpoint_locate(struct arena *a, const char *option, const char *model, const char **revision) {
+/* files: hf's arguments for those that are wanted of a repository. */
+static const char *locate(struct arena *a, const char *option, const char *model, const char **revision, const char *files) {
     struct stat st;
     *revision = NULL;
     int error = *model == 0 ? ENOENT : stat(model, &st) == 0 ? 0 : errno;
@@ -33,16 +34,24 @@ const char *checkpoint_locate(struct arena *a, const char *option, const char *m
         die(kind ? FAIL_DATA : FAIL_INPUT, "%s: expected the directory of a checkpoint or a .safetensors file, found %s", model,
             kind ? kind : "a file");
     if (is_path(model) || error != ENOENT) die(FAIL_INPUT, "%s: %s", strlen(model) > 512 ? "model" : model, strerror(error));
-    const char *dir = hub_cache_find(a, model, revision);
+    const char *what = arena_printf(a, "%.*s", (int)strcspn(option, " "), option);
+    const char *dir = hub_cache_find(a, strcmp(what, "-m") ? what : "model", model, revision);
     if (dir) return dir;
     const char *repo = without_revision(a, model), *wanted = model + strlen(repo);
     const char *hint = arena_printf(a, "%s, or ORG/NAME as Hugging Face has it", option);
     if (strchr(repo, '/'))
-        hint = arena_printf(a,
-                            "hf download %s%s%s --include '*.json' --include '*.txt' --include '*diffusion_pytorch_model.safetensors' "
-                            "--include '*/model.safetensors'",
-                            repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : "");
+        hint = arena_printf(a, "hf download %s%s%s %s", repo, *wanted ? " --revision " : "", *wanted ? wanted + 1 : "", files);
     die_hint(FAIL_INPUT, hint, "%s: no such directory, and not in the Hugging Face cache", model);
+}
+
+const char *checkpoint_locate(struct arena *a, const char *option, const char *model, const char **revision) {
+    return locate(a, option, model, revision,
+                  "--include '*.json' --include '*.txt' --include '*diffusion_pytorch_model.safetensors' --include '*/model.safetensors'");
+}
+
+const char *checkpoint_locate_lone(struct arena *a, const char *option, const char *model) {
+    const char *revision;
+    return locate(a, option, model, &revision, "--include '*.safetensors'");
 }
 
 static _Noreturn void fail_no_index(struct arena *a, const char *dir) {

@@ -56,6 +56,8 @@ struct checkpoint {
 /* The directory `model` names, as checkpoint_list finds it; *revision receives the commit, NULL for a plain directory. option: what names
  * one, for the hint: "--vae DIR". */
 const char *checkpoint_locate(struct arena *a, const char *option, const char *model, const char **revision);
+/* The same of what is one file in its directory, a LoRA: the hint asks for no more. */
+const char *checkpoint_locate_lone(struct arena *a, const char *option, const char *model);
 /* What model_index.json says (a lone model's config.json), or for a file what its tensors do; nothing else is looked at. Never the network:
  * not there is FAIL_INPUT with the `hf download` line as hint. */
 struct checkpoint *checkpoint_list(struct arena *a, const struct source *source);
@@ -86,8 +88,8 @@ struct component *checkpoint_find(const struct checkpoint *c, const char *name);
 const struct tensor *component_find(const struct component *c, const char *name);
 
 /* The directory of ORG/NAME[@REVISION] in the cache (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME), or NULL; *revision receives the commit.
- * Dies FAIL_USAGE if repo is not such a name. */
-const char *hub_cache_find(struct arena *a, const char *repo, const char **revision);
+ * Dies FAIL_USAGE if repo is not such a name; what: what named it, "model" or "--vae". */
+const char *hub_cache_find(struct arena *a, const char *what, const char *repo, const char **revision);
 /* The repositories in the cache, which is *folder, whose main revision is a pipeline, by name; at most max. Returns how many. */
 int hub_cache_list(struct arena *a, const char **folder, const char *repos[], int max);
 

@@ -113,12 +113,12 @@ static char *repo_folder(struct arena *a, const char *repo) {
     return arena_printf(a, "%s/models--%.*s--%s", cache_dir(a), (int)(slash - repo), repo, slash + 1);
 }
 
-const char *hub_cache_find(struct arena *a, const char *repo, const char **revision) {
+const char *hub_cache_find(struct arena *a, const char *what, const char *repo, const char **revision) {
     char *name = arena_strdup(a, repo), *at = strchr(name, '@');
     const char *wanted = "main";
     if (at) *at = 0, wanted = at + 1;
-    if (!is_repo_id(name)) die(FAIL_USAGE, "model '%s': no such directory, and not the name of a repository (ORG/NAME)", repo);
-    if (!is_revision(wanted)) die(FAIL_USAGE, "model '%s': not a revision: '%s'", repo, wanted);
+    if (!is_repo_id(name)) die(FAIL_USAGE, "%s '%s': no such directory, and not the name of a repository (ORG/NAME)", what, repo);
+    if (!is_revision(wanted)) die(FAIL_USAGE, "%s '%s': not a revision: '%s'", what, repo, wanted);
     const char *folder = repo_folder(a, name);
     if (!is_commit(wanted)) {
         const char *ref = arena_printf(a, "%s/refs/%s", folder, wanted);

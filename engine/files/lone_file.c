@@ -44,10 +44,9 @@ static const char *file_in(struct arena *a, const char *dir, const char *usual) 
 
 const char *lone_file(struct arena *a, const char *option, const char *path, const char *usual) {
     struct stat st;
-    const char *revision;
     bool there = stat(path, &st) == 0;
     if (is_pickle(path) && !there) die(FAIL_INPUT, "%s: %s", path, strerror(errno));
     if (is_pickle(path) && !S_ISDIR(st.st_mode)) die_pickle(path);
     if (ends_with(path, ".safetensors") || (there && !S_ISDIR(st.st_mode))) return arena_strdup(a, path);
-    return file_in(a, checkpoint_locate(a, option, path, &revision), usual);
+    return file_in(a, checkpoint_locate_lone(a, option, path), usual);
 }

@@ -74,12 +74,18 @@ static void *read_stdin(struct arena *a, size_t *n) {
     return b.data ? b.data : arena_alloc(a, 1);
 }
 
+const void *image_file_read(struct arena *a, const char *path, size_t *n, const char **name) {
+    bool is_stdin = !strcmp(path, "-");
+    *name = is_stdin ? "standard input" : path;
+    return is_stdin ? read_stdin(a, n) : read_file(a, path, IMAGE_FILE_MAX, n);
+}
+
 struct image image_read(struct arena *a, const char *path) {
     struct arena *file = image_scratch(a);
-    int is_stdin = !strcmp(path, "-");
+    const char *name;
     size_t n;
-    const void *data = is_stdin ? read_stdin(file, &n) : read_file(file, path, IMAGE_FILE_MAX, &n);
-    struct image out = image_decode(a, data, n, is_stdin ? "standard input" : path);
+    const void *data = image_file_read(file, path, &n, &name);
+    struct image out = image_decode(a, data, n, name);
     arena_free(file);
     return out;
 }

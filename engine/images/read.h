@@ -15,6 +15,8 @@ enum {
     IMAGE_PIXELS_PER_BYTE = 4096, /* … have a byte for so many (solid colour has 1 for 1000 in PNG) */
 };
 
+/* The file's bytes, and what messages call it; "-" is standard input. */
+const void *image_file_read(struct arena *a, const char *path, size_t *n, const char **name);
 /* The file's picture; "-" is standard input. */
 struct image image_read(struct arena *a, const char *path);
 /* The same of n bytes in memory; name for messages. */

@@ -23,14 +23,14 @@ static bool takes_mask(const struct model *m) {
 /* Nothing that was asked for is passed over. */
 static void check_alone(const struct request *r) {
     const struct settings *s = &r->settings;
-    const char *option = s->mask                                  ? "--mask"
-                         : !isnan(s->strength) && s->strength > 0 ? "--strength"
-                         : s->invert_mask                         ? "--invert-mask"
-                         : s->mask_blur > 0                       ? "--mask-blur"
-                         : s->mask_crop_given                     ? "--mask-crop"
-                         : s->depth                               ? "--depth"
-                         : s->resize && !s->control_images.n      ? "--resize"
-                                                                  : NULL;
+    const char *option = s->mask                                   ? "--mask"
+                         : !isnan(s->strength) && s->strength > 0  ? "--strength"
+                         : s->invert_mask                          ? "--invert-mask"
+                         : s->mask_blur > 0                        ? "--mask-blur"
+                         : s->mask_crop_given                      ? "--mask-crop"
+                         : s->depth                                ? "--depth"
+                         : s->resize_given && !s->control_images.n ? "--resize"
+                                                                   : NULL;
     if (option) die_hint(FAIL_USAGE, "-i FILE", "%s: there is no picture to begin from", option);
     if (s->incomplete) return;
     if (r->model->scored && r->from == 0)
@@ -66,8 +66,7 @@ static void check_together(const struct request *r) {
     if (s->invert_mask && !s->mask) die(FAIL_USAGE, "--invert-mask: there is no --mask");
     if (s->mask_blur > 0 && !s->mask) die(FAIL_USAGE, "--mask-blur: there is no --mask");
     if (s->mask_crop_given && !s->mask) die(FAIL_USAGE, "--mask-crop: there is no --mask");
-    if (s->mask_crop_given && s->resize != RESIZE_STRETCH && s->resize != RESIZE_FILL)
-        die(FAIL_USAGE, "--resize: with --mask-crop it is always fill");
+    if (s->mask_crop_given && s->resize_given && s->resize != RESIZE_FILL) die(FAIL_USAGE, "--resize: with --mask-crop it is always fill");
 }
 
 void init_fill_size(struct request *r, const char *path, const struct image *image) {

@@ -79,6 +79,7 @@ struct settings {
     int mask_crop;        /* … with so many pixels around it, and laid into the picture */
     const char *depth;    /* of the picture: white is near; NULL: estimated */
     int resize;           /* enum resize_mode: how image and mask come to the size */
+    bool resize_given;
     struct lora_list loras;
     struct embedding_list embeddings;
     /* ControlNets: a directory or ORG/NAME each, none for the checkpoint's own, and a picture for each. Of what follows one is for all of

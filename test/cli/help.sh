@@ -66,6 +66,13 @@ if command -v bash >/dev/null; then
     mkdir adapters && touch adapter.safetensors adapter.txt
     [ "$(completed --lora adap)" = 'adapter.safetensors adapters' ] || fail "adapters: '$(completed --lora adap)'"
     [ "$(completed --lora-dir adap)" = adapters ] || fail "directories: '$(completed --lora-dir adap)'"
+    # pictures are the operands of what looks at them
+    what='pictures'
+    operands() { bash -c '. ./out; COMP_WORDS=(diffuse "$@"); COMP_CWORD=$#; _diffuse; echo "${COMPREPLY[@]}"' - "$@"; }
+    [ "$(operands --info adapter.txt adapter.s)" = adapter.safetensors ] || fail "a second picture: '$(operands --info adapter.txt adapter.s)'"
+    [ "$(operands -j --verify adapter.s)" = adapter.safetensors ] || fail "a picture: '$(operands -j --verify adapter.s)'"
+    [ "$(operands --info adapter.txt --qui)" = --quiet ] || fail "an option: '$(operands --info adapter.txt --qui)'"
+    [ -z "$(operands --infos adapter.s)" ] || fail 'a file in place of the prompt'
     mkdir bin && ln -s "$DIFFUSE" bin/diffuse
     [ "$(PATH=$PWD/bin:$PATH completed -m org/n)" = org/name ] || fail "models: '$(PATH=$PWD/bin:$PATH completed -m org/n)'"
 fi

@@ -59,7 +59,15 @@ expect_code 65
 run -m "$MODEL" -i in.png --resize crop-to-multiple -W 64 "a fox" -o x.png
 expect_code 2
 
-for option in --invert-mask '--mask-blur 3' '--resize crop' '--mask-crop 8'; do
+# --resize: what it has no effect on is said, the default's name too, and a picture's settings are no such word.
+run -m "$MODEL" -i in.png "a fox" -s 1 --steps 2 -f -o plain.png
+run -m "$MODEL" --from plain.png --mask in.png --mask-crop 8 --dry-run -o x.png
+expect_code 0
+run -m "$MODEL" -i in.png --mask in.png --mask-crop 8 --resize stretch "a fox" -o x.png
+expect_error 2 'diffuse: --resize: with --mask-crop it is always fill'
+run -m "$MODEL" --from way.png --resize stretch -o x.png
+expect_error 2 'diffuse: --resize: with --mask-crop it is always fill'
+for option in --invert-mask '--mask-blur 3' '--resize crop' '--resize stretch' '--mask-crop 8'; do
     run -m "$MODEL" $option "a fox" -o x.png
     expect_code 2
 done

@@ -105,6 +105,11 @@ expect_code 0
 expect_out 'b ox.png'
 DIFFUSE_OPTIONS_FILE= run -m "$MODEL" --threads 1 -q --steps 2 -g 3 -n 'two words' -s 5 -x ddim,eta=0.5 --size 32 -o wanted.png 'a cat'
 expect_same wanted.png 'b ox.png'
+# A backslash at a line's end goes on in the next one, and messages name the line where it began.
+printf -- '--st\\\n\\\neps 2 \\\r\n  -g 3 # few \\\n-n "two \\\nwords" --seed 4 -x ddim,eta=0.5 \\\n\n-q --size 32\n' >options
+run -m "$MODEL" --threads 1 -s 5 -o box/joined.png 'a cat'
+expect_code 0
+expect_same wanted.png box/joined.png
 echo '--size 64' >options
 draw --size 32 -f -o wanted.png -q x
 [ ! -s err ] || fail 'a size of the file may be changed'
@@ -118,7 +123,9 @@ refused '-q\n\n--stesp 3\n' 2 "diffuse: options: line 3: unknown option '--stesp
 refused '--steps 0' 2 "diffuse: options: line 1: --steps: expected a whole number from 1 to 1000000, found '0'"
 refused '--steps\n' 2 'diffuse: options: line 1: --steps: expected N after it, found nothing'
 refused '-n "open\n' 2 "diffuse: options: line 1: expected \", found the line's end"
-refused '-n open\\' 2 "diffuse: options: line 1: expected a character after \\, found the line's end"
+refused '-n open\\' 2 "diffuse: options: line 1: expected a character after \\, found the file's end"
+refused "-n 'open\\\\\nq'" 2 "diffuse: options: line 1: expected ', found the line's end"
+refused '-q \\\n -g 3\n--steps \\\n0' 2 "diffuse: options: line 3: --steps: expected a whole number from 1 to 1000000, found '0'"
 refused 'a cat\n' 2 "diffuse: options: line 1: expected options, found 'a'"
 refused '-q\0' 65 'diffuse: options: expected text, found a NUL byte at offset 2'
 printf -- '-j\n--steps 0' >options

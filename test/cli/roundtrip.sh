@@ -105,6 +105,14 @@ tail -n 1 out | grep -q '"quality":"90"' || fail 'no quality'
 run --info "$others/none.png" ddim.png nowhere.png
 expect_code 1
 [ "$(head -n 1 out)" = 'ddim.png: diffuse 0.1.0' ] && [ "$(wc -l <err)" -eq 2 ] || fail 'not one and two'
+run --info -
+expect_error 65 'diffuse: standard input: expected a PNG, JPEG or WebP picture, found an empty file'
+"$DIFFUSE" --info - <ddim.png >out 2>err
+sed 's/^standard input:/ddim.png:/' out >piped
+run --info ddim.png
+expect_same out piped
+run --from - x
+expect_error 2 'diffuse: --from: expected a file, found -'
 run --info
 expect_error 2 'diffuse: --info: expected pictures, found none'
 run --info --verify a.png
@@ -116,6 +124,8 @@ expect_code 0
 expect_out 'a.png: bit-identical' 'ddim.png: bit-identical' 'a.jpg: bit-identical' 'a.webp: bit-identical' 'image.png: bit-identical'
 run -m "$MODEL" --verify ddim.png -j
 expect_out '{"file":"ddim.png","verdict":"identical","max":0,"values":0,"of":49152,"differs":{}}'
+"$DIFFUSE" --device cpu -m "$MODEL" --verify - <ddim.png >out 2>err
+expect_out 'standard input: bit-identical'
 run -m "${MODEL%/*}/tiny-sd2" --verify ddim.png
 expect_code 1
 grep -q '^ddim.png: differs by up to [0-9]* levels in [0-9]* of 49152 values; .*model tiny-sd1, now tiny-sd2' out || fail "says $(cat out)"

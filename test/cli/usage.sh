@@ -139,6 +139,17 @@ run -m "$MODEL" --taesd x y
 expect_error 2 "diffuse: option '--taesd' is not supported" "hint: the checkpoint's own VAE is used"
 run -m "$MODEL" --vae x y
 expect_error 66 'diffuse: x: no such directory, and not in the Hugging Face cache' 'hint: --vae DIR, or ORG/NAME as Hugging Face has it'
+for option in --vae --refiner --control --lora --embedding; do
+    draw -o box/a.png $option x:y --control-image "$MODEL/model_index.json" x
+    expect_error 2 "diffuse: $option 'x:y': no such directory, and not the name of a repository (ORG/NAME)"
+done
+run -m x:1 y
+expect_error 2 "diffuse: model 'x:1': no such directory, and not the name of a repository (ORG/NAME)"
+for option in --lora --embedding; do
+    draw -o box/a.png $option org/name@v1 x
+    expect_error 66 'diffuse: org/name@v1: no such directory, and not in the Hugging Face cache' \
+        "hint: hf download org/name --revision v1 --include '*.safetensors'"
+done
 run -m "$MODEL" --config x y
 expect_error 2 "diffuse: --config: $MODEL is no .safetensors file: it has a configuration of its own"
 printf '\200\002}q' >v1.ckpt

@@ -26,6 +26,8 @@ diffuse --no-cl|diffuse --no-clobber
 diffuse -f x --show-s|diffuse -f x --show-schedule
 diffuse -f --sheet=box/d|diffuse -f --sheet=box/dir/
 diffuse --info adapter.t|diffuse --info adapter.txt
+diffuse --info adapter.txt adapter.s|diffuse --info adapter.txt adapter.safetensors
+diffuse --verify adapter.txt adapter.s|diffuse --verify adapter.txt adapter.safetensors
 diffuse -x unip|diffuse -x unipc
 diffuse --scheduler unipc,solver_o|diffuse --scheduler unipc,solver_order=
 diffuse -m org/n|diffuse -m org/name

@@ -12,7 +12,7 @@ static void set(const char *variable, const char *value, const char *otherwise) 
 }
 
 static void find(struct arena *a, const char *repo, bool ours) {
-    const char *revision = NULL, *cache = folder_path("hub/models--"), *dir = hub_cache_find(a, repo, &revision);
+    const char *revision = NULL, *cache = folder_path("hub/models--"), *dir = hub_cache_find(a, "model", repo, &revision);
     if (!dir) return;
     size_t n = strlen(dir), k = strlen("/snapshots/" COMMIT);
     assert(strlen(revision) == strlen(COMMIT) && strspn(revision, "0123456789abcdef") == strlen(COMMIT));
