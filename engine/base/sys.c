@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include "engine/base/error.h"
@@ -105,8 +106,18 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     signal(number, SIG_DFL);
 }
 
+/* Below it oneDNN, which nobody can ask, would end in SIGSEGV without a word. */
+static void check_stack(void) {
+    enum { LEAST = 256 << 10 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < LEAST)
+        die_hint(FAIL_MEMORY, "ulimit -s 8192", "the stack: expected at least %d KiB, found %llu", LEAST >> 10,
+                 (unsigned long long)limit.rlim_cur >> 10);
+}
+
 void sys_guard(void) {
     typedef void handler(void);
+    check_stack();
     handler *(*set_terminate)(handler *);
     *(void **)&set_terminate = dlsym(RTLD_DEFAULT, "_ZSt13set_terminatePFvvE"); /* of the C++ library oneDNN brings with it */
     if (set_terminate) set_terminate(on_terminate);

@@ -35,8 +35,8 @@ int write_all(int fd, const void *data, size_t n);
 /* FAIL_MEMORY for what the machine lacks (memory, descriptors), FAIL_IO for what a disk does, else `otherwise`. */
 int error_code(int error, int otherwise);
 
-/* From here on a library that gives up ends the program as die() would: one line, FAIL_MEMORY for want of memory or threads, nothing
- * left behind. Programs that end with 1 of their own will say so first. */
+/* Dies FAIL_MEMORY where the stack is too small. From here on a library that gives up ends the program as die() would: one line,
+ * FAIL_MEMORY for want of memory or threads, nothing left behind. Programs that end with 1 of their own will say so first. */
 void sys_guard(void);
 /* The exit code 1 that follows is meant. */
 void sys_leave(void);

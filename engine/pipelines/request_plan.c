@@ -103,7 +103,6 @@ static bool same_shape(struct picture_shape a, struct picture_shape b) {
 }
 
 bool request_is_planned(const struct request *r) {
-    if (r->model->device->planning) return false;
     return same_shape(shape_of(r), r->model->planned) && (!r->then || request_is_planned(r->then));
 }
 

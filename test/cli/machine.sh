@@ -1,5 +1,5 @@
 #!/bin/sh
-# For programs: --progress-fd, an event for every end, a file of options.
+# For programs: --progress-fd, an event for every end, a file of options; and what the system grants.
 . "$(dirname "$0")/common"
 
 # --progress-fd has what -j prints, and stdout keeps its paths.
@@ -134,6 +134,13 @@ last 2
 head -c 70000 /dev/zero | tr '\0' ' ' >options
 draw x
 expect_code 65
+(
+    ulimit -s 64
+    unset DIFFUSE_OPTIONS_FILE
+    draw -o box/small.png x
+    expect_error 71 'diffuse: the stack: expected at least 256 KiB, found 64' 'hint: ulimit -s 8192'
+    [ "$failures" = 0 ]
+) || failures=$((failures + 1))
 DIFFUSE_OPTIONS_FILE=nowhere
 draw x
 expect_error 66 'diffuse: nowhere: No such file or directory'
