@@ -64,9 +64,9 @@ static void put_message(char out[2 * ERROR_MAX], const char *place, const char *
     snprintf(out, 2 * ERROR_MAX, "%s%s%s", place, strncmp(message, "column ", 7) ? ": " : " ", message);
 }
 
-/* Two jobs of one name: one of them would be lost. */
-static void check_path(struct names *paths, const char *path, uint64_t line) {
-    uint64_t other = names_add(paths, path, line);
+/* Two jobs of one file, however they spell it: one of them would be lost. */
+static void check_path(struct arena *a, struct names *paths, const struct options *o, const char *path, uint64_t line) {
+    uint64_t other = names_add(paths, o->archive ? path : outdir_key(a, path), line);
     if (other && other != line) die(FAIL_DATA, "%s: line %llu has this output, too", path, (unsigned long long)other);
 }
 
@@ -77,7 +77,7 @@ static void check_snapshots(struct arena *a, struct names *paths, const struct o
         for (int step = o->save_every; step < request_rows(r) && n < PATHS_CHECKED; step += o->save_every, n++) {
             const char *path = path_of_image(a, r, o, k, step);
             output_check_name(o, path);
-            check_path(paths, path, line);
+            check_path(a, paths, o, path, line);
         }
 }
 
@@ -87,7 +87,7 @@ static void check_paths(struct arena *a, struct names *paths, const struct optio
         const char *path = path_outline(a, o, k);
         if (o->archive) archive_check_name(path);
         else output_check_name(o, path);
-        if (o->on_exists != EXISTS_NUMBER) check_path(paths, path, line);
+        if (o->on_exists != EXISTS_NUMBER) check_path(a, paths, o, path, line);
     }
 }
 

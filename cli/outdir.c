@@ -1,7 +1,9 @@
 #include "cli/outdir.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "engine/base/error.h"
@@ -32,6 +34,35 @@ bool outdir_prepare(const char *path, bool make, bool pretend) {
         dir[i] = c;
     }
     return true;
+}
+
+/* "DEVICE:INODE" of the last directory on the way that is there, and the names below it. */
+static const char *directory_key(struct arena *a, const char *path, size_t n) {
+    char *there = arena_strdup(a, *path == '/' ? "/" : "."), *below = arena_strdup(a, "");
+    char *names = arena_printf(a, "%.*s", (int)n, path);
+    struct stat st;
+    for (char *name; (name = strsep(&names, "/")) != NULL;) {
+        bool up = !strcmp(name, "..");
+        char *next = arena_printf(a, "%s/%s", there, name);
+        if (!*name || !strcmp(name, ".")) continue;
+        if (*below && up) *strrchr(below, '/') = 0;
+        else if (!*below && (up || stat(next, &st) == 0)) there = next;
+        else below = arena_printf(a, "%s/%s", below, name);
+    }
+    if (stat(there, &st) != 0) return path;
+    return arena_printf(a, "%ju:%ju%s", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, below);
+}
+
+const char *outdir_key(struct arena *a, const char *path) {
+    static char last[PATH_MAX], key[PATH_MAX + 64]; /* a hundred thousand outputs lie in one */
+    const char *slash = strrchr(path, '/');
+    size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    if (n >= sizeof last) return path;
+    if (!*key || strncmp(path, last, n) || last[n]) {
+        snprintf(key, sizeof key, "%s", directory_key(a, path, n));
+        snprintf(last, sizeof last, "%.*s", (int)n, path);
+    }
+    return arena_printf(a, "%s/%s", key, slash ? slash + 1 : path);
 }
 
 /* Of the directory that the path's last component is in. */

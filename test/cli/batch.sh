@@ -204,6 +204,15 @@ piped '{"id":"a","prompt":"a"}\n{"prompt":"b","id":"b"}\n' -f -s 1 -o box/ # of 
 expect_code 0
 rm box/*
 
+# In a file two ways of writing it are found before anything is drawn, in directories to come, too.
+ln -s box link
+for pair in box/a.png:./box//a.png link/a.png:box/a.png box/new/a.png:link/new/x/../a.png "$PWD/new/a.png:x/../new/a.png"; do
+    printf '{"prompt":"a","output":"%s"}\n{"prompt":"b","output":"%s"}\n' "${pair%:*}" "${pair#*:}" >ways.jsonl
+    batch -b ways.jsonl -f --mkdirs
+    expect_error 65 "diffuse: ways.jsonl: line 2: ${pair#*:}: line 1 has this output, too"
+done
+expect_box
+
 # So do the pictures of --save-every: from a pipe, in either order, and before anything is drawn.
 dog='{"id":"a-step0001","prompt":"dog"}' cat='{"id":"a","prompt":"cat","save_every":1,"steps":2}'
 printf '%s\n' "$dog" >dog.jsonl
