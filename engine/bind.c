@@ -118,7 +118,13 @@ static const char **bound_names(const struct binder *b, size_t *n) {
     return names;
 }
 
-/* A tensor nobody asked for whose name is nearly the missing one's, or NULL. */
+/* "unet.conv_in.weight" of "conv_in.weight". */
+static bool is_within(const char *name, const char *inner) {
+    size_t n = strlen(name), m = strlen(inner);
+    return n > m && name[n - m - 1] == '.' && !strcmp(name + n - m, inner);
+}
+
+/* A tensor nobody asked for whose name is nearly the missing one's, or has it behind a prefix; or NULL. */
 static const char *neighbour(const struct binder *b, const char *missing) {
     const struct component *c = b->component;
     size_t n_bound, n = 0, most = 1;
@@ -130,13 +136,15 @@ static const char *neighbour(const struct binder *b, const char *missing) {
             const char *name = c->files[i]->by_name[j]->name;
             if (!bsearch(&name, bound, n_bound, sizeof *bound, compare_names)) spare[n++] = name;
         }
-    return suggest(missing, spare);
+    for (size_t i = 0; i < n; i++)
+        if (is_within(spare[i], missing)) return spare[i];
+    return b->n_missing <= BINDER_NAMED ? suggest(missing, spare) : NULL;
 }
 
 void binder_check(const struct binder *b) {
     const struct component *c = b->component;
     if (!b->n_missing) return;
-    const char *list = "", *near = b->n_missing <= BINDER_NAMED ? neighbour(b, b->missing[0]) : NULL;
+    const char *list = "", *near = neighbour(b, b->missing[0]);
     for (int i = 0; i < b->n_missing && i < BINDER_NAMED; i++) list = arena_printf(b->arena, "%s%s%s", list, i ? ", " : "", b->missing[i]);
     if (b->n_missing > BINDER_NAMED) list = arena_printf(b->arena, "%s, …", list);
     if (near) list = arena_printf(b->arena, "%s; found '%s', which is nobody's", list, near);

@@ -282,6 +282,16 @@ static void test_misspelt(void **state) {
     assert_dies(78, "1 tensor missing: conv_in.bias; found 'conv_im.bias', which is nobody's", (binder_check(binder), 0));
 }
 
+/* A file that was saved from within another model has a prefix on all names. */
+static void test_prefixed(void **state) {
+    (void)state;
+    struct component *c = bare_component("vae", NAMES("unet.0", "unet.1", "unet.2", "unet.3", "unet.4", "unet.in.weight", "begin.weight"));
+    struct binder *binder = binder_new(c);
+    weight_get(binder, WEIGHT_MATRIX, SHAPE(2, 2), "in.weight");
+    for (int i = 0; i < 5; i++) weight_get(binder, WEIGHT_MATRIX, SHAPE(2, 2), "%d", i);
+    assert_dies(78, "6 tensors missing: in.weight, 0, 1, 2, 3, …; found 'unet.in.weight', which is nobody's", (binder_check(binder), 0));
+}
+
 static void test_bind_types(void **state) {
     (void)state;
     static const uint8_t bytes[32];
@@ -517,12 +527,10 @@ static void test_local_wins(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_layout),        TEST(test_root_layout),   TEST(test_unused_components),
-        TEST(test_variant),       TEST(test_shards),        TEST(test_old_names),
-        TEST(test_bind),          TEST(test_misspelt),      TEST(test_missing),
-        TEST(test_dialect_names), TEST(test_dialect_parts), TEST(test_bind_types),
-        TEST(test_load),          TEST(test_load_room),     TEST(test_load_changed),
-        TEST(test_hub_cache),     TEST(test_local_wins),
+        TEST(test_layout),        TEST(test_root_layout),   TEST(test_unused_components), TEST(test_variant),  TEST(test_shards),
+        TEST(test_old_names),     TEST(test_bind),          TEST(test_misspelt),          TEST(test_prefixed), TEST(test_missing),
+        TEST(test_dialect_names), TEST(test_dialect_parts), TEST(test_bind_types),        TEST(test_load),     TEST(test_load_room),
+        TEST(test_load_changed),  TEST(test_hub_cache),     TEST(test_local_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
