@@ -29,16 +29,12 @@ struct amx_plan {
 /* ---- the weights: panels of AMX_COLUMNS columns of y, of each half; steps of AMX_DEPTH channels of a tap. Columns beyond the last are
  * whatever memory held: so are their results, which nobody takes -------------------------------------------------- */
 
-static int side_of(const struct weight *w) {
-    return w->rank == 4 ? (int)w->shape[2] : 1;
-}
-
 static int chunks_of(const struct weight *w) {
     return amx_ceil((int)w->shape[1], AMX_DEPTH);
 }
 
 static size_t panel_elements(const struct weight *w, int parts) {
-    return (size_t)side_of(w) * (size_t)side_of(w) * (size_t)chunks_of(w) * (size_t)parts * AMX_B_STEP;
+    return (size_t)gemm_side(w) * (size_t)gemm_side(w) * (size_t)chunks_of(w) * (size_t)parts * AMX_B_STEP;
 }
 
 static int half_panels(const struct weight *w, int halves) {
@@ -47,13 +43,13 @@ static int half_panels(const struct weight *w, int halves) {
 
 /* Channels [c0, c0 + n) of row k of w [K,C,R,R], one tap. */
 static void gather(float *values, const struct weight *w, const float *src, int k, int tap, int c0, int n) {
-    size_t C = (size_t)w->shape[1], area = (size_t)side_of(w) * (size_t)side_of(w);
+    size_t C = (size_t)w->shape[1], area = (size_t)gemm_side(w) * (size_t)gemm_side(w);
     const float *from = src + ((size_t)k * C + (size_t)c0) * area + tap;
     for (int i = 0; i < n; i++) values[i] = from[(size_t)i * area];
 }
 
 static void pack_column(uint16_t *panel, const struct weight *w, const float *src, int k, int column, int parts) {
-    int C = (int)w->shape[1], area = side_of(w) * side_of(w), chunks = chunks_of(w);
+    int C = (int)w->shape[1], area = gemm_side(w) * gemm_side(w), chunks = chunks_of(w);
     uint16_t in_parts[AMX_MOST_PARTS * AMX_DEPTH];
     float values[AMX_DEPTH];
     for (int tap = 0; tap < area; tap++)
@@ -84,7 +80,7 @@ static void destroy(struct cpu_plan *plan) {
 
 struct gemm {
     struct cpu_device *dev;
-    const struct amx_call *call;
+    const struct gemm_call *call;
     struct view x, y, temb, residual;
     int parts, side, stride, scale; /* scale: x is enlarged by it */
     int reach;                      /* rows and columns the taps reach beyond a pixel, in a plane */
@@ -122,9 +118,9 @@ static void choose_piece(struct gemm *g) {
         while (g->rows > 1 && piece_bytes(g, 1, g->rows) > room) g->rows = amx_ceil(g->rows, 2);
 }
 
-static bool is_linear(const struct amx_call *c) {
+static bool is_linear(const struct gemm_call *c) {
     const struct conv_shape *s = &c->conv.shape;
-    return side_of(c->conv.w) == 1 && s->stride == 1 && s->upsample == 1 && !(s->top | s->left | s->bottom | s->right) && !c->conv.temb.p;
+    return gemm_side(c->conv.w) == 1 && s->stride == 1 && s->upsample == 1 && !(s->top | s->left | s->bottom | s->right) && !c->conv.temb.p;
 }
 
 /* All rows of all images, as those of one image a pixel wide. */
@@ -132,7 +128,7 @@ static struct view as_rows(struct view v) {
     return v.p ? (struct view){v.p, 1, (int)view_rows(v), 1, v.C, v.ld, v.dtype, view_rows(v) * (size_t)v.ld} : v;
 }
 
-static void gemm_init(struct gemm *g, struct cpu_device *dev, const struct amx_call *c) {
+static void gemm_init(struct gemm *g, struct cpu_device *dev, const struct gemm_call *c) {
     bool linear = is_linear(c);
     const struct conv_call *conv = &c->conv;
     memset(g, 0, sizeof *g);
@@ -143,7 +139,7 @@ static void gemm_init(struct gemm *g, struct cpu_device *dev, const struct amx_c
     g->residual = linear ? as_rows(conv->residual) : conv->residual;
     g->temb = conv->temb;
     g->parts = amx_parts(dev, conv->x.dtype);
-    g->side = side_of(conv->w);
+    g->side = gemm_side(conv->w);
     g->stride = conv->shape.stride;
     g->scale = conv->shape.upsample;
     g->reach = (g->side - 1) / g->stride;
@@ -157,7 +153,7 @@ static size_t laid_out_bytes(const struct gemm *g) {
     return g->direct ? 0 : piece_bytes(g, g->images, g->rows);
 }
 
-void amx_gemm_plan(struct cpu_device *dev, const struct amx_call *c) {
+void amx_gemm_plan(struct cpu_device *dev, const struct gemm_call *c) {
     struct weight *w = c->conv.w;
     struct amx_plan *plan = (struct amx_plan *)cpu_plan_of(dev, w);
     struct gemm g;
@@ -309,7 +305,7 @@ static void run_piece(struct gemm *g) {
     pool_for(g->dev->base.pool, (size_t)amx_ceil(piece_pixels(g), SLICE) * (size_t)half_panels(w, halves), flop * FLOP_NS, slices, g);
 }
 
-void amx_gemm(struct cpu_device *dev, const struct amx_call *c) {
+void amx_gemm(struct cpu_device *dev, const struct gemm_call *c) {
     struct gemm g;
     gemm_init(&g, dev, c);
     for (g.n0 = 0; g.n0 < g.y.N; g.n0 += g.images)

@@ -7,8 +7,7 @@
 #ifndef ENGINE_CPU_AMX_KERNELS_H
 #define ENGINE_CPU_AMX_KERNELS_H
 
-#include "engine/cpu/conv2d.h"
-#include "engine/cpu/row.h"
+#include "engine/cpu/gemm.h"
 
 /* The files amx_X.c are compiled for two of the ISAs (isa.h), in place of X.c where there is one: amx has the instructions, amx_twin plain
  * C that does the same (amx_tile.h). */
@@ -53,16 +52,8 @@ void amx_split(uint16_t *dst, size_t part, int parts, enum dtype dtype, const vo
 /* The column'th column of b, one step of its depth: values [AMX_DEPTH] in parts as amx_split leaves them. dst: that step of b. */
 void amx_pack_b(uint16_t *dst, int column, const uint16_t *values, size_t part, int parts);
 
-/* y = act(conv(x, w) + b + temb) + residual, or, with two halves of w's rows, values v and gates g: y = v gelu(g). A linear layer is a
- * convolution of one tap. */
-struct amx_call {
-    struct conv_call conv;
-    enum act act;
-    int halves;
-};
-
-void amx_gemm_plan(struct cpu_device *dev, const struct amx_call *c);
-void amx_gemm(struct cpu_device *dev, const struct amx_call *c);
+void amx_gemm_plan(struct cpu_device *dev, const struct gemm_call *c);
+void amx_gemm(struct cpu_device *dev, const struct gemm_call *c);
 
 static inline int amx_ceil(int n, int unit) {
     return (n + unit - 1) / unit;

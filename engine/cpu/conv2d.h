@@ -1,8 +1,8 @@
-/* The parts of the convolution; conv2d.c chooses among them. */
+/* The parts of the convolution; conv2d_plain.h chooses among them and gemm.h's. */
 #ifndef ENGINE_CPU_CONV2D_H
 #define ENGINE_CPU_CONV2D_H
 
-#include "engine/cpu/ops.h"
+#include "engine/cpu/row.h"
 
 /* One call's operands, as op_conv2d names them. */
 struct conv_call {
@@ -17,6 +17,15 @@ static inline void conv_seen(const struct conv_call *c, int *H, int *W) {
     int R = (int)c->w->shape[2];
     *H = s.upsample == 2 ? (c->y.H - 1) * s.stride + R - s.top - s.bottom : c->x.H;
     *W = s.upsample == 2 ? (c->y.W - 1) * s.stride + R - s.left - s.right : c->x.W;
+}
+
+/* What the tap (r, q) of the output pixel (n, h, w) reads, of H x W as conv_seen has them; NULL: padding. */
+static inline const void *conv_pixel(const struct conv_call *c, int H, int W, int n, int h, int w, int r, int q) {
+    struct conv_shape s = c->shape;
+    int row = h * s.stride + r - s.top, column = w * s.stride + q - s.left;
+    if (row < 0 || row >= H || column < 0 || column >= W) return NULL;
+    int half = s.upsample == 2;
+    return row_at(c->x, ((size_t)n * (size_t)c->x.H + (size_t)(row >> half)) * (size_t)c->x.W + (size_t)(column >> half), 0);
 }
 
 /* oneDNN, one primitive for each distinct shape a weight is used at: anything, but strided or enlarged operands are
@@ -36,20 +45,5 @@ bool conv_narrow_fits(const struct conv_call *c);
 bool conv_narrow_packed(const struct weight *w); /* w has been planned for it */
 void conv_narrow_plan(struct cpu_device *dev, const struct conv_call *c);
 void conv_narrow(struct cpu_device *dev, const struct conv_call *c);
-
-/* Whichever of these is the faster. */
-static inline void conv_plain_plan(struct cpu_device *dev, const struct conv_call *c) {
-    cpu_plan_dense(dev, c->b, DT_F32);
-    bool planned = cpu_plan_of(dev, c->w) != NULL; /* the first use of w decides its layout */
-    if (planned ? conv_winograd_packed(c->w) : conv_winograd_fits(c)) conv_winograd_plan(dev, c);
-    else if (planned ? conv_narrow_packed(c->w) : conv_narrow_fits(c)) conv_narrow_plan(dev, c);
-    else conv_direct_plan(dev, c);
-}
-
-static inline void conv_plain(struct cpu_device *dev, const struct conv_call *c) {
-    if (conv_winograd_packed(c->w)) conv_winograd(dev, c);
-    else if (conv_narrow_packed(c->w)) conv_narrow(dev, c);
-    else conv_direct(dev, c);
-}
 
 #endif

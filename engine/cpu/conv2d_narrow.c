@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include "engine/cpu/conv2d.h"
-#include "engine/cpu/row.h"
 #include "engine/cpu/vec.h"
 
 enum { PIXELS = 3, MOST_OUTPUTS = 4, CHANNELS = 16 };
@@ -57,15 +56,6 @@ struct narrow {
     int H, W;          /* conv_seen */
 };
 
-/* What the tap (r, q) of the output pixel (n, h, w) reads. */
-static const void *pixel(const struct narrow *j, int n, int h, int w, int r, int q) {
-    struct view x = j->call->x;
-    struct conv_shape s = j->call->shape;
-    int top = h * s.stride + r - s.top, left = w * s.stride + q - s.left;
-    if (top < 0 || top >= j->H || left < 0 || left >= j->W) return j->zeros;
-    return row_at(x, ((size_t)n * x.H + (size_t)(top / s.upsample)) * x.W + (size_t)(left / s.upsample), 0);
-}
-
 /* out [PIXELS][MOST_OUTPUTS]: those of pixels w and on; beyond the row's end of whichever. */
 static inline __attribute__((always_inline)) void sum_pixels(const struct narrow *j, float out[PIXELS][MOST_OUTPUTS], int n, int h, int w,
                                                              const int K, const bool bf16) {
@@ -78,7 +68,10 @@ static inline __attribute__((always_inline)) void sum_pixels(const struct narrow
     for (int r = 0; r < R; r++)
         for (int q = 0; q < R; q++, at += (size_t)K * C) {
             const void *x[PIXELS];
-            for (int p = 0; p < PIXELS; p++) x[p] = pixel(j, n, h, imin(w + p, c->y.W - 1), r, q);
+            for (int p = 0; p < PIXELS; p++) {
+                x[p] = conv_pixel(c, j->H, j->W, n, h, imin(w + p, c->y.W - 1), r, q);
+                if (!x[p]) x[p] = j->zeros;
+            }
             for (size_t i = 0; i < C; i += LANES) {
                 vec v[PIXELS];
 #pragma GCC unroll 3

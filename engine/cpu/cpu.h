@@ -1,5 +1,5 @@
-/* The CPU device's own header: plain C, oneDNN for convolution and GEMM, loops
- * for the rest, shared by the threads of a pool. It is the specification the CUDA
+/* The CPU device's own header: plain C, own products and convolutions, oneDNN's where they
+ * are faster or not measured, loops for the rest, shared by the threads of a pool. It is the specification the CUDA
  * device is tested against. The ops themselves are in ops.h. */
 #ifndef ENGINE_CPU_CPU_H
 #define ENGINE_CPU_CPU_H

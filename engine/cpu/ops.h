@@ -55,6 +55,14 @@
 #define conv_winograd_packed ISA_NAME(conv_winograd_packed)
 #define conv_winograd_plan ISA_NAME(conv_winograd_plan)
 #define conv_winograd ISA_NAME(conv_winograd)
+#define gemm_fits ISA_NAME(gemm_fits)
+#define gemm_packed ISA_NAME(gemm_packed)
+#define gemm_plan ISA_NAME(gemm_plan)
+#define gemm_run ISA_NAME(gemm_run)
+#define linear_dnnl ISA_NAME(linear_dnnl)
+#define linear_dnnl_geglu ISA_NAME(linear_dnnl_geglu)
+#define linear_dnnl_geglu_plan ISA_NAME(linear_dnnl_geglu_plan)
+#define linear_dnnl_plan ISA_NAME(linear_dnnl_plan)
 #define panel_gemm ISA_NAME(panel_gemm)
 
 op_conv2d cpu_conv2d_plan, cpu_conv2d;

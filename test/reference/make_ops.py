@@ -66,6 +66,7 @@ def linears():
         linear(33, 40, 24, act=act, residual=2, pad=3)
     linear(154, 64, 128, residual=2, step=5)
     linear(17, 1280, 20, bias=False, residual=1)
+    linear(203, 1024, 360, act=1, residual=1, step=31)  # slices, groups of columns, blocks of the depth and rows whole pages apart
     linear(65, 48, 40, exp=13, residual=1)  # |x| up to 8192
     linear(65, 48, 40, exp=-13)
 
@@ -78,6 +79,7 @@ def geglu(T, C, K, pad=0, **kw):
 def geglus():
     geglu(2, 12, 20)
     geglu(77, 40, 160, pad=7, step=4)
+    geglu(97, 500, 170, pad=3, step=7)
     geglu(300, 16, 2048, step=43)  # more rows than one block of scratch holds
 
 
