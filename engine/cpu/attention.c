@@ -9,7 +9,7 @@
  * scaled by log2(e)/sqrt(D).
  *
  * Speed per AVX-512 core of 160 GFLOP/s: 120 for 4096 x 4096 with D = 40, where the exponentials take a sixth of the
- * time, 150 with D = 512 (torch 2.15: 83 and 120). */
+ * time, 150 with D = 512 (torch 2.15: 83 and 120); per AVX2 core of 98 GFLOP/s 72 and 75. */
 #include <float.h>
 #include "engine/cpu/row.h"
 #include "engine/cpu/vec.h"
@@ -20,9 +20,16 @@ enum {
     MR = VEC_REGISTERS / 4, /* keys or channels at a time: 3 MR sums, 3 vectors and a broadcast in the registers */
     TILE = NV * LANES,
     KEYS = 64,             /* keys in a block */
+    LINE = 16,             /* channels transposed at a time: a line of the cache */
     GROUP = 8,             /* tiles that share a block of keys and values in the cache */
     KV_CACHED = 512 << 10, /* bytes of all heads' keys that stay in the cache */
 };
+
+#if defined __FMA__ || defined __AVX512F__
+enum { UNROLL = 4 };
+#else
+enum { UNROLL = 1 }; /* a product takes a register before it is added: unrolled, a sum has none */
+#endif
 
 #define ATTENTION_NS 0.01 /* a flop, about */
 
@@ -64,7 +71,7 @@ void cpu_attention_plan(struct device *dev, struct view y, struct view q, struct
 
 /* c[i][:] = scale c[i][:] + sum_j a[i*row + j*col] b[j][:], `rows` rows of TILE lanes; scale NULL: 0. The sum over j is
  * a sum of its own: added to c term by term, over thousands of keys, its error would be three times as large. gcc keeps acc in registers
- * once the loops over it are unrolled. */
+ * once the loops over it are unrolled, and where no others of a caller's are alive: the two functions below are not inlined. */
 static inline __attribute__((always_inline)) void product_rows(vec *c, const float *a, size_t row, size_t col, const vec *b,
                                                                const vec *scale, int n, const int rows) {
     vec acc[MR][NV];
@@ -72,6 +79,7 @@ static inline __attribute__((always_inline)) void product_rows(vec *c, const flo
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int v = 0; v < NV; v++) acc[i][v] = (vec){0};
+#pragma GCC unroll UNROLL
     for (int j = 0; j < n; j++) {
         vec b0 = b[j * NV], b1 = b[j * NV + 1], b2 = b[j * NV + 2];
 #pragma GCC unroll 8
@@ -97,12 +105,13 @@ static inline __attribute__((always_inline)) void product(float *c, const float 
 }
 
 /* S[k][q] = K[k][:] Qt[:][q] */
-static void scores(float *s, const float *k, size_t ld, const float *qt, int n_keys, int D) {
+static __attribute__((noinline)) void scores(float *s, const float *k, size_t ld, const float *qt, int n_keys, int D) {
     product(s, k, ld, 1, qt, NULL, n_keys, D);
 }
 
 /* Ot[d][q] = alpha[q] Ot[d][q] + sum_k V[k][d] P[k][q] */
-static void add_values(float *ot, const float *v, size_t ld, const float *p, const float *alpha, int n_keys, int D) {
+static __attribute__((noinline)) void add_values(float *ot, const float *v, size_t ld, const float *p, const float *alpha, int n_keys,
+                                                 int D) {
     product(ot, v, 1, ld, p, alpha, D, n_keys);
 }
 
@@ -138,36 +147,45 @@ static void softmax_block(float *restrict s, float *restrict m, float *restrict 
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
+/* Rows [t, t + n) of columns [c0, c0 + width) as f32 with row stride *ld: in place, or converted into buf. */
+static const float *block_load(struct view x, size_t t, int n, int c0, int width, float *buf, size_t *ld) {
+    *ld = x.dtype == DT_F32 ? (size_t)x.ld : (size_t)width;
+    for (int i = 0; x.dtype != DT_F32 && i < n; i++) row_load(x.dtype, row_at(x, t + (size_t)i, c0), buf + (size_t)i * width, width);
+    return x.dtype == DT_F32 ? row_at(x, t, c0) : buf;
+}
+
+/* Each row of TILE lanes times factors. */
+static void scale_rows(float *rows, const float *factors, int n) {
+    for (int d = 0; d < n; d++)
+#pragma omp simd
+        for (int i = 0; i < TILE; i++) rows[d * TILE + i] *= factors[i];
+}
+
 /* Queries [q0, q0 + n) of one image; lanes beyond n are zero. */
 static void tile_begin(struct tile tile, struct view q, int q0, int n, int c0, int D) {
-    float scale = 1.44269504088896341f / sqrtf((float)D), in[ROW_CHUNK];
-    memset(tile.qt, 0, (size_t)(2 * D + 2) * TILE * sizeof(float)); /* ot and l too */
-    for (int i = 0; i < TILE; i++) tile.m[i] = -FLT_MAX;
-    for (int i = 0; i < n; i++)
-        for (int d = 0; d < D; d += ROW_CHUNK) {
-            int width = imin(ROW_CHUNK, D - d);
-            const float *src = row_load(q.dtype, row_at(q, (size_t)(q0 + i), c0 + d), in, width);
-            for (int j = 0; j < width; j++) tile.qt[(d + j) * TILE + i] = src[j] * scale;
-        }
+    float in[TILE * LINE], scale[TILE];
+    if (n < TILE) memset(tile.qt, 0, (size_t)D * TILE * sizeof(float));
+    for (int d = 0; d < D; d += LINE) {
+        int width = imin(LINE, D - d);
+        size_t ld;
+        const float *src = block_load(q, (size_t)q0, n, c0 + d, width, in, &ld);
+        vec_transpose(tile.qt + d * TILE, TILE, src, ld, n, width);
+    }
+    for (int i = 0; i < TILE; i++) scale[i] = 1.44269504088896341f / sqrtf((float)D), tile.m[i] = -FLT_MAX, tile.l[i] = 0;
+    scale_rows(tile.qt, scale, D);
+    memset(tile.ot, 0, (size_t)D * TILE * sizeof(float));
 }
 
 static void tile_end(struct tile tile, struct view y, int q0, int n, int c0, int D) {
-    float out[ROW_CHUNK];
-    for (int i = 0; i < n; i++)
-        for (int d = 0; d < D; d += ROW_CHUNK) {
-            int width = imin(ROW_CHUNK, D - d);
-            void *at = row_at(y, (size_t)(q0 + i), c0 + d);
-            float *dst = row_target(y.dtype, at, out), inverse = 1 / tile.l[i];
-            for (int j = 0; j < width; j++) dst[j] = tile.ot[(d + j) * TILE + i] * inverse;
-            row_store(y.dtype, at, dst, width);
-        }
-}
-
-/* Rows [t, t + n) of one head as f32 with row stride *ld: in place, or converted into buf. */
-static const float *block_load(struct view x, size_t t, int n, int c0, int D, float *buf, size_t *ld) {
-    *ld = x.dtype == DT_F32 ? (size_t)x.ld : (size_t)D;
-    for (int i = 0; x.dtype != DT_F32 && i < n; i++) row_load(x.dtype, row_at(x, t + (size_t)i, c0), buf + (size_t)i * D, D);
-    return x.dtype == DT_F32 ? row_at(x, t, c0) : buf;
+    float out[TILE * LINE], inverse[TILE];
+    for (int i = 0; i < TILE; i++) inverse[i] = 1 / tile.l[i];
+    scale_rows(tile.ot, inverse, D);
+    for (int d = 0; d < D; d += LINE) {
+        int width = imin(LINE, D - d);
+        bool in_place = y.dtype == DT_F32;
+        vec_transpose(in_place ? row_at(y, (size_t)q0, c0 + d) : out, in_place ? (size_t)y.ld : LINE, tile.ot + d * TILE, TILE, width, n);
+        for (int i = 0; !in_place && i < n; i++) row_store(y.dtype, row_at(y, (size_t)(q0 + i), c0 + d), out + i * LINE, width);
+    }
 }
 
 /* Queries [q0, q1) of head columns [c0, c0 + D), image n. */
@@ -185,10 +203,11 @@ static void attend(struct view y, struct view q, struct view k, struct view v, i
         for (int i = 0, t = q0; t < q1; i++, t += TILE) {
             if (causal && k0 >= t + TILE) continue;
             struct tile tile = buf->tiles[i];
-            scores(buf->scores, kb, ld_k, tile.qt, n_keys, D);
-            if (causal && k0 + n_keys > t) mask(buf->scores, n_keys, k0, t);
-            softmax_block(buf->scores, tile.m, tile.l, buf->alpha, n_keys);
-            add_values(tile.ot, vb, ld_v, buf->scores, buf->alpha, n_keys, D);
+            int seen = causal ? imin(n_keys, t + TILE - k0) : n_keys;
+            scores(buf->scores, kb, ld_k, tile.qt, seen, D);
+            if (causal && k0 + seen > t) mask(buf->scores, seen, k0, t);
+            softmax_block(buf->scores, tile.m, tile.l, buf->alpha, seen);
+            add_values(tile.ot, vb, ld_v, buf->scores, buf->alpha, seen, D);
         }
     }
     for (int i = 0, t = q0; t < q1; i++, t += TILE) tile_end(buf->tiles[i], y, t, imin(TILE, q1 - t), c0, D);
