@@ -53,33 +53,28 @@ static const char *directory_key(struct arena *a, const char *path, size_t n) {
     return arena_printf(a, "%ju:%ju%s", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, below);
 }
 
+static const char *base_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 const char *outdir_key(struct arena *a, const char *path) {
-    static char last[PATH_MAX], key[PATH_MAX + 64]; /* a hundred thousand outputs lie in one */
+    static char last[PATH_MAX], key[64]; /* of one that is there: a hundred thousand outputs lie in it */
     const char *slash = strrchr(path, '/');
     size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
     if (n >= sizeof last) return path;
-    if (!*key || strncmp(path, last, n) || last[n]) {
-        snprintf(key, sizeof key, "%s", directory_key(a, path, n));
+    bool known = *key && !strncmp(path, last, n) && !last[n];
+    const char *directory = known ? key : directory_key(a, path, n);
+    if (!known && !strchr(directory, '/')) {
+        snprintf(key, sizeof key, "%s", directory);
         snprintf(last, sizeof last, "%.*s", (int)n, path);
     }
-    return arena_printf(a, "%s/%s", key, slash ? slash + 1 : path);
-}
-
-/* Of the directory that the path's last component is in. */
-static bool stat_directory(const char *path, const char *name, struct stat *st) {
-    char dir[PATH_MAX] = ".";
-    size_t n = (size_t)(name - path);
-    if (n >= sizeof dir) return false;
-    if (n) memcpy(dir, path, n), dir[n] = 0;
-    return stat(dir, st) == 0;
+    return arena_printf(a, "%s/%s", directory, base_of(path));
 }
 
 bool outdir_same(const char *one, const char *other) {
-    const char *a = strrchr(one, '/'), *b = strrchr(other, '/');
-    struct stat st, other_st;
-    if (!strcmp(one, other)) return true;
-    a = a ? a + 1 : one;
-    b = b ? b + 1 : other;
-    if (strcmp(a, b) || !stat_directory(one, a, &st) || !stat_directory(other, b, &other_st)) return false;
-    return same_file(&st, &other_st);
+    struct arena a = {0};
+    bool same = !strcmp(base_of(one), base_of(other)) && !strcmp(outdir_key(&a, one), outdir_key(&a, other));
+    arena_free(&a);
+    return same;
 }

@@ -301,6 +301,8 @@ expect_error 73 'diffuse: other: a file that is no manifest'
 expect_same kept other
 expect_same kept jobs.txt
 expect_box
+batch -b jobs.txt -o new/ --mkdirs -f --manifest ./new/00000001.png
+expect_error 2 'diffuse: jobs.txt: line 1: new/00000001.png: --manifest has this name, too'
 batch -b jobs.txt -o box/ --sheet box/00000001.png -f
 expect_error 2 'diffuse: jobs.txt: line 1: box/00000001.png: --sheet has this name, too'
 
