@@ -99,8 +99,10 @@ struct block {
     warp warps[max_warps];
     int order[max_threads];
 
-    int ready[max_threads]; /* a ring */
+    int ready[max_threads]; /* a ring; where the first of them in `order` goes on, only head and tail count */
     unsigned head, tail;
+    uint64_t ready_ranks[max_threads / 64]; /* a bit for each place in `order` whose thread is ready */
+    int rank[max_threads];                  /* a thread's place in `order` */
 
     int at_barrier, votes;
     enum vote vote;
@@ -111,7 +113,6 @@ struct block {
     int n_all, n_idle, n_retired;
     uint64_t random, random_copies;
     bool greedy;
-    int priority[max_threads];
 
     shared_memory dynamic, statics[max_statics];
     int n_statics;
@@ -193,21 +194,24 @@ __forceinline__ void switch_to(block &b, fiber *to) {
 /* ---- which thread runs next -------------------------------------------------------------------------------------- */
 
 void push_ready(block &b, int t) {
-    b.ready[b.tail++ % max_threads] = t;
+    if (b.greedy) b.ready_ranks[b.rank[t] / 64] |= (uint64_t)1 << b.rank[t] % 64;
+    else b.ready[b.tail % max_threads] = t;
+    b.tail++;
 }
 
 /* -1 where no thread is ready. */
 __forceinline__ int pop_ready(block &b) {
     if (b.head == b.tail) return -1;
-    int *ring = b.ready;
-    unsigned best = b.head;
-    if (b.random && b.greedy) {
-        for (unsigned i = b.head; i != b.tail; i++)
-            if (b.priority[ring[i % max_threads]] < b.priority[ring[best % max_threads]]) best = i;
-    } else if (b.random) {
-        best = b.head + (unsigned)(next_random(b) % (b.tail - b.head));
+    if (b.greedy) {
+        int word = 0;
+        while (!b.ready_ranks[word]) word++;
+        int first = word * 64 + __builtin_ctzll(b.ready_ranks[word]);
+        b.ready_ranks[word] &= b.ready_ranks[word] - 1;
+        b.head++;
+        return b.order[first];
     }
-    if (best != b.head) std::swap(ring[best % max_threads], ring[b.head % max_threads]);
+    int *ring = b.ready;
+    if (b.random) std::swap(ring[(b.head + (unsigned)(next_random(b) % (b.tail - b.head))) % max_threads], ring[b.head % max_threads]);
     return ring[b.head++ % max_threads];
 }
 
@@ -373,11 +377,13 @@ void choose_order(block &b) {
     for (int i = b.n - 1; i > 0; i--) std::swap(b.order[i], b.order[next_random(b) % (unsigned)(i + 1)]);
     b.greedy = seed & 1;
     if (!b.greedy) return;
+    int priority[max_threads];
     for (int i = 0; i < b.n; i++) {
         unsigned of_warp = ((unsigned)i / 32 * 2654435761u ^ (unsigned)seed * 40503u) & 0xffff;
-        b.priority[i] = (int)(of_warp * 32 + ((unsigned)i * 7 + (unsigned)seed) % 32);
+        priority[i] = (int)(of_warp * 32 + ((unsigned)i * 7 + (unsigned)seed) % 32);
     }
-    std::sort(b.order, b.order + b.n, [&](int x, int y) { return b.priority[x] < b.priority[y]; });
+    std::sort(b.order, b.order + b.n, [&](int x, int y) { return priority[x] < priority[y]; });
+    for (int i = 0; i < b.n; i++) b.rank[b.order[i]] = i;
 }
 
 /* All fibers before the first thread runs: a logical thread is ordered after the one that makes it. Those of the last block are used in
