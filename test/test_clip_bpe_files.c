@@ -133,6 +133,7 @@ static const struct row rows[] = {
     {"T7 result", 65, "merge 1: 'ba' is not in the vocabulary", M, "b a\n"},
     {"T8 twice", 65, "merge 3: 'a b</w>' stands twice", M, "a b</w>\na b\na b</w>\n"},
     {"T9 left", 65, "merge 1: 'x' is not in the vocabulary", M, "x b\n"},
+    {"T9 before another fault", 65, "merge 1: 'x' is not in the vocabulary", M, "x b\na\n"},
     {"T9 right", 65, "merge 1: 'y' is not in the vocabulary", M, "a y\n"},
     {"T10", 0, "", V,
      "{\"a\":0,\"b\":1,\"a</w>\":2,\"b</w>\":3,\"ab</w>\":4,\"ab\":5,\"<|startoftext|>\":6,\"<|endoftext|>\":7,\"<0x-1>\":8,\"<0xZZ>\":9}"},

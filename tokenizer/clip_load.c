@@ -8,17 +8,33 @@
 
 /* ---- vocabulary -------------------------------------------------------------------------------------------------- */
 
+/* Tokens that have been read, and are put into the vocabulary together. */
+struct held_tokens {
+    struct vocab_query items[VOCAB_AT_ONCE];
+    int n;
+};
+
+static void put_held(struct vocab *v, const char *path, struct held_tokens *held) {
+    vocab_seek(v, held->items, held->n);
+    for (int i = 0; i < held->n; i++) {
+        const struct vocab_query *x = &held->items[i];
+        enum vocab_put result = vocab_put_sought(v, x);
+        if (result == VOCAB_TOKEN_TWICE) die(FAIL_DATA, "%s: token '%s' stands twice", path, x->token);
+        if (result == VOCAB_ID_TWICE) die(FAIL_DATA, "%s: token '%s': id %d is also that of another", path, x->token, (int)x->id);
+    }
+    held->n = 0;
+}
+
 /* The token at `token` and the id just read. */
-static void put_token(struct vocab *v, const struct reader *r, const char *token) {
+static void hold_token(struct vocab *v, const struct reader *r, const char *token, struct held_tokens *held) {
     uint64_t id;
     size_t digits = r->s.number_end - r->s.number_begin;
     if (!*token) reader_fail(r, "empty token");
     if (!json_scan_u64(&r->s, &id) || id >= (uint64_t)v->capacity)
         die(FAIL_DATA, "%s: token '%s': expected an id of 0…%d, found %.*s", r->path, token, v->capacity - 1,
             (int)(digits < 40 ? digits : 40), r->s.text + r->s.number_begin);
-    enum vocab_put result = vocab_put(v, token, strlen(token), (int32_t)id);
-    if (result == VOCAB_TOKEN_TWICE) die(FAIL_DATA, "%s: token '%s' stands twice", r->path, token);
-    if (result == VOCAB_ID_TWICE) die(FAIL_DATA, "%s: token '%s': id %d is also that of another", r->path, token, (int)id);
+    held->items[held->n++] = (struct vocab_query){.token = token, .bytes = strlen(token), .id = (int32_t)id};
+    if (held->n == VOCAB_AT_ONCE) put_held(v, r->path, held);
 }
 
 /* No fewer than there are: half the quotes. */
@@ -37,13 +53,15 @@ static void load_vocab(struct clip_bpe *t, struct json_span span) {
     vocab_init(v, t->arena, count_strings(span) + ADDED_MAX);
     v->capacity -= ADDED_MAX; /* which stays reserved */
     char *pool = arena_alloc(t->arena, span.end - span.begin);
+    struct held_tokens held = {.n = 0};
     while (reader_next(&r) == JSON_KEY) {
-        if (v->n == VOCAB_MAX) die(FAIL_DATA, "%s: more than %d tokens", span.path, VOCAB_MAX);
+        if (v->n + held.n == VOCAB_MAX) die(FAIL_DATA, "%s: more than %d tokens", span.path, VOCAB_MAX);
         char *token = memcpy(pool, r.s.string, r.s.string_length + 1);
         pool += r.s.string_length + 1; /* no more than it takes in the file, quotes included */
         reader_want(&r, JSON_NUMBER, "expected a token's id");
-        put_token(v, &r, token);
+        hold_token(v, &r, token, &held);
     }
+    put_held(v, span.path, &held);
     reader_next(&r); /* the end, or dies */
     if (!v->n) die(FAIL_DATA, "%s: no tokens", span.path);
     for (int i = 0; i < v->n; i++)
@@ -56,8 +74,10 @@ static void load_vocab(struct clip_bpe *t, struct json_span span) {
 struct merge_list {
     struct clip_bpe *t;
     const char *path;
-    size_t n, capacity; /* merges so far; n + 1 is the place in messages */
-    int32_t last;       /* id of the last merge's result */
+    size_t n, capacity;                         /* merges so far; n + 1 is the place in messages */
+    int32_t last;                               /* id of the last merge's result */
+    int n_held;                                 /* read, and not yet among them */
+    struct vocab_query held[2 * VOCAB_AT_ONCE]; /* left and right of each */
 };
 
 static struct merge_list begin_merges(struct clip_bpe *t, const char *path, size_t at_most) {
@@ -66,35 +86,54 @@ static struct merge_list begin_merges(struct clip_bpe *t, const char *path, size
     return (struct merge_list){.t = t, .path = path, .capacity = capacity};
 }
 
-static int32_t find_part(const struct merge_list *l, const char *token, size_t bytes) {
-    int32_t id = vocab_find(&l->t->vocab, token, bytes);
+static int32_t check_part(const struct merge_list *l, int32_t id, const char *token, size_t bytes) {
     if (id < 0) die(FAIL_DATA, "%s: merge %zu: '%.*s' is not in the vocabulary", l->path, l->n + 1, (int)bytes, token);
     return id;
 }
 
-static void add_merge(struct merge_list *l, const char *left, size_t n_left, const char *right, size_t n_right) {
+static void add_merge(struct merge_list *l, const struct vocab_query *left, const struct vocab_query *right) {
+    const struct vocab *v = &l->t->vocab;
     char both[LINE_BYTES_MAX];
+    size_t bytes = left->bytes + right->bytes;
     if (l->n == l->capacity) die(FAIL_DATA, "%s: more than %zu merges", l->path, l->capacity);
-    if (n_left + n_right > sizeof both) die(FAIL_DATA, "%s: merge %zu: too long", l->path, l->n + 1);
-    memcpy(both, left, n_left);
-    memcpy(both + n_left, right, n_right);
-    int32_t a = find_part(l, left, n_left), b = find_part(l, right, n_right), ab = l->last + 1;
-    if (!vocab_is(&l->t->vocab, ab, both, n_left + n_right)) /* in CLIP's own files it nearly always is */
-        ab = find_part(l, both, n_left + n_right);
+    if (bytes > sizeof both) die(FAIL_DATA, "%s: merge %zu: too long", l->path, l->n + 1);
+    memcpy(both, left->token, left->bytes);
+    memcpy(both + left->bytes, right->token, right->bytes);
+    int32_t a = check_part(l, left->id, left->token, left->bytes), b = check_part(l, right->id, right->token, right->bytes);
+    int32_t ab = l->last + 1;
+    if (!vocab_is(v, ab, both, bytes)) /* in CLIP's own files it nearly always is */
+        ab = check_part(l, vocab_find(v, both, bytes), both, bytes);
     if (!merges_put(&l->t->merges, a, b, (uint32_t)l->n, ab))
-        die(FAIL_DATA, "%s: merge %zu: '%.*s %.*s' stands twice", l->path, l->n + 1, (int)n_left, left, (int)n_right, right);
+        die(FAIL_DATA, "%s: merge %zu: '%.*s %.*s' stands twice", l->path, l->n + 1, (int)left->bytes, left->token, (int)right->bytes,
+            right->token);
     l->last = ab;
     l->n++;
 }
 
+/* Those held become merges. */
+static void add_held(struct merge_list *l) {
+    vocab_find_all(&l->t->vocab, l->held, 2 * l->n_held);
+    for (int i = 0; i < l->n_held; i++) merges_prefetch(&l->t->merges, l->held[2 * i].id, l->held[2 * i + 1].id);
+    for (int i = 0; i < l->n_held; i++) add_merge(l, &l->held[2 * i], &l->held[2 * i + 1]);
+    l->n_held = 0;
+}
+
+/* The two tokens stay where they are until add_held. */
+static void hold_merge(struct merge_list *l, const char *left, size_t n_left, const char *right, size_t n_right) {
+    l->held[2 * l->n_held] = (struct vocab_query){.token = left, .bytes = n_left};
+    l->held[2 * l->n_held + 1] = (struct vocab_query){.token = right, .bytes = n_right};
+    if (++l->n_held == VOCAB_AT_ONCE) add_held(l);
+}
+
 /* "left right", one blank between and no other. */
-static void add_merge_line(struct merge_list *l, const char *line, size_t n) {
+static void hold_merge_line(struct merge_list *l, const char *line, size_t n) {
     const char *blank = memchr(line, ' ', n), *right = blank ? blank + 1 : line;
     size_t n_right = n - (size_t)(right - line);
+    bool wrong = n > LINE_BYTES_MAX || !blank || memchr(right, ' ', n_right);
+    if (wrong) add_held(l); /* what is wrong with an earlier one comes first */
     if (n > LINE_BYTES_MAX) die(FAIL_DATA, "%s: merge %zu: line longer than %d bytes", l->path, l->n + 1, LINE_BYTES_MAX);
-    if (!blank || memchr(right, ' ', n_right))
-        die(FAIL_DATA, "%s: merge %zu: expected two tokens with one blank between, found '%.*s'", l->path, l->n + 1, (int)n, line);
-    add_merge(l, line, (size_t)(blank - line), right, n_right);
+    if (wrong) die(FAIL_DATA, "%s: merge %zu: expected two tokens with one blank between, found '%.*s'", l->path, l->n + 1, (int)n, line);
+    hold_merge(l, line, (size_t)(blank - line), right, n_right);
 }
 
 static void load_merges_txt(struct clip_bpe *t, const char *path) {
@@ -107,8 +146,9 @@ static void load_merges_txt(struct clip_bpe *t, const char *path) {
         if (!stop) stop = end;
         size_t n = (size_t)(stop - line);
         if (n && stop < end && line[n - 1] == '\r') n--;
-        if (n < 8 || memcmp(line, "#version", 8) != 0) add_merge_line(&l, line, n);
+        if (n < 8 || memcmp(line, "#version", 8) != 0) hold_merge_line(&l, line, n);
     }
+    add_held(&l);
 }
 
 /* ["left", "right"], after its '[' */
@@ -119,7 +159,8 @@ static void add_merge_pair(struct merge_list *l, struct reader *r) {
     size_t n_left = r->s.string_length;
     memcpy(left, r->s.string, n_left);
     reader_want(r, JSON_STRING, what);
-    add_merge(l, left, n_left, r->s.string, r->s.string_length);
+    hold_merge(l, left, n_left, r->s.string, r->s.string_length);
+    add_held(l);
     reader_want(r, JSON_ARRAY_END, what);
 }
 
@@ -130,7 +171,7 @@ static void load_merges_json(struct clip_bpe *t, struct json_span span) {
     reader_want(&r, JSON_ARRAY, "expected a list of merges");
     struct merge_list l = begin_merges(t, span.path, count_strings(span));
     for (enum json_token token; (token = reader_next(&r)) != JSON_ARRAY_END;) {
-        if (token == JSON_STRING) add_merge_line(&l, r.s.string, r.s.string_length);
+        if (token == JSON_STRING) hold_merge_line(&l, r.s.string, r.s.string_length), add_held(&l);
         else if (token == JSON_ARRAY) add_merge_pair(&l, &r);
         else reader_fail(&r, "expected a merge");
     }

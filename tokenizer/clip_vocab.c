@@ -82,19 +82,44 @@ static uint64_t *find_slot(const struct vocab *v, const char *token, size_t byte
     }
 }
 
-enum vocab_put vocab_put(struct vocab *v, const char *token, size_t bytes, int32_t id) {
-    assert(id >= 0 && id < v->capacity);
-    uint64_t hash = sip_hash(v->key, token, bytes), *slot = find_slot(v, token, bytes, hash);
+enum vocab_put vocab_put_sought(struct vocab *v, const struct vocab_query *q) {
+    assert(q->id >= 0 && q->id < v->capacity);
+    uint64_t *slot = find_slot(v, q->token, q->bytes, q->hash);
     if (*slot) return VOCAB_TOKEN_TWICE;
-    if (v->tokens[id]) return VOCAB_ID_TWICE;
-    v->tokens[id] = token;
+    if (v->tokens[q->id]) return VOCAB_ID_TWICE;
+    v->tokens[q->id] = q->token;
     v->n++;
-    *slot = (hash >> 32 << 32) | (uint32_t)(id + 1);
+    *slot = (q->hash >> 32 << 32) | (uint32_t)(q->id + 1);
     return VOCAB_OK;
+}
+
+enum vocab_put vocab_put(struct vocab *v, const char *token, size_t bytes, int32_t id) {
+    return vocab_put_sought(v, &(struct vocab_query){token, bytes, sip_hash(v->key, token, bytes), id});
 }
 
 int32_t vocab_find(const struct vocab *v, const char *token, size_t bytes) {
     return (int32_t)(uint32_t)*find_slot(v, token, bytes, sip_hash(v->key, token, bytes)) - 1;
+}
+
+void vocab_seek(const struct vocab *v, struct vocab_query *q, int n) {
+    for (int i = 0; i < n; i++) {
+        q[i].hash = sip_hash(v->key, q[i].token, q[i].bytes);
+        __builtin_prefetch(&v->slots[q[i].hash & v->mask]);
+    }
+}
+
+/* The id of the first token where q's would stand, or -1. */
+static int32_t likely_id(const struct vocab *v, const struct vocab_query *q) {
+    return (int32_t)(uint32_t)v->slots[q->hash & v->mask] - 1;
+}
+
+void vocab_find_all(const struct vocab *v, struct vocab_query *q, int n) {
+    vocab_seek(v, q, n);
+    for (int i = 0; i < n; i++)
+        if (likely_id(v, &q[i]) >= 0) __builtin_prefetch(&v->tokens[likely_id(v, &q[i])]);
+    for (int i = 0; i < n; i++)
+        if (likely_id(v, &q[i]) >= 0) __builtin_prefetch(v->tokens[likely_id(v, &q[i])]);
+    for (int i = 0; i < n; i++) q[i].id = (int32_t)(uint32_t)*find_slot(v, q[i].token, q[i].bytes, q[i].hash) - 1;
 }
 
 const char *vocab_token(const struct vocab *v, int32_t id) {
@@ -109,14 +134,19 @@ void merges_init(struct merges *m, struct arena *a, size_t capacity) {
     m->slots = arena_array(a, m->mask + 1, sizeof *m->slots);
 }
 
+static uint64_t pair_of(int32_t left, int32_t right) {
+    return (uint64_t)(left + 1) << 32 | (uint32_t)(right + 1);
+}
+
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right) {
+    uint64_t pair = pair_of(left, right);
+    __builtin_prefetch(&m->slots[sip_hash(m->key, &pair, sizeof pair) & m->mask]);
+}
+
 static struct merge *find_merge(const struct merges *m, uint64_t pair) {
     size_t i = sip_hash(m->key, &pair, sizeof pair) & m->mask;
     while (m->slots[i].pair && m->slots[i].pair != pair) i = (i + 1) & m->mask;
     return &m->slots[i];
-}
-
-static uint64_t pair_of(int32_t left, int32_t right) {
-    return (uint64_t)(left + 1) << 32 | (uint32_t)(right + 1);
 }
 
 bool merges_put(struct merges *m, int32_t left, int32_t right, uint32_t rank, int32_t id) {

@@ -36,6 +36,19 @@ enum vocab_put { VOCAB_OK, VOCAB_TOKEN_TWICE, VOCAB_ID_TWICE };
 enum vocab_put vocab_put(struct vocab *v, const char *token, size_t bytes, int32_t id);
 /* The id, or -1. */
 int32_t vocab_find(const struct vocab *v, const char *token, size_t bytes);
+
+/* Many tokens at once, none waiting for another's way through memory: vocab_seek hashes n and has their places in the cache soon. */
+enum { VOCAB_AT_ONCE = 32 };
+struct vocab_query {
+    const char *token;
+    size_t bytes;
+    uint64_t hash; /* vocab_seek's */
+    int32_t id;
+};
+void vocab_seek(const struct vocab *v, struct vocab_query *q, int n);
+enum vocab_put vocab_put_sought(struct vocab *v, const struct vocab_query *q);
+/* Each one's id, or -1; sought by it. */
+void vocab_find_all(const struct vocab *v, struct vocab_query *q, int n);
 /* Whether the token with this id, if there is one, is the given. */
 bool vocab_is(const struct vocab *v, int32_t id, const char *token, size_t bytes);
 const char *vocab_token(const struct vocab *v, int32_t id);
@@ -53,6 +66,8 @@ struct merges {
 };
 
 void merges_init(struct merges *m, struct arena *a, size_t capacity);
+/* Has the pair's place in the cache soon. */
+void merges_prefetch(const struct merges *m, int32_t left, int32_t right);
 /* False if the pair is there already. */
 bool merges_put(struct merges *m, int32_t left, int32_t right, uint32_t rank, int32_t id);
 const struct merge *merges_find(const struct merges *m, int32_t left, int32_t right);
