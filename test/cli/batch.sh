@@ -206,7 +206,7 @@ rm box/*
 
 # In a file two ways of writing it are found before anything is drawn, in directories to come, too.
 ln -s box link
-for pair in box/a.png:./box//a.png link/a.png:box/a.png box/new/a.png:link/new/x/../a.png "$PWD/new/a.png:x/../new/a.png"; do
+for pair in box/a.png:./box//a.png link/a.png:box/a.png box/new/a.png:link/new/x/../a.png "$PWD/new/a.png:x/../new//a.png"; do
     printf '{"prompt":"a","output":"%s"}\n{"prompt":"b","output":"%s"}\n' "${pair%:*}" "${pair#*:}" >ways.jsonl
     batch -b ways.jsonl -f --mkdirs
     expect_error 65 "diffuse: ways.jsonl: line 2: ${pair#*:}: line 1 has this output, too"
