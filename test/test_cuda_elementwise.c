@@ -31,8 +31,8 @@ static void call_pointwise(struct device *dev, int side, void *data) {
 static void test_pointwise(void **state) {
     (void)state;
     static const struct pointwise_case cases[] = {
-        {1, 1280, 0, 0, 0, SILU, 8},       {3, 320, 0, 8, 0, SILU, 8},       {5, 7, 1, 0, 0, SILU, 8},         {7, 24, 3, 0, 0, SILU, 8},
-        {2, 64, 0, 0, 0, SILU, 300},       {9, 40, 0, 0, 0, ADD, 1, 1},      {4, 64, 8, 16, 24, ADD, 1, 0.3f}, {5, 33, 0, 1, 2, ADD, 1, 1},
+        {1, 1280, 0, 0, 0, SILU, 8, 1},    {3, 320, 0, 8, 0, SILU, 8, 1},    {5, 7, 1, 0, 0, SILU, 8, 1},      {7, 24, 3, 0, 0, SILU, 8, 1},
+        {2, 64, 0, 0, 0, SILU, 300, 1},    {9, 40, 0, 0, 0, ADD, 1, 1},      {4, 64, 8, 16, 24, ADD, 1, 0.3f}, {5, 33, 0, 1, 2, ADD, 1, 1},
         {6, 16, 0, 0, 0, ADD_TO_A, 1, -2}, {6, 16, 0, 0, 0, ADD_TO_B, 1, 1}, {1, 1, 0, 0, 0, ADD, 1, 1},       {300, 8, 0, 0, 4, ADD, 1, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) FOR_DTYPES(dtype) {

@@ -27,7 +27,7 @@ begin() {
     run "$@" &
 }
 
-for config in release asan tsan; do make -s -j"$JOBS" BUILD=build/$config config=$config emu-tests || exit 1; done
+for config in release asan tsan; do make -s BUILD=build/$config config=$config emu-tests || exit 1; done
 begin tsan "first order"
 begin asan "first order"
 begin asan "order 1, lazy stream" EMU_SEED=1 EMU_LAZY=1
