@@ -153,7 +153,7 @@ static void gather(const struct gemm *g, float *a, int t0, int rows, int d0, int
             span = imin(C - channel, d0 + n - d);
             const float *from = conv_pixel(c, g->H, g->W, image, h, w, tap / side, tap % side);
             if (!from) memset(a + (d - d0), 0, (size_t)span * sizeof *a);
-            else if (span == 4) memcpy(a + (d - d0), from, 4 * sizeof *a); /* the latents' four channels: no call */
+            else if (span == 4) memcpy(a + (d - d0), from + channel, 4 * sizeof *a); /* the latents' four channels: no call */
             else memcpy(a + (d - d0), from + channel, (size_t)span * sizeof *a);
         }
     }
