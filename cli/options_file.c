@@ -20,8 +20,8 @@ static char *next_word(struct arena *a, const char **s) {
     struct buffer b = {.arena = a};
     const char *p = behind_blanks(*s);
     char quote = 0;
-    buffer_add(&b, "", 0);
     if (!*p || *p == '#' || *p == '\n') return *s = p + strcspn(p, "\n"), NULL;
+    buffer_add(&b, "", 0);
     for (; *p && *p != '\n' && (quote || !strchr(" \t\r", *p)); p++) {
         bool escape = *p == '\\' && quote != '\'' && (!quote || p[1] == '"' || p[1] == '\\');
         if (escape && !p[1]) die(FAIL_USAGE, "expected a character after \\, found the file's end");
@@ -37,9 +37,8 @@ static char *next_word(struct arena *a, const char **s) {
 }
 
 static void take_line(struct arena *a, const char **line, void (*take)(void *data, int argc, char **argv), void *data) {
-    char **words = arena_array(a, OPTIONS_LINE_WORDS_MAX + 2, sizeof *words), *word;
-    int n = 0;
-    words[n++] = arena_strdup(a, "diffuse");
+    char *words[OPTIONS_LINE_WORDS_MAX + 2] = {"diffuse"}, *word;
+    int n = 1;
     while ((word = next_word(a, line)) != NULL) {
         if (n > OPTIONS_LINE_WORDS_MAX) die(FAIL_USAGE, "expected at most %d words, found more", OPTIONS_LINE_WORDS_MAX);
         words[n++] = word;
@@ -48,7 +47,7 @@ static void take_line(struct arena *a, const char **line, void (*take)(void *dat
 }
 
 /* Dies with the line's place before the message. */
-static void take_placed(struct arena *a, const char *place, const char **line, void (*take)(void *data, int argc, char **argv),
+static void take_placed(struct arena *a, const char *path, int number, const char **line, void (*take)(void *data, int argc, char **argv),
                         void *data) {
     struct job job;
     if (job_enter(&job)) {
@@ -56,17 +55,18 @@ static void take_placed(struct arena *a, const char *place, const char **line, v
         job_leave(&job);
         return;
     }
-    die_hint(job.code, *job.hint ? job.hint : NULL, "%s: %s", place, job.message);
+    die_hint(job.code, *job.hint ? job.hint : NULL, "%s: line %d: %s", path, number, job.message);
 }
 
 void options_file_read(struct arena *a, const char *path, void (*take)(void *data, int argc, char **argv), void *data) {
     size_t n;
     char *text = read_file(a, path, OPTIONS_FILE_MAX, &n);
     if (memchr(text, 0, n)) die(FAIL_DATA, "%s: expected text, found a NUL byte at offset %zu", path, strlen(text));
-    const char *line = text, *end = text;
+    bool marked = n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3); /* a BOM */
+    const char *line = text + (marked ? 3 : 0), *end = line;
     for (int number = 1; *end;) {
         end = line;
-        take_placed(a, arena_printf(a, "%s: line %d", path, number), &end, take, data);
+        take_placed(a, path, number, &end, take, data);
         for (; line <= end; line++) number += *line == '\n';
     }
 }

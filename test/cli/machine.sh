@@ -110,7 +110,7 @@ printf -- '--st\\\n\\\neps 2 \\\r\n  -g 3 # few \\\n-n "two \\\nwords" --seed 4 
 run -m "$MODEL" --threads 1 -s 5 -o box/joined.png 'a cat'
 expect_code 0
 expect_same wanted.png box/joined.png
-echo '--size 64' >options
+printf '\357\273\277--size 64\n' >options
 draw --size 32 -f -o wanted.png -q x
 [ ! -s err ] || fail 'a size of the file may be changed'
 refused() {
