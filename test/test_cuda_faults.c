@@ -118,6 +118,7 @@ static int draw_in_child(int call, int at, char *text, size_t size) {
         dup2(pipe_ends[1], STDERR_FILENO);
         close(pipe_ends[0]), close(pipe_ends[1]);
         failing_call = call, failing_at = at;
+        if (call >= 0 && !calls[call].code) setenv("EMU_LEAKS", "0", 1); /* what such a call did not free */
         alarm(60);
         draw();
     }
