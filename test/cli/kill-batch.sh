@@ -29,7 +29,7 @@ while [ $n_killed -lt "$kills" ]; do
         timeout -s KILL "$delay" "$DIFFUSE" --device cpu -m "$MODEL" --threads 1 -q -b jobs.jsonl -o box/ --resume --manifest manifest >out 2>err
         code=$?
         [ $code -ne 0 ] || break
-        [ $code -eq 137 ] || fail "exit code $code"
+        [ $code -eq 137 ] || { fail "exit code $code"; finish; } # the same would come again, for ever
         n_killed=$((n_killed + 1))
         look
     done
