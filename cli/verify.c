@@ -186,7 +186,10 @@ static bool verify_of_several(struct arena *a, struct resident *resident, const 
         job_leave(&job);
         return same;
     }
-    fprintf(stderr, "diffuse: %s\n", job.message);
+    char name[ERROR_MAX]; /* said first where the message is of something else: the picture that it begins from, say */
+    size_t length = escape_text(name, sizeof name, path, strlen(path));
+    bool named = !strcmp(path, "-") || !strncmp(job.message, name, length);
+    fprintf(stderr, "diffuse: %s%s%s\n", named ? "" : name, named ? "" : ": ", job.message);
     hint_once(job.hint);
     return false;
 }

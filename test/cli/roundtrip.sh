@@ -137,6 +137,13 @@ grep -q '^old.jpg: differs .*; version 0\.0\.9, now 0\.1\.0' out || fail "says $
 run -m "$MODEL" --verify ddim.png nowhere.png
 expect_code 1
 [ "$(cat out)" = 'ddim.png: bit-identical' ] || fail "says $(cat out)"
+# of several, the picture is named whose input is gone
+draw_as begun.png x -i ddim.png --strength 0.5 --steps 2
+mv ddim.png gone.png
+run -m "$MODEL" --verify gone.png begun.png
+mv gone.png ddim.png
+expect_code 1
+grep -q '^diffuse: begun\.png: .*ddim\.png: No such file or directory$' err || fail "says $(cat err)"
 run -m "$MODEL" --verify nowhere.png
 expect_error 66 'diffuse: nowhere.png: No such file or directory'
 draw_as steps.png x -s 1 --steps 2 --save-every 1
