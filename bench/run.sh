@@ -60,6 +60,9 @@ theirs() {
     sed -n 's/.*"peak_mib": \([0-9]*\).*/\1/p' "$WORK/lines" | sort -n | tail -n 1 | sed "s/^/peak /" >>"$WORK/$name.rows"
 }
 
+# the largest of what a peer's processes took, a step's or a decode's
+most() { awk -v what="$2" '$1 == what && $2 + 0 > most {most = $2 + 0} END {if (most) print most}' "$WORK/$1.rows" 2>/dev/null; }
+
 of() { awk -v what="$2" '$1 == what {print $2}' "$WORK/$1.rows" 2>/dev/null | median; }
 
 echo "$(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo), $THREADS threads, $NEIGHBOURS neighbours, load $(cut -d ' ' -f 1 /proc/loadavg), $("$DIFFUSE" --version | head -n 1)"
@@ -90,7 +93,7 @@ measure() {
     echo "$model $size, $dtype: step $(of ours step) ms, load $(of ours load) GB/s, text $(of ours text) ms, vae $(of ours vae) ms, cold $(of ours cold) ms," \
         "peak $(of ours peak) MiB (medians of $ROUNDS runs)"
     for name in $peers; do
-        echo "$(of ours step) $(of "$name" step) $(of ours vae) $(of "$name" vae) $(of ours cold) $(of "$name" cold_step) $(of "$name" cold_vae) $(of ours peak) $(of "$name" peak)" |
+        echo "$(of ours step) $(of "$name" step) $(of ours vae) $(of "$name" vae) $(of ours cold) $(of "$name" cold_step) $(of "$name" cold_vae) $(of ours peak) $(most "$name" peak)" |
             awk -v d="$model, $dtype" -v p="$name" 'NF == 9 {printf "%s: %s step %.0f ms: ratio ours/theirs %.2f; vae %.0f ms: %.2f; cold %.0f ms: %.2f; peak %.0f MiB: %.2f\n",
                 d, p, $2, $1 / $2, $4, $3 / $4, $6 + $7, $5 / ($6 + $7), $9, $8 / $9}'
     done
