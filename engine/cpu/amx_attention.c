@@ -34,10 +34,10 @@ static struct attention attention_of(struct device *dev, struct view y, struct v
     a.Tq = q.H * q.W;
     a.Tk = k.H * k.W;
     a.parts = amx_parts(a.dev, q.dtype);
-    a.width_chunks = amx_ceil(a.D, AMX_DEPTH);
-    a.key_chunks = amx_ceil(a.Tk, AMX_DEPTH);
+    a.width_chunks = ceil_div(a.D, AMX_DEPTH);
+    a.key_chunks = ceil_div(a.Tk, AMX_DEPTH);
     a.head_elements = (size_t)a.width_chunks * (size_t)a.key_chunks * (size_t)a.parts * AMX_B_STEP;
-    a.tasks = (size_t)amx_ceil(a.Tq, AMX_ROWS);
+    a.tasks = (size_t)ceil_div(a.Tq, AMX_ROWS);
     return a;
 }
 
@@ -188,7 +188,7 @@ static float soften(float *restrict s, int n, int end, float scale, float *m, fl
 /* Queries [q0, q0 + n) meet keys [k0, k0 + n_keys). */
 static void weigh(const struct attention *a, struct buffers *buf, int q0, int n, int k0, int n_keys) {
     float scale = 1.44269504088896341f / sqrtf((float)a->D);
-    int width = width_of(a), end = amx_ceil(n_keys, AMX_DEPTH) * AMX_DEPTH;
+    int width = width_of(a), end = ceil_div(n_keys, AMX_DEPTH) * AMX_DEPTH;
     for (int i = 0; i < AMX_ROWS; i++) {
         float *s = buf->scores + i * KEYS, *sums = buf->sums + i * width;
         int seen = i >= n ? 0 : a->causal ? imin(n_keys, q0 + i + 1 - k0) : n_keys; /* a query sees no later key */
@@ -212,7 +212,7 @@ static void attend(const struct attention *a, struct buffers *buf, int image, in
     }
     memset(buf->sums, 0, AMX_ROWS * width * sizeof *buf->sums);
     for (int k0 = 0; k0 < Tk; k0 += KEYS) {
-        int n_keys = imin(KEYS, Tk - k0), chunks = amx_ceil(n_keys, AMX_DEPTH);
+        int n_keys = imin(KEYS, Tk - k0), chunks = ceil_div(n_keys, AMX_DEPTH);
         score(a, buf, head, k0 / AMX_DEPTH, chunks);
         weigh(a, buf, q0, n, k0, n_keys);
         add_values(a, buf, head, k0 / AMX_DEPTH, chunks);

@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include "engine/cpu/amx_kernels.h"
-#include "engine/cpu/vmath.h"
 
 enum {
     SLICE_BLOCKS = 4, /* of AMX_ROWS pixels in an item */
@@ -30,7 +29,7 @@ struct amx_plan {
  * whatever memory held: so are their results, which nobody takes -------------------------------------------------- */
 
 static int chunks_of(const struct weight *w) {
-    return amx_ceil((int)w->shape[1], AMX_DEPTH);
+    return ceil_div((int)w->shape[1], AMX_DEPTH);
 }
 
 static size_t panel_elements(const struct weight *w, int parts) {
@@ -38,7 +37,7 @@ static size_t panel_elements(const struct weight *w, int parts) {
 }
 
 static int half_panels(const struct weight *w, int halves) {
-    return amx_ceil((int)w->shape[0] / halves, AMX_COLUMNS);
+    return ceil_div((int)w->shape[0] / halves, AMX_COLUMNS);
 }
 
 /* Channels [c0, c0 + n) of row k of w [K,C,R,R], one tap. */
@@ -115,12 +114,11 @@ static void choose_piece(struct gemm *g) {
     g->rows = g->y.H;
     while (g->images < g->y.N && piece_bytes(g, g->images + 1, g->y.H) <= room) g->images++;
     if (g->images == 1 && !g->direct)
-        while (g->rows > 1 && piece_bytes(g, 1, g->rows) > room) g->rows = amx_ceil(g->rows, 2);
+        while (g->rows > 1 && piece_bytes(g, 1, g->rows) > room) g->rows = ceil_div(g->rows, 2);
 }
 
 static bool is_linear(const struct gemm_call *c) {
-    const struct conv_shape *s = &c->conv.shape;
-    return gemm_side(c->conv.w) == 1 && s->stride == 1 && s->upsample == 1 && !(s->top | s->left | s->bottom | s->right) && !c->conv.temb.p;
+    return gemm_is_of_rows(&c->conv) && !c->conv.temb.p;
 }
 
 /* All rows of all images, as those of one image a pixel wide. */
@@ -227,12 +225,6 @@ static void set_operands(struct gemm *g) {
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-static void activate(float *v, enum act act) {
-#pragma omp simd
-    for (int i = 0; i < AMX_COLUMNS; i++)
-        v[i] = act == ACT_SILU ? vm_silu(v[i]) : act == ACT_QUICK_GELU ? vm_swish(v[i], 1.702f) : act == ACT_GELU ? vm_gelu(v[i]) : v[i];
-}
-
 static void add(float *v, const struct view *from, size_t row, int k0, int width) {
     float buffer[AMX_COLUMNS];
     const float *addend = row_load(from->dtype, row_at(*from, row, k0), buffer, width);
@@ -246,11 +238,11 @@ static void finish_row(const struct gemm *g, float *v, float *gates, size_t row,
     for (int i = 0; bias && i < width; i++) v[i] += bias[i];
     if (gates) {
         for (int i = 0; bias && i < width; i++) gates[i] += bias[g->y.C + i];
-        activate(gates, ACT_GELU);
+        gemm_activate(gates, AMX_COLUMNS, ACT_GELU);
         for (int i = 0; i < AMX_COLUMNS; i++) v[i] *= gates[i];
     }
     if (g->temb.p) add(v, &g->temb, g->temb.N == 1 ? 0 : (size_t)n, k0, width);
-    if (g->call->act != ACT_NONE) activate(v, g->call->act);
+    gemm_activate(v, AMX_COLUMNS, g->call->act);
     if (g->residual.p) add(v, &g->residual, row, k0, width);
     row_store(g->y.dtype, row_at(g->y, row, k0), v, width);
 }
@@ -280,7 +272,7 @@ static int piece_pixels(const struct gemm *g) {
 static void slices(void *context, size_t begin, size_t end, int thread) {
     const struct gemm *g = context;
     const struct weight *w = g->call->conv.w;
-    int pixels = piece_pixels(g), n_slices = amx_ceil(pixels, SLICE), panels = half_panels(w, g->call->halves);
+    int pixels = piece_pixels(g), n_slices = ceil_div(pixels, SLICE), panels = half_panels(w, g->call->halves);
     float *c = (float *)((char *)g->dev->scratch + laid_out_bytes(g) + (size_t)thread * thread_bytes(g));
     amx_begin();
     for (size_t i = begin; i < end; i++) {
@@ -289,7 +281,7 @@ static void slices(void *context, size_t begin, size_t end, int thread) {
         o.a += (size_t)q0 * o.row;
         for (int half = 0; half < g->call->halves; half++) {
             o.b = g->operands.b + (size_t)(half * panels + panel) * panel_elements(w, g->parts);
-            amx_product(c + half * SLICE * AMX_COLUMNS, AMX_COLUMNS, &o, amx_ceil(n, AMX_ROWS), false);
+            amx_product(c + half * SLICE * AMX_COLUMNS, AMX_COLUMNS, &o, ceil_div(n, AMX_ROWS), false);
         }
         finish(g, c, q0, n, panel);
     }
@@ -302,7 +294,7 @@ static void run_piece(struct gemm *g) {
     set_operands(g);
     if (!g->direct) lay_out(g);
     double flop = 2.0 * SLICE * AMX_COLUMNS * halves * g->operands.taps * g->operands.chunks * AMX_DEPTH * (g->parts * (g->parts + 1) / 2);
-    pool_for(g->dev->base.pool, (size_t)amx_ceil(piece_pixels(g), SLICE) * (size_t)half_panels(w, halves), flop * FLOP_NS, slices, g);
+    pool_for(g->dev->base.pool, (size_t)ceil_div(piece_pixels(g), SLICE) * (size_t)half_panels(w, halves), flop * FLOP_NS, slices, g);
 }
 
 void amx_gemm(struct cpu_device *dev, const struct gemm_call *c) {

@@ -55,8 +55,4 @@ void amx_pack_b(uint16_t *dst, int column, const uint16_t *values, size_t part, 
 void amx_gemm_plan(struct cpu_device *dev, const struct gemm_call *c);
 void amx_gemm(struct cpu_device *dev, const struct gemm_call *c);
 
-static inline int amx_ceil(int n, int unit) {
-    return (n + unit - 1) / unit;
-}
-
 #endif

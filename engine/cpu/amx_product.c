@@ -76,7 +76,7 @@ int amx_parts(const struct cpu_device *dev, enum dtype dtype) {
 }
 
 void amx_split(uint16_t *dst, size_t part, int parts, enum dtype dtype, const void *src, int n) {
-    int end = amx_ceil(n, AMX_DEPTH) * AMX_DEPTH;
+    int end = ceil_div(n, AMX_DEPTH) * AMX_DEPTH;
     for (int p = 0; p < parts; p++) memset(dst + (size_t)p * part + n, 0, (size_t)(end - n) * sizeof *dst);
     if (dtype == DT_BF16) {
         memcpy(dst, src, (size_t)n * sizeof *dst);

@@ -54,10 +54,6 @@ struct job {
     int first, n;       /* tiles of the pass at hand */
 };
 
-static int ceil_div(int a, int b) {
-    return (a + b - 1) / b;
-}
-
 /* ---- the transforms, in one dimension; rows then columns make two ------------------------------------------------ */
 
 #define PA 0.625f /* the points: 0, ±PA, ±PB, ∞ */

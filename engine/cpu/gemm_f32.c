@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include "engine/cpu/gemm.h"
 #include "engine/cpu/panel_gemm.h"
-#include "engine/cpu/row.h"
-#include "engine/cpu/vmath.h"
 
 enum {
     SLICE_ROWS = (96 + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS,
@@ -40,10 +38,6 @@ struct gemm {
     int T, rows;               /* of y, of a slice */
     bool direct;               /* a is x as it lies */
 };
-
-static int ceil_div(int a, int b) {
-    return (a + b - 1) / b;
-}
 
 bool gemm_fits(enum dtype dtype) {
     return LANES >= 8 && dtype == DT_F32;
@@ -98,15 +92,10 @@ bool gemm_packed(const struct weight *w) {
 
 /* ---- the geometry of one call ------------------------------------------------------------------------------------- */
 
-static bool as_it_lies(const struct conv_call *c) {
-    const struct conv_shape *s = &c->shape;
-    return gemm_side(c->w) == 1 && s->stride == 1 && s->upsample == 1 && !(s->top | s->left | s->bottom | s->right);
-}
-
 static struct gemm gemm_of(struct cpu_device *dev, const struct gemm_call *call) {
     const struct conv_call *c = &call->conv;
     struct gemm g = {.dev = dev, .call = call, .x = c->x, .y = c->y, .depth = depth_of(c->w)};
-    g.direct = as_it_lies(c) && c->x.ld % PAGE_FLOATS; /* rows whole pages apart would all want the same lines of the L1 cache */
+    g.direct = gemm_is_of_rows(c) && c->x.ld % PAGE_FLOATS; /* rows whole pages apart would all want the same lines of the L1 cache */
     if (!g.direct) conv_seen(c, &g.H, &g.W);
     g.block = block_depth(g.depth);
     g.half = (int)c->w->shape[0] / call->halves;
@@ -122,8 +111,8 @@ static size_t gathered_floats(const struct gemm *g) {
     return g->direct ? 0 : (size_t)g->rows * BLOCK_DEPTH;
 }
 
-static size_t thread_floats(const struct gemm *g) {
-    return gathered_floats(g) + (size_t)g->group * (size_t)g->call->halves * (size_t)g->rows * PANEL;
+static size_t thread_bytes(const struct gemm *g) {
+    return cpu_lines((gathered_floats(g) + (size_t)g->group * (size_t)g->call->halves * (size_t)g->rows * PANEL) * sizeof(float));
 }
 
 void gemm_plan(struct cpu_device *dev, const struct gemm_call *call) {
@@ -138,7 +127,7 @@ void gemm_plan(struct cpu_device *dev, const struct gemm_call *call) {
     assert(plan->halves == call->halves);
     cpu_plan_dense(dev, call->conv.b, DT_F32);
     struct gemm g = gemm_of(dev, call);
-    cpu_scratch_reserve(dev, (size_t)pool_threads(dev->base.pool) * cpu_lines(thread_floats(&g) * sizeof(float)));
+    cpu_scratch_reserve(dev, (size_t)pool_threads(dev->base.pool) * thread_bytes(&g));
 }
 
 /* ---- a, where it is gathered -------------------------------------------------------------------------------------- */
@@ -153,25 +142,12 @@ static void gather(const struct gemm *g, float *a, int t0, int rows, int d0, int
             span = imin(C - channel, d0 + n - d);
             const float *from = conv_pixel(c, g->H, g->W, image, h, w, tap / side, tap % side);
             if (!from) memset(a + (d - d0), 0, (size_t)span * sizeof *a);
-            else if (span == 4) memcpy(a + (d - d0), from + channel, 4 * sizeof *a); /* the latents' four channels: no call */
             else memcpy(a + (d - d0), from + channel, (size_t)span * sizeof *a);
         }
     }
 }
 
 /* ---- a panel's products become y's -------------------------------------------------------------------------------- */
-
-static void activate(float *v, int n, enum act act) {
-    if (act == ACT_SILU)
-#pragma omp simd
-        for (int i = 0; i < n; i++) v[i] = vm_silu(v[i]);
-    else if (act == ACT_QUICK_GELU)
-#pragma omp simd
-        for (int i = 0; i < n; i++) v[i] = vm_swish(v[i], 1.702f);
-    else
-#pragma omp simd
-        for (int i = 0; i < n; i++) v[i] = vm_gelu(v[i]);
-}
 
 static void add_to_rows(float *v, int rows, const float *addend) {
     for (int i = 0; i < rows; i++, v += PANEL)
@@ -209,20 +185,18 @@ static void finish(const struct gemm *g, float *v, int t0, int rows, int panel) 
     float bias[2][PANEL] = {{0}};
     for (int half = 0; b && half < g->call->halves; half++)
         memcpy(bias[half], (const float *)b->packed + half * g->half + k0, (size_t)width * sizeof(float));
+    if (g->call->halves == 2 || g->call->act != ACT_NONE) { /* what is not linear wants it first */
+        add_to_rows(v, rows, bias[0]);
+        memset(bias[0], 0, sizeof bias[0]);
+    }
     if (g->call->halves == 2) {
         float *gates = v + g->rows * PANEL;
-        add_to_rows(v, rows, bias[0]);
         add_to_rows(gates, rows, bias[1]);
 #pragma omp simd
         for (int i = 0; i < n; i++) v[i] *= vm_gelu(gates[i]);
-        memset(bias[0], 0, sizeof bias[0]);
     }
     if (g->call->conv.temb.p) add_temb(g, v, t0, rows, k0, width);
-    if (g->call->act != ACT_NONE) {
-        add_to_rows(v, rows, bias[0]);
-        activate(v, n, g->call->act);
-        memset(bias[0], 0, sizeof bias[0]);
-    }
+    gemm_activate(v, n, g->call->act);
     if (width == PANEL) store_rows(g, v, bias[0], t0, rows, k0, PANEL);
     else store_rows(g, v, bias[0], t0, rows, k0, width);
 }
@@ -250,11 +224,11 @@ static void run_item(const struct gemm *g, float *scratch, int t0, int rows, int
 /* Slices change fastest: a group of panels is read from memory once. */
 static void items(void *context, size_t begin, size_t end, int thread) {
     const struct gemm *g = context;
-    size_t slices = (size_t)ceil_div(g->T, g->rows), floats = cpu_lines(thread_floats(g) * sizeof(float)) / sizeof(float);
+    size_t slices = (size_t)ceil_div(g->T, g->rows);
+    float *scratch = (float *)((char *)g->dev->scratch + (size_t)thread * thread_bytes(g));
     for (size_t i = begin; i < end; i++) {
         int first = (int)(i / slices) * g->group, t0 = (int)(i % slices) * g->rows;
-        run_item(g, (float *)g->dev->scratch + (size_t)thread * floats, t0, imin(g->rows, g->T - t0), first,
-                 imin(g->group, g->n_panels - first));
+        run_item(g, scratch, t0, imin(g->rows, g->T - t0), first, imin(g->group, g->n_panels - first));
     }
 }
 

@@ -62,10 +62,6 @@ static void linear_destroy(struct cpu_plan *base) {
     free(plan);
 }
 
-static int ceil_div(int a, int b) {
-    return (a + b - 1) / b;
-}
-
 static struct linear_plan *plan_of(struct cpu_device *dev, struct weight *w, int halves, enum dtype dtype) {
     struct linear_plan *plan = (struct linear_plan *)cpu_plan_of(dev, w);
     if (plan) {

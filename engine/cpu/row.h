@@ -40,5 +40,8 @@ static inline int imin(int a, int b) {
 static inline int imax(int a, int b) {
     return a > b ? a : b;
 }
+static inline int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
 
 #endif
