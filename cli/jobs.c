@@ -205,6 +205,13 @@ static bool attempt(void (*part)(struct arena *a, struct batch *b), struct arena
     return false;
 }
 
+/* What is odd about the device is the run's, whichever job is the first. */
+static void start_model(struct batch *b) {
+    error_place = NULL;
+    model_start(b->model, b->options, &b->startup);
+    error_place = b->place;
+}
+
 /* False where some of it failed. */
 static bool draw_job(struct arena *a, struct batch *b) {
     struct model *m = b->model;
@@ -213,7 +220,7 @@ static bool draw_job(struct arena *a, struct batch *b) {
     if (!b->wanted) b->n_resumed += b->options->resume;
     if (!b->wanted && !b->forecast) run_skip(a, &b->run);
     if (!b->wanted) return true;
-    if (!m->device) model_start(m, b->options, &b->startup);
+    if (!m->device) start_model(b);
     if (b->forecast) return attempt(forecast, a, b);
     if (!attempt(prepare, a, b)) return false;
     bool made = run_images(&b->run) == 0;
@@ -232,7 +239,7 @@ static int draw_lines(struct batch *b) {
         check_kind(b);
         if (!shard_has(&o->shard, b->n_jobs++)) continue;
         struct arena a = {0};
-        b->place = lines_place(&a, &b->lines);
+        error_place = b->place = lines_place(&a, &b->lines);
         b->id = arena_printf(&a, "%08llu", (unsigned long long)b->lines.number);
         b->run.drained = false;
         events_job(b->id);
@@ -243,6 +250,7 @@ static int draw_lines(struct batch *b) {
         if (b->run.dead) fprintf(stderr, "stopped: %s: the device failed: what follows is not drawn, and --resume goes on\n", b->place);
         else if (halted && !o->quiet) fprintf(stderr, "stopped: %s failed and --halt says so\n", b->place);
         events_job(NULL);
+        error_place = NULL;
         arena_free(&a);
     }
     if (!b->n_jobs && !drained) warn("%s: no jobs", b->lines.name);

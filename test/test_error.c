@@ -56,6 +56,19 @@ static void warn_twice(void) {
     warn("%d", 2);
 }
 
+static void warn_of_lines(void) {
+    error_once = 1;
+    warn("odd");
+    error_place = "x: line 1";
+    warn("odd");
+    warn("odder");
+    error_place = "x: line 2";
+    warn("odder");
+    warn("%s", "x: line 1: odder");
+    error_place = NULL;
+    warn("oddest");
+}
+
 static void test_process(void **state) {
     (void)state;
     int code;
@@ -69,6 +82,10 @@ static void test_process(void **state) {
     assert_int_equal(code, 2);
     assert_string_equal(stderr_of(warn_twice, &code), "diffuse: warning: 1\\x0a\n");
     assert_int_equal(code, 0);
+    assert_string_equal(stderr_of(warn_of_lines, &code), "diffuse: warning: odd\n"
+                                                         "diffuse: warning: x: line 1: odder\n"
+                                                         "diffuse: warning: x: line 2: x: line 1: odder\n"
+                                                         "diffuse: warning: oddest\n");
 }
 
 /* A failure ends the innermost job; the outer one goes on, and can fail itself. */

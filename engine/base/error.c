@@ -9,6 +9,7 @@
 #include "engine/base/text.h"
 
 int error_quiet, error_once;
+const char *error_place;
 static void (*put_terminal_right)(void);
 static void (*report_failure)(int code, const char *message);
 
@@ -110,5 +111,5 @@ void warn(const char *fmt, ...) {
     format_line(line, fmt, ap);
     va_end(ap);
     if (error_once && was_said(line)) return;
-    fprintf(stderr, "diffuse: warning: %s\n", line);
+    fprintf(stderr, "diffuse: warning: %s%s%s\n", error_place ? error_place : "", error_place ? ": " : "", line);
 }

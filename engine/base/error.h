@@ -49,10 +49,12 @@ _Noreturn void die_hint(int code, const char *hint, const char *fmt, ...) __attr
 /* Ends the process, in a job too: what the jobs' results go to is lost, and none after this one would do better. */
 _Noreturn void die_whole(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* "diffuse: warning: MESSAGE" on stderr unless error_quiet was set; what was said lately is not said again where error_once is: many jobs
- * ask for the same. */
+/* "diffuse: warning: MESSAGE" on stderr unless error_quiet was set, "diffuse: warning: PLACE: MESSAGE" where error_place is: the line of a
+ * batch, escaped, whose job is under way. What was said lately is not said again where error_once is, of whatever place: many jobs ask for
+ * the same. */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 extern int error_quiet, error_once;
+extern const char *error_place;
 
 /* "hint: HINT" on stderr, unless it is "" or was said lately. */
 void hint_once(const char *hint);
