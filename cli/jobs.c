@@ -165,6 +165,7 @@ static void begin(struct arena *a, struct batch *b) {
     if (!o->settings.seed_given && !o->quiet && !o->dry_run)
         fprintf(stderr, "%s: seed %llu\n", o->id, (unsigned long long)o->settings.seed);
     if (o->verbose) report_request(a, r);
+    if (b->lines.format == LINES_TEXT) line_notes(prompt);
     if (prompt && (!given || strcmp(prompt, given))) prompt_notes(prompt, false, &o->settings);
     note_unused(r, o);
 }

@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include "engine/base/error.h"
+#include "engine/base/json.h"
 #include "tokenizer/prompt_syntax.h"
 
 static bool is_file(const char *path) {
@@ -105,6 +106,16 @@ static void note_syntax(const char *name, const char *prompt, bool loras) {
              *reads ? " reads it" : "");
         return;
     }
+}
+
+void line_notes(const char *prompt) {
+    struct json_scan scan;
+    json_scan_begin(&scan, prompt, strlen(prompt), NULL, 0);
+    enum json_token first = json_scan_next(&scan);
+    if (first != JSON_STRING && first != JSON_ARRAY) return;
+    if (json_scan_skip(&scan, first) == JSON_ERROR || json_scan_next(&scan) != JSON_END) return;
+    if (first == JSON_STRING) warn("prompt: a JSON string, drawn with its quotes: jq -r writes it without");
+    else warn("prompt: a JSON array, drawn as text: a job is an object, {\"prompt\":…}");
 }
 
 void prompt_notes(const char *prompt, bool from_stdin, const struct settings *settings) {

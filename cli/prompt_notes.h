@@ -7,5 +7,7 @@
 /* from_stdin: line breaks may have been meant to part several prompts. settings: how it is read. */
 void prompt_notes(const char *prompt, bool from_stdin, const struct settings *settings);
 void negative_notes(const char *negative, const struct settings *settings);
+/* A batch's line that is a prompt: is it JSON? It may be meant so (A1111's brackets). */
+void line_notes(const char *prompt);
 
 #endif
