@@ -210,6 +210,7 @@ static bool attempt(void (*part)(struct arena *a, struct batch *b), struct arena
 static void start_model(struct batch *b) {
     error_place = NULL;
     model_start(b->model, b->options, &b->startup);
+    if (b->forecast) b->model->free_bytes = b->model->device->memory_free(b->model->device);
     error_place = b->place;
 }
 

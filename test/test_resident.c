@@ -162,10 +162,28 @@ static void test_little_memory(void **state) {
     arena_free(&a);
 }
 
+/* Plans that are no more than asked for: none where the last was of the same shape. */
+static void test_forecasts(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct settings s = first_settings("test/fixtures/tiny-sd1");
+    s.height = s.width = 64;
+    struct model *m = open_request(&a, &s, open_f32())->model;
+    const int widths[] = {64, 64, 32, 32, 64}, plans[] = {1, 1, 2, 2, 3};
+    for (int i = 0; i < 5; i++) {
+        s.seed = (uint64_t)i;
+        s.width = widths[i];
+        request_plan(request_open(&a, m, &s));
+        assert_int_equal(m->n_plans, plans[i]);
+    }
+    model_close(m);
+    arena_free(&a);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests),       cmocka_unit_test(test_together),
-                                       cmocka_unit_test(test_tasks_together), cmocka_unit_test(test_refined),
-                                       cmocka_unit_test(test_offloaded),      cmocka_unit_test(test_remembered),
-                                       cmocka_unit_test(test_failures),       cmocka_unit_test(test_little_memory)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests), cmocka_unit_test(test_together),      cmocka_unit_test(test_tasks_together),
+        cmocka_unit_test(test_refined),  cmocka_unit_test(test_offloaded),     cmocka_unit_test(test_remembered),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_little_memory), cmocka_unit_test(test_forecasts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -251,7 +251,7 @@ uint64_t model_program_bytes(const struct model *m) {
 }
 
 uint64_t model_memory_room(const struct model *m) {
-    uint64_t free_bytes = m->device->memory_free(m->device);
+    uint64_t free_bytes = m->free_bytes ? m->free_bytes : m->device->memory_free(m->device);
     return free_bytes ? free_bytes + stages_held(m) : 0;
 }
 

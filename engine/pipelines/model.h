@@ -82,6 +82,7 @@ struct model {
     enum dtype dtype;            /* of all but the VAE: the device's own, outside decoding */
     struct recording *recording; /* of the loop's step; keyed by all it depends on, so it outlives the requests that go on alike */
     uint64_t program_bytes;      /* the device's, before the first load; 0 where it has memory of its own */
+    uint64_t free_bytes;         /* what the device had free as a forecast began, which changes nothing; 0: it is asked each time */
     uint64_t bytes_read;
     double load_ms;
     struct weight_hashes *hashes; /* or NULL: model_hash_weights */

@@ -77,12 +77,12 @@ echo "$jobs jobs, then as many, then as many: $memory1, $memory2, $memory3 KB; $
 [ "$files1 $files2" = "$files2 $files3" ] || fail 'descriptors leak'
 [ $((memory3 - memory2)) -lt $((2048 + memory2 / 50)) ] || fail 'memory grows'
 
-# A forecast plans what is of another shape alone, and asks once a line what memory there is.
+# A forecast, of which nothing depends on the line before, asks once what memory there is, whatever the shapes.
 what='a forecast'
 if strace -o /dev/null true 2>err; then
-    seq 200 | awk '{print "{\"prompt\":\"a cat\",\"seed\":" $1 "}"}' >jobs.jsonl
+    mixed 1 200 >jobs.jsonl
     strace -f -qq -e trace=openat -o trace "$DIFFUSE" --device cpu -m "$MODEL" --threads 1 -q -b jobs.jsonl -o box/ --dry-run >out 2>err || fail 'it failed'
     asked=$(grep -c /proc/meminfo trace)
-    [ "$asked" -ge 200 ] && [ "$asked" -le 210 ] || fail "memory is asked for $asked times"
+    [ "$asked" -ge 1 ] && [ "$asked" -le 3 ] || fail "memory is asked for $asked times"
 fi
 finish
