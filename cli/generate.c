@@ -14,6 +14,7 @@
 #include "cli/report.h"
 #include "cli/request_hash.h"
 #include "cli/result.h"
+#include "cli/resume.h"
 #include "cli/settings_table.h"
 #include "cli/signals.h"
 #include "cli/together.h"
@@ -187,6 +188,19 @@ static void report_skipped(struct arena *a, const struct options *o, int k, cons
     event_skipped(k + 1, path, said ? &seed : NULL);
 }
 
+/* --resume: the run that drew the picture may have ended before it had its line in the manifest. */
+static void restore_line(const struct run *run, struct manifest_line line) {
+    struct arena a = {0};
+    struct resumed said;
+    bool asked = run->manifest && run->options->resume;
+    if (asked && resume_look(&a, run->options, run->request, run->k, line.file, &said) == RESUME_SAME) {
+        line.seed = said.seed;
+        line.request = said.request;
+        manifest_restore(run->manifest, &line);
+    }
+    arena_free(&a);
+}
+
 /* Standard output lost ends the run, whatever images are left. */
 static void report(struct arena *a, const struct run *run, const struct result *r) {
     const struct options *o = run->options;
@@ -207,7 +221,8 @@ static void report(struct arena *a, const struct run *run, const struct result *
                                  .data = r->file,
                                  .n = r->size,
                                  .ms = r->ms};
-    if (!r->skipped) manifest_add(run->manifest, &line);
+    if (r->skipped) restore_line(run, line);
+    else manifest_add(run->manifest, &line);
 }
 
 /* One of several images that fails is reported and the others are made. */

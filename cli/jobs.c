@@ -274,7 +274,7 @@ static int draw_all(struct batch *b) {
     names_free(b->paths);
     b->run.written = names_new(b->arena);
     if (o->manifest) outdir_prepare(o->manifest, o->mkdirs, false);
-    b->run.manifest = o->manifest ? manifest_open(b->arena, o->manifest, o->batch) : NULL;
+    b->run.manifest = o->manifest ? manifest_open(b->arena, o->manifest, o->batch, o->resume) : NULL;
     contacts_begin(b->run.contacts);
     progress_begin(o->progress, o->color, o->quiet);
     int code = draw_lines(b);
@@ -307,6 +307,10 @@ int jobs(struct arena *a, const struct options *o) {
     check_lines(&b);
     int code = o->dry_run ? forecast_lines(&b) : draw_all(&b);
     if (b.n_resumed && !o->quiet) fprintf(stderr, "%llu jobs were done before\n", (unsigned long long)b.n_resumed);
+    uint64_t n_lines = manifest_restored(b.run.manifest);
+    if (n_lines && !o->quiet)
+        fprintf(stderr, "%s: pictures that were there without a line: %llu: they have one now, but for \"ms\"\n", o->manifest,
+                (unsigned long long)n_lines);
     if (b.model->device && o->verbose && !b.run.dead && !o->dry_run) report_end(b.model, &b.startup);
     if (o->archive && !o->dry_run) archive_end();
     if (!o->dry_run) event_end(code);

@@ -21,7 +21,7 @@ void output_die_other(const char *path) {
 
 bool output_stays(struct arena *a, const struct run *run, int k, const char *path) {
     const struct options *o = run->options;
-    enum resume found = o->resume ? resume_look(a, o, run->request, k, path) : RESUME_ABSENT;
+    enum resume found = o->resume ? resume_look(a, o, run->request, k, path, NULL) : RESUME_ABSENT;
     if (found == RESUME_SAME) return true;
     if (found == RESUME_TORN && o->on_exists == EXISTS_ERROR) die_there(path, "and is not whole");
     if (found == RESUME_OTHER && o->on_exists == EXISTS_ERROR) output_die_other(path);

@@ -92,7 +92,7 @@ static struct found look_into(struct arena *a, const char *path) {
     return found;
 }
 
-enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path) {
+enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path, struct resumed *said) {
     struct job job;
     struct arena own = {0};
     struct found *found = arena_alloc(a, sizeof *found);
@@ -108,6 +108,7 @@ enum resume resume_look(struct arena *a, const struct options *o, const struct r
     if (found->request && dtype) {
         const char *wanted = request_hash(a, o, r, found->seed, dtype);
         if (wanted && !strcmp(found->request, wanted)) answer = RESUME_SAME;
+        if (said) *said = (struct resumed){found->seed, wanted};
     }
     arena_free(&own);
     return answer;

@@ -8,8 +8,14 @@
 
 enum resume { RESUME_ABSENT, RESUME_SAME, RESUME_OTHER /* of another request, or it does not say */, RESUME_TORN /* its end is missing */ };
 
-/* What lies at `path`, for image k. Where no seed was given any will do, and any type where none was. */
-enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path);
+/* What it says of itself where it is the same. */
+struct resumed {
+    uint64_t seed;
+    const char *request; /* the hash */
+};
+
+/* What lies at `path`, for image k. Where no seed was given any will do, and any type where none was. said: NULL if nobody asks. */
+enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path, struct resumed *said);
 /* Is it a whole sheet of ours (--sheet), which is made of pictures that are there? */
 bool resume_is_sheet(const char *path);
 /* Dies FAIL_USAGE where the options leave nothing to recognize a picture by. */

@@ -38,6 +38,7 @@ while [ $n_killed -lt "$kills" ]; do
     [ "$(wc -l <out)" = "$all" ] || fail 'the last run tells of fewer'
     sort manifest | sed 's/.*"file":"\([^"]*\)".*/\1/' | uniq -d >twice
     [ ! -s twice ] || fail "drawn twice: $(cat twice)"
+    [ "$(wc -l <manifest)" = "$all" ] || fail "the manifest has $(wc -l <manifest) of $all"
     grep -v '^{"v":1,.*"code":0}$' manifest >torn && fail "torn: $(cat torn)"
 done
 what="$kills kills"

@@ -352,6 +352,36 @@ expect_code 0
 grep -q 'cut off' err && fail 'said of a whole line'
 [ "$(wc -l <manifest)" = 2 ] || fail "$(cat manifest)"
 
+# A picture whose line was lost between the two gets one, the same but for how long it took; none where it has one, is another's or was not
+# asked for.
+rm -f manifest box/*
+printf '%s\n' '{"id":"a","prompt":"a","seed":7}' '{"id":"b","prompt":"b","count":2,"output":"box/b{n}.png"}' '{"id":"c","prompt":"c"}' >lost.jsonl
+batch -b lost.jsonl -o box/ --manifest manifest
+sed 's/,"ms":[^,]*//' manifest >whole
+again() { run -m "$MODEL" --steps 1 --threads 1 -b lost.jsonl -o box/ --resume --manifest manifest "$@"; }
+again
+[ "$(wc -l <manifest)" = 4 ] || fail "$(cat manifest)"
+grep -q 'without a line' err && fail 'none was'
+(sed -n 1p whole | sed 's/"request":"./"request":"x/' && sed -n '2s/}$//p' whole && sed -n 4p whole && printf '{"file":"box/b1.png"}\n[]\n') >manifest
+cp manifest kept
+again
+expect_code 0
+grep -qx 'manifest: pictures that were there without a line: 3: they have one now, but for "ms"' err || fail 'not said'
+head -n 5 manifest >line
+expect_same kept line
+tail -n +6 manifest >line
+sed -n 1,3p whole >expected
+expect_same expected line
+again
+[ "$(wc -l <manifest)" = 8 ] || fail "$(cat manifest)"
+sed 's/"prompt":"c"/"prompt":"other"/' lost.jsonl >other.jsonl
+: >manifest
+run -m "$MODEL" -q --steps 1 --threads 1 -b lost.jsonl -o box/ --on-exists skip --manifest manifest
+[ ! -s manifest ] || fail "$(cat manifest)"
+run -m "$MODEL" -q --steps 1 --threads 1 -b other.jsonl -o box/ --resume --on-exists skip --manifest manifest
+expect_code 0
+[ "$(wc -l <manifest)" = 3 ] || fail "$(cat manifest)"
+
 # What does not go together.
 refused() {
     expect_code 2
