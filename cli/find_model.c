@@ -13,14 +13,13 @@
 /* The checkpoint that ships with the program: beside the executable or its build folder, or where `make install` puts it; NULL if nowhere.
  */
 static const char *shipped_model(struct arena *a) {
-    static const char *const places[] = {"models/doodle", "../share/diffuse/doodle", "../../models/doodle" /* build/release/diffuse */};
-    char program[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n <= 0) return NULL;
-    program[n] = 0;
-    *strrchr(program, '/') = 0;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const char *dir = arena_printf(a, "%s/%s", program, places[i]);
+    static const char *const places[] = {"models/doodle", "share/diffuse/doodle", "models/doodle" /* build/release/diffuse */};
+    char above[PATH_MAX]; /* the executable's directory, then the one that it is in, … */
+    ssize_t n = readlink("/proc/self/exe", above, sizeof above - 1);
+    above[n > 0 ? n : 0] = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places && *above; i++) {
+        *strrchr(above, '/') = 0;
+        const char *dir = arena_printf(a, "%s/%s", above, places[i]);
         if (file_exists(arena_printf(a, "%s/model_index.json", dir))) return dir;
     }
     return NULL;

@@ -14,6 +14,9 @@ for place in models/doodle bin/../share/diffuse/doodle build/x/../../models/dood
     expect_png box/a.png
     run -m doodle "a fox" -s 1 --steps 1 --threads 1 -f -o box/a.png # by its name
     expect_code 0
+    run "a fox" -s 1 --no-safety-checker --dry-run # and is named as one would
+    name=$(cd "$(dirname "tree/$place")" && pwd -P)/doodle
+    grep -qxF "diffuse: warning: --no-safety-checker has no effect: $name has none" err || fail "expected $name"
     rm -rf tree box/a.png
 done
 finish
