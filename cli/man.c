@@ -54,7 +54,8 @@ static void add_list(struct buffer *b, const char *title, const char *const (*pa
 static const char *const environment[][2] = {
     {"DIFFUSE_MODEL", "what -m says, where it is not given."},
     {"DIFFUSE_OPTIONS_FILE",
-     "a file of options, as a shell's words on any number of lines (quotes, \\, also at a line's end, # comments); the command line's come after."},
+     "a file of options, as a shell's words on any number of lines (quotes, \\, also at a line's end, # comments); the command line's come after. "
+     "/dev/null: none."},
     {"DIFFUSE_DEVICE", "what --device says, where it is not given."},
     {"DIFFUSE_ISA",
      "sse2, avx2, avx512 or amx: the instructions that the CPU device's own code is to use, in place of the best that the CPU has. "

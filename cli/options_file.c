@@ -1,6 +1,8 @@
 #include "cli/options_file.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include "engine/base/buffer.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -58,8 +60,15 @@ static void take_placed(struct arena *a, const char *path, int number, const cha
     die_hint(job.code, *job.hint ? job.hint : NULL, "%s: line %d: %s", path, number, job.message);
 }
 
+/* The system's way to say that there is no file, which is as an empty one. */
+static bool is_null_device(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
 void options_file_read(struct arena *a, const char *path, void (*take)(void *data, int argc, char **argv), void *data) {
     size_t n;
+    if (is_null_device(path)) return;
     char *text = read_file(a, path, OPTIONS_FILE_MAX, &n);
     if (memchr(text, 0, n)) die(FAIL_DATA, "%s: expected text, found a NUL byte at offset %zu", path, strlen(text));
     bool marked = n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3); /* a BOM */

@@ -1,5 +1,5 @@
 /* DIFFUSE_OPTIONS_FILE: options in a file, as a shell's words: blanks part them, '…' and "…" keep them, \ takes the next character as it
- * is and goes on in the next line, # begins a comment; a BOM is passed over. */
+ * is and goes on in the next line, # begins a comment; a BOM is passed over. /dev/null is an empty one. */
 #ifndef CLI_OPTIONS_FILE_H
 #define CLI_OPTIONS_FILE_H
 

@@ -141,6 +141,11 @@ expect_code 65
     expect_error 71 'diffuse: the stack: expected at least 256 KiB, found 64' 'hint: ulimit -s 8192'
     [ "$failures" = 0 ]
 ) || failures=$((failures + 1))
+DIFFUSE_OPTIONS_FILE=/dev/null draw --size 32 -f -o wanted.png -q x
+expect_code 0
+[ ! -s err ] || fail 'something is said'
+DIFFUSE_OPTIONS_FILE=/dev/zero draw x
+expect_error 66 'diffuse: /dev/zero: not a regular file but a device'
 DIFFUSE_OPTIONS_FILE=nowhere
 draw x
 expect_error 66 'diffuse: nowhere: No such file or directory'
