@@ -59,7 +59,8 @@ static const char *const environment[][2] = {
     {"DIFFUSE_DEVICE", "what --device says, where it is not given."},
     {"DIFFUSE_ISA",
      "sse2, avx2, avx512 or amx: the instructions that the CPU device's own code is to use, in place of the best that the CPU has. "
-     "ONEDNN_MAX_CPU_ISA=AVX2 and the like narrow oneDNN's and, with them, ours."},
+     "ONEDNN_MAX_CPU_ISA=AVX2 and the like narrow oneDNN's and, with them, ours. "
+     "A picture's metadata have, as isa, what was used: avx2, or avx2_sse2 where oneDNN's and ours are not the same."},
     {"HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME", "where Hugging Face's cache lies, as its own tools understand them."},
     {"DIFFUSE_PDL", "0: on GPUs of sm_90 and later, too, a kernel begins when the one before it has ended, not while it ends."},
     {"CUDA_VISIBLE_DEVICES", "the GPUs to choose from."},

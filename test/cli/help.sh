@@ -22,6 +22,12 @@ run --man
 for option in $("$DIFFUSE" --help | sed -n 's/^ .*--\([a-z-]*\).*/\1/p'); do
     grep -qF -e "\\-\\-$(echo "$option" | sed 's/-/\\\\-/g' | sed 's/\\\\/\\/g')" out || fail "--man lacks --$option"
 done
+cp out manual
+DIFFUSE_ISA=sse2 draw -q x -o isa.png # two names where oneDNN's instructions are others
+run --info isa.png
+names=$(sed -n 's/^  isa: [a-z0-9_]*_\([a-z0-9]*\)$/_\1/p' out)
+grep -qF -e "$names" manual || fail "--man has no isa with $names"
+cp manual out
 if command -v groff >/dev/null; then
     groff -man -ww -Tascii out >/dev/null 2>warnings
     [ ! -s warnings ] || fail "groff: $(cat warnings)"
