@@ -35,7 +35,10 @@ static void check_dump(struct arena *a, const struct request *r, const struct op
     while (n > 1 && all[n - 1] == '/') n--;
     bool there = file_exists(arena_printf(a, "%s/noise.safetensors", dir)) || file_exists(arena_printf(a, "%s/step-0000.safetensors", dir));
     if (there && o->on_exists != EXISTS_OVERWRITE && !o->resume) die_hint(FAIL_CREATE, "-f replaces it", "--dump: %s: holds a dump", dir);
-    outdir_prepare(arena_printf(a, "%.*s", (int)n, all), o->mkdirs, o->dry_run);
+    all = arena_printf(a, "%.*s", (int)n, all);
+    if (!outdir_prepare(all, o->mkdirs, o->dry_run)) return;
+    if (name_exists(dir)) publish_check(arena_printf(a, "%s/noise.safetensors", dir), EXISTS_OVERWRITE);
+    else publish_check(name_exists(all) ? dir : all, EXISTS_ERROR); /* it is to be made */
 }
 
 void output_check_name(const struct options *o, const char *path) {
@@ -67,11 +70,11 @@ bool check_outputs(struct arena *a, const struct run *run) {
     const struct options *o = run->options;
     bool missing = o->settings.count > CHECKED_MAX;
     output_check_inputs(o);
+    for (int k = 0; r->settings.dump && k < o->settings.count && k < CHECKED_MAX; k++) check_dump(a, r, o, k);
     if (!strcmp(o->output, "-") || o->archive) return true;
     for (int k = 0; k < o->settings.count && k < CHECKED_MAX; k++) {
         const char *path = path_of_image(a, r, o, k, -1);
         output_check_name(o, path);
-        if (r->settings.dump) check_dump(a, r, o, k);
         if (!outdir_prepare(path, o->mkdirs, o->dry_run)) {
             missing = true;
             continue;

@@ -55,6 +55,25 @@ rm -r box/deep
 draw x -o box/a.png --dump new/dump/
 expect_error 73 'diffuse: new/dump: directory missing: No such file or directory' 'hint: --mkdirs makes it'
 expect_box
+[ -e new ] && fail 'a directory was made'
+# Its place is tried before any work, as an output's is, whatever becomes of the picture.
+echo text >file
+for dry in '' --dry-run; do
+    for place in /dev/full:/noise.safetensors file:/noise.safetensors /proc/x: file/x:; do
+        case $place in /proc/*) why='No such file or directory' ;; *) why='Not a directory' ;; esac
+        draw x -o box/a.png --dump "${place%:*}" $dry
+        expect_error 73 "diffuse: ${place%:*}${place#*:}: $why"
+    done
+    draw x -o box/a.png --dump file -c 2 $dry
+    expect_error 73 'diffuse: file/seed-1: Not a directory'
+    draw x -o - --dump none/x $dry
+    expect_error 73 'diffuse: none/x: directory missing: No such file or directory' 'hint: --mkdirs makes it'
+    expect_box
+done
+rm file
+draw x -o box/a.png --dump new/dump/ --mkdirs --dry-run
+expect_code 0
+[ -e new ] && fail 'a directory was made'
 draw x -o box/a.png --dump new/dump/ --mkdirs
 expect_code 0
 [ -e new/dump/noise.safetensors ] || fail 'no dump'
