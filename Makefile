@@ -160,7 +160,7 @@ EMU_FLAGS_asan := -DEMU_CHECKED
 EMU_FLAGS_tsan := -DEMU_CHECKED -DEMU_TSAN
 EMU_FLAGS_coverage := -O2 -fno-profile-arcs -fno-test-coverage
 
-EMU_TESTS    = $(CUDA_TESTS:%=$(EMU)/%) $(EMU)/test_emu
+EMU_TESTS    = $(CUDA_TESTS:%=$(EMU)/%) $(EMU)/test_cuda_attention_polynomial_5 $(EMU)/test_emu
 
 emu-tests: $(EMU_TESTS)
 
@@ -194,6 +194,24 @@ $(EMU)/test_emu $(EMU)/test_lanes: $(EMU)/%: $(EMU)/%.o $(EMU)/libcuda.a $(LIBRA
 
 $(EMU)/test_cuda_%: $(EMU)/test/test_cuda_%.o $(EMU)/libcuda.a $(LIBRARY)
 	$(call say,LINK,$@)$(CXX) $(EMU_FLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS)
+
+# What is called …_polynomial_N has flash attention with FLASH_POLYNOMIAL N, from an object that comes before the library's.
+$(EMU)/polynomial_%.o: cuda/attention_flash.cu $(BUILD)/compile.txt
+	@mkdir -p $(@D)
+	$(call say,CXX,$< ($*))$(CXX) -x c++ $(EMU_FLAGS) -DFLASH_POLYNOMIAL=$* -MMD -MP -c $< -o $@
+
+$(BUILD)/polynomial_%.o: cuda/attention_flash.cu $(BUILD)/nvcc.txt
+	@mkdir -p $(@D)
+	$(call say,NVCC,$< ($*))$(NVCC) $(NVCCFLAGS) -DFLASH_POLYNOMIAL=$* -MMD -MP -c $< -o $@
+
+$(EMU)/test_cuda_attention_polynomial_%: $(EMU)/test/test_cuda_attention.o $(EMU)/polynomial_%.o $(EMU)/libcuda.a $(LIBRARY)
+	$(call say,LINK,$@)$(CXX) $(EMU_FLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS)
+
+$(BUILD)/test_cuda_attention_polynomial_%: $(BUILD)/test/test_cuda_attention.o $(BUILD)/polynomial_%.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS)
+
+$(BUILD)/attention_polynomial_%: $(BUILD)/bench/attention.o $(BUILD)/polynomial_%.o $(LIBRARY)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 # -u: the emulated device comes before whichever the library has
 $(EMU)/diffuse: $(BUILD)/main.o $(EMU)/libcuda.a $(LIBRARY)
@@ -234,12 +252,16 @@ check-emu:
 	test/emu/matrix.sh
 
 # A second opinion on what nvcc emits: an interpreter of PTX in Python, which needs numpy; PYTHON=… says which Python has it.
-PTX_KERNELS := gemm conv2d_narrow conv2d_first attention_flash attention_short attention_wide group_norm layer_norm sched_step
+PTX_KERNELS := gemm conv2d_narrow conv2d_first attention_flash attention_flash_polynomial_5 attention_short attention_wide group_norm layer_norm sched_step
 PTX_CHECKED := 80 90
 define PTX_RULE
 $(BUILD)/ptx/sm_$1/%.ptx: cuda/%.cu $(wildcard cuda/*.h cuda/*.cuh) $(BUILD)/nvcc.txt
 	@mkdir -p $$(@D)
 	$$(call say,PTX,$$@)$(NVCC) -std=c++20 -O3 -I. -arch=compute_$1 -ptx -o $$@ $$<
+
+$(BUILD)/ptx/sm_$1/attention_flash_polynomial_%.ptx: cuda/attention_flash.cu $(wildcard cuda/*.h) $(BUILD)/nvcc.txt
+	@mkdir -p $$(@D)
+	$$(call say,PTX,$$@)$(NVCC) -std=c++20 -O3 -I. -DFLASH_POLYNOMIAL=$$* -arch=compute_$1 -ptx -o $$@ $$<
 endef
 $(foreach a,$(PTX_CHECKED),$(eval $(call PTX_RULE,$a)))
 

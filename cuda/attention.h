@@ -149,16 +149,45 @@ template <int N> __device__ __forceinline__ float row_max(const float (&s)[N][4]
     return top;
 }
 
+/* 2^x without the unit that exp2_approx waits for, x below 127: x = n + f with n the integer nearest to x, 2^n from n + 127 as an
+ * exponent, 2^f by a polynomial of which p(0) = 1 and the largest relative error for |f| <= 1/2 is least (Cody and Waite 1980; for
+ * attention: FlashAttention-4, Zadouri et al. 2026, arXiv 2603.05451). Largest relative error, with that of f32, and of half a unit in the
+ * last place of a P:
+ *
+ *     DEGREE 3    1.02e-4    1/19 of bf16's
+ *     DEGREE 4    3.0e-6     1/81 of f16's
+ *
+ * Integers are exact; below -126.5 it is 0, a NaN stays. */
+template <int DEGREE> __device__ __forceinline__ float exp2_polynomial(float x) {
+    static_assert(DEGREE == 3 || DEGREE == 4, "");
+    constexpr float TO_INTEGER = 0x1.8p23f + 127; /* x + this has the last place 1: its low bits are n + 127 */
+    x = max_nan(x, -127.0f);
+    float shifted = x + TO_INTEGER, f = x - (shifted - TO_INTEGER), p;
+    if constexpr (DEGREE == 3) {
+        p = fmaf(0x1.c2a218p-5f, f, 0x1.f00c4ep-3f);
+        p = fmaf(p, f, 0x1.62f5fap-1f);
+    } else {
+        p = fmaf(0x1.3a1804p-7f, f, 0x1.c9fcb2p-5f);
+        p = fmaf(p, f, 0x1.ec0326p-3f);
+        p = fmaf(p, f, 0x1.62e12cp-1f);
+    }
+    return fmaf(p, f, 1.0f) * __uint_as_float(__float_as_uint(shifted) << 23); /* a sum of integers would make a number of a NaN */
+}
+
 /* s = 2^(scale (s - top)), by one multiply-add each where its rounding of scale * top (2^-14 at most) does no harm;
- * returns the lane's sum. fmaxf has passed over a NaN in s, but here it comes out, and in the sum. */
-template <int N> __device__ __forceinline__ float exponentials(float (&s)[N][4], int half, float top, float scale) {
+ * returns the lane's sum. fmaxf has passed over a NaN in s, but here it comes out, and in the sum. POLYNOMIAL of 16
+ * neighbours, as far apart as they can be, are exp2_polynomial's. */
+template <int POLYNOMIAL = 0, int DEGREE = 4, int N>
+__device__ __forceinline__ float exponentials(float (&s)[N][4], int half, float top, float scale) {
     float shift = top * scale, sum = 0;
     if (fabsf(shift) > 1024) {
         EACH for (int j = 0; j < N; j++) s[j][2 * half] -= top, s[j][2 * half + 1] -= top;
         shift = 0;
     }
-    EACH for (int j = 0; j < N; j++) EACH for (int i = 0; i < 2; i++) sum += s[j][2 * half + i] =
-        exp2_approx(fmaf(s[j][2 * half + i], scale, -shift));
+    EACH for (int j = 0; j < N; j++) EACH for (int i = 0; i < 2; i++) {
+        float x = fmaf(s[j][2 * half + i], scale, -shift);
+        sum += s[j][2 * half + i] = (2 * j + i) * POLYNOMIAL % 16 < POLYNOMIAL ? exp2_polynomial<DEGREE>(x) : exp2_approx(x);
+    }
     return sum;
 }
 

@@ -19,6 +19,12 @@
 
 enum { WARPS = 4, THREADS = WARPS * 32 };
 
+/* Of 16 exponentials so many are exp2_polynomial's, on the pipes of multiply-adds: more instructions, fewer for the unit of exponentials.
+ * Whether that pays only a GPU can say (bench/kernels.md); bench/attention.c measures it. */
+#ifndef FLASH_POLYNOMIAL
+#define FLASH_POLYNOMIAL 0
+#endif
+
 template <int D, int M, int KEYS, bool KEEP_Q> constexpr size_t flash_shared_bytes() {
     return (size_t)padded<D> * 2 * (4 * KEYS + (KEEP_Q ? 0 : 16 * M * WARPS));
 }
@@ -29,6 +35,7 @@ template <int D, int M> constexpr int flash_blocks = M == 2 || D > 80 ? 2 : D > 
 template <class T, int D, int M, int KEYS, bool KEEP_Q>
 __global__ void __launch_bounds__(THREADS, flash_blocks<D, M>) flash(attention_args a) {
     constexpr int COLUMNS = padded<D>, STEPS = COLUMNS / 16, ROWS = 16 * M * WARPS, SIZE = KEYS * COLUMNS;
+    constexpr int DEGREE = std::is_same_v<T, f16> ? 4 : 3;
     static_assert(ROWS <= 2 * KEYS, "Q on its way to registers, and y on its way out, use the space of one half, of both");
     DYNAMIC_SHARED(T, shared);
     T *q_tile = KEEP_Q ? shared + 2 * SIZE : shared + 4 * SIZE;
@@ -98,7 +105,7 @@ __global__ void __launch_bounds__(THREADS, flash_blocks<D, M>) flash(attention_a
             }
         }
         EACH for (int m = 0; m < M; m++) EACH for (int half = 0; half < 2; half++) {
-            sum[m][half] += exponentials(s[m], half, top[m][half], a.scale);
+            sum[m][half] += exponentials<FLASH_POLYNOMIAL, DEGREE>(s[m], half, top[m][half], a.scale);
         }
 
         EACH for (int j = 0; j < KEYS / 8; j += 2) {

@@ -103,6 +103,17 @@ __device__ __forceinline__ float exp2_approx(float x) {
 #endif
 }
 
+/* The larger of two; NaN where one of them is, which fmaxf passes over. */
+__device__ __forceinline__ float max_nan(float a, float b) {
+#if defined(__CUDACC__) && !defined(BEFORE_SM_80)
+    float y;
+    asm("max.NaN.f32 %0, %1, %2;\n" : "=f"(y) : "f"(a), "f"(b));
+    return y;
+#else
+    return a > b || a != a ? a : b;
+#endif
+}
+
 /* __fdividef: 2 units in the last place, without a division's branch for what is subnormal; above 2^126 it is 0. */
 __device__ __forceinline__ float silu(float x) {
     return __fdividef(x, 1.0f + __expf(-x));

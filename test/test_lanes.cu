@@ -1,7 +1,8 @@
 /* What every lane holds after each warp instruction of cuda/portable.h, compared with what the PTX manual says it holds ("Matrix
  * Fragments for mma.m16n8k16", "ldmatrix", "cp.async", "shfl.sync"). Compiled by nvcc it checks the wrappers on a GPU, compiled for the
- * emulation it checks the emulation: the expectations are computed here, on the host, from the manual's formulae alone. */
-#include "cuda/device.h"
+ * emulation it checks the emulation: the expectations are computed here, on the host, from the manual's formulae alone. And the polynomial
+ * that may stand for ex2, compared with the host's. */
+#include "cuda/attention.h"
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -234,6 +235,70 @@ template <class T> static void test_conversion(const char *what, int bits, float
     compare(what, packed.values(), pairs, 1);
 }
 
+/* ---- the polynomial in place of ex2 ------------------------------------------------------------------------------ */
+
+template <int DEGREE> static __global__ void exponentiate(const float *x, float *y, int n) {
+    GRID_LOOP(i, n) y[i] = exp2_polynomial<DEGREE>(x[i]);
+}
+
+/* From where exponentials vanish to the largest that a flash kernel asks for, and what masks and NaN make. */
+template <int DEGREE> static void test_polynomial(const char *what, double largest_error) {
+    std::vector<float> x = {-INFINITY, -FLT_MAX, -1e9f, NAN, -NAN};
+    const size_t edges = x.size();
+    for (int i = -150 * 1000; i <= 8 * 1000; i++) x.push_back((float)i / 1000);
+    buffer<float> in(x), out(std::vector<float>(x.size(), NAN));
+    start(exponentiate<DEGREE>, 32, in.device, out.device, (int)x.size());
+    std::vector<float> y = out.values();
+    double largest = 0;
+    for (size_t i = 0; i < x.size(); i++) {
+        bool edge = i < edges, tiny = x[i] < -126, whole = x[i] == rintf(x[i]);
+        double want = exp2((double)x[i]), error = edge || tiny ? 0 : fabs(y[i] / want - 1);
+        bool right = edge   ? std::isnan(x[i]) ? std::isnan(y[i]) : y[i] == 0
+                     : tiny ? y[i] >= 0 && y[i] < 0x1p-126
+                            : error <= (whole ? 0 : largest_error);
+        largest = fmax(largest, error);
+        if (right) continue;
+        printf("FAIL   %s: 2^%.9g is %.9g instead of %.9g\n", what, (double)x[i], (double)y[i], want);
+        failures++;
+        return;
+    }
+    printf("ok     %s: %.2e\n", what, largest);
+}
+
+/* 16 scores of each of two rows a lane. */
+template <int POLYNOMIAL> static __global__ void mix(const float *in, float *out, float *each) {
+    float s[8][4];
+    int at = (int)threadIdx.x * 32;
+    for (int i = 0; i < 32; i++) s[i / 4][i % 4] = in[at + i];
+    for (int half = 0; half < 2; half++) exponentials<POLYNOMIAL, 3>(s, half, 0.0f, 1.0f);
+    for (int i = 0; i < 32; i++) out[at + i] = s[i / 4][i % 4], each[at + i] = exp2_approx(in[at + i]);
+}
+
+/* Of a row's 16 so many differ from the unit's, which a polynomial of degree 3 does here by 2^-18 or more, and two neighbours of them are
+ * 16 / POLYNOMIAL apart, or one more. */
+template <int POLYNOMIAL> static void test_mix(const char *what) {
+    std::vector<float> in(32 * 32);
+    for (size_t i = 0; i < in.size(); i++) in[i] = -0.25f - (float)(i * 7 % 13);
+    buffer<float> s(in), out(std::vector<float>(in.size(), NAN)), each(std::vector<float>(in.size(), NAN));
+    start(mix<POLYNOMIAL>, 32, s.device, out.device, each.device);
+    std::vector<float> y = out.values(), unit = each.values();
+    for (size_t row = 0; row < 64; row++) {
+        int count = 0, last = -1;
+        for (int i = 0; i < 16; i++) {
+            size_t at = row / 2 * 32 + (size_t)(i / 2 * 4 + i % 2) + row % 2 * 2;
+            double error = fabs(y[at] / unit[at] - 1);
+            bool polynomial = error > 0x1p-18, apart = last < 0 || i - last == 16 / POLYNOMIAL || i - last == 16 / POLYNOMIAL + 1;
+            if (error > 0x1p-13 || (polynomial && !apart)) count = 99;
+            if (polynomial) count++, last = i;
+        }
+        if (count == POLYNOMIAL) continue;
+        printf("FAIL   %s: row %zu\n", what, row);
+        failures++;
+        return;
+    }
+    printf("ok     %s\n", what);
+}
+
 int main() {
     int n = 0;
     if (cuda.GetDeviceCount(&n) != cudaSuccess || !n) {
@@ -246,6 +311,10 @@ int main() {
     test_shuffles();
     test_conversion<f16>("f32 to f16", 11, 0x1p-24f, 65504);
     test_conversion<bf16>("f32 to bf16", 8, 0x1p-133f, 0x1.fep127f);
+    test_polynomial<3>("2^x by a polynomial of degree 3", 1.02e-4);
+    test_polynomial<4>("2^x by a polynomial of degree 4", 3.0e-6);
+    test_mix<3>("3 of 16 by a polynomial");
+    test_mix<5>("5 of 16 by a polynomial");
     if (prop.major >= 8) {
         test_ldmatrix<2, false>("ldmatrix.x2");
         test_ldmatrix<2, true>("ldmatrix.x2.trans");

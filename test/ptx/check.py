@@ -152,6 +152,7 @@ def attentions(module):
             padded, rows = -(-D // 16) * 16, 64 * M
             attention(module, half, 'attention_flash', f'flashIT' f'Li{D}ELi{M}ELi{keys}E', D, rows, rows + 9, 3 * keys + 7,
                       padded * 2 * (4 * keys + (0 if keep else rows)), causal=D == 64, peak=6 if D == 80 else 1)
+        attention(module, half, 'attention_flash_polynomial_5', 'flashIT' 'Li40ELi2E', 40, 128, 137, 199, 48 * 2 * 4 * 64, peak=6)
         for D in (40, 64, 80, 160):
             attention(module, half, 'attention_short', f'attend_shortIT' f'Li{D}E', D, 64, 150, 77, -(-D // 16) * 32 * (192 + 64), blocks=1)
         attention(module, half, 'attention_wide', 'attend_wideITE', 512, 32, 40, 130, (32 * 512 + 3 * 64 * 128 + 32 * 64) * 2)

@@ -175,7 +175,7 @@ for head, n, function in (
         ('and', 2, lambda name, d, a, b: np.bitwise_and(a, b)), ('or', 2, lambda name, d, a, b: np.bitwise_or(a, b)),
         ('xor', 2, lambda name, d, a, b: np.bitwise_xor(a, b)),
         ('not', 1, lambda name, d, a: np.bitwise_not(a)), ('shl', 2, shift(True)), ('shr', 2, shift(False)),
-        ('min', 2, lambda name, d, a, b: np.fmin(a, b)), ('max', 2, lambda name, d, a, b: np.fmax(a, b)),
+        ('min', 2, lambda name, d, a, b: np.fmin(a, b)), ('max', 2, lambda name, d, a, b: (np.maximum if '.NaN' in name else np.fmax)(a, b)),
         ('neg', 1, lambda name, d, a: np.negative(a)), ('abs', 1, lambda name, d, a: np.abs(a)),
         ('copysign', 2, lambda name, d, a, b: np.copysign(b, a)), ('rcp', 1, lambda name, d, a: np.divide(1, a, dtype=d)),
         ('sqrt', 1, lambda name, d, a: np.sqrt(a)), ('rsqrt', 1, lambda name, d, a: (1 / np.sqrt(np.float64(a))).astype(d)),

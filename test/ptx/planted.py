@@ -9,6 +9,8 @@ PLANTED = (
     ('no copy is waited for', 'attention_flash', 'Li40ELi1E', r'wait_group 0', 'wait_group 1'),
     ('values are not transposed', 'attention_flash', 'Li40ELi1E', r'\.trans\.shared', '.shared'),
     ('the largest of a pair, not of a quad', 'attention_flash', 'Li40ELi1E', r'(mov\.\w32\s+%\w+), 2;', r'\1, 1;'),
+    ('the power of two is half of it', 'attention_flash_polynomial_5', 'Li40ELi1E', r'(shl\.b32\s+%\w+, %\w+, )23;', r'\g<1>22;'),
+    ('a polynomial of whatever lies below', 'attention_flash_polynomial_5', 'Li40ELi1E', r'max\.NaN\.f32', 'min.f32'),
     ('taps change places', 'conv2d_first', 'firstI', r'(mma\S+\s+\{%\w+, ?%\w+, ?%\w+, ?%\w+\}, \{%\w+, ?%\w+, ?)(%\w+), ?(%\w+)\}', r'\1\3, \2}'),
     ('the kernel before is not waited for', 'layer_norm', 'rowsI6__halfLi2E', r'griddepcontrol\.wait;', ''),
     ('16 bytes at an odd place', 'layer_norm', 'rowsI6__halfLi2E', r'(st\.global\.cg\.v4\.u32\s+\[%\w+)', r'\1+8'),
