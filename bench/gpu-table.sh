@@ -59,6 +59,11 @@ find "$OUT" -name '*.tsv' -exec cat {} + | sort -t "$(printf '\t')" -k1,1 -k2,2n
         show("mma.sync m16n8k16", figure("ceiling.mma_clocks"), " clocks", "6.36 in bench/model.py")
         show("— with ldmatrix", figure("ceiling.mma_ldmatrix"), " clocks", "")
         show("exponential of a warp", figure("ceiling.ex2_clocks"), " clocks", "8 in bench/model.py")
+        n_shapes = split("4096x8x40 1024x8x80 256x8x160 9216x5x64 4096x10x64", shapes, " ")
+        for (i = 1; i <= n_shapes; i++) {
+            show("flash attention " shapes[i], figure("attention." shapes[i]), " µs", "")
+            for (k = 3; k <= 5; k += 2) show("— " k " of 16 by a polynomial", figure("attention_polynomial_" k "." shapes[i]), " µs", "less")
+        }
         show("L2", figure("ceiling.l2_bytes"), " bytes a clock and SM", "24 in bench/model.py")
     }'
 find "$OUT" -name '*.tsv' -exec cat {} + | awk -F'\t' '/^kernel\./ {print "    " $1 ": " $2 " " $3}' | head -n 40

@@ -9,6 +9,7 @@
 #   bench/gpu-visit.sh ceilings                  GEMM, copies, launches, an empty context; tensor cores, L2, exponentials
 #   bench/gpu-visit.sh sweep                     every product by every tile, split and proposal of cuBLASLt: for bench/model.py
 #                                                --sweep, and bench/choices.py, which writes cuda/choices.h
+#   bench/gpu-visit.sh polynomial                flash attention with none, 3 and 5 of 16 exponentials by a polynomial, in turns
 #   bench/gpu-visit.sh models [MODEL…]           sd15 sd21 ddpm-cat: steps, VAE, cold start, memory
 #   bench/gpu-visit.sh profile [MODEL…]          each kernel's share of a step, by ncu
 #   bench/gpu-visit.sh peers [MODEL…]            pinned diffusers on the same files, in turns with ours
@@ -43,15 +44,19 @@ in_time() {
 
 # ---- programs ------------------------------------------------------------------------------------------------------
 
+# Flash attention as it is and with FLASH_POLYNOMIAL 3 and 5, and a test of the last.
+attentions='attention attention_polynomial_3 attention_polynomial_5'
+attention_test=test_cuda_attention_polynomial_5
+
 kernel_tests() { for t in test/test_cuda_*.c; do basename "$t" .c; done; }
 
 # build DIR [MAKE ARGUMENT…]
 build() {
     dir=$1
     shift
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     make -s BUILD="$dir" CUDA_ARCH="$CUDA_ARCH" "$@" "$dir/diffuse" "$dir/make_checkpoint" "$dir/sweep" "$dir/test_lanes" \
-        $(kernel_tests | sed "s|^|$dir/|") || die 'the build failed'
+        $({ kernel_tests; printf '%s\n' $attentions $attention_test; } | sed "s|^|$dir/|") || die 'the build failed'
     nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
     for program in ceilings limits; do
         # shellcheck disable=SC2046
@@ -66,7 +71,7 @@ pack() {
     build "$from" MARCH=x86-64-v3
     rm -rf build/visit-pack
     mkdir -p $to/lib $to/wheels
-    for name in diffuse make_checkpoint sweep ceilings limits test_lanes $(kernel_tests); do
+    for name in diffuse make_checkpoint sweep ceilings limits test_lanes $attentions $attention_test $(kernel_tests); do
         strip -o "$to/$name" "$from/$name" || die "no $name"
     done
     ldd "$to/diffuse" "$to"/test_cuda_* | awk '/=> \// {print $3}' | sort -u |
@@ -224,6 +229,16 @@ run_sweep() {
     bench/choices.py "$OUT/sweep-products.tsv" >"$OUT/choices.h"
 }
 
+run_polynomial() {
+    machine
+    ours in_time 120 "$BIN/$attention_test" >>"$OUT/polynomial.log" 2>&1
+    record "test.$attention_test" $? exit
+    for _ in $(seq "$ROUNDS"); do
+        for program in $attentions; do ours in_time 60 "$BIN/$program" | record_all "$program"; done
+    done
+    machine
+}
+
 # DDPM's 50 steps are DDIM's too.
 steps_of() { if [ "$1" = ddpm-cat ]; then echo 50; else echo 25; fi; }
 
@@ -353,7 +368,7 @@ run_compile() {
 case $stage in
 pack) pack ;;
 table) bench/gpu-table.sh ;;
-smoke | tests | sanitizer | ceilings | sweep | models | profile | peers | compile)
+smoke | tests | sanitizer | ceilings | sweep | polynomial | models | profile | peers | compile)
     find_programs
     rm -f "$OUT/$stage.tsv" "$OUT/$stage.log"
     "run_$stage" "$@"

@@ -97,6 +97,25 @@ Counted before and after; ms are the model's of an H100, before and after, predi
 | attention's tiles are addressed by a pointer that moves on | instructions that a warp of flash issues for its queries and a tile of keys, none masked, sm_90: 682 → 587 (D = 40), 657 → 640 (64), 856 → 793 (80), 790 → 722 (160). The model counts no issue | 5.7 → 5.7 | 13.8 → 13.8 | 35.5 → 35.5 | 2.3 → 2.3 | 6.1 → 6.1 |
 | flash rescales sums and output where a score rises by 2^8, not at every tile; the rows of four lanes are compared only then | the same instructions, of a tile where none rises: 587 → 524 (D = 40), 640 → 557 (64), 793 → 692 (80), 722 → 616 (160); exponentials 68 → 64, shuffles 8 → 0 | 5.7 → 5.7 (-0.03) | 13.8 → 13.7 | 35.5 → 35.4 | 2.3 → 2.3 | 6.1 → 6.1 |
 
+Built, and off until a GPU says:
+
+- A polynomial for some exponentials of flash attention: FLASH_POLYNOMIAL of 16 (cuda/attention_flash.cu), which bench/gpu-visit.sh polynomial
+  measures. Not run on a GPU. What a warp issues for its queries (32; at D = 160 16) and 64 keys where none is masked and no score rises, sm_90,
+  f16, with 0 → 3 → 5 of 16; none spills. Clocks of a tile: products (6.36) and then exponentials (8); or the longest of products, exponentials
+  and issue, where a warp's run beside another's:
+
+  | D | instructions | MUFU.EX2 | FFMA | FADD | registers | clocks, in turn | beside each other |
+  |---|---|---|---|---|---|---|---|
+  | 40 | 524 → 633 → 705 | 64 → 52 → 44 | 64 → 112 → 144 | 72 → 108 → 132 | 209 → 210 → 210 | 1072 → 976 → 912 | 560 → 633 → 705 |
+  | 64 | 557 → 666 → 738 | 64 → 52 → 44 | 64 → 112 → 144 | 72 → 108 → 132 | 243 → 254 → 254 | 1326 → 1230 → 1166 | 814 |
+  | 80 | 692 → 805 → 877 | 64 → 52 → 44 | 64 → 112 → 144 | 72 → 108 → 132 | 253 → 255 → 255 | 1530 → 1434 → 1370 | 1018 |
+  | 160 | 616 → 671 → 707 | 32 → 26 → 22 | 32 → 56 → 72 | 36 → 54 → 66 | 244 → 248 → 247 | 1274 → 1226 → 1194 | 1018 |
+
+  A polynomial of degree 4 is 10 instructions in place of 1, of degree 3, for bf16, 9. Attention of a step in ms, both ways at 0.89 of that rate,
+  as bench/model.py has it in turn: SD 1.5 1.09 → 1.01 → 0.95, SD 2.1 4.10 → 3.82 → 3.63, SDXL 5.46 → 5.12 → 4.89; beside each other SD 1.5
+  0.64 → 0.70 → 0.76, SD 2.1 2.58 and SDXL 3.62 as before, whose products take longest. More than 5 cannot gain: with 5 of 16 the multiply-adds,
+  sums and exponentials alone are 352 instructions at D = 40, as many as the clocks of the 44 exponentials among them.
+
 Reckoned and not built:
 
 - Split sums by the last block of a tile to finish, in place of gemm_reduce: it alone reads all its parts. With 24, 40 or 56 bytes a clock for
@@ -124,11 +143,8 @@ Reckoned and not built:
   as to gain, by numbers that bench/limits.cu measures (cluster_bytes, cluster_meet, cluster_leave, cluster_sms). To build where it says 15 or more.
   A barrier that lets sums be seen is MEMBAR.ALL.GPU and CCTL.IVALL, sm_90: L1 is empty behind it, of bias and time embedding too; the last may
   order nothing. The sums fit: 80 KB of 128x160 where the stages are 72, two blocks an SM.
-- A polynomial for some exponentials of flash attention: a warp's 32 queries and 64 keys are 524 instructions to issue (D = 40, sm_90, where no key is
-  masked and no score rises), of which 88 are products of 6.36 clocks, 560, and 64 exponentials of 8, 512. A polynomial takes about 10 instructions for
-  one of 8 clocks: for 13 of the 64, 130 more to issue, 654, which are then longer than the products, for 104 clocks. It pays only where a warp's
-  exponentials do not run beside another's products, and that a GPU must say.
-- The sums of those exponentials as a column of ones beside V: 64 additions less, 8 products more, which are 611 clocks then.
+- The sums of flash attention's exponentials as a column of ones beside V: of 32 queries and 64 keys 64 additions less, 8 products more, which
+  are 611 clocks at D = 40 in place of 560.
 - All steps as one graph: 50 steps of SD 1.5 are 20250 nodes to capture and instantiate in place of 405, 20 to 40 ms at 1 or 2 us each (a guess), and
   again for another number of steps. To gain: 48 gaps between graphs of which the next is queued while one runs (5.9 ms), 2 to 5 us each (a guess), 0.1
   to 0.25 of 295 ms. A WHILE node is instantiated once, but then nothing of the host's comes between rows: their noise, which the host draws as torch
