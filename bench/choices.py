@@ -28,16 +28,16 @@ def main(paths):
             ways.setdefault(key, {}).update(way)
     print('/* The fastest way to each product on each GPU, by bench/choices.py from bench/gpu-visit.sh\'s sweep. */\n'
           '#ifndef CUDA_CHOICES_H\n#define CUDA_CHOICES_H\n\n#include "cuda/gemm.h"\n\n'
-          '/* multiprocessors, M, N, steps, {tile, splits}, cuBLASLt\'s proposal */\nstatic const struct gemm_measured choices[] = {')
+          '/* multiprocessors, M, N, steps, {tile, splits, meet}, cuBLASLt\'s proposal */\nstatic const struct gemm_measured choices[] = {')
     for key, way in sorted(ways.items()):
         own = min((us, what) for what, us in way.items() if 'x' in what)
         library = min(((us, what) for what, us in way.items() if what.startswith('library/')), default=(float('inf'), ''))
         first = way.get('library/0', float('inf'))
         if library[0] > ENOUGH * first:
             library = (first, 'library/0')
-        tile, splits = own[1].split('/')
+        tile, splits, meet = re.fullmatch(r'(\w+)/(\d+)(c?)', own[1]).groups()
         proposal = int(library[1].split('/')[1]) if library[0] < own[0] else -1
-        print(f'    {{{", ".join(map(str, key))}, {{{TILES.index(tile)}, {splits}}}, {proposal}}},')
+        print(f'    {{{", ".join(map(str, key))}, {{{TILES.index(tile)}, {splits}, {"true" if meet else "false"}}}, {proposal}}},')
     print('};\n\n#endif')
 
 

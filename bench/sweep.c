@@ -1,7 +1,8 @@
 /* Times every product of the published models (test/gpu_shapes.h) in each way that the CUDA device has to compute it: tile by tile, whole
  * and in parts, and by each of cuBLASLt's proposals.
  *
- *     sweep [TIMES]      "M N C R what us" a line: what is 256x128/2, tile and splits, or library/0, cuBLASLt's first proposal
+ *     sweep [TIMES]      "M N C R what us" a line: what is 256x128/2, tile and splits, 256x128/2c, where those are a cluster, or library/0,
+ *                        cuBLASLt's first proposal
  *
  * A proposal that did not compute the product has no line: the library is missing, or made fewer, or refused. On stderr, how many.
  *
@@ -64,12 +65,16 @@ static double measure(struct device *dev, struct product *p, int times) {
 
 /* The way number i to compute it, in *row; false where there are no more. */
 static bool way(int i, int steps, bool library, struct gemm_measured *row) {
-    static const int splits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32};
-    int n_splits = 1;
-    while (n_splits < (int)(sizeof splits / sizeof *splits) && splits[n_splits] * 4 <= steps + 3) n_splits++;
-    row->proposal = i - n_splits * GEMM_TILES;
+    static const struct {
+        int splits;
+        bool meet;
+    } parts[] = {{1, 0}, {2, 0}, {2, 1}, {3, 0},  {3, 1},  {4, 0},  {4, 1}, {6, 0},
+                 {6, 1}, {8, 0}, {8, 1}, {12, 0}, {16, 0}, {24, 0}, {32, 0}};
+    int n_parts = 1;
+    while (n_parts < (int)(sizeof parts / sizeof *parts) && parts[n_parts].splits * 4 <= steps + 3) n_parts++;
+    row->proposal = i - n_parts * GEMM_TILES;
     if (row->proposal >= 0) return library && row->proposal < GEMM_PROPOSALS;
-    row->own = (struct gemm_choice){i / n_splits, splits[i % n_splits]};
+    row->own = (struct gemm_choice){i / n_parts, parts[i % n_parts].splits, parts[i % n_parts].meet};
     return true;
 }
 
@@ -88,7 +93,7 @@ static void sweep(const struct layer *l, const void *values, size_t n_values, in
     p.b = (struct weight){.kind = WEIGHT_VECTOR, .name = "b", .rank = 1, .shape = {K, 1, 1, 1}, .n_parts = 1, .parts = parts + 1};
     if (part.bytes / 2 > n_values) die(FAIL_INTERNAL, "sweep: a layer of more weights than expected");
 
-    struct gemm_measured row = {(int)dev->gpu.n_sms, M, K, steps, {0, 1}, -1};
+    struct gemm_measured row = {(int)dev->gpu.n_sms, M, K, steps, {0, 1, false}, -1};
     struct gemm_table table = gemm_table;
     gemm_table = (struct gemm_table){&row, 1};
     p.x = view_alloc(dev, N, H, W, l->C);
@@ -113,9 +118,10 @@ static void sweep(const struct layer *l, const void *values, size_t n_values, in
             left_out++;
             continue;
         }
+        if (row.proposal < 0 && row.own.meet && !gemm_met) continue; /* fewer parts than asked for, or no clusters */
         printf("%d\t%d\t%d\t%d\t", M, K, l->C, R);
         if (row.proposal >= 0) printf("library/%d\t", row.proposal);
-        else printf("%dx%d/%d\t", gemm_tiles[row.own.tile].M, gemm_tiles[row.own.tile].N, row.own.splits);
+        else printf("%dx%d/%d%s\t", gemm_tiles[row.own.tile].M, gemm_tiles[row.own.tile].N, row.own.splits, row.own.meet ? "c" : "");
         printf("%.2f\n", measure(dev, &p, times));
     }
     fflush(stdout);

@@ -5,9 +5,9 @@
 
 #include "cuda/gemm.h"
 
-/* multiprocessors, M, N, steps, {tile, splits}, cuBLASLt's proposal */
+/* multiprocessors, M, N, steps, {tile, splits, meet}, cuBLASLt's proposal */
 static const struct gemm_measured choices[] = {
-    {0, 0, 0, 0, {0, 1}, -1},
+    {0, 0, 0, 0, {0, 1, false}, -1},
 };
 
 #endif

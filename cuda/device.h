@@ -117,9 +117,10 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 /* kernel<<<grid, block, shared_bytes, stream>>>(args...), args converted to what the kernel declares; more than 48 KiB of shared memory is
- * asked for as it must be. early: it may begin before the one before it has ended (after_previous). From any thread. */
+ * asked for as it must be. early: it may begin before the one before it has ended (after_previous). cluster: so many blocks, side by side
+ * along y, run at once (cluster_barrier); 1: each by itself. From any thread. */
 template <class... P>
-cudaError_t launch_on(cudaStream_t stream, bool early, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+cudaError_t launch_on(cudaStream_t stream, bool early, int cluster, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
                       std::type_identity_t<P>... args) {
     const void *address = reinterpret_cast<const void *>(kernel);
     if (shared_bytes > 48 << 10) {
@@ -128,21 +129,34 @@ cudaError_t launch_on(cudaStream_t stream, bool early, void (*kernel)(P...), dim
     }
 #ifdef __CUDACC__
     void *addresses[] = {(void *)&args..., nullptr};
-    cudaLaunchAttribute attribute = {};
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {grid, block, shared_bytes, stream, &attribute, early};
+    cudaLaunchAttribute attributes[2] = {};
+    unsigned n = 0;
+    if (early) {
+        attributes[n].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[n++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    if (cluster > 1) {
+        attributes[n].id = cudaLaunchAttributeClusterDimension;
+        attributes[n].val.clusterDim.x = attributes[n].val.clusterDim.z = 1;
+        attributes[n++].val.clusterDim.y = (unsigned)cluster;
+    }
+    cudaLaunchConfig_t config = {grid, block, shared_bytes, stream, attributes, n};
     return cuda.LaunchKernelExC(&config, address, addresses);
 #else
-    emu::launch_early(early, kernel, grid, block, shared_bytes, stream, args...);
+    emu::launch_as(early, cluster, kernel, grid, block, shared_bytes, stream, args...);
     return cuda.GetLastError();
 #endif
 }
 /* The same on the device's stream; dies where the launch fails. Main thread only. */
 template <class... P>
-void launch(struct cuda_device *dev, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, std::type_identity_t<P>... args) {
+void launch_cluster(struct cuda_device *dev, int cluster, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+                    std::type_identity_t<P>... args) {
     dev->counts.launches++;
-    cuda_check(launch_on(dev->stream, dev->early, kernel, grid, block, shared_bytes, args...), "kernel launch");
+    cuda_check(launch_on(dev->stream, dev->early, cluster, kernel, grid, block, shared_bytes, args...), "kernel launch");
+}
+template <class... P>
+void launch(struct cuda_device *dev, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, std::type_identity_t<P>... args) {
+    launch_cluster(dev, 1, kernel, grid, block, shared_bytes, args...);
 }
 
 /* Blocks of `block` threads for a GRID_LOOP over n. */
@@ -206,6 +220,10 @@ static inline void count_work(struct cuda_device *dev, double flop, double bytes
 static inline bool rows_aligned(struct view v) {
     size_t e = view_item(v);
     return v.ld * e % 16 == 0 && (v.N <= 1 || v.image * e % 16 == 0) && (uintptr_t)v.p % 16 == 0;
+}
+/* Blocks can be kept together. */
+static inline bool has_clusters(const struct cuda_device *dev) {
+    return dev->arch >= CLUSTER_ARCH && dev->code >= CLUSTER_ARCH;
 }
 /* Tensor cores and 16-byte copies can be used at all. */
 static inline bool has_tensor_path(const struct cuda_device *dev, enum dtype dtype) {

@@ -3,8 +3,9 @@
 
 #include "cuda/choices.h"
 
-struct gemm_choice gemm_forced = {-1, 0};
+struct gemm_choice gemm_forced = {-1, 0, false};
 int gemm_proposal = -1;
+bool gemm_met = false;
 
 /* In the order of gemm_tiles. Stable Diffusion's widths are multiples of 160. */
 #define TILES(X)           \
@@ -23,7 +24,8 @@ const struct gemm_tile gemm_tiles[GEMM_TILES] = {TILES(TILE_ROW)};
 /* ---- which tile, how many splits -------------------------------------------------------------------------------------
  * A model of a GPU of the H200's kind in clocks of an SM, not measured yet. A block's step takes as long as its bytes take from L2, or
  * its products on the tensor cores; a block alone on its SM is held up by latency. Splitting K costs the second kernel and the partial
- * sums' way through L2. */
+ * sums' way through L2. That splits meet in a cluster only a sweep chooses: by the model it is as much to lose as to gain
+ * (bench/kernels.md). */
 
 /* mma.sync m16n8k16 is begun every 6.36 clocks on each of an SM's four tensor cores (of wgmma's rate, 63 %); L2 gives an SM 24 to 30 bytes.
  */
@@ -51,14 +53,14 @@ const struct gemm_measured *gemm_measured(int M, int N, int steps, int sm_count)
 }
 
 struct gemm_choice gemm_choose(int M, int N, int steps, int sm_count) {
-    if (gemm_forced.tile >= 0) return {gemm_forced.tile, gemm_forced.splits < steps ? gemm_forced.splits : steps};
+    if (gemm_forced.tile >= 0) return {gemm_forced.tile, gemm_forced.splits < steps ? gemm_forced.splits : steps, gemm_forced.meet};
     if (const struct gemm_measured *m = gemm_measured(M, N, steps, sm_count)) return m->own;
-    struct gemm_choice best = {0, 1};
+    struct gemm_choice best = {0, 1, false};
     double least = 0;
     for (int tile = 0; tile < GEMM_TILES; tile++)
         for (int splits = 1; splits <= GEMM_MOST_SPLITS && splits * 4 <= steps + 3; splits++) {
             double c = clocks(&gemm_tiles[tile], M, N, steps, splits, sm_count);
-            if (least == 0 || c < least) least = c, best = {tile, splits};
+            if (least == 0 || c < least) least = c, best = {tile, splits, false};
         }
     return best;
 }
@@ -74,6 +76,7 @@ static struct gemm_choice choice_of(const struct cuda_device *dev, const struct 
     int steps = steps_of(g);
     struct gemm_choice c = gemm_choose(g->phases * g->M, g->N, steps, dev->sm_count);
     c.splits = (int)ceil_div(steps, ceil_div(steps, c.splits));
+    c.meet = c.meet && c.splits > 1 && c.splits <= MOST_CLUSTER && has_clusters(dev);
     return c;
 }
 
@@ -90,17 +93,18 @@ template <class T> static void run(struct cuda_device *dev, const struct gemm *g
     struct gemm_choice c = choice_of(dev, g);
     const struct gemm_tile *t = &gemm_tiles[c.tile];
     int steps = steps_of(g), steps_each = (int)ceil_div(steps, c.splits);
+    gemm_met = c.meet;
     float *partial = c.splits == 1 ? nullptr : static_cast<float *>(dev->scratch);
     dim3 grid((unsigned)(ceil_div(g->M, t->M) * ceil_div(g->N, t->N)), (unsigned)c.splits, (unsigned)g->phases);
     switch (c.tile) {
-#define TILE_CASE(i, BM, BN, WM, WN)                                                                                            \
-    case i:                                                                                                                     \
-        launch(dev, gemm_tile<T, BM, BN, WM, WN>, grid, dim3(BM / WM * (BN / WN) * 32), gemm_shared_bytes<BM, BN>(), *g, steps, \
-               steps_each, partial);                                                                                            \
+#define TILE_CASE(i, BM, BN, WM, WN)                                                                                   \
+    case i:                                                                                                            \
+        launch_cluster(dev, c.meet ? c.splits : 1, gemm_tile<T, BM, BN, WM, WN>, grid, dim3(BM / WM * (BN / WN) * 32), \
+                       gemm_shared_bytes<BM, BN>(), *g, steps, steps_each, partial, c.meet);                           \
         break;
         TILES(TILE_CASE)
     }
-    if (!partial) return;
+    if (!partial || c.meet) return;
     dim3 blocks = grid_for(dev, (size_t)g->phases * g->M * ceil_div(g->N, 8), 256);
     launch(dev, gemm_reduce<T>, blocks, dim3(256), 0, *g, partial, c.splits);
 }

@@ -6,7 +6,8 @@
  * rows, touch every bank equally. mma.sync m16n8k16 accumulates in f32 registers.
  *
  * The sums then pass through shared memory once more, 16 rows of a warp at a time, so that y, bias, temb and residual are read and written
- * by 16 bytes; or, where K is split over blocks, they are stored as partial sums for gemm_reduce to finish.
+ * by 16 bytes; or, where K is split over blocks, they are stored as partial sums. Those gemm_reduce finishes, or, where a tile's blocks are
+ * a cluster, they themselves, each its share of the tile: the same additions in the same order.
  *
  * A main loop of wgmma and TMA for sm_90 belongs beside gemm_tile, in gemm.cu's choice of kernel: same arguments, same finish8().
  *
@@ -52,11 +53,30 @@ __device__ __forceinline__ void gemm_fragments(uint32_t (&a)[WM / 16][4], uint32
     }
 }
 
+/* Columns j..j+7 of row m, which is y's row `to`, or, where interleaved, 8 values and 8 gates: the partial sums of all splits, in order,
+ * and what follows. */
+template <class T>
+__device__ __forceinline__ void finish_parts(const struct gemm &g, const float *partial, int splits, int phase, int m, int to, int j) {
+    int width = g.interleave ? 16 : 8;
+    int64_t ld = (g.N + 7) / 8 * 8, rows = (int64_t)g.phases * g.M;
+    const float *from = partial + ((int64_t)phase * g.M + m) * ld + j;
+    float sums[16] = {};
+    for (int s = 0; s < splits; s++, from += rows * ld) {
+#pragma unroll
+        for (int k = 0; k < 16; k += 4) {
+            if (k >= width) break;
+            float4 p = *reinterpret_cast<const float4 *>(from + k);
+            sums[k] += p.x, sums[k + 1] += p.y, sums[k + 2] += p.z, sums[k + 3] += p.w;
+        }
+    }
+    finish8<T>(g, m, to, j, sums, residual8<T>(g, to, j));
+}
+
 /* steps: GEMM_K products each, in all; blockIdx.y takes `steps_each` of them, of phase blockIdx.z. partial: NULL, or
- * [splits][phases][M][N up to 8]. */
+ * [splits][phases][M][N up to 8]. meet: the splits are a cluster. */
 template <class T, int BM, int BN, int WM, int WN>
 __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
-    gemm_tile(const struct gemm g, int steps, int steps_each, float *partial) {
+    gemm_tile(const struct gemm g, int steps, int steps_each, float *partial, bool meet) {
     constexpr int THREADS = BM / WM * (BN / WN) * 32, ROWS = THREADS / GEMM_CHUNKS; /* loaded at once */
     constexpr int A_LOADS = BM / ROWS, B_LOADS = (BN + ROWS - 1) / ROWS, STAGE = (BM + BN) * GEMM_K;
     static_assert(BM % ROWS == 0 && (BN % ROWS == 0 || BN < ROWS) && WM % 16 == 0 && WN % 16 == 0, "");
@@ -185,27 +205,22 @@ __global__ void __launch_bounds__(BM / WM * (BN / WN) * 32, gemm_blocks<BM, BN>)
             if (round + AHEAD < ROUNDS) fetch(round + AHEAD, k);
         }
     }
+    if (!meet) return;
+
+    cluster_barrier();
+    for (int i = blockIdx.y * THREADS + thread; i < BM * (BN / 8); i += gridDim.y * THREADS) {
+        int m = m0 + i / (BN / 8), n = n0 + i % (BN / 8) * 8;
+        bool gate = g.interleave && n / 8 % 2;
+        if (m < g.M && n < g.N && !gate) finish_parts<T>(g, partial, gridDim.y, phase, m, to_of(m), n);
+    }
 }
 
-/* The partial sums of all splits, in order, and what follows. */
 template <class T> __global__ void __launch_bounds__(256) gemm_reduce(const struct gemm g, const float *partial, int splits) {
-    int width = g.interleave ? 16 : 8, ld = (g.N + 7) / 8 * 8, columns = ld / width;
-    int64_t rows = (int64_t)g.phases * g.M, split = rows * ld;
+    int width = g.interleave ? 16 : 8, columns = (g.N + 7) / 8 * 8 / width;
     after_previous();
-    GRID_LOOP(i, rows * columns) {
+    GRID_LOOP(i, (int64_t)g.phases * g.M * columns) {
         int row = (int)(i / columns), j = (int)(i - (size_t)row * columns) * width, phase = row / g.M, m = row - phase * g.M;
-        const float *from = partial + (int64_t)row * ld + j;
-        float sums[16] = {};
-        for (int s = 0; s < splits; s++, from += split) {
-#pragma unroll
-            for (int k = 0; k < 16; k += 4) {
-                if (k >= width) break;
-                float4 p = *reinterpret_cast<const float4 *>(from + k);
-                sums[k] += p.x, sums[k + 1] += p.y, sums[k + 2] += p.z, sums[k + 3] += p.w;
-            }
-        }
-        int to = gemm_output(g, gemm_row_of(g, phase, m), phase, m);
-        finish8<T>(g, m, to, j, sums, residual8<T>(g, to, j));
+        finish_parts<T>(g, partial, splits, phase, m, gemm_output(g, gemm_row_of(g, phase, m), phase, m), j);
     }
 }
 

@@ -65,6 +65,8 @@ extern const struct gemm_tile gemm_tiles[GEMM_TILES];
 
 struct gemm_choice {
     int tile, splits;
+    bool meet; /* a tile's splits are a cluster and finish it themselves, where the GPU has clusters of so many blocks; else gemm_reduce
+                  does */
 };
 /* The same for the same shape: planning and running agree. `steps` of GEMM_K products each make one sum. */
 struct gemm_choice gemm_choose(int M, int N, int steps, int sm_count);
@@ -88,5 +90,7 @@ extern struct gemm_table gemm_table;
 const struct gemm_measured *gemm_measured(int M, int N, int steps, int sm_count);
 /* For the sweep: which of cuBLASLt's proposals the last linear layer was computed by; -1: own kernels. */
 extern int gemm_proposal;
+/* And whether the last product of gemm_run was finished by its splits themselves. */
+extern bool gemm_met;
 
 #endif

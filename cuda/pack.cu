@@ -124,11 +124,11 @@ static cudaError_t pack_typed(cudaStream_t stream, const struct cuda_plan *plan,
     unsigned blocks = (unsigned)ceil_div((int64_t)n, PACK_BLOCK * 8);
     if (plan->by_phases) {
         T *phases = reinterpret_cast<T *>(static_cast<char *>(packed) + plan->phases_at);
-        cudaError_t error = launch_on(stream, false, k_pack_phases<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, phases,
+        cudaError_t error = launch_on(stream, false, 1, k_pack_phases<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, phases,
                                       static_cast<const Source *>(src), first / 9, n / 9, plan->K, plan->C);
         if (error || !plan->as_given) return error;
     }
-    return launch_on(stream, false, k_pack<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, static_cast<T *>(packed),
+    return launch_on(stream, false, 1, k_pack<Source, T>, dim3(blocks), dim3(PACK_BLOCK), 0, static_cast<T *>(packed),
                      static_cast<const Source *>(src), first, n, plan->K, plan->C, plan->RS, plan->row_stride, plan->c_stride,
                      plan->interleave);
 }

@@ -3,8 +3,9 @@
  *
  * A kernel obeys: launch(), SHARED, DYNAMIC_SHARED and the wrappers below, never <<<>>>, __shared__ or asm; block size a constant, a
  * multiple of 32; no return before a barrier (mask the work instead); warp operations with all lanes, or with a mask that all named lanes
- * execute; only __syncwarp and __syncthreads order threads; rows that are read by 16 bytes are aligned to 16; every cp_async waited for
- * before the kernel returns; no block waits for another; no memory of the device is touched before after_previous(). */
+ * execute; only __syncwarp, __syncthreads and cluster_barrier order threads; rows that are read by 16 bytes are aligned to 16; every
+ * cp_async waited for before the kernel returns; no block waits for another, but in cluster_barrier; no memory of the device is touched
+ * before after_previous(). */
 #ifndef CUDA_PORTABLE_H
 #define CUDA_PORTABLE_H
 
@@ -152,6 +153,23 @@ __device__ __forceinline__ void after_previous() {
 __device__ __forceinline__ void let_next_begin() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
+
+/* ---- blocks that run at once (sm_90) ----------------------------------------------------------------------------- */
+
+/* From which architecture on. */
+constexpr int CLUSTER_ARCH = EARLY_ARCH, MOST_CLUSTER = 8;
+
+/* PTX ISA, barrier.cluster: all threads of the blocks that launch_cluster() keeps together wait for each other; what any of them has
+ * written to the device's memory is then seen by all. Emulated, for kernels whose shared memory is DYNAMIC_SHARED alone. */
+__device__ __forceinline__ void cluster_barrier() {
+#ifndef __CUDACC__
+    emu::cluster_barrier(__FILE__, __LINE__);
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;\n" ::: "memory");
+#else
+    __trap();
 #endif
 }
 

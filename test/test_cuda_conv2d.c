@@ -127,7 +127,8 @@ static void test_cases(void **state) {
         for (int d = 0; d < 3; d++) run(&cases[i], dtypes[d], "");
 }
 
-/* Every tile, with K whole and in parts; 19 steps of 32 channels do not divide evenly, and neither do rows and columns. */
+/* Every tile, with K whole and in parts, which a second kernel or the parts themselves bring together; 19 steps of 32 channels do not
+ * divide evenly, and neither do rows and columns. */
 static void test_tiles(void **state) {
     (void)state;
     static const struct conv_case tails[] = {
@@ -135,22 +136,23 @@ static void test_tiles(void **state) {
         {"tiles by phases", 2, 7, 5, 40, 136, 3, UP, 0, 1, 1, 1, 0, 0, 0},
         {"tiles, one 1x1", 3, 10, 9, 72, 20, 1, CONV_1X1, 0, 1, 2, 2, 8, 4, 0},
     };
-    static const int splits[] = {1, 2, 5, 32};
-    for (gemm_forced.tile = 0; gemm_forced.tile < GEMM_TILES; gemm_forced.tile++)
-        for (int s = 0; s < 4; s++)
+    static const struct gemm_choice ways[] = {{0, 1, false}, {0, 2, false}, {0, 5, false}, {0, 32, true}, {0, 3, true}, {0, 8, true}};
+    for (int tile = 0; tile < GEMM_TILES; tile++)
+        for (int s = 0; s < 6; s++)
             for (int i = 0; i < 3; i++) {
                 char how[64];
-                gemm_forced.splits = splits[s];
-                snprintf(how, sizeof how, ", %d x %d in %d", gemm_tiles[gemm_forced.tile].M, gemm_tiles[gemm_forced.tile].N, splits[s]);
-                run(&tails[i], (gemm_forced.tile + s + i) % 2 ? DT_F16 : DT_BF16, how);
+                gemm_forced = (struct gemm_choice){tile, ways[s].splits, ways[s].meet};
+                snprintf(how, sizeof how, ", %d x %d in %d%s", gemm_tiles[tile].M, gemm_tiles[tile].N, ways[s].splits,
+                         ways[s].meet ? "c" : "");
+                run(&tails[i], (tile + s + i) % 2 ? DT_F16 : DT_BF16, how);
             }
-    gemm_forced.tile = -1;
+    gemm_forced = (struct gemm_choice){-1, 0, false};
 }
 
 /* More rows of tiles than blocks go down before they go right, with a rest. */
 static void test_order_of_tiles(void **state) {
     (void)state;
-    gemm_forced = (struct gemm_choice){5, 1};
+    gemm_forced = (struct gemm_choice){5, 1, false};
     run(&(struct conv_case){"many tiles", 1, 36, 18, 8, 150, 1, CONV_1X1, 0, 1, 0, 0, 0, 0, 0}, DT_F16, "");
     gemm_forced.tile = -1;
 }
@@ -186,7 +188,7 @@ static void test_choice(void **state) {
         assert_int_equal(c.splits > 1, shapes[i].split);
         assert_true(blocks >= 80);
     }
-    const struct gemm_measured rows[] = {{132, 128, 1280, 360, {3, 5}, -1}, {108, 128, 1280, 720, {0, 1}, -1}};
+    const struct gemm_measured rows[] = {{132, 128, 1280, 360, {3, 5, true}, -1}, {108, 128, 1280, 720, {0, 1, false}, -1}};
     struct gemm_table table = gemm_table;
     gemm_table = (struct gemm_table){rows, 2};
     struct gemm_choice measured = gemm_choose(128, 1280, 360, 132), other_gpu = gemm_choose(128, 1280, 720, 132);

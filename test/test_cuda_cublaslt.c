@@ -121,7 +121,7 @@ static void test_proposals(void **state) {
         int proposal = i / 2;
         struct device *dev = cuda_device_open(DT_F16, -1);
         bool emulated = !strcmp(dev->product, "emulated");
-        const struct gemm_measured row = {dev->gpu.n_sms, 24, 40, 2, {0, 1}, proposal};
+        const struct gemm_measured row = {dev->gpu.n_sms, 24, 40, 2, {0, 1, false}, proposal};
         dev->close(dev);
         if (!emulated) skip();
         struct gemm_table table = gemm_table;

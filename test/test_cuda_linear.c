@@ -105,21 +105,21 @@ static void test_geglu(void **state) {
         for (int d = 0; d < 3; d++) run(&gated[i], true, dtypes[d], "");
 }
 
-/* Every tile, with C whole and in parts. */
+/* Every tile, with C whole and in parts, which a second kernel or the parts themselves bring together. */
 static void test_tiles(void **state) {
     (void)state;
     static const struct linear_case tails = {"tiles", 150, 168, 136, 1, ACT_SILU, 1, 8, 8, 0},
                                     gated_tails = {"geglu tiles", 150, 168, 72, 1, ACT_NONE, 0, 8, 8, 0};
-    static const int splits[] = {1, 2, 4};
-    for (gemm_forced.tile = 0; gemm_forced.tile < GEMM_TILES; gemm_forced.tile++)
-        for (int s = 0; s < 3; s++) {
+    static const struct gemm_choice ways[] = {{0, 1, false}, {0, 2, false}, {0, 4, false}, {0, 2, true}, {0, 4, true}};
+    for (int tile = 0; tile < GEMM_TILES; tile++)
+        for (int s = 0; s < 5; s++) {
             char how[64];
-            gemm_forced.splits = splits[s];
-            snprintf(how, sizeof how, ", %d x %d in %d", gemm_tiles[gemm_forced.tile].M, gemm_tiles[gemm_forced.tile].N, splits[s]);
+            gemm_forced = (struct gemm_choice){tile, ways[s].splits, ways[s].meet};
+            snprintf(how, sizeof how, ", %d x %d in %d%s", gemm_tiles[tile].M, gemm_tiles[tile].N, ways[s].splits, ways[s].meet ? "c" : "");
             run(&tails, false, s % 2 ? DT_F16 : DT_BF16, how);
             run(&gated_tails, true, s % 2 ? DT_BF16 : DT_F16, how);
         }
-    gemm_forced.tile = -1;
+    gemm_forced = (struct gemm_choice){-1, 0, false};
 }
 
 /* Operands far from 1, and arguments of the activations far from 0, where they are all or nothing. */

@@ -102,6 +102,19 @@ static __global__ void last_block(float *partial, unsigned *arrived, float *out)
     }
 }
 
+/* Twice: each of a cluster's blocks, in its own shared memory first, doubles what its next one has. */
+template <int CLUSTER, bool BARRIERS> static __global__ void pass_on(float *x) {
+    DYNAMIC_SHARED(float, own);
+    after_previous();
+    unsigned next = blockIdx.y / CLUSTER * CLUSTER + (blockIdx.y + 1) % CLUSTER;
+    for (int round = 0; round < 2; round++) {
+        own[threadIdx.x] = 2 * x[(next * gridDim.x + blockIdx.x) * 64 + threadIdx.x];
+        if (BARRIERS) cluster_barrier();
+        x[(blockIdx.y * gridDim.x + blockIdx.x) * 64 + 63 - threadIdx.x] = own[threadIdx.x];
+        if (BARRIERS) cluster_barrier();
+    }
+}
+
 /* Rows of 64 floats through a ring of two slots of shared memory. */
 template <int KEEP> static __global__ void copy_pipeline(const float *in, float *out, int rows) {
     DYNAMIC_SHARED(float, ring);
@@ -174,6 +187,30 @@ static void check_copies_in_kernels() {
     check(ok, "cp.async, two rows under way");
     cudaFree(in);
     cudaFree(out);
+}
+
+/* Clusters of 4, two along y. */
+template <bool BARRIERS> static bool passed_on(float *x) {
+    emu::launch(fill, 1, 32, 0, nullptr, x, (size_t)1536, 0.0f);
+    emu::launch_as(true, 4, pass_on<4, BARRIERS>, dim3(3, 8), 64, 256, nullptr, x);
+    std::vector<float> v = fetch(x, 1536);
+    for (size_t i = 0; i < v.size(); i++) {
+        size_t y = i / 192, from = (y / 4 * 4 + (y + 2) % 4) * 192 + i % 192;
+        if (v[i] != 4 * (float)from) return fprintf(stderr, "wrong: [%zu] is %g\n", i, (double)v[i]), false;
+    }
+    return true;
+}
+
+static void check_clusters() {
+    float *x = device_floats(1536);
+    check(passed_on<true>(x), "blocks of clusters meet");
+    emu::launch(pass_on<1, true>, 1, 64, 256, nullptr, x);
+    check(fetch(x, 1536)[0] >= 0 && cudaGetLastError() == cudaSuccess, "a block alone meets itself");
+    for (int cluster : {0, 3, 9, 16}) {
+        emu::launch_as(false, cluster, pass_on<4, true>, dim3(3, 16), 64, 256, nullptr, x);
+        check(cudaGetLastError() == cudaErrorInvalidClusterSize, "clusters of 0, 3 of 16 blocks, or more than 8 are refused");
+    }
+    cudaFree(x);
 }
 
 static void check_launch_errors() {
@@ -311,8 +348,8 @@ static void check_early() {
     cudaGraph_t graph;
     cudaGraphExec_t exec;
     cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal);
-    emu::launch_early(true, first_kernel, BLOCKS, 32, 0, s, x);
-    emu::launch_early(true, second_kernel, BLOCKS, 32, 0, s, y, (const float *)x);
+    emu::launch_as(true, 1, first_kernel, BLOCKS, 32, 0, s, x);
+    emu::launch_as(true, 1, second_kernel, BLOCKS, 32, 0, s, y, (const float *)x);
     cudaStreamEndCapture(s, &graph);
     cudaGraphInstantiate(&exec, graph, 0);
     cudaGraphDestroy(graph);
@@ -437,6 +474,7 @@ static void run_checks() {
     check_blocks();
     check_warps();
     check_copies_in_kernels();
+    check_clusters();
     check_launch_errors();
     check_memory();
     check_streams();
@@ -560,6 +598,21 @@ static __global__ void writes_early(float *y) {
 static __global__ void never_waits(float *y) {
     if (threadIdx.x != 5) after_previous();
     if (threadIdx.x == 5) y[threadIdx.x % 5] = 1;
+}
+
+static __global__ void leaves_cluster(float *x) {
+    if (threadIdx.x != 5) cluster_barrier();
+    x[threadIdx.x] = 0;
+}
+static __global__ void block_leaves(float *x) {
+    if (blockIdx.y) cluster_barrier();
+    x[threadIdx.x] = 0;
+}
+static __global__ void shares_in_cluster(float *x) {
+    SHARED(float, s, [32]);
+    s[threadIdx.x] = 0;
+    cluster_barrier();
+    x[threadIdx.x] = s[threadIdx.x];
 }
 
 /* Launches and says whether every one of n results is right. */
@@ -690,19 +743,26 @@ static int fault_no_wait(float *x) {
     return wrong;
 }
 static int fault_reads_early(float *x) {
-    emu::launch_early(true, reads_early, 3, 32, 0, nullptr, x + 32, (const float *)x);
+    emu::launch_as(true, 1, reads_early, 3, 32, 0, nullptr, x + 32, (const float *)x);
     return zero(x);
 }
 static int fault_copies_early(float *x) {
-    emu::launch_early(true, copies_before_wait, 1, 32, 0, nullptr, x, (const float *)x + 32);
+    emu::launch_as(true, 1, copies_before_wait, 1, 32, 0, nullptr, x, (const float *)x + 32);
     return zero(x);
 }
 static int fault_writes_early(float *x) {
-    for (int i = 0; i < 40; i++) emu::launch_early(true, writes_early, 4, 32, 0, nullptr, x);
+    for (int i = 0; i < 40; i++) emu::launch_as(true, 1, writes_early, 4, 32, 0, nullptr, x);
     return zero(x);
 }
 static int fault_never_waits(float *x) {
-    emu::launch_early(true, never_waits, 1, 32, 0, nullptr, x);
+    emu::launch_as(true, 1, never_waits, 1, 32, 0, nullptr, x);
+    return zero(x);
+}
+static int fault_never_meets(float *x) {
+    return !passed_on<false>(x);
+}
+template <void (*KERNEL)(float *)> static int fault_of_cluster(float *x) {
+    emu::launch_as(false, 2, KERNEL, dim3(1, 2), 32, 0, nullptr, x);
     return zero(x);
 }
 static int fault_host_touches(float *x) {
@@ -766,6 +826,10 @@ static const struct fault {
     {"copies_early", fault_copies_early, nullptr, ANY, "cp.async before after_previous() in copies_before_wait"},
     {"writes_early", fault_writes_early, nullptr, RELEASE, "touched before after_previous() in writes_early, block (3,0,0)"},
     {"never_waits", fault_never_waits, nullptr, ANY, ""},
+    {"never_meets", fault_never_meets, nullptr, ANY, this_build == TSAN ? "data race" : "wrong: "},
+    {"leaves_cluster", fault_of_cluster<leaves_cluster>, nullptr, ANY, "returned while others wait in cluster_barrier"},
+    {"block_leaves", fault_of_cluster<block_leaves>, nullptr, ANY, "a block of a cluster has ended while others wait for it"},
+    {"shares_in_cluster", fault_of_cluster<shares_in_cluster>, nullptr, ANY, "DYNAMIC_SHARED alone in shares_in_cluster"},
     {"host_touches", fault_host_touches, "EMU_PROTECT=1", ANY, ""},
     {"leak", fault_leak, "EMU_LEAKS=1", ANY, "1 events not freed"},
 };

@@ -18,7 +18,10 @@ static void must(cudaError_t e, const char *what) {
 }
 
 template <class... P> static void start(void (*kernel)(P...), int threads, std::type_identity_t<P>... args) {
-    must(launch_on(stream, false, kernel, dim3(1), dim3((unsigned)threads), 0, args...), "launch");
+    must(launch_on(stream, false, 1, kernel, dim3(1), dim3((unsigned)threads), 0, args...), "launch");
+}
+template <class... P> static void start_clusters(void (*kernel)(P...), int cluster, dim3 grid, std::type_identity_t<P>... args) {
+    must(launch_on(stream, false, cluster, kernel, grid, dim3(32), 0, args...), "launch");
 }
 
 template <class T> struct buffer {
@@ -174,6 +177,42 @@ static void test_cp_async() {
     compare("cp.async, its groups and its zeros", out.values(), want, 8);
 }
 
+/* ---- barrier.cluster --------------------------------------------------------------------------------------------- */
+
+enum { ROUNDS = 3 };
+
+/* x [z][y][x][32]: each block counts on from what its cluster's next block had in the round before. */
+static __global__ void pass_on(int *x, int cluster) {
+    int y = (int)blockIdx.y, next = y / cluster * cluster + (y + 1) % cluster;
+    auto at = [&](int row) { return ((blockIdx.z * gridDim.y + (unsigned)row) * gridDim.x + blockIdx.x) * 32 + threadIdx.x; };
+    for (int round = 0; round < ROUNDS; round++) {
+        int got = x[at(next)];
+        cluster_barrier();
+        x[at(y)] = got + 1;
+        cluster_barrier();
+    }
+}
+
+static void test_clusters() {
+    const int X = 3, Z = 2;
+    for (int cluster = 2; cluster <= MOST_CLUSTER; cluster++) {
+        int Y = 2 * cluster;
+        std::vector<int> in((size_t)(Z * Y * X * 32)), want(in.size());
+        for (size_t i = 0; i < in.size(); i++) in[i] = (int)i * 10;
+        for (int z = 0; z < Z; z++)
+            for (int y = 0; y < Y; y++)
+                for (int i = 0; i < X * 32; i++) {
+                    int from = y / cluster * cluster + (y + ROUNDS) % cluster;
+                    want[(size_t)((z * Y + y) * X * 32 + i)] = ((z * Y + from) * X * 32 + i) * 10 + ROUNDS;
+                }
+        buffer<int> x(in);
+        start_clusters(pass_on, cluster, dim3(X, (unsigned)Y, Z), x.device, cluster);
+        char what[64];
+        snprintf(what, sizeof what, "barrier.cluster, %d blocks", cluster);
+        compare(what, x.values(), want, 1);
+    }
+}
+
 /* ---- shuffles, votes, conversions -------------------------------------------------------------------------------- */
 
 static __global__ void shuffle(int *out) {
@@ -324,6 +363,7 @@ int main() {
         test_mma<bf16>("mma.m16n8k16 bf16");
         test_cp_async();
     }
+    if (prop.major * 10 + prop.minor >= CLUSTER_ARCH) test_clusters();
     must(cuda.StreamDestroy(stream), "cudaStreamDestroy");
     printf("%s\n", failures ? "FAILED" : "all ok");
     return failures != 0;

@@ -7,6 +7,7 @@
 namespace emu {
 
 constexpr size_t shared_limit = 48 << 10, shared_limit_optin = 227 << 10;
+constexpr int most_cluster = 8;
 
 /* Runs every block of a checked launch to its end, but for block `except` (no_block: all of them). One grid runs at a time. */
 constexpr size_t no_block = ~(size_t)0;

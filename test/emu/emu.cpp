@@ -9,6 +9,7 @@
  *                    either. Late unless said
  * One block of a kernel that may begin early runs up to after_previous() before the kernel before has run, where that is known by then (in
  * a graph, or with EMU_LAZY), and while the device's memory is closed to it.
+ * The blocks of a cluster run on one OS thread, each until all its threads stand at the cluster's barrier.
  *
  * Under ThreadSanitizer each thread has a logical thread of its own, and blocks of a grid are not ordered with each other. */
 #include "block.h"
@@ -45,7 +46,7 @@ struct fiber {
     logical_thread logical;
 };
 
-enum state : uint8_t { NEW, READY, AT_BARRIER, IN_WARP_OP, AFTER_PREVIOUS, RETURNED };
+enum state : uint8_t { NEW, READY, AT_BARRIER, AT_CLUSTER, IN_WARP_OP, AFTER_PREVIOUS, RETURNED };
 
 struct async_copy {
     void *dst;
@@ -86,8 +87,8 @@ struct shared_memory {
     size_t bytes;
 };
 
-/* The block an OS thread is running, and what it keeps for the next one. No container inside: fibers must not allocate, since what frees
- * it later is not ordered with them. */
+/* The block an OS thread is running, and what it keeps for the next one; of a cluster, one of the blocks it runs in turns. No container
+ * inside: fibers must not allocate, since what frees it later is not ordered with them. */
 struct block {
     void (*call)(void *);
     void *closure;
@@ -107,6 +108,10 @@ struct block {
     int at_barrier, votes;
     enum vote vote;
     unsigned barriers;
+    bool of_cluster;
+    int at_cluster; /* threads at its barrier */
+    unsigned cluster_barriers;
+    uint3 at;
 
     fiber main, *current;
     fiber *all[max_threads], *idle[max_threads], *retired[max_threads];
@@ -120,8 +125,9 @@ struct block {
 
     ~block();
 };
-thread_local std::unique_ptr<block> owner;
-EMU_THREAD_LOCAL block *current_block; /* the same, without the guard of a thread_local object */
+thread_local std::unique_ptr<block> owned[most_cluster];
+EMU_THREAD_LOCAL block *current_block; /* one of them, without the guard of a thread_local object */
+EMU_THREAD_LOCAL char cluster_sync[2];
 
 const uint64_t seed = getenv("EMU_SEED") ? strtoull(getenv("EMU_SEED"), nullptr, 0) : 0;
 const bool reverse = getenv("EMU_ORDER") && !strcmp(getenv("EMU_ORDER"), "reverse");
@@ -143,10 +149,10 @@ uint64_t next_random(block &b) {
     const thread *last = nullptr;
     for (int i = 0, shown = 0; i < b.n && shown < 8; i++) {
         const thread &t = b.threads[i];
-        if (t.state != AT_BARRIER && t.state != IN_WARP_OP) continue;
+        if (t.state != AT_BARRIER && t.state != AT_CLUSTER && t.state != IN_WARP_OP) continue;
         if (last && last->line == t.line && last->file == t.file && last->state == t.state) continue;
-        fprintf(stderr, "  thread %d waits in %s at %s:%d\n", i, t.state == AT_BARRIER ? "__syncthreads" : "a warp operation", t.file,
-                t.line);
+        const char *where = t.state == AT_BARRIER ? "__syncthreads" : t.state == AT_CLUSTER ? "cluster_barrier" : "a warp operation";
+        fprintf(stderr, "  thread %d waits in %s at %s:%d\n", i, where, t.file, t.line);
         last = &t;
         shown++;
     }
@@ -263,6 +269,10 @@ __forceinline__ void wait(block &b) {
         return;
     }
     int t = next_ready(b);
+    if (t < 0 && b.at_cluster == b.live) { /* another block's turn */
+        switch_to(b, &b.main);
+        return;
+    }
     if (t < 0) die(b, "deadlock");
     b.threads[t].state = READY;
     if (b.threads[t].on == b.current) return;
@@ -303,6 +313,7 @@ void run_thread(block &b, int t) {
     for (int i = 0; i < w.n_waiting; i++)
         if (w.waiting[i].arrived && (w.waiting[i].mask & w.returned)) die(b, "a lane named in a warp mask has returned");
     if (b.at_barrier) die(b, "a thread returned while others wait in __syncthreads");
+    if (b.at_cluster) die(b, "a thread returned while others wait in cluster_barrier");
 }
 
 /* What every fiber runs. */
@@ -401,7 +412,7 @@ void make_fibers(block &b) {
 void run_block(block &b) {
     block_epoch++;
     b.live = b.n;
-    b.started = b.at_barrier = b.votes = 0;
+    b.started = b.at_barrier = b.at_cluster = b.votes = 0;
     b.head = b.tail = 0;
     for (int i = 0; i < b.n; i++) {
         thread &t = b.threads[i];
@@ -427,6 +438,7 @@ void prepare(block &b, const launch_config &config, void (*call)(void *), void *
     b.closure = closure;
     b.kernel = config.kernel;
     b.early = config.early;
+    b.of_cluster = config.cluster > 1;
     b.n = (int)(d.x * d.y * d.z);
     for (unsigned i = 0; i < (unsigned)b.n; i++) b.threads[i].index = {i % d.x, i / d.x % d.y, i / (d.x * d.y)};
     for (int w = 0; w * 32 < b.n; w++) b.warps[w].lanes = b.n - w * 32 < 32 ? (1u << (b.n - w * 32)) - 1 : ~0u;
@@ -436,8 +448,9 @@ void prepare(block &b, const launch_config &config, void (*call)(void *), void *
     gridDim = {g.x, g.y, g.z};
 }
 
-block &own_block(const launch_config &config, void (*call)(void *), void *closure) {
-    if (!owner) owner.reset(current_block = new block());
+block &own_block(const launch_config &config, void (*call)(void *), void *closure, int rank) {
+    if (!owned[rank]) owned[rank].reset(new block());
+    current_block = owned[rank].get();
     prepare(running(), config, call, closure);
     return running();
 }
@@ -447,11 +460,55 @@ void run_block_at(block &b, dim3 g, size_t i) {
     run_block(b);
 }
 
-/* Blocks nobody else has taken. */
+/* A block that stood at its cluster's barrier, until it does again or ends. */
+void go_on(block &b) {
+    current_block = &b;
+    blockIdx = b.at;
+    dynamic_shared = b.dynamic.p;
+    for (int i = 0; i < b.n; i++)
+        if (b.threads[b.order[i]].state == AT_CLUSTER) push_ready(b, b.order[i]);
+    b.at_cluster = 0;
+    b.cluster_barriers++;
+    int t = pop_ready(b);
+    b.threads[t].state = READY;
+    switch_to(b, b.threads[t].on);
+}
+
+/* Blocks (x, y .. y + n - 1, z), in turns. */
+void run_cluster(const launch_config &config, void (*call)(void *), void *closure, uint3 at) {
+    int n = config.cluster, left = n;
+    for (bool begun = false; left; begun = true) {
+        int standing = 0;
+        for (int i = 0; i < n; i++) {
+            int rank = reverse ? n - 1 - i : (int)((i + seed) % (unsigned)n);
+            if (begun) {
+                go_on(*owned[rank]);
+            } else {
+                block &b = own_block(config, call, closure, rank);
+                b.at = blockIdx = {at.x, at.y + (unsigned)rank, at.z};
+                b.cluster_barriers = 0;
+                run_block(b);
+            }
+            standing += running().live > 0;
+        }
+        if (standing && standing < n) die(running(), "a block of a cluster has ended while others wait for it");
+        left = standing;
+    }
+    for (int i = 0; i < n; i++) acquire(&owned[i]->end_sync);
+}
+
+/* Blocks, or clusters of them, nobody else has taken. */
 void run_blocks(const launch_config &config, void (*call)(void *), void *closure, std::atomic<size_t> &next, size_t except) {
-    block &b = own_block(config, call, closure);
     dim3 g = config.grid;
+    unsigned n = (unsigned)config.cluster;
     size_t blocks = (size_t)g.x * g.y * g.z, i;
+    if (n > 1) {
+        while ((i = next++) < blocks / n)
+            run_cluster(config, call, closure,
+                        {(unsigned)(i % g.x), (unsigned)(i / g.x % (g.y / n)) * n, (unsigned)(i / ((size_t)g.x * (g.y / n)))});
+        return;
+    }
+    block &b = own_block(config, call, closure, 0);
     while ((i = next++) < blocks)
         if (i != except) run_block_at(b, g, i);
     acquire(&b.end_sync);
@@ -468,7 +525,7 @@ void name_culprit(int) {
 void *run_early(void *) {
     for (;;) {
         early.wait_for(early_block::WANTED);
-        block &b = own_block(early.config, early.call, early.closure);
+        block &b = own_block(early.config, early.call, early.closure, 0);
         b.before = true;
         run_block_at(b, early.config.grid, early.index);
         early.set(early_block::IDLE);
@@ -529,6 +586,7 @@ unsigned lane_id() {
 
 void *fresh_shared(shared_slot &slot, size_t bytes, size_t align) {
     block &b = running();
+    if (b.of_cluster) die(b, "SHARED in a block of a cluster, where the emulation has DYNAMIC_SHARED alone");
     if (!slot.number) {
         if (b.n_statics == max_statics) die(b, "more SHARED variables than the emulation has room for");
         slot.number = ++b.n_statics;
@@ -559,6 +617,24 @@ int barrier(const char *file, int line, enum vote vote, int predicate) {
     wait(b);
     acquire(sync);
     return t.vote_result;
+}
+
+void cluster_barrier(const char *file, int line) {
+    block &b = running();
+    if (!b.of_cluster) {
+        barrier(file, line, VOTE_NONE, 0);
+        return;
+    }
+    thread &t = b.threads[b.current->thread];
+    if (b.live != b.n) die(b, "cluster_barrier after some threads have returned");
+    t.state = AT_CLUSTER;
+    t.file = file;
+    t.line = line;
+    b.at_cluster++;
+    char *sync = &cluster_sync[b.cluster_barriers & 1]; /* two in turn, as of a block */
+    release(sync);
+    wait(b);
+    acquire(sync);
 }
 
 void after_previous(const char *file, int line) {

@@ -118,6 +118,10 @@ inline unsigned ballot_of(unsigned mask, int predicate, const char *file, int li
 #define __any_sync(mask, p) (emu::ballot_of(mask, p, __FILE__, __LINE__) != 0)
 #define __all_sync(mask, p) (emu::ballot_of(mask, !(p), __FILE__, __LINE__) == 0)
 
+/* ---- barrier.cluster: blocks of a cluster run in turns on one OS thread ------------------------------------------ */
+
+void cluster_barrier(const char *file, int line);
+
 /* ---- griddepcontrol.wait ----------------------------------------------------------------------------------------- */
 
 void after_previous(const char *file, int line);
@@ -174,21 +178,23 @@ struct launch_config {
     const void *kernel;
     dim3 grid, block;
     size_t shared_bytes;
-    bool early; /* may begin before the kernel before it has ended */
+    bool early;  /* may begin before the kernel before it has ended */
+    int cluster; /* blocks along y that can meet */
 };
 /* Errors are what cudaGetLastError says next. */
 void launch_closure(const launch_config &config, void (*call)(void *), const void *closure, size_t bytes, cudaStream_t stream);
 
 template <class... P>
-void launch_early(bool early, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
-                  std::type_identity_t<P>... args) {
+void launch_as(bool early, int cluster, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+               std::type_identity_t<P>... args) {
     static_assert((std::is_trivially_copyable_v<P> && ...), "kernel arguments are copied as bytes");
     const closure<P...> c{kernel, {args...}};
-    launch_closure({reinterpret_cast<const void *>(kernel), grid, block, shared_bytes, early}, closure<P...>::call, &c, sizeof c, stream);
+    launch_closure({reinterpret_cast<const void *>(kernel), grid, block, shared_bytes, early, cluster}, closure<P...>::call, &c, sizeof c,
+                   stream);
 }
 template <class... P>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, std::type_identity_t<P>... args) {
-    launch_early(false, kernel, grid, block, shared_bytes, stream, args...);
+    launch_as(false, 1, kernel, grid, block, shared_bytes, stream, args...);
 }
 
 /* Launches by kernel, copies and graphs so far; also printed at exit where EMU_REPORT is set. */

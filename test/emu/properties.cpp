@@ -63,6 +63,7 @@ using namespace emu;
     X(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream")                    \
     X(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream")             \
     X(cudaErrorStreamCaptureWrongThread, "attempt to terminate a thread-local capture sequence from another thread") \
+    X(cudaErrorInvalidClusterSize, "cluster size is not valid")                                                      \
     X(cudaErrorUnknown, "unknown error")
 
 const char *cudaGetErrorName(cudaError_t error) {

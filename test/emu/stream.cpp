@@ -57,12 +57,13 @@ struct {
     size_t index = no_block;
 } begun;
 
-/* Of each kernel the first launches, then some: handing a block over takes longer than most kernels. */
+/* Of each kernel the first launches, then some: handing a block over takes longer than most kernels. None of a cluster's: the block that
+ * begins is alone. */
 bool is_due(const op &o) {
     static const bool always = option("EMU_EARLY", 0) != 0;
     static auto &launches = *new std::map<const void *, uint64_t>;
     uint64_t n = launches[o.config.kernel]++;
-    return o.config.early && may_use_threads() && (always || n < 16 || n % 64 == 0);
+    return o.config.early && o.config.cluster == 1 && may_use_threads() && (always || n < 16 || n % 64 == 0);
 }
 
 /* A block of o begins, if o is a kernel that may. */
@@ -200,6 +201,10 @@ void launch_closure(const launch_config &config, void (*call)(void *), const voi
     size_t limit = allowed == shared_allowed.end() ? shared_limit : allowed->second;
     if (!valid_configuration(config.grid, config.block)) {
         fail(cudaErrorInvalidConfiguration);
+        return;
+    }
+    if (config.cluster < 1 || config.cluster > most_cluster || config.grid.y % (unsigned)config.cluster) {
+        fail(cudaErrorInvalidClusterSize);
         return;
     }
     if (config.shared_bytes > limit || bytes > arguments_limit) {

@@ -17,8 +17,9 @@ failures = ran = 0
 
 
 class Module:
-    def __init__(self, directory, early):
+    def __init__(self, architecture, directory, early):
         self.directory, self.early, self.texts, self.kernels = directory, early, {}, {}
+        self.clusters = int(architecture[3:]) >= 90
 
     def find(self, file, pattern):
         if file not in self.texts:
@@ -30,13 +31,13 @@ class Module:
             self.kernels[file, pattern] = Kernel(*found[0], self.texts[file][:self.texts[file].index('.entry')])
         return self.kernels[file, pattern]
 
-    def launch(self, file, pattern, memory, grid, *arguments, dynamic=0):
+    def launch(self, file, pattern, memory, grid, *arguments, dynamic=0, cluster=1):
         raw = b''
         for a in arguments:
             a = a if isinstance(a, ctypes.Structure) else {int: I, float: F}.get(type(a), type(a))(a if not hasattr(a, 'value') else a.value)
             align = ctypes.alignment(a)
             raw += b'\0' * (-len(raw) % align) + bytes(a)
-        Launch(self.find(file, pattern), memory, grid, raw, dynamic, self.early).run()
+        Launch(self.find(file, pattern), memory, grid, raw, dynamic, self.early, cluster).run()
 
 
 def compare(what, got, wanted, rounding, terms=None):
@@ -60,8 +61,8 @@ TILES = ((256, 128, 64, 64), (256, 64, 64, 64), (128, 128, 64, 64), (128, 64, 64
          (128, 160, 64, 80))
 
 
-def gemm(module, half, tile, what, N=1, H=1, W=1, C=40, K=72, R=1, stride=1, upsample=1, splits=1, geglu=False, temb=True, vectors=True,
-         phases=1):
+def gemm(module, half, tile, what, N=1, H=1, W=1, C=40, K=72, R=1, stride=1, upsample=1, splits=1, meet=False, geglu=False, temb=True,
+         vectors=True, phases=1):
     rng = np.random.default_rng(1)
     BM, BN, WM, WN = tile
     pad = R // 2
@@ -83,8 +84,8 @@ def gemm(module, half, tile, what, N=1, H=1, W=1, C=40, K=72, R=1, stride=1, ups
     partial = memory.add(poison(splits, phases * M, -(-K // 8) * 8, dtype=np.uint32), write=True) if splits > 1 else 0
     blocks = -(-M // BM) * -(-K // BN)
     module.launch('gemm', f'gemm_tileI{HALF[half]}Li{BM}ELi{BN}E', memory, (blocks, splits, phases), g, steps, each, P(partial),
-                  dynamic=4 * (BM + BN) * 64 + BM * 8)
-    if partial:
+                  ctypes.c_bool(meet), dynamic=4 * (BM + BN) * 64 + BM * 8, cluster=splits if meet else 1)
+    if partial and not meet:
         module.launch('gemm', f'gemm_reduceI{HALF[half]}E', memory, (2,), g, P(partial), splits)
     parts = [convolved(x.values, w.values[f], stride, pad - f // 2, pad - f % 2, upsample, Ho, Wo, (H * upsample, W * upsample))
              for f in range(phases)]
@@ -126,6 +127,10 @@ def products(module):
         gemm(module, half, TILES[5], 'four phases, three splits', H=7, W=6, C=72, K=72, R=2, phases=4, splits=3)
         gemm(module, half, TILES[2], 'GEGLU', N=70, C=136, K=144, geglu=True, temb=False)
         gemm(module, half, TILES[4], 'GEGLU, two splits', N=70, C=136, K=144, geglu=True, temb=False, splits=2)
+        if module.clusters:
+            gemm(module, half, TILES[7], 'stride 2, three splits that meet', H=12, W=11, C=72, K=168, R=3, stride=2, splits=3, meet=True)
+            gemm(module, half, TILES[5], 'four phases, eight splits that meet', H=7, W=6, C=72, K=72, R=2, phases=4, splits=8, meet=True)
+            gemm(module, half, TILES[4], 'GEGLU, two splits that meet', N=70, C=136, K=144, geglu=True, temb=False, splits=2, meet=True)
 
 
 # ---- attention ---------------------------------------------------------------------------------------------------------
@@ -230,18 +235,19 @@ def step(module, half):
         compare(f'scheduler step {half} {name}', memory.read(at, x), value, 2**-23)
 
 
-def mistakes(directory):
+def mistakes(architecture, directory):
     """Each planted one must be seen."""
     global failures
     missed = 0
     for name, file, entry, pattern, new in PLANTED:
-        module = Module(directory, False)
+        module = Module(architecture, directory, False)
         module.texts[file] = plant({file: open(f'{directory}/{file}.ptx').read()}, name, file, entry, pattern, new)
         failures, seen = 0, ''
         print(f'planted: {name}')
         try:
             if file == 'gemm':
                 gemm(module, 'f16', (64, 64, 32, 32), '3x3', H=7, W=9, C=40, K=72, R=3)
+                gemm(module, 'f16', (64, 64, 32, 32), 'three splits that meet', N=70, C=136, K=72, splits=3, meet=True)
             elif file == 'conv2d_first':
                 convolution(module, 'f16', 'first', 1, 8, 5, 3, 37, columns=64)
             elif file == 'layer_norm':
@@ -262,10 +268,10 @@ def main(arguments):
     architectures = [a.split('=') for a in arguments if not a.startswith('--')]
     if '--planted' in arguments:  # in the last, which has all there is to get wrong
         print(f'-- {architectures[-1][0]}')
-        return mistakes(architectures[-1][1]) > 0
+        return mistakes(*architectures[-1]) > 0
     for architecture, directory in architectures:
         print(f'-- {architecture}, copies come {"at once" if early else "late"}')
-        module = Module(directory, early)
+        module = Module(architecture, directory, early)
         for part in (products, attentions, norms, steps):
             if only in part.__name__:
                 part(module)

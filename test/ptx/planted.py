@@ -6,6 +6,8 @@ PLANTED = (
     ("B's registers change places", 'gemm', 'halfLi64ELi64E', r'(mma\S+\s+\{[^}]*\}, \{[^}]*\}, \{)(%\w+), ?(%\w+)\}', r'\1\3,\2}'),
     ('a sum goes to another row', 'gemm', 'halfLi64ELi64E', r'(mma\S+\s+\{)(%\w+, ?)(%\w+, ?)(%\w+, ?)', r'\1\4\3\2'),
     ('a wait for one group less', 'gemm', 'halfLi64ELi64E', r'wait_group 2', 'wait_group 3'),
+    ('splits do not wait for each other', 'gemm', 'halfLi64ELi64E', r'barrier\.cluster\.wait\.acquire;', ''),
+    ('a split that does not arrive', 'gemm', 'halfLi64ELi64E', r'barrier\.cluster\.arrive\.release;', ''),
     ('no copy is waited for', 'attention_flash', 'Li40ELi1E', r'wait_group 0', 'wait_group 1'),
     ('values are not transposed', 'attention_flash', 'Li40ELi1E', r'\.trans\.shared', '.shared'),
     ('the largest of a pair, not of a quad', 'attention_flash', 'Li40ELi1E', r'(mov\.\w32\s+%\w+), 2;', r'\1, 1;'),

@@ -13,6 +13,8 @@ from memory import Fault, Global, Shared
 from operations import COLLECTIVE, OPERATIONS, WIDTH
 
 STATEMENT = re.compile(r'(?:@(!?)(%p\d+)\s+)?([a-z][\w.:]*)\s*(.*)$', re.S)
+CLUSTER_ARRIVE, CLUSTER_WAIT = 'barrier.cluster.arrive.release', 'barrier.cluster.wait.acquire'
+FREE, AT_BLOCK, AT_CLUSTER = range(3)
 OPERAND = re.compile(r'\{[^}]*\}|\[[^\]]*\]|[^,\s][^,]*')
 
 
@@ -74,10 +76,10 @@ class Kernel:
                 raise Fault(f'{self.name}: "{statement}" is not understood')
             negated, predicate, name, rest = found.groups()
             operands = [o.strip() for o in OPERAND.findall(rest)]
-            if name in ('bar.sync', 'bar.warp.sync', 'barrier.sync'):
+            if name in ('bar.sync', 'bar.warp.sync', 'barrier.sync', CLUSTER_WAIT):
                 close()
             current.append((name, predicate, bool(negated), operands))
-            if name.split('.')[0] in ('bra', 'ret', 'bar'):
+            if name.split('.')[0] in ('bra', 'ret', 'bar') or name == CLUSTER_WAIT:
                 close()
         close()
         self.blocks.append([('ret', None, False, [])])
@@ -86,7 +88,7 @@ class Kernel:
         for block in self.blocks:
             for i, (name, predicate, negated, operands) in enumerate(block):
                 head = name.split('.')[0]
-                if head in ('bra', 'ret', 'bar'):
+                if head in ('bra', 'ret', 'bar') or name in (CLUSTER_ARRIVE, CLUSTER_WAIT):
                     continue
                 if head not in OPERATIONS:
                     raise Fault(f'{self.name}: {name} is not an instruction of this interpreter')
@@ -98,7 +100,7 @@ class Kernel:
 class Launch:
     """One launch, run to its end by run(). What an operation sees: registers, memories, the lanes' coordinates."""
 
-    def __init__(self, kernel, memory: Global, grid, parameters: bytes, dynamic=0, early=False):
+    def __init__(self, kernel, memory: Global, grid, parameters: bytes, dynamic=0, early=False, cluster=1):
         if len(parameters) != kernel.size:
             raise Fault(f'{kernel.name} takes {kernel.size} bytes of parameters, not {len(parameters)}')
         self.kernel, self.memory, self.early = kernel, memory, early
@@ -107,6 +109,9 @@ class Launch:
         self.lanes = self.n_blocks * threads
         lane = np.arange(self.lanes)
         self.cta = lane // threads
+        x, y, z = self.cta % grid[0], self.cta // grid[0] % grid[1], self.cta // (grid[0] * grid[1])
+        self.cluster = x + grid[0] * (y // cluster + grid[1] * z)
+        self.arrived = np.zeros(self.lanes, bool)  # at the cluster's barrier
         zero = np.zeros(self.lanes, np.uint32)
         self.special = {'%tid.x': lane % threads, '%ctaid.x': self.cta % grid[0], '%ctaid.y': self.cta // grid[0] % grid[1],
                         '%ctaid.z': self.cta // grid[0] // grid[1], '%ntid.x': zero + threads, '%nctaid.x': zero + grid[0],
@@ -127,11 +132,11 @@ class Launch:
     def run(self):
         threads, blocks = self.kernel.threads, self.kernel.blocks
         at, done = np.zeros(self.lanes, int), np.zeros(self.lanes, bool)
-        waits = np.zeros(self.lanes, bool)  # at a barrier of the block, which it stands behind already
+        waits = np.zeros(self.lanes, np.uint8)  # at a barrier of the block or the cluster, which it stands behind already
         with np.errstate(all='ignore'):
             while not done.all():
                 run = None
-                ready = ~done & ~waits
+                ready = ~done & (waits == FREE)
                 for target in np.unique(at[ready]):
                     lanes = ready & (at == target)
                     if self.kernel.collective[target]:  # whole warps, less the lanes that are gone
@@ -147,16 +152,18 @@ class Launch:
             raise Fault(f'{self.kernel.name}: ends without a wait for the kernel before')
         if self.copies:
             raise Fault(f'{self.kernel.name}: ends while copies are under way')
+        if self.arrived.any():
+            raise Fault(f'{self.kernel.name}: arrives at the cluster\'s barrier and does not wait there')
 
     def _release(self, at, done, waits, threads):
         released = False
-        for first in range(0, self.lanes, threads):
-            block = slice(first, first + threads)
-            if not waits[block].any():
+        groups = [(AT_BLOCK, slice(first, first + threads)) for first in range(0, self.lanes, threads)]
+        groups += [(AT_CLUSTER, np.flatnonzero(self.cluster == c)) for c in np.unique(self.cluster[waits == AT_CLUSTER])]
+        for barrier, group in groups:
+            stand = waits[group] == barrier
+            if not stand.any() or not (stand | done[group]).all() or len(np.unique(at[group][stand])) != 1:
                 continue
-            if not (waits[block] | done[block]).all() or len(np.unique(at[block][waits[block]])) != 1:
-                continue
-            waits[block] = False
+            waits[group] = FREE
             released = True
         if not released:
             raise Fault(f'{self.kernel.name}: threads wait for each other for ever')
@@ -180,4 +187,11 @@ class Launch:
             elif operation == 'ret':
                 done[chosen] = True
             elif operation == 'bar.sync':
-                waits[chosen] = True
+                waits[chosen] = AT_BLOCK
+            elif operation == CLUSTER_ARRIVE:
+                self.arrived[chosen] = True
+            elif operation == CLUSTER_WAIT:
+                if not self.arrived[chosen].all():
+                    raise Fault(f'{self.kernel.name}: waits at the cluster\'s barrier where it has not arrived')
+                self.arrived[chosen] = False
+                waits[chosen] = AT_CLUSTER
