@@ -5,7 +5,7 @@ wherever a constant is; the visit's ceilings and sweep (bench/gpu-visit.sh) say 
     bench/model.py [h100|h200]            a table of kinds of layers in ms
     bench/model.py [h100|h200] --layers   every distinct layer: how often, shape, us
     --sweep FILE                          measured products (sweep.tsv) in place of the model's
-    --clusters BYTES                      as if split sums met in shared memory, other SMs' at so many bytes a clock (not built)
+    --clusters CLOCKS                     as if the splits of a tile could meet in a cluster, the barrier and a first read of L2 in so many clocks
     --shapes                              every distinct layer as a row of test/gpu_shapes.h
 
 Shapes are what the program launches: FLOP and nodes are checked against what bench/counts.sh counted."""
@@ -24,7 +24,6 @@ NODE = 1.3e-6          # s between two dependent nodes of the graph
 EARLY = 0.6e-6         # the same where the second begins while the first ends, as ours do and cuBLASLt's do not: a guess
 STEP_CLOCKS, BLOCK_CLOCKS, REDUCE_CLOCKS = 220, 1500, 3500  # as in cuda/gemm.cu
 GPCS = 18, 18, 18, 16, 16, 16, 16, 14  # SMs among which a cluster lies: 15 clusters of 8, as one H100 was seen to hold
-CLUSTER_CLOCKS = 2 * 851 + 191  # two barriers and a first load from another SM: arXiv 2609.01864, H100
 MUFU_CLOCKS = 8        # a warp's exponentials, of one instruction
 EXPONENTIALS = 64      # of a warp's 32 queries and 64 keys, a lane's scores; factors are left out where no score rises by 2^8
 IN_TURN = 0.89         # of the rate at which products and then exponentials would go: FlashAttention-2, of mma.sync too, has 388 TFLOP/s at D = 128
@@ -187,22 +186,22 @@ def flop(layer):
     return 0
 
 
-def own_product(M, N, steps, dsmem=0):
-    """(clocks, nodes) as gemm_choose of cuda/gemm.cu reckons. Where dsmem, the blocks of one tile may be a cluster, at most 8: each fetches its
-    share of the sums from the others, dsmem bytes a clock and SM."""
+def own_product(M, N, steps, meeting=0):
+    """(clocks, nodes) as gemm_choose of cuda/gemm.cu reckons. Where meeting, the blocks of one tile may be a cluster, at most 8: each writes its
+    sums, meets the others in so many clocks and reads its share of all of theirs."""
     best = (math.inf, 1)
     for m, n, at_once in TILES:
         step = max(m * n * 32 / (4 * 2048 / MMA_CLOCKS), (m + n) * 64 / L2_BYTES)
         for splits in range(1, 33):
             if splits * 4 > steps + 3:
                 break
-            for cluster in {False, dsmem > 0 and 1 < splits <= 8}:
+            for cluster in {False, meeting > 0 and 1 < splits <= 8}:
                 sms = sum(gpc * at_once // splits * splits for gpc in GPCS) / at_once if cluster else SMS
                 blocks = math.ceil(ceil(M, m) * ceil(N, n) * splits / sms)
                 waves = ceil(blocks, at_once)
                 clocks = ceil(steps, splits) * max(blocks * step, waves * STEP_CLOCKS) + waves * BLOCK_CLOCKS
                 if cluster:
-                    clocks += blocks * 4 * m * n * (splits - 1) / splits / dsmem + waves * CLUSTER_CLOCKS
+                    clocks += blocks * 8 * m * n / L2_BYTES + waves * meeting
                 elif splits > 1:
                     clocks += REDUCE_CLOCKS + 8 * splits * M * N / (SMS * L2_BYTES)
                 best = min(best, (clocks, 1 + (splits > 1 and not cluster)))
@@ -243,7 +242,7 @@ def on_library(layer):
     return layer[0] == 'linear' and layer[1] >= 256
 
 
-def time(layer, dram, sweep, dsmem=0):
+def time(layer, dram, sweep, meeting=0):
     """(seconds, nodes)"""
     kind, *sizes = layer
     if kind in ('conv', 'linear', 'GEGLU'):
@@ -259,7 +258,7 @@ def time(layer, dram, sweep, dsmem=0):
         elif R == 3 and N <= 8:
             clocks, nodes = narrow_convolution(M, C), 1
         else:
-            clocks, nodes = own_product(M, N, R * R * ceil(C, 32), dsmem)
+            clocks, nodes = own_product(M, N, R * R * ceil(C, 32), meeting)
         return max(clocks / CLOCK, moved / dram) + EARLY, nodes
     if kind == 'attention':
         heads, queries, keys, D = sizes
@@ -340,22 +339,22 @@ def main(arguments):
         return
     gpu = next((a for a in arguments if a in DRAM), 'h100')
     sweep = read_sweep(arguments[arguments.index('--sweep') + 1]) if '--sweep' in arguments else {}
-    dsmem = float(arguments[arguments.index('--clusters') + 1]) if '--clusters' in arguments else 0
+    meeting = float(arguments[arguments.index('--clusters') + 1]) if '--clusters' in arguments else 0
     kinds = ('conv', 'linear', 'GEGLU', 'attention', 'group norm', 'layer norm', 'rest')
     print(f'{gpu}, predicted, {"products measured" if sweep else "not measured"}\n\n| ms | ' + ' | '.join(kinds) + ' | **sum** | goal | nodes | TFLOP |\n|' + '---|' * (len(kinds) + 5))
     for name, net in models().items():
         check(name, net)
         total, nodes, layers = defaultdict(float), 0, defaultdict(int)
         for layer in net.layers:
-            seconds, n = time(layer, DRAM[gpu], sweep, dsmem)
+            seconds, n = time(layer, DRAM[gpu], sweep, meeting)
             total[layer[0]] += seconds * 1e3
             nodes += n
             layers[layer] += 1
         print(f'| {name} | ' + ' | '.join(f'{total[k]:.2f}' for k in kinds) + f' | **{sum(total.values()):.1f}** | {GOALS.get(name, "")} | '
               f'{nodes} | {sum(map(flop, net.layers)) / 1e12:.3f} |')
         if '--layers' in arguments:
-            for layer, n in sorted(layers.items(), key=lambda item: -item[1] * time(item[0], DRAM[gpu], sweep, dsmem)[0]):
-                seconds, _ = time(layer, DRAM[gpu], sweep, dsmem)
+            for layer, n in sorted(layers.items(), key=lambda item: -item[1] * time(item[0], DRAM[gpu], sweep, meeting)[0]):
+                seconds, _ = time(layer, DRAM[gpu], sweep, meeting)
                 print(f'    {n:3} x {layer[0]} {"x".join(map(str, layer[1:]))}: {seconds * 1e6:.1f} us'
                       f'{f", {flop(layer) / seconds / 1e12:.0f} TFLOP/s" if flop(layer) else ""}')
 
