@@ -18,7 +18,9 @@
 # Settings: config=release|debug|asan|tsan, each in its own folder, MARCH=native|x86-64-v3|…, CC=gcc|clang, PREFIX=/usr/local,
 #   CUDA_ARCH="80 90": GPU code for these only, CUDA=no: none at all, as where there is no nvcc.
 # What is given once holds until given anew: build/settings.mk. V=1 shows the commands.
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS := $(if $(filter -j%,$(MAKEFLAGS)),$(MAKEFLAGS),$(MAKEFLAGS) -j$(shell nproc))
+endif
 ifeq ($(origin CC),default)
 undefine CC
 endif
@@ -249,6 +251,7 @@ check-tasks: $(BUILD)/diffuse $(EMU)/diffuse $(BUILD)/test_synthetic
 
 # The kernels' tests alone, in every order the emulation knows and under the sanitizers.
 check-emu:
+	@for config in release asan tsan; do $(MAKE) -s BUILD=build/$$config config=$$config emu-tests || exit 1; done
 	test/emu/matrix.sh
 
 # A second opinion on what nvcc emits: an interpreter of PTX in Python, which needs numpy; PYTHON=… says which Python has it.

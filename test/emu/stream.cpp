@@ -32,8 +32,8 @@ emu_stream *new_stream() {
     return s;
 }
 
-/* Not by clock_gettime(), which ThreadSanitizer sees write: to the stack of the thread that acts for the stream, whose next write there it is
- * not ordered with. */
+/* Not by clock_gettime(), which ThreadSanitizer sees write: to the stack of the thread that acts for the stream, whose next write there it
+ * is not ordered with. */
 double now_ms() {
     timespec now;
     syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
