@@ -44,10 +44,10 @@ DIFFUSE_ISA=avx2 run -m "$MODEL" --from x3.png -b one.txt -o box/ --dry-run
 grep -qx 'diffuse: warning: the picture was drawn in bf16x3, which the CPU has not: fp32' err || fail 'a place'
 
 # Prompts that are JSON: quotes and brackets may be meant, among objects they are an error.
-printf '%s\n' '"a cat"' '"a dog" in the snow' '["a", "b"]' '[red] fox' '[]' '"a fox"' >json.txt
+printf '%s\n' '"a dog" in the snow' '"a cat"' '[7] dogs' '["a", "b"]' '[red] fox' '[]' '"a fox"' >json.txt
 forecast json.txt
-expect_said 'diffuse: warning: json.txt: line 1: prompt: a JSON string, drawn with its quotes: jq -r writes it without' \
-    'diffuse: warning: json.txt: line 3: prompt: a JSON array, drawn as text: a job is an object, {"prompt":…}'
+expect_said 'diffuse: warning: json.txt: line 2: prompt: a JSON string, drawn with its quotes: jq -r writes it without' \
+    'diffuse: warning: json.txt: line 4: prompt: a JSON array, drawn as text: a job is an object, {"prompt":…}'
 for line in '["a"]' '"a"' 7 null; do
     printf '%s\n' '{"prompt":"a"}' "$line" >mixed.jsonl
     run -m "$MODEL" -b mixed.jsonl -s 1 -o box/
