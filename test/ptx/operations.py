@@ -381,6 +381,14 @@ def cp_async(name, operands):
     return start
 
 
+@operation('trap')
+def trap(name, operands):
+    def run(m, lanes):
+        raise Fault('reached')
+
+    return run
+
+
 @operation('griddepcontrol')
 def griddepcontrol(name, operands):
     def run(m, lanes):
