@@ -64,10 +64,14 @@ static void put_message(char out[2 * ERROR_MAX], const char *place, const char *
     snprintf(out, 2 * ERROR_MAX, "%s%s%s", place, strncmp(message, "column ", 7) ? ": " : " ", message);
 }
 
-/* Two jobs of one file, however they spell it: one of them would be lost. */
+/* Two jobs of one file, or one directory, however they spell it: one of them would be lost. */
+static void check_key(struct names *paths, const char *key, const char *path, const char *what, uint64_t line) {
+    uint64_t other = names_add(paths, key, line);
+    if (other && other != line) die(FAIL_DATA, "%s: line %llu has this %s, too", path, (unsigned long long)other, what);
+}
+
 static void check_path(struct arena *a, struct names *paths, const struct options *o, const char *path, uint64_t line) {
-    uint64_t other = names_add(paths, o->archive ? path : outdir_key(a, path), line);
-    if (other && other != line) die(FAIL_DATA, "%s: line %llu has this output, too", path, (unsigned long long)other);
+    check_key(paths, o->archive ? path : outdir_key(a, path), path, "output", line);
 }
 
 /* The pictures of --save-every: how many there are the request tells. */
@@ -82,7 +86,9 @@ static void check_snapshots(struct arena *a, struct names *paths, const struct o
 }
 
 static void check_paths(struct arena *a, struct names *paths, const struct options *o, uint64_t line) {
+    const char *dump = output_dump(a, o);
     output_check_inputs(o);
+    if (dump) check_key(paths, outdir_key(a, dump), dump, "--dump", line);
     for (int k = 0; k < o->settings.count && k < PATHS_CHECKED; k++) {
         const char *path = path_outline(a, o, k);
         if (o->archive) archive_check_name(path);

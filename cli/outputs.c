@@ -28,21 +28,27 @@ bool output_stays(struct arena *a, const struct run *run, int k, const char *pat
     return !publish_check(path, o->on_exists);
 }
 
+const char *output_dump(struct arena *a, const struct options *o) {
+    const char *dir = o->settings.dump;
+    size_t n = dir ? strlen(dir) : 0;
+    while (n > 1 && dir[n - 1] == '/') n--;
+    return dir ? arena_printf(a, "%.*s", (int)n, dir) : NULL;
+}
+
 /* A shorter run would leave some of an older one's steps. */
 static void check_dump(struct arena *a, const struct request *r, const struct options *o, int k) {
-    const char *dir = request_dump_dir(r, a, k), *all = r->settings.dump;
-    size_t n = strlen(all);
-    while (n > 1 && all[n - 1] == '/') n--;
+    const char *dir = request_dump_dir(r, a, k), *all = output_dump(a, o);
     bool there = file_exists(arena_printf(a, "%s/noise.safetensors", dir)) || file_exists(arena_printf(a, "%s/step-0000.safetensors", dir));
     if (there && o->on_exists != EXISTS_OVERWRITE && !o->resume) die_hint(FAIL_CREATE, "-f replaces it", "--dump: %s: holds a dump", dir);
-    all = arena_printf(a, "%.*s", (int)n, all);
     if (!outdir_prepare(all, o->mkdirs, o->dry_run)) return;
     if (name_exists(dir)) publish_check(arena_printf(a, "%s/noise.safetensors", dir), EXISTS_OVERWRITE);
     else publish_check(name_exists(all) ? dir : all, EXISTS_ERROR); /* it is to be made */
 }
 
 void output_check_name(const struct options *o, const char *path) {
-    const struct { const char *option, *path; } taken[] = {{"--manifest", o->manifest}, {"--sheet", o->sheet}, {"--preview", o->preview}};
+    const struct {
+        const char *option, *path;
+    } taken[] = {{"--manifest", o->manifest}, {"--sheet", o->sheet}, {"--preview", o->preview}, {"--dump", o->settings.dump}};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (taken[i].path && outdir_same(path, taken[i].path)) die(FAIL_USAGE, "%s: %s has this name, too", path, taken[i].option);
 }

@@ -10,6 +10,8 @@ bool check_outputs(struct arena *a, const struct run *run);
 void output_check_name(const struct options *o, const char *path);
 /* … and where --preview would take the place of one that is read. */
 void output_check_inputs(const struct options *o);
+/* --dump's directory without slashes at its end; NULL: none. */
+const char *output_dump(struct arena *a, const struct options *o);
 /* Is the file of image k there and not to be drawn? Dies where it is in the way, or cannot be made. */
 bool output_stays(struct arena *a, const struct run *run, int k, const char *path);
 /* --resume found it, of another request. */

@@ -15,7 +15,7 @@
 
 enum { PAUSE_MS = 100 };
 
-static const char *volatile made; /* the file, once it is there and ours */
+static const char *volatile made; /* the file, once it is ours */
 static double drawn_at;
 
 void preview_begin(const struct options *o, bool foreseen) {
@@ -38,6 +38,7 @@ void preview_step(const struct options *o, struct picture *p, int row) {
     size_t size;
     const void *file = image_encode(&a, image_format_of(o->preview), &image, list, QUALITY_DEFAULT, &size);
     struct stat st;
+    if (!name_exists(o->preview)) made = o->preview; /* before it is there: a signal may come between */
     publish_file(&a, o->preview, file, size, EXISTS_OVERWRITE);
     if (!made && lstat(o->preview, &st) == 0 && S_ISREG(st.st_mode)) made = o->preview;
     drawn_at = clock_ms();

@@ -36,7 +36,7 @@ void signals_init(void) {
         sigaddset(&unblocked, handled[i]);
         if (sigaction(handled[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(handled[i], &action, NULL);
     }
-    signal(SIGPIPE, SIG_DFL);
+    sigaction(SIGPIPE, &action, NULL);
     signal(SIGXFSZ, SIG_IGN);
     sigaddset(&unblocked, SIGPIPE);
     sigprocmask(SIG_UNBLOCK, &unblocked, NULL);

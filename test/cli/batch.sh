@@ -213,6 +213,19 @@ for pair in box/a.png:./box//a.png link/a.png:box/a.png box/new/a.png:link/new/x
 done
 expect_box
 
+# So are directories of --dump, one of which would be lost; and one that has the picture's own name.
+for pair in box/d:box/d box/d:./box//d/ link/d:box/d; do
+    printf '{"prompt":"a","dump":"%s"}\n{"prompt":"b","dump":"%s"}\n' "${pair%:*}" "${pair#*:}" >dumps.jsonl
+    batch -b dumps.jsonl -f -o box/
+    dump=${pair#*:}
+    expect_error 65 "diffuse: dumps.jsonl: line 2: ${dump%/}: line 1 has this --dump, too"
+done
+batch -b - -o box/x.png --dump box/x.png </dev/null
+expect_code 2
+run -m "$MODEL" -s 1 --steps 1 --threads 1 x -o box/x.png --dump box//x.png --mkdirs
+expect_error 2 'diffuse: box/x.png: --dump has this name, too'
+expect_box
+
 # So do the pictures of --save-every: from a pipe, in either order, and before anything is drawn.
 dog='{"id":"a-step0001","prompt":"dog"}' cat='{"id":"a","prompt":"cat","save_every":1,"steps":2}'
 printf '%s\n' "$dog" >dog.jsonl

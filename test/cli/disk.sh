@@ -51,6 +51,9 @@ expect_box
 inject linkat:signal=SIGTERM:when=1
 expect_code 143
 rm -f box/a.png # linkat itself was done
+inject linkat:signal=SIGTERM:when=1 --preview box/now.png
+expect_code 143
+expect_box
 
 # A file system without O_TMPFILE: of the openat there, trying and doing, each of O_TMPFILE is refused.
 fallback() {

@@ -49,6 +49,16 @@ wait $process 2>err
 expect_box 1.png
 rm q answers box/1.png
 
+# And where nobody reads what it prints.
+what='SIGPIPE'
+{
+    "$DIFFUSE" --device cpu -m "$MODEL" -s 1 --steps 1 --threads 1 x -c 3 --batch-size 1 -o 'box/{n}.png' --preview box/now.png 2>err
+    echo $? >died
+} | :
+[ "$(cat died)" = 141 ] || fail "exit code $(cat died)"
+[ ! -e box/now.png ] || fail 'the preview is there still'
+rm -f box/* died
+
 # What is there stays, unless it may be replaced; a picture that fails leaves none; several at once.
 echo mine >box/now.jpg
 draw x -o box/a.png --preview box/now.jpg
