@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cublasLt.h>
 #include <string>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -388,6 +389,20 @@ static void check_threads() {
     cudaFree(x);
 }
 
+/* Where the stacks of a host thread's kernels were, others find plain memory. */
+static void check_stacks() {
+    float *x = device_floats(256);
+    std::thread([x] {
+        emu::launch(sum_twice<256, true>, 1, 256, 0, nullptr, x);
+        cudaStreamSynchronize(nullptr);
+    }).join();
+    size_t bytes = 96 << 20;
+    void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(p != MAP_FAILED && memset(p, 1, bytes) == p, "stacks leave plain memory");
+    munmap(p, bytes);
+    cudaFree(x);
+}
+
 static void check_halves() {
     bool ok = true;
     for (unsigned i = 0; i < 65536; i++) {
@@ -481,6 +496,7 @@ static void run_checks() {
     check_graphs();
     check_early();
     check_threads();
+    check_stacks();
     check_halves();
     check_cublaslt();
     if (this_build != TSAN) check_forked_child(); /* ThreadSanitizer's logical threads do not survive a fork */

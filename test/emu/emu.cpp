@@ -372,6 +372,8 @@ void shared_fill(block &b, shared_memory &m, size_t bytes, size_t align) {
 block::~block() {
     for (int i = 0; i < n_all; i++) {
         logical_thread_free(all[i]->logical);
+        /* its frames never return, and who maps this memory next would find their red zones */
+        ASAN_UNPOISON_MEMORY_REGION(all[i]->memory, stack_bytes + guard_bytes);
         munmap(all[i]->memory, stack_bytes + guard_bytes);
         delete all[i];
     }
