@@ -180,10 +180,35 @@ static void test_forecasts(void **state) {
     arena_free(&a);
 }
 
+/* What was planned and never loaded is forgotten, and with it not how the weights lie that are there. */
+static void test_planned_between(void **state) {
+    (void)state;
+    struct arena a = {0};
+    struct settings s = first_settings("test/fixtures/tiny-sd1");
+    const int sizes[] = {16, 24, 128, 16, 128};
+    struct model *m = model_open_both(&a, &s);
+    model_use(m, open_f32());
+    for (int i = 0; i < 5; i++) {
+        s.width = s.height = sizes[i];
+        struct request *r = request_open(&a, m, &s);
+        request_plan(r);
+        if (i % 4) continue;
+        model_load(m);
+        size_t n, n_fresh;
+        uint8_t *rgb = pixels_new(&a, r, &n), *fresh = draw_fresh(&a, &s, open_f32(), &n_fresh);
+        draw(r, 0, rgb);
+        assert_int_equal(n, n_fresh);
+        assert_memory_equal(rgb, fresh, n);
+    }
+    model_close(m);
+    arena_free(&a);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests), cmocka_unit_test(test_together),      cmocka_unit_test(test_tasks_together),
-        cmocka_unit_test(test_refined),  cmocka_unit_test(test_offloaded),     cmocka_unit_test(test_remembered),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_little_memory), cmocka_unit_test(test_forecasts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests),       cmocka_unit_test(test_together),
+                                       cmocka_unit_test(test_tasks_together), cmocka_unit_test(test_refined),
+                                       cmocka_unit_test(test_offloaded),      cmocka_unit_test(test_remembered),
+                                       cmocka_unit_test(test_failures),       cmocka_unit_test(test_little_memory),
+                                       cmocka_unit_test(test_forecasts),      cmocka_unit_test(test_planned_between)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

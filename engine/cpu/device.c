@@ -208,7 +208,23 @@ static void cpu_arena_fit(struct device *base, size_t bytes) {
     base->arena_peak = bytes;
 }
 
+/* Of rounds that were broken off, the last stays until it is replaced: a forecast ends none. */
+static void drop_broken_plans(struct cpu_device *dev) {
+    for (struct cpu_plan **at = &dev->plans, *plan; (plan = *at) != NULL;) {
+        struct cpu_plan *newer = plan->old ? plan->w->plan : plan;
+        if (newer == plan) {
+            at = &plan->next;
+            continue;
+        }
+        while (newer->old != plan) newer = newer->old;
+        newer->old = plan->old;
+        *at = plan->next;
+        plan->destroy(plan);
+    }
+}
+
 static void cpu_plan_begin(struct device *base) {
+    drop_broken_plans(cpu_of(base));
     base->own = &cpu_of(base)->op_tables->planning;
     base->planning = true;
     base->arena_base = (char *)(uintptr_t)ARENA_BASE;

@@ -85,4 +85,15 @@ if strace -o /dev/null true 2>err; then
     asked=$(grep -c /proc/meminfo trace)
     [ "$asked" -ge 1 ] && [ "$asked" -le 3 ] || fail "memory is asked for $asked times"
 fi
+
+# …and what its lines are planned for is not kept: of ten times as many its memory is what it was.
+# program FIRST LAST: "program_bytes" of a forecast, in KB.
+program() {
+    mixed "$1" "$2" >jobs.jsonl
+    "$DIFFUSE" --device cpu -m "$MODEL" --threads 1 -q -b jobs.jsonl -o box/ --dry-run -j >out 2>err || fail 'it failed'
+    echo $(($(sed -n 's/.*"program_bytes":\([0-9]*\).*/\1/p' out) / 1024))
+}
+few=$(program 1 300) many=$(program 1 3000)
+echo "forecasts of 300 and 3000 jobs: $few, $many KB"
+[ "$few" -gt 0 ] && [ $((many - few)) -lt 2048 ] || fail "memory grows: $few, then $many KB"
 finish
