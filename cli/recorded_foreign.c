@@ -39,6 +39,7 @@ static void take_scheduler(struct recorded *r, const char *sampler, const char *
     if (!sampler) return;
     struct scheduler_words s = scheduler_translate(r->arena, sampler), l = {0};
     const char *last = strrchr(sampler, ' ');
+    if (s.text && *s.text == ',') s.text = NULL;                                       /* levels' name */
     if (!s.text && !levels && last && scheduler_translate(r->arena, last + 1).known) { /* both in one: "DPM++ 2M SGM", "euler simple" */
         take_scheduler(r, arena_printf(r->arena, "%.*s", (int)(last - sampler), sampler), levels_name, last + 1, default_levels);
         return;
@@ -49,6 +50,8 @@ static void take_scheduler(struct recorded *r, const char *sampler, const char *
     }
     if (levels && strcmp(levels, default_levels)) l = scheduler_translate(r->arena, levels);
     if (l.text && *l.text != ',') l.text = NULL; /* a sampler's name */
+    if (l.text && !scheduler_has_option(r->arena, s.text, l.text + 1))
+        l = (struct scheduler_words){.hint = "diffusers' scheduler of this sampler has no such noise levels"};
     if (levels && strcmp(levels, default_levels) && !l.text) recorded_leave(r, levels_name, levels, l.hint);
     recorded_take(r, "scheduler", "sampler", l.text ? arena_printf(r->arena, "%s%s", s.text, l.text) : s.text);
 }

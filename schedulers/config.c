@@ -114,9 +114,9 @@ static bool is_one_of(const char *value, const char *choices) {
     }
 }
 
-/* The option "key=default|…" of the class, or NULL. */
+/* What the class says of the option "key" or "key=value": "default|…", or NULL. */
 static const char *class_option(const struct scheduler *s, const char *key) {
-    size_t length = strlen(key);
+    size_t length = strcspn(key, "=");
     for (const char *const *o = s->options; *o; o++)
         if (!strncmp(*o, key, length) && (*o)[length] == '=') return *o + length + 1;
     return NULL;
@@ -360,6 +360,11 @@ struct sched_config *sched_config_load(struct arena *a, const struct json *store
     check(c);
     *scheduler = c->scheduler;
     return c;
+}
+
+bool scheduler_has_option(struct arena *a, const char *text, const char *option) {
+    const struct scheduler *s = scheduler_find(arena_printf(a, "%.*s", (int)strcspn(text, ",:"), text));
+    return s && class_option(s, expand_shorthand(option));
 }
 
 void sched_config_set_eta(struct sched_config *config, double eta) {

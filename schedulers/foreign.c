@@ -167,6 +167,8 @@ struct scheduler_words scheduler_translate(struct arena *a, const char *words) {
     if (!schedule) return (struct scheduler_words){.known = n > 9 && !strcmp(name + n - 9, "Scheduler")};
     find_sampler(plain, &text, &hint);
     if (!text || !schedule->ours) return (struct scheduler_words){.known = true, .hint = text ? schedule->hint : hint};
+    if (!scheduler_has_option(a, text, schedule->ours))
+        return (struct scheduler_words){.known = true, .hint = arena_printf(a, "%s is near: it has no such noise levels", text)};
     return (struct scheduler_words){.known = true, .text = arena_printf(a, "%s,%s%s", text, schedule->ours, rest)};
 }
 

@@ -99,6 +99,8 @@ struct scheduler_words {
     const char *text, *hint;
 };
 struct scheduler_words scheduler_translate(struct arena *a, const char *words);
+/* Whether the scheduler that text names, "NAME[,key=value…]", has the option: "key=value", or a bare "karras". */
+bool scheduler_has_option(struct arena *a, const char *text, const char *option);
 
 /* The scheduler somebody chose, as -x takes it: "NAME,key=value…", or ':' for ','; the name may be empty for the checkpoint's own. */
 enum { SCHED_OVERRIDES_MAX = 32 };

@@ -411,6 +411,9 @@ static void test_sampler_meanings(void **state) {
         {"DPM++ SDE Karras", NULL},
         {"DPM++ 2S a", NULL},
         {"DPM++ 2M SGM Uniform", NULL},
+        {"Euler a Karras", NULL},
+        {"k_euler_a_ka", NULL},
+        {"ddim_trailing_karras", NULL},
         {"FlowMatchEulerDiscreteScheduler", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -420,6 +423,9 @@ static void test_sampler_meanings(void **state) {
     }
     assert_int_equal(parse(3, (const char *[]){"-x", "DPM++ SDE", "x"}), FAIL_USAGE);
     assert_string_equal(job.message, "--scheduler: 'DPM++ SDE' is not supported");
+    assert_int_equal(parse(3, (const char *[]){"-x", "Euler a Karras", "x"}), FAIL_USAGE);
+    assert_string_equal(job.message, "--scheduler: 'Euler a Karras' is not supported");
+    assert_string_equal(job.hint, "euler_a is near: it has no such noise levels");
 }
 
 int main(void) {

@@ -68,14 +68,18 @@ static void test_infotext(void **state) {
         "Skip layers=[7|Guidance=3.500000|Eta=0.000000|Model=sd.gguf|Schedule type=discrete|");
 }
 
-/* described of a PNG with A1111's text; in `hostile` */
-static const char *described_text(const char *text) {
+/* described of a PNG with that text; in `hostile` */
+static const char *described_comment(const char *keyword, const char *text) {
     struct buffer b = png_begin(), body = {.arena = &hostile};
-    buffer_add(&body, "parameters", sizeof "parameters");
+    buffer_add(&body, keyword, strlen(keyword) + 1);
     buffer_add(&body, text, strlen(text));
     add_chunk(&b, "tEXt", body.data, body.length);
     add_chunk(&b, "IEND", "", 0);
     return described(&hostile, recorded_parse(&hostile, image_comments_read(&hostile, b.data, b.length, "x"), "x"));
+}
+
+static const char *described_text(const char *text) {
+    return described_comment("parameters", text);
 }
 
 /* What the line of pairs says how prompts are to be read, and of files that are named nowhere else. */
@@ -127,6 +131,18 @@ static void test_pairs(void **state) {
         {"a fox\n" LINE ", Sampler: Euler, Schedule type: Nobody", TAKEN "scheduler=Euler|rng=cuda|prompt=a fox| - Schedule type=Nobody|"},
         {"a fox\n" LINE ", Sampler: Euler, Schedule type: Heun", TAKEN "scheduler=Euler|rng=cuda|prompt=a fox| - Schedule type=Heun|"},
         {"a fox\n" LINE ", Sampler: Euler, Schedule type: Automatic", TAKEN "scheduler=Euler|rng=cuda|prompt=a fox| - "},
+        {"a fox\n" LINE ", Sampler: Euler a, Schedule type: Karras",
+         TAKEN "scheduler=Euler a|rng=cuda|prompt=a fox| - Schedule type=Karras|"},
+        {"a fox\n" LINE ", Sampler: Euler a, Schedule type: Exponential",
+         TAKEN "scheduler=Euler a|rng=cuda|prompt=a fox| - Schedule type=Exponential|"},
+        {"a fox\n" LINE ", Sampler: Euler a Karras", TAKEN "scheduler=Euler a|rng=cuda|prompt=a fox| - Schedule type=Karras|"},
+        {"a fox\n" LINE ", Sampler: DDIM, Schedule type: Karras", TAKEN "scheduler=DDIM|rng=cuda|prompt=a fox| - Schedule type=Karras|"},
+        {"a fox\n" LINE ", Sampler: LCM, Schedule type: Karras", TAKEN "scheduler=LCM|rng=cuda|prompt=a fox| - Schedule type=Karras|"},
+        {"a fox\n" LINE ", Sampler: PLMS, Schedule type: Beta", TAKEN "scheduler=PLMS|rng=cuda|prompt=a fox| - Schedule type=Beta|"},
+        {"a fox\n" LINE ", Sampler: DPM2 a, Schedule type: Karras", TAKEN "scheduler=DPM2 a,karras|rng=cuda|prompt=a fox| - "},
+        {"a fox\n" LINE ", Sampler: DPM++ 3M SDE Exponential",
+         TAKEN "scheduler=dpm++2m,algorithm_type=sde-dpmsolver++,solver_order=3,exponential|rng=cuda|prompt=a fox| - "},
+        {"a fox\n" LINE ", Sampler: Karras", TAKEN "rng=cuda|prompt=a fox| - sampler=Karras|"},
         {"a fox\nNegative prompt: [bad]\n" LINE, TAKEN "rng=cuda|negative=[bad]|prompt=a fox|prompt-syntax=a1111| - "},
         {"a BREAK b\n" LINE, TAKEN "rng=cuda|prompt=a BREAK b|prompt-syntax=a1111| - "},
         {"a fox on a hill that is far away in a land of snow, of ice, of wind, and of ho\n" LINE,
@@ -135,6 +151,30 @@ static void test_pairs(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *got = described_text(rows[i].text);
         if (strcmp(got, rows[i].want)) fail_msg("row %zu:\n got  %s\n want %s", i, got, rows[i].want);
+        arena_free(&hostile);
+    }
+}
+
+/* Noise levels that diffusers' scheduler of the sampler does not have, as the others write them. */
+static void test_levels_without_scheduler(void **state) {
+    (void)state;
+#define GRAPH(sampler, levels) \
+    "{\"1\":{\"class_type\":\"KSampler\",\"inputs\":{\"sampler_name\":\"" sampler "\",\"scheduler\":\"" levels "\"}}}"
+    static const struct {
+        const char *keyword, *text, *taken, *left;
+    } rows[] = {
+        {"prompt", GRAPH("euler_ancestral", "karras"), "scheduler=euler_ancestral|", "scheduler=karras|"},
+        {"prompt", GRAPH("ddim", "exponential"), "scheduler=ddim|", "scheduler=exponential|"},
+        {"prompt", GRAPH("heun", "karras"), "scheduler=heun,karras|", NULL},
+        {"prompt", GRAPH("euler", "karras,eta=1"), "scheduler=euler|", "scheduler=karras,eta=1|"},
+        {"invokeai_metadata", "{\"scheduler\":\"euler_a_k\"}", "scheduler=euler_a|", "scheduler=karras|"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *got = described_comment(rows[i].keyword, rows[i].text), *dash = strstr(got, " - ");
+        const char *taken = strstr(got, "scheduler="), *left = strstr(dash, "scheduler=");
+        bool right = taken && taken < dash && !strncmp(taken, rows[i].taken, strlen(rows[i].taken)) && !left == !rows[i].left &&
+                     (!left || !strncmp(left, rows[i].left, strlen(rows[i].left)));
+        if (!right) fail_msg("row %zu: %s", i, got);
         arena_free(&hostile);
     }
 }
@@ -299,8 +339,10 @@ static void test_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_infotext), cmocka_unit_test(test_syntax),     cmocka_unit_test(test_pairs), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_facts),    cmocka_unit_test(test_containers), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_infotext), cmocka_unit_test(test_syntax),
+        cmocka_unit_test(test_pairs),    cmocka_unit_test(test_json),
+        cmocka_unit_test(test_facts),    cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_texts),    cmocka_unit_test(test_levels_without_scheduler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,16 @@ run --info -j comfy.png
 sed 's/.*"settings"/"settings"/' out | sed 's/"request":"[0-9a-f]*",*//' >theirs
 expect_same mine theirs
 cmp -s mine.png comfy.png && fail 'the spelling of the scheduler is recorded as it was given'
+# noise levels that the sampler has there and not here; of a WebP no sum is taken
+LC_ALL=C sed 's/"dpmpp_2m"/"euler_a" /' "$others/comfy.webp" >ancestral.webp
+run -m "$MODEL" --from ancestral.webp --steps 1 --size 32 -o ancestral.png
+expect_code 0
+printf 'diffuse: warning: ancestral.webp: %s\n' \
+    "scheduler: karras: not taken: diffusers' scheduler of this sampler has no such noise levels" \
+    'ckpt_name: v1-5.safetensors: not taken: -m says which model' >expected
+expect_same expected err
+run --info ancestral.webp
+grep -qx '  scheduler: euler_a' out && grep -q '^  not taken: scheduler: karras (' out || fail "says $(cat out)"
 run -m "$MODEL" --from "$others/none.png"
 expect_error 65 "diffuse: $others/none.png: no settings in it: expected those of diffuse, AUTOMATIC1111, ComfyUI, InvokeAI, sd.cpp or mflux" \
     'hint: --metadata minimal and none leave them out'
