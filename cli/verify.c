@@ -47,11 +47,19 @@ static struct model *enter_model(struct resident *m, const struct options *o) {
     return model;
 }
 
+/* What the picture began from is gone. */
+static bool began_from_stdin(const struct recorded *r) {
+    for (int i = 0; i < r->n_others; i++)
+        if (!strcmp(r->others[i].name, "image") && !strcmp(r->others[i].value, "-")) return true;
+    return false;
+}
+
 /* The options that draw it again: what the command line says of model, device and type, and the picture's settings. */
 static struct options again(struct arena *a, const struct options *o, const struct recorded *r) {
     struct options out = *o;
     const char *dtype = recorded_fact(r, "dtype"), *step = recorded_fact(r, "step");
     if (step) die(FAIL_DATA, "%s: saved on the way, after step %s: expected a finished picture", r->file, step);
+    if (began_from_stdin(r)) die(FAIL_DATA, "%s: cannot be verified: it began from standard input", r->file);
     recorded_apply(r, &out.settings);
     out.settings.model = find_model(a, o->settings.model, r);
     if (!out.settings.model) die_hint(FAIL_USAGE, "-m DIR, or DIFFUSE_MODEL in the environment", "expected a model, found none");

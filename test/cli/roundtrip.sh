@@ -156,6 +156,13 @@ expect_code 1
 grep -q '^diffuse: begun\.png: .*ddim\.png: No such file or directory$' err || fail "says $(cat err)"
 run -m "$MODEL" --verify nowhere.png
 expect_error 66 'diffuse: nowhere.png: No such file or directory'
+"$DIFFUSE" --device cpu -m "$MODEL" -q -i - x -s 1 --strength 0.5 --steps 2 -o piped.png <ddim.png >out 2>err
+run -m "$MODEL" --verify piped.png
+expect_error 65 'diffuse: piped.png: cannot be verified: it began from standard input'
+run -m "$MODEL" --verify piped.png ddim.png
+expect_code 1
+[ "$(cat err)" = 'diffuse: piped.png: cannot be verified: it began from standard input' ] || fail "says $(cat err)"
+expect_out 'ddim.png: bit-identical'
 draw_as steps.png x -s 1 --steps 2 --save-every 1
 run -m "$MODEL" --verify steps-step0001.png
 expect_error 65 'diffuse: steps-step0001.png: saved on the way, after step 1: expected a finished picture'
