@@ -178,14 +178,17 @@ static bool seed_of(struct arena *a, const char *path, uint64_t *seed) {
     return value && parse_u64(value, seed);
 }
 
-static void report_skipped(struct arena *a, const struct options *o, int k, const char *path) {
-    bool talks = !o->quiet && !o->resume; /* with --resume, their number at the end will do */
+static void report_skipped(struct arena *a, const struct run *run, const char *path) {
+    const struct options *o = run->options;
+    bool talks = !o->quiet && !o->resume; /* with --resume, the number of those that are right will do, at the end */
+    const char *differs = o->quiet ? NULL : resume_differs(a, o, run->request, run->k, path);
     uint64_t seed;
+    if (differs) fprintf(stderr, "skipped %s: the file exists, %s\n", path, differs);
     if (!talks && !o->json) return;
     bool said = seed_of(a, path, &seed);
     if (talks && said) fprintf(stderr, "skipped %s: the file exists, seed %llu\n", path, (unsigned long long)seed);
     if (talks && !said) fprintf(stderr, "skipped %s: the file exists\n", path);
-    event_skipped(k + 1, path, said ? &seed : NULL);
+    event_skipped(run->k + 1, path, said ? &seed : NULL);
 }
 
 /* --resume: the run that drew the picture may have ended before it had its line in the manifest. */
@@ -210,7 +213,7 @@ static void report(struct arena *a, const struct run *run, const struct result *
     }
     if (o->archive) archive_add(a, r->path, r->file, r->size, run->json);
     add_contact(a, run, r->path);
-    if (r->skipped) report_skipped(a, o, run->k, r->path);
+    if (r->skipped) report_skipped(a, run, r->path);
     else event_image(run->k + 1, r->path, run->request->settings.seed + (uint64_t)run->k, r->verdict, r->ms);
     if (!o->json && !o->archive) result_path(a, r->path, o->null_separated);
     struct manifest_line line = {.id = o->id,

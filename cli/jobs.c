@@ -19,6 +19,7 @@
 #include "cli/progress.h"
 #include "cli/prompt_notes.h"
 #include "cli/report.h"
+#include "cli/resume.h"
 #include "cli/signals.h"
 #include "cli/sweep.h"
 #include "cli/together.h"
@@ -220,12 +221,21 @@ static void start_model(struct batch *b) {
     error_place = b->place;
 }
 
+/* Is each of its pictures, which are all there, of this very request? */
+static bool is_resumed(struct arena *a, const struct batch *b) {
+    const struct options *o = b->options;
+    bool same = o->resume;
+    for (int k = 0; same && k < o->settings.count; k++)
+        same = !resume_differs(a, o, b->run.request, k, path_of_image(a, b->run.request, o, k, -1));
+    return same;
+}
+
 /* False where some of it failed. */
 static bool draw_job(struct arena *a, struct batch *b) {
     struct model *m = b->model;
     uint64_t n_plans = m->n_plans, n_encoded = m->prompts.n_encoded, bytes = m->bytes_read;
     if (!attempt(begin, a, b)) return false;
-    if (!b->wanted) b->n_resumed += b->options->resume;
+    if (!b->wanted) b->n_resumed += is_resumed(a, b);
     if (!b->wanted && !b->forecast) run_skip(a, &b->run);
     if (!b->wanted) return true;
     if (!m->device) start_model(b);
@@ -312,7 +322,8 @@ int jobs(struct arena *a, const struct options *o) {
     b.paths = names_new(a);
     check_lines(&b);
     int code = o->dry_run ? forecast_lines(&b) : draw_all(&b);
-    if (b.n_resumed && !o->quiet) fprintf(stderr, "%llu jobs were done before\n", (unsigned long long)b.n_resumed);
+    if (b.n_resumed && !o->quiet)
+        fprintf(stderr, "%llu %s done before\n", (unsigned long long)b.n_resumed, b.n_resumed == 1 ? "job was" : "jobs were");
     uint64_t n_lines = manifest_restored(b.run.manifest);
     if (n_lines && !o->quiet)
         fprintf(stderr, "%s: pictures that were there without a line: %llu: they have one now, but for \"ms\"\n", o->manifest,

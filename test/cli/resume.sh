@@ -75,6 +75,22 @@ batch -b other.jsonl -o box/ --resume --on-exists skip -v
 expect_code 0
 drawn
 diff -r first box >check || fail "$(cat check)"
+# left FILE LINE...: of the jobs of FILE, --on-exists skip says that these stay, each with what is wrong with it, and how many jobs were done.
+left() {
+    file=$1
+    shift
+    run -m "$MODEL" --steps 1 --threads 1 -s 1 -b "$file" -o box/ --resume --on-exists skip
+    expect_code 0
+    printf '%s\n' "$@" >expected
+    cmp -s expected err || fail "expected on stderr: $*"
+    run -m "$MODEL" --steps 1 --threads 1 -s 1 -b "$file" -o box/ --resume --on-exists skip --dry-run
+    grep 'done before' expected >count
+    grep 'done before' err | cmp -s count - || fail 'a forecast counts otherwise'
+    batch -b "$file" -o box/ --resume --on-exists skip
+    [ ! -s err ] || fail 'it is not quiet'
+}
+other='the file exists, of another request'
+left other.jsonl "skipped box/a.png: $other" "skipped box/b.png: $other" "skipped box/f-1-128x128-pndm.png: $other" '3 jobs were done before'
 batch -b other.jsonl -o box/ --resume -f -v
 expect_code 0
 drawn a b f
@@ -132,6 +148,11 @@ done
 batch -b kinds.jsonl -o box/ --resume --on-exists skip -v
 expect_code 0
 drawn
+torn='the file exists, and is not whole'
+left kinds.jsonl "skipped box/a.png: $torn" "skipped box/b.jpg: $torn" "skipped box/c.webp: $torn" '1 job was done before'
+run -m "$MODEL" --steps 1 --threads 1 -s 1 a -o box/a.png --resume --on-exists skip
+expect_code 0
+[ "$(cat err)" = "skipped box/a.png: $torn" ] || fail 'of a single picture it is not said'
 batch -b kinds.jsonl -o box/ --resume -f -v
 drawn a b c
 diff -r whole box >check || fail "$(cat check)"
