@@ -16,15 +16,15 @@ static _Noreturn void die_there(const char *path, const char *what) {
 }
 
 void output_die_other(const char *path) {
-    die_there(path, "of another request");
+    die_there(path, resume_words(RESUME_OTHER));
 }
 
 bool output_stays(struct arena *a, const struct run *run, int k, const char *path) {
     const struct options *o = run->options;
     enum resume found = o->resume ? resume_look(a, o, run->request, k, path, NULL) : RESUME_ABSENT;
+    const char *differs = resume_words(found);
     if (found == RESUME_SAME) return true;
-    if (found == RESUME_TORN && o->on_exists == EXISTS_ERROR) die_there(path, "and is not whole");
-    if (found == RESUME_OTHER && o->on_exists == EXISTS_ERROR) output_die_other(path);
+    if (differs && o->on_exists == EXISTS_ERROR) die_there(path, differs);
     return !publish_check(path, o->on_exists);
 }
 

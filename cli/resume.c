@@ -114,10 +114,13 @@ enum resume resume_look(struct arena *a, const struct options *o, const struct r
     return answer;
 }
 
+const char *resume_words(enum resume found) {
+    return found == RESUME_TORN ? "and is not whole" : found == RESUME_OTHER ? "of another request" : NULL;
+}
+
 const char *resume_differs(struct arena *a, const struct options *o, const struct request *r, int k, const char *path) {
     bool may = o->resume && o->on_exists == EXISTS_SKIP; /* else it was an error, or is replaced */
-    enum resume found = may ? resume_look(a, o, r, k, path, NULL) : RESUME_SAME;
-    return found == RESUME_TORN ? "and is not whole" : found == RESUME_OTHER ? "of another request" : NULL;
+    return may ? resume_words(resume_look(a, o, r, k, path, NULL)) : NULL;
 }
 
 bool resume_is_sheet(const char *path) {

@@ -16,7 +16,9 @@ struct resumed {
 
 /* What lies at `path`, for image k. Where no seed was given any will do, and any type where none was. said: NULL if nobody asks. */
 enum resume resume_look(struct arena *a, const struct options *o, const struct request *r, int k, const char *path, struct resumed *said);
-/* What is wrong with the file that --on-exists skip leaves in image k's place, as "PATH: the file exists, …" goes on; NULL: nothing. */
+/* What is wrong with such a file, as "PATH: the file exists, …" goes on; NULL: nothing. */
+const char *resume_words(enum resume found);
+/* The same of the file that --on-exists skip leaves in image k's place. */
 const char *resume_differs(struct arena *a, const struct options *o, const struct request *r, int k, const char *path);
 /* Is it a whole sheet of ours (--sheet), which is made of pictures that are there? */
 bool resume_is_sheet(const char *path);

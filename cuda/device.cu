@@ -347,7 +347,7 @@ static bool may_begin_early(const struct cuda_device *dev) {
     const char *wanted = getenv("DIFFUSE_PDL");
     if (wanted && *wanted && strcmp(wanted, "0") && strcmp(wanted, "1"))
         die(FAIL_USAGE, "DIFFUSE_PDL: expected 0 or 1, found '%s'", wanted);
-    return dev->arch >= EARLY_ARCH && dev->code >= EARLY_ARCH && !(wanted && !strcmp(wanted, "0"));
+    return has_arch(dev, EARLY_ARCH) && !(wanted && !strcmp(wanted, "0"));
 }
 
 struct device *cuda_device_open(enum dtype dtype, int index) {

@@ -221,13 +221,13 @@ static inline bool rows_aligned(struct view v) {
     size_t e = view_item(v);
     return v.ld * e % 16 == 0 && (v.N <= 1 || v.image * e % 16 == 0) && (uintptr_t)v.p % 16 == 0;
 }
-/* Blocks can be kept together. */
-static inline bool has_clusters(const struct cuda_device *dev) {
-    return dev->arch >= CLUSTER_ARCH && dev->code >= CLUSTER_ARCH;
+/* The GPU and this program's code for it are of this architecture or a later one. */
+static inline bool has_arch(const struct cuda_device *dev, int arch) {
+    return dev->arch >= arch && dev->code >= arch;
 }
 /* Tensor cores and 16-byte copies can be used at all. */
 static inline bool has_tensor_path(const struct cuda_device *dev, enum dtype dtype) {
-    return !cuda_forced.plain && dtype != DT_F32 && dev->arch >= 80 && dev->code >= 80;
+    return !cuda_forced.plain && dtype != DT_F32 && has_arch(dev, 80);
 }
 
 /* ---- the ops, one family per file -------------------------------------------------------------------------------- */

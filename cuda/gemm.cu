@@ -76,7 +76,7 @@ static struct gemm_choice choice_of(const struct cuda_device *dev, const struct 
     int steps = steps_of(g);
     struct gemm_choice c = gemm_choose(g->phases * g->M, g->N, steps, dev->sm_count);
     c.splits = (int)ceil_div(steps, ceil_div(steps, c.splits));
-    c.meet = c.meet && c.splits > 1 && c.splits <= MOST_CLUSTER && has_clusters(dev);
+    c.meet = c.meet && c.splits > 1 && c.splits <= MOST_CLUSTER && has_arch(dev, CLUSTER_ARCH);
     return c;
 }
 

@@ -65,8 +65,7 @@ extern const struct gemm_tile gemm_tiles[GEMM_TILES];
 
 struct gemm_choice {
     int tile, splits;
-    bool meet; /* a tile's splits are a cluster and finish it themselves, where the GPU has clusters of so many blocks; else gemm_reduce
-                  does */
+    bool meet; /* a tile's splits are a cluster and finish it themselves, where there can be one of so many; else gemm_reduce does */
 };
 /* The same for the same shape: planning and running agree. `steps` of GEMM_K products each make one sum. */
 struct gemm_choice gemm_choose(int M, int N, int steps, int sm_count);
